@@ -1,0 +1,17 @@
+//! Every bound of the broker in one place, each with its reason, related to each other where one leans on another.
+
+/// Bytes of a frame before its length is believed: what a client may make us buffer (`socket.request.max.bytes`'
+/// default in Kafka).
+pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// The smallest request: key, version, correlation id. Shorter frames are refused before any decoder sees them.
+pub const FRAME_BYTES_MIN: usize = 8;
+
+/// Requests of one connection that may be under way at once; past it the connection is not read.
+pub const REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX: usize = 64;
+
+/// Bytes of one journal group: bounds how long one flush can take, so that a large producer cannot stand before a
+/// small one.
+pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+const _: () = assert!(FRAME_BYTES_MAX > JOURNAL_GROUP_BYTES_MAX);
