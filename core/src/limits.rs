@@ -15,3 +15,21 @@ pub const REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX: usize = 64;
 pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = assert!(FRAME_BYTES_MAX > JOURNAL_GROUP_BYTES_MAX);
+
+/// Incremental fetch sessions of one shard (`max.incremental.fetch.session.cache.slots`' default, per shard).
+pub const FETCH_SESSIONS_MAX: usize = 1000;
+
+/// Partitions of all fetch sessions of one shard together: about 200 bytes each, so 20 MB.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
+
+const _: () = assert!(FETCH_SESSION_PARTITIONS_MAX > FETCH_SESSIONS_MAX);
+
+/// Bytes of frames of one connection that wait for their responses: one frame of the largest size always fits.
+pub const BYTES_IN_FLIGHT_PER_CONNECTION_MAX: usize = 128 * 1024 * 1024;
+
+/// Bytes of frames of all connections of one shard that wait for their responses; past it only connections with
+/// nothing under way are read.
+pub const BYTES_IN_FLIGHT_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
+
+const _: () = assert!(BYTES_IN_FLIGHT_PER_CONNECTION_MAX > FRAME_BYTES_MAX);
+const _: () = assert!(BYTES_IN_FLIGHT_PER_SHARD_MAX > BYTES_IN_FLIGHT_PER_CONNECTION_MAX);

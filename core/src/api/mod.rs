@@ -1,1 +1,120 @@
-//! .
+//! Kafka's API, one file per key, and the one table of them.
+//!
+//! A handler decodes its request and either responds at once or starts a [`Gather`](crate::engine::Gather) that asks
+//! the owners of the partitions it names (or the controller) and responds when they have answered. What is not in the
+//! table is in SKIPPED.md with the reason, and is refused: the connection is closed, as Kafka does for keys it does not
+//! know.
+
+mod api_versions;
+mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+mod fetch;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod respond;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    engine::{Context, Ordering, Start},
+    wire::{HeaderPrefix, RequestHeader, WireError},
+};
+use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
+
+type Handler = fn(&mut Context<'_>, &RequestHeader, &Bytes) -> Result<Start, WireError>;
+
+/// One served key.
+pub struct Row {
+    /// Its number.
+    pub key: i16,
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Versions that are handled.
+    pub versions: (i16, i16),
+    /// The lowest version that is advertised: of Produce 0, although 3 is the first that is handled, or clients built
+    /// on librdkafka take the broker for an old one (KAFKA-18659).
+    pub advertised_from: i16,
+    /// How it runs beside others of its connection.
+    pub ordering: Ordering,
+    handle: Handler,
+}
+
+macro_rules! table {
+    ($($name:ident $min:literal..=$max:literal $(from $advertised:literal)? $ordering:ident $handle:path;)*) => {
+        /// Every key that is served.
+        pub const TABLE: &[Row] = &[$(Row {
+            key: ApiKey::$name as i16,
+            name: stringify!($name),
+            versions: ($min, $max),
+            advertised_from: { let from = $min; $(let _ = from; let from = $advertised;)? from },
+            ordering: Ordering::$ordering,
+            handle: $handle,
+        }),*];
+    };
+}
+
+table! {
+    Produce 3..=13 from 0 Overlaps produce::start;
+    Fetch 4..=18 Overlaps fetch::start;
+    ListOffsets 1..=10 Exclusive list_offsets::start;
+    Metadata 0..=13 Exclusive metadata::start;
+    ApiVersions 0..=4 Exclusive api_versions::start;
+    CreateTopics 2..=7 Exclusive create_topics::start;
+    DeleteTopics 1..=6 Exclusive delete_topics::start;
+    DeleteRecords 0..=2 Exclusive delete_records::start;
+    InitProducerId 0..=5 Exclusive init_producer_id::start;
+    OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
+    DescribeConfigs 1..=4 Exclusive describe_configs::start;
+    CreatePartitions 0..=3 Exclusive create_partitions::start;
+    IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start;
+    DescribeCluster 0..=2 Exclusive describe_cluster::start;
+    DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
+}
+
+fn row(key: i16) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.key == key)
+}
+
+/// The name of a key, served or not.
+pub fn name(key: i16) -> &'static str {
+    row(key).map_or("unknown API key", |row| row.name)
+}
+
+/// How the request in a frame runs beside others of its connection. What cannot be read runs alone, to be refused in
+/// its turn.
+pub fn ordering(frame: &Bytes) -> Ordering {
+    let key = frame.first_chunk().copied().map(i16::from_be_bytes);
+    key.and_then(row).map_or(Ordering::Exclusive, |row| row.ordering)
+}
+
+/// Starts a request.
+///
+/// # Errors
+/// The connection cannot go on: the frame is no request, or one that is not served.
+pub fn start(context: &mut Context<'_>, frame: &Bytes) -> Result<Start, WireError> {
+    let prefix = HeaderPrefix::parse(frame)?;
+    let unsupported = WireError::UnsupportedVersion(prefix);
+    let row = row(prefix.api_key).ok_or(WireError::UnknownApiKey(prefix))?;
+    if !(row.versions.0..=row.versions.1).contains(&prefix.api_version) {
+        return if row.key == ApiKey::ApiVersions as i16 {
+            api_versions::unsupported_version(prefix.correlation_id)
+        } else {
+            Err(unsupported)
+        };
+    }
+    let header = RequestHeader::parse(frame)?;
+    (row.handle)(context, &header, frame)
+}

@@ -1,1 +1,539 @@
-//! .
+//! One shard's engine: every decision that a data shard takes.
+//!
+//! [`Engine::handle`] takes one [`Input`] and adds what shall happen to [`Effects`]. It waits for nothing. A request
+//! arrives as a frame on the shard that holds its connection; its handler (api/) asks the owners of the partitions it
+//! names, at most one hop away, and responds when they have answered.
+
+mod connection;
+mod fetch_session;
+mod gather;
+mod message;
+mod owner;
+mod partition;
+mod producer_ids;
+mod topics;
+mod timers;
+
+pub use connection::Ordering;
+pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
+pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
+pub use message::*;
+pub use producer_ids::ProducerIdPool;
+
+use crate::{
+    api,
+    config::BrokerConfig,
+    error::Fatal,
+    ids::Map,
+    limits,
+    log::Store,
+    metadata::{ConfigResource, Image},
+    wire::RequestHeader,
+};
+use bytes::Bytes;
+use connection::Connection;
+use corelane_seam::{ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, ShardId, Token};
+use gather::{GatherIds, Running};
+use owner::{Answers, Asker, Owner};
+use std::{net::SocketAddr, sync::Arc};
+use timers::Timers;
+
+/// What happened to a shard.
+#[derive(Debug)]
+pub enum Input {
+    /// A client connected.
+    Opened {
+        /// Its name.
+        connection: ConnectionId,
+        /// By which listener.
+        listener: ListenerId,
+        /// From where.
+        peer: SocketAddr,
+    },
+    /// A whole frame came (without its length prefix, which was checked).
+    Frame {
+        /// By which connection.
+        connection: ConnectionId,
+        /// One ref-counted buffer.
+        frame: Bytes,
+    },
+    /// The connection is gone.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Another shard said something.
+    Message {
+        /// Which shard.
+        from: ShardId,
+        /// What.
+        message: ShardMessage,
+    },
+    /// A file operation completed.
+    File {
+        /// As asked.
+        token: Token,
+        /// Result.
+        result: FileResult,
+    },
+    /// The timer came due.
+    Timer,
+    /// No input is left for the moment: seal the journal's next group, answer waiting reads.
+    TurnEnded,
+    /// Finish what is owed, take nothing new.
+    Stop,
+}
+
+/// What shall happen.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Operations on files.
+    pub files: Vec<(Token, FileOperation)>,
+    /// To other shards, in order.
+    pub messages: Vec<(ShardId, ShardMessage)>,
+    /// Responses, in the order in which they must leave.
+    pub replies: Vec<(ConnectionId, Vec<Part>)>,
+    /// Connections that cannot go on, with the reason for the log.
+    pub closes: Vec<(ConnectionId, String)>,
+    /// Back-pressure: stop (`true`) or go on reading a connection.
+    pub pauses: Vec<(ConnectionId, bool)>,
+    /// The next deadline, if it changed.
+    pub timer: Option<Monotonic>,
+    /// A log directory failed: every shard must know.
+    pub directory_offline: Option<Fatal>,
+    /// The clean stop is complete.
+    pub stopped: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    /// No caught-up metadata yet: frames wait.
+    Starting,
+    Serving,
+    Stopping,
+}
+
+#[derive(Debug)]
+enum Deadline {
+    Gather(GatherId),
+    /// Retention, segment roll, checkpoints.
+    Maintenance,
+}
+
+/// How often a log looks after itself: retention and time-based rolls need no finer grain.
+const MAINTENANCE_MS: u64 = 1_000;
+
+/// One data shard.
+pub struct Engine {
+    place: Place,
+    /// As the broker was started.
+    static_config: Arc<BrokerConfig>,
+    /// With what was altered since.
+    config: BrokerConfig,
+    image: Image,
+    phase: Phase,
+    owner: Owner,
+    connections: Map<ConnectionId, Connection>,
+    gathers: Map<GatherId, Running>,
+    gather_ids: GatherIds,
+    timers: Timers<Deadline>,
+    timer_set: Option<Monotonic>,
+    sessions: FetchSessions,
+    producer_ids: ProducerIdPool,
+    random: Random,
+    /// Bytes of frames that wait for their responses, of all connections.
+    bytes_held: usize,
+    paused_for_memory: Vec<ConnectionId>,
+    busy_with: &'static str,
+}
+
+impl Engine {
+    /// An engine with its recovered logs. It serves once the quorum's shard has sent a caught-up image.
+    pub fn new(place: Place, config: Arc<BrokerConfig>, store: Store, seed: u64) -> Engine {
+        Engine {
+            place,
+            config: BrokerConfig::clone(&config),
+            static_config: config,
+            image: Image::default(),
+            phase: Phase::Starting,
+            owner: Owner::new(store),
+            connections: Map::default(),
+            gathers: Map::default(),
+            gather_ids: GatherIds::default(),
+            timers: Timers::default(),
+            timer_set: None,
+            sessions: FetchSessions::default(),
+            producer_ids: ProducerIdPool::default(),
+            random: Random(seed),
+            bytes_held: 0,
+            paused_for_memory: Vec::new(),
+            busy_with: "nothing",
+        }
+    }
+
+    /// First of all: opens the journal.
+    pub fn start(&mut self, now: Now, effects: &mut Effects) {
+        self.owner.store.start(now, &mut effects.files);
+        self.timers.set(now.monotonic.after_ms(MAINTENANCE_MS), Deadline::Maintenance);
+        self.set_timer(effects);
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Now, input: Input, effects: &mut Effects) {
+        match input {
+            Input::Opened { connection, listener, peer } => {
+                self.connections.insert(connection, Connection::new(listener, peer));
+            }
+            Input::Frame { connection, frame } => self.frame(now, connection, frame, effects),
+            Input::Closed { connection } => self.closed(connection, effects),
+            Input::Message { from, message } => self.message(now, from, message, effects),
+            Input::File { token, result } => {
+                self.busy_with = "a file's completion";
+                let mut answers = Answers::new();
+                self.owner.file(now, token, result, effects, &mut answers);
+                self.carry(now, answers, effects);
+            }
+            Input::Timer => self.timer(now, effects),
+            Input::TurnEnded => self.turn_ended(now, effects),
+            Input::Stop => self.phase = Phase::Stopping,
+        }
+        self.tell_directory_offline(effects);
+        self.set_timer(effects);
+    }
+
+    /// What the shard was last busy with.
+    pub fn busy_with(&self) -> &'static str {
+        self.busy_with
+    }
+
+    /// Asserts what must hold between any two inputs.
+    pub fn check(&self) {
+        self.owner.check();
+        let held: usize = self.connections.values().map(Connection::bytes_held).sum();
+        assert_eq!(held, self.bytes_held, "bytes held by connections and their sum are apart");
+    }
+
+    // ---- connections ----
+
+    fn frame(&mut self, now: Now, connection: ConnectionId, frame: Bytes, effects: &mut Effects) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        self.bytes_held += frame.len();
+        state.arrive(frame);
+        self.run(now, connection, effects);
+    }
+
+    /// Starts what may start, sends what is ready.
+    fn run(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
+        if self.phase != Phase::Starting {
+            while let Some(frame) =
+                self.connections.get_mut(&connection).and_then(|state| state.next(api::ordering))
+            {
+                self.start_request(now, connection, frame, effects);
+                self.send_ready(connection, effects);
+            }
+        }
+        self.send_ready(connection, effects);
+        self.press_back(connection, effects);
+    }
+
+    fn send_ready(&mut self, connection: ConnectionId, effects: &mut Effects) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let before = state.bytes_held();
+        while let Some(parts) = state.pop_ready() {
+            if !parts.is_empty() {
+                effects.replies.push((connection, parts));
+            }
+        }
+        self.bytes_held -= before - state.bytes_held();
+    }
+
+    /// Stops reading a connection that has too much under way, goes on when it has less. A connection with nothing
+    /// under way is always read, or it could never free what others wait for.
+    fn press_back(&mut self, connection: ConnectionId, effects: &mut Effects) {
+        let Some(state) = self.connections.get_mut(&connection) else { return };
+        let crowded = state.requests_held() >= limits::REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX
+            || state.bytes_held() >= limits::BYTES_IN_FLIGHT_PER_CONNECTION_MAX;
+        let no_memory = self.bytes_held >= limits::BYTES_IN_FLIGHT_PER_SHARD_MAX && state.requests_held() > 0;
+        let pause = crowded || no_memory;
+        if pause == state.paused {
+            return;
+        }
+        state.paused = pause;
+        effects.pauses.push((connection, pause));
+        if pause && no_memory {
+            self.paused_for_memory.push(connection);
+        }
+    }
+
+    fn closed(&mut self, connection: ConnectionId, effects: &mut Effects) {
+        let Some(state) = self.connections.remove(&connection) else { return };
+        self.bytes_held -= state.bytes_held();
+        for gather in state.waiting_for() {
+            self.end_gather(gather, effects);
+        }
+    }
+
+    fn start_request(&mut self, now: Now, connection: ConnectionId, frame: Bytes, effects: &mut Effects) {
+        let len = frame.len();
+        let ordering = api::ordering(&frame);
+        let Some(state) = self.connections.get(&connection) else { return };
+        let (listener, peer) = (state.listener, state.peer);
+        let header = match RequestHeader::parse(&frame) {
+            Ok(header) => header,
+            Err(error) => return self.refuse(connection, len, format!("a frame without a header: {error}"), effects),
+        };
+        self.busy_with = api::name(header.api_key);
+        let started = api::start(&mut self.context(now, listener, peer), &header, frame);
+        match started {
+            Ok(Start::Ready(response)) => self.respond_now(connection, len, response, effects),
+            Ok(Start::Gather { gather, asks, deadline }) => {
+                let id = self.gather_ids.next();
+                let timer = deadline.map(|at| self.timers.set(at, Deadline::Gather(id)));
+                self.gathers.insert(id, Running { connection, gather, timer });
+                if let Some(state) = self.connections.get_mut(&connection) {
+                    state.wait(id, len, ordering);
+                }
+                self.ask_all(now, id, asks, effects);
+            }
+            Err(error) => {
+                let text = format!("{} v{}: {error}", api::name(header.api_key), header.api_version);
+                self.refuse(connection, len, text, effects);
+            }
+        }
+    }
+
+    fn respond_now(&mut self, connection: ConnectionId, len: usize, response: Response, effects: &mut Effects) {
+        let parts = match response {
+            Response::Send(parts) => Some(parts),
+            Response::Nothing => None,
+            Response::Close(reason) => return self.refuse(connection, len, reason, effects),
+        };
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.ready_now(parts, len);
+        }
+    }
+
+    /// The protocol was broken: this connection ends, no other notices.
+    fn refuse(&mut self, connection: ConnectionId, len: usize, reason: String, effects: &mut Effects) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.ready_now(None, len);
+        }
+        effects.closes.push((connection, reason));
+        self.send_ready(connection, effects);
+        self.closed(connection, effects);
+    }
+
+    fn context(&mut self, now: Now, listener: ListenerId, peer: SocketAddr) -> Context<'_> {
+        Context {
+            now,
+            place: self.place,
+            config: &self.config,
+            image: &self.image,
+            sessions: &mut self.sessions,
+            producer_ids: &mut self.producer_ids,
+            random: &mut self.random,
+            listener,
+            peer,
+        }
+    }
+
+    // ---- gathers ----
+
+    fn ask_all(&mut self, now: Now, id: GatherId, asks: Vec<Ask>, effects: &mut Effects) {
+        let mut answers = Answers::new();
+        for ask in asks {
+            match ask {
+                Ask::Owner(shard, request) if shard == self.place.shard => {
+                    let asker = Asker { shard, gather: id };
+                    self.owner.ask(now, asker, request, effects, &mut answers);
+                }
+                Ask::Owner(shard, request) => {
+                    effects.messages.push((shard, ShardMessage::Ask { gather: id, request }));
+                }
+                Ask::Controller(request) => {
+                    effects.messages.push((self.place.quorum, ShardMessage::AskController { gather: id, request }));
+                }
+            }
+        }
+        self.carry(now, answers, effects);
+    }
+
+    /// Carries owners' answers to whom they belong, here or on another shard.
+    fn carry(&mut self, now: Now, answers: Answers, effects: &mut Effects) {
+        for (asker, response) in answers {
+            if asker.shard == self.place.shard {
+                self.step(now, asker.gather, effects, |gather, context| gather.answered(context, response));
+            } else {
+                let message = ShardMessage::Answer { gather: asker.gather, response };
+                effects.messages.push((asker.shard, message));
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        now: Now,
+        id: GatherId,
+        effects: &mut Effects,
+        call: impl FnOnce(&mut dyn Gather, &mut Context<'_>) -> Step,
+    ) {
+        let Some(mut running) = self.gathers.remove(&id) else { return };
+        let Some(state) = self.connections.get(&running.connection) else { return };
+        let (listener, peer) = (state.listener, state.peer);
+        self.busy_with = running.gather.name();
+        let step = call(running.gather.as_mut(), &mut self.context(now, listener, peer));
+        let connection = running.connection;
+        match step {
+            Step::Wait => {
+                self.gathers.insert(id, running);
+            }
+            Step::Ask(asks) => {
+                self.gathers.insert(id, running);
+                self.ask_all(now, id, asks, effects);
+            }
+            Step::Done(response) => {
+                self.gathers.insert(id, running);
+                self.end_gather(id, effects);
+                self.respond(now, connection, id, response, effects);
+            }
+        }
+    }
+
+    fn respond(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: GatherId,
+        response: Response,
+        effects: &mut Effects,
+    ) {
+        let parts = match response {
+            Response::Send(parts) => Some(parts),
+            Response::Nothing => None,
+            Response::Close(reason) => {
+                effects.closes.push((connection, reason));
+                self.closed(connection, effects);
+                return;
+            }
+        };
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.ready(id, parts);
+        }
+        self.run(now, connection, effects);
+    }
+
+    /// A gather needs no more answers: its deadline and its waiting reads are forgotten.
+    fn end_gather(&mut self, id: GatherId, effects: &mut Effects) {
+        let Some(running) = self.gathers.remove(&id) else { return };
+        if let Some(timer) = running.timer {
+            self.timers.cancel(timer);
+        }
+        for shard in running.gather.watched() {
+            if *shard == self.place.shard {
+                self.owner.forget(Asker { shard: *shard, gather: id });
+            } else {
+                effects.messages.push((*shard, ShardMessage::Forget { gather: id }));
+            }
+        }
+    }
+
+    // ---- other shards, time, the end of a turn ----
+
+    fn message(&mut self, now: Now, from: ShardId, message: ShardMessage, effects: &mut Effects) {
+        let mut answers = Answers::new();
+        match message {
+            ShardMessage::Ask { gather, request } => {
+                self.busy_with = "another shard's request";
+                self.owner.ask(now, Asker { shard: from, gather }, request, effects, &mut answers);
+            }
+            ShardMessage::Answer { gather, response } => {
+                self.step(now, gather, effects, |gather, context| gather.answered(context, response));
+            }
+            ShardMessage::Forget { gather } => self.owner.forget(Asker { shard: from, gather }),
+            ShardMessage::ControllerAnswer { gather, response } => {
+                self.step(now, gather, effects, |gather, context| gather.controller_answered(context, response));
+            }
+            ShardMessage::Image(image) => {
+                self.busy_with = "new metadata";
+                self.take_image(now, *image, effects, &mut answers);
+            }
+            ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
+            ShardMessage::AskController { .. } | ShardMessage::Drained => {
+                debug_assert!(false, "a word for the quorum's shard came to a data shard");
+            }
+        }
+        self.carry(now, answers, effects);
+    }
+
+    fn take_image(&mut self, now: Now, image: Image, effects: &mut Effects, answers: &mut Answers) {
+        let first = self.phase == Phase::Starting;
+        let cluster = image.configs(&ConfigResource::BrokerDefault);
+        let broker = image.configs(&ConfigResource::Broker(self.place.node));
+        self.config = self.static_config.with_dynamic(&cluster, &broker);
+        let mut follower =
+            topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
+        follower.follow(&self.image, &image, first, answers);
+        self.image = image;
+        if first {
+            self.phase = Phase::Serving;
+            let mut waiting: Vec<ConnectionId> = self.connections.keys().copied().collect();
+            waiting.sort_unstable();
+            for connection in waiting {
+                self.run(now, connection, effects);
+            }
+        }
+    }
+
+    fn timer(&mut self, now: Now, effects: &mut Effects) {
+        self.timer_set = None;
+        while let Some(due) = self.timers.pop_due(now.monotonic) {
+            match due {
+                Deadline::Gather(id) => {
+                    if let Some(running) = self.gathers.get_mut(&id) {
+                        running.timer = None;
+                    }
+                    self.step(now, id, effects, |gather, context| gather.expired(context));
+                }
+                Deadline::Maintenance => {
+                    self.busy_with = "retention";
+                    let mut answers = Answers::new();
+                    self.owner.tick(now, effects, &mut answers);
+                    self.carry(now, answers, effects);
+                    self.timers.set(now.monotonic.after_ms(MAINTENANCE_MS), Deadline::Maintenance);
+                }
+            }
+        }
+    }
+
+    fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
+        let mut answers = Answers::new();
+        self.owner.wake_readers(now, effects, &mut answers);
+        self.carry(now, answers, effects);
+        self.owner.store.end_of_turn(now, &mut effects.files);
+        if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
+            for connection in std::mem::take(&mut self.paused_for_memory) {
+                self.press_back(connection, effects);
+            }
+        }
+        if self.phase == Phase::Stopping && self.gathers.is_empty() {
+            let mut answers = Answers::new();
+            effects.stopped = self.owner.stop(now, effects, &mut answers);
+            self.carry(now, answers, effects);
+        }
+    }
+
+    fn tell_directory_offline(&mut self, effects: &mut Effects) {
+        let Some(fatal) = effects.directory_offline.take() else { return };
+        for shard in (0..=self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard) {
+            effects.messages.push((shard, ShardMessage::DirectoryOffline(fatal.clone())));
+        }
+    }
+
+    fn set_timer(&mut self, effects: &mut Effects) {
+        let next = self.timers.next();
+        if next != self.timer_set {
+            self.timer_set = next;
+            effects.timer = next;
+        }
+    }
+}

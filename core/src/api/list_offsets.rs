@@ -1,0 +1,123 @@
+//! ListOffsets (key 2), versions 1-10.
+//!
+//! Earliest (-2), latest (-1), by timestamp, the largest timestamp (-3, v7, KIP-734); earliest-local (-4, v8) is the
+//! earliest and latest-tiered (-5, v9) none, as without tiered storage (KIP-405, KIP-1005). Leader epochs from v4.
+
+use super::{respond::ReplyTo, topics};
+use crate::{
+    engine::{
+        Ask, Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response, Start, Step,
+    },
+    error::ErrorCode,
+    ids::LeaderEpoch,
+    wire::{RequestHeader, WireError, decode_request},
+};
+use bytes::Bytes;
+use corelane_seam::ShardId;
+use kafka_protocol::messages::{
+    ListOffsetsRequest, ListOffsetsResponse, TopicName,
+    list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// How long a search by time may take when the client does not say (below v10): less than any client's own time-out.
+const SEARCH_MS_MAX: i32 = 20_000;
+
+struct ListOffsets {
+    reply_to: ReplyTo,
+    topics: Vec<(TopicName, Vec<i32>)>,
+    results: Vec<Option<OffsetResult>>,
+}
+
+pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+    let request: ListOffsetsRequest = decode_request(header, frame)?;
+    let version = header.api_version;
+    let mut gather = ListOffsets { reply_to: ReplyTo::new(header), topics: Vec::new(), results: Vec::new() };
+    let mut by_owner: BTreeMap<ShardId, Vec<OffsetQuery>> = BTreeMap::new();
+    for topic in request.topics {
+        let image = topics::find(context, &topic.name, Uuid::nil());
+        let mut indexes = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
+            let place = u32::try_from(gather.results.len()).unwrap_or(u32::MAX);
+            indexes.push(partition.partition_index);
+            let found = image.and_then(|image| topics::led_here(context, image, partition.partition_index));
+            let known = found.and_then(|id| Ok((id, spec(partition.timestamp, version)?)));
+            match known {
+                Ok((id, Some(what))) => {
+                    let current_leader_epoch = LeaderEpoch(partition.current_leader_epoch);
+                    let query = OffsetQuery { place, id, current_leader_epoch, what };
+                    by_owner.entry(context.owner(id)).or_default().push(query);
+                    gather.results.push(None);
+                }
+                Ok((_, None)) => gather.results.push(Some(OffsetResult::failed(ErrorCode::None))),
+                Err(error) => gather.results.push(Some(OffsetResult::failed(error))),
+            }
+        }
+        gather.topics.push((topic.name, indexes));
+    }
+    if by_owner.is_empty() {
+        return Ok(Start::Ready(gather.finish()));
+    }
+    let timeout_ms = if version >= 10 && request.timeout_ms > 0 { request.timeout_ms } else { SEARCH_MS_MAX };
+    let asks = by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::Offsets(queries)));
+    let deadline = Some(context.after_ms(timeout_ms));
+    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline })
+}
+
+/// `None`: there is no such offset here, without being wrong.
+fn spec(timestamp: i64, version: i16) -> Result<Option<OffsetSpec>, ErrorCode> {
+    match timestamp {
+        -1 => Ok(Some(OffsetSpec::Latest)),
+        -2 => Ok(Some(OffsetSpec::Earliest)),
+        -3 if version >= 7 => Ok(Some(OffsetSpec::MaxTimestamp)),
+        -4 if version >= 8 => Ok(Some(OffsetSpec::Earliest)),
+        -5 if version >= 9 => Ok(None),
+        at if at >= 0 => Ok(Some(OffsetSpec::Timestamp(at))),
+        _ => Err(ErrorCode::UnsupportedVersion),
+    }
+}
+
+impl Gather for ListOffsets {
+    fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
+        let OwnerResponse::Offsets(results) = response else { return Step::Wait };
+        for (place, result) in results {
+            if let Some(slot) = self.results.get_mut(place as usize) {
+                *slot = Some(result);
+            }
+        }
+        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+    }
+
+    fn expired(&mut self, _context: &mut Context<'_>) -> Step {
+        Step::Done(self.finish())
+    }
+
+    fn name(&self) -> &'static str {
+        "ListOffsets"
+    }
+}
+
+impl ListOffsets {
+    fn finish(&mut self) -> Response {
+        let version = self.reply_to.version;
+        let mut results = std::mem::take(&mut self.results)
+            .into_iter()
+            .map(|it| it.unwrap_or_else(|| OffsetResult::failed(ErrorCode::RequestTimedOut)));
+        let topics = std::mem::take(&mut self.topics).into_iter().map(|(name, indexes)| {
+            let partitions = indexes.into_iter().zip(&mut results).map(|(index, result)| {
+                let mut partition = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(index)
+                    .with_error_code(result.error.code())
+                    .with_timestamp(result.timestamp)
+                    .with_offset(result.offset);
+                if version >= 4 {
+                    partition.leader_epoch = result.leader_epoch;
+                }
+                partition
+            });
+            ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(name)
+        });
+        self.reply_to.encode(&ListOffsetsResponse::default().with_topics(topics.collect()))
+    }
+}

@@ -1,0 +1,168 @@
+//! Produce (key 0), versions 3-13; advertised from 0.
+//!
+//! Batches go to the owners of their partitions; the response leaves when every partition's condition is met, or when
+//! `timeout.ms` has passed (REQUEST_TIMED_OUT: outcome unknown). acks=0 gets no response; where a partition refused its
+//! batch, the connection is closed instead, so that the client learns of it (as Kafka does).
+//! KIP-98 (idempotence), KIP-467 (per-record errors, v8), KIP-951 (current leader, v10), KIP-516 (topic ids, v13).
+
+use super::{
+    respond::{ReplyTo, text},
+    topics,
+};
+use crate::{
+    engine::{
+        Acks, AppendPartition, AppendRequest, AppendResult, Ask, Context, Gather, OwnerRequest, OwnerResponse, Response,
+        Start, Step,
+    },
+    error::ErrorCode,
+    wire::{RequestHeader, WireError, decode_request},
+};
+use bytes::Bytes;
+use corelane_seam::ShardId;
+use kafka_protocol::messages::{
+    ProduceRequest, ProduceResponse, TopicName,
+    produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+struct TopicPlan {
+    name: TopicName,
+    id: Uuid,
+    /// Partition indexes; their places follow each other in the order of the request.
+    partitions: Vec<i32>,
+}
+
+struct Produce {
+    reply_to: ReplyTo,
+    acks: Acks,
+    topics: Vec<TopicPlan>,
+    /// By place.
+    results: Vec<Option<AppendResult>>,
+}
+
+pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+    let request: ProduceRequest = decode_request(header, frame)?;
+    let reply_to = ReplyTo::new(header);
+    let acks = match request.acks {
+        0 => Acks::None,
+        1 => Acks::Leader,
+        -1 => Acks::All,
+        _ => return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidRequiredAcks))),
+    };
+    if request.transactional_id.is_some() {
+        return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidTxnState)));
+    }
+    let mut produce = Produce { reply_to, acks, topics: Vec::with_capacity(request.topic_data.len()), results: Vec::new() };
+    let mut by_owner: BTreeMap<ShardId, Vec<AppendPartition>> = BTreeMap::new();
+    for topic in request.topic_data {
+        let image = topics::find(context, &topic.name, topic.topic_id);
+        let mut indexes = Vec::with_capacity(topic.partition_data.len());
+        for partition in topic.partition_data {
+            let place = u32::try_from(produce.results.len()).unwrap_or(u32::MAX);
+            indexes.push(partition.index);
+            let found = image.and_then(|image| topics::led_here(context, image, partition.index));
+            match found {
+                Ok(id) => {
+                    let records = partition.records.unwrap_or_default();
+                    by_owner.entry(context.owner(id)).or_default().push(AppendPartition { place, id, records });
+                    produce.results.push(None);
+                }
+                Err(error) => produce.results.push(Some(AppendResult::failed(error, None))),
+            }
+        }
+        produce.topics.push(TopicPlan { name: topic.name, id: topic.topic_id, partitions: indexes });
+    }
+    if by_owner.is_empty() {
+        return Ok(Start::Ready(produce.finish()));
+    }
+    let deadline = (acks == Acks::All).then(|| context.after_ms(request.timeout_ms));
+    let asks = by_owner.into_iter().map(|(shard, partitions)| {
+        let request = AppendRequest { partitions, acks, version: header.api_version };
+        Ask::Owner(shard, OwnerRequest::Append(request))
+    });
+    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(produce), deadline })
+}
+
+impl Gather for Produce {
+    fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
+        let OwnerResponse::Append(results) = response else { return Step::Wait };
+        for (place, result) in results {
+            if let Some(slot) = self.results.get_mut(place as usize) {
+                *slot = Some(result);
+            }
+        }
+        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+    }
+
+    fn expired(&mut self, _context: &mut Context<'_>) -> Step {
+        Step::Done(self.finish())
+    }
+
+    fn name(&self) -> &'static str {
+        "Produce"
+    }
+}
+
+impl Produce {
+    /// The response; partitions without an answer have timed out.
+    fn finish(&mut self) -> Response {
+        let timed_out = || AppendResult::failed(ErrorCode::RequestTimedOut, None);
+        let mut results = std::mem::take(&mut self.results).into_iter().map(|it| it.unwrap_or_else(timed_out));
+        if self.acks == Acks::None {
+            return match results.find(|result| !result.error.is_none()) {
+                Some(result) => Response::Close(format!("Produce with acks=0 failed: {}", result.error)),
+                None => Response::Nothing,
+            };
+        }
+        let version = self.reply_to.version;
+        let responses = std::mem::take(&mut self.topics).into_iter().map(|topic| {
+            let partitions =
+                topic.partitions.iter().zip(&mut results).map(|(index, result)| partition(*index, result, version));
+            TopicProduceResponse::default()
+                .with_partition_responses(partitions.collect())
+                .with_name(topic.name)
+                .with_topic_id(topic.id)
+        });
+        let response = ProduceResponse::default().with_responses(responses.collect());
+        self.reply_to.encode(&response)
+    }
+}
+
+fn partition(index: i32, result: AppendResult, version: i16) -> PartitionProduceResponse {
+    let mut response = PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(result.error.code())
+        .with_base_offset(result.base_offset)
+        .with_log_append_time_ms(result.log_append_time_ms);
+    if version >= 5 {
+        response.log_start_offset = result.log_start_offset;
+    }
+    if version >= 8 {
+        response.error_message = result.message.map(text);
+        response.record_errors = result
+            .record_errors
+            .into_iter()
+            .map(|(index, message)| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(index)
+                    .with_batch_index_error_message(Some(text(message)))
+            })
+            .collect();
+    }
+    response
+}
+
+/// The same error for every partition.
+fn refuse_all(reply_to: ReplyTo, request: ProduceRequest, error: ErrorCode) -> Response {
+    let responses = request.topic_data.into_iter().map(|topic| {
+        let partitions = topic.partition_data.iter().map(|data| {
+            partition(data.index, AppendResult::failed(error, None), reply_to.version)
+        });
+        TopicProduceResponse::default()
+            .with_partition_responses(partitions.collect())
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id)
+    });
+    reply_to.encode(&ProduceResponse::default().with_responses(responses.collect()))
+}

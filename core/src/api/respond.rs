@@ -1,0 +1,45 @@
+//! What all handlers share.
+
+use crate::{
+    engine::{Response, Start},
+    error::ErrorCode,
+    wire::{RequestHeader, WireError, encode_response},
+};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
+
+/// To whom a response goes, and in which version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplyTo {
+    pub correlation_id: i32,
+    pub version: i16,
+}
+
+impl ReplyTo {
+    pub fn new(header: &RequestHeader) -> ReplyTo {
+        ReplyTo { correlation_id: header.correlation_id, version: header.api_version }
+    }
+
+    /// The response, or the end of the connection if it cannot be encoded (which would be a bug of the handler).
+    pub fn encode<T: Encodable + HeaderVersion>(self, message: &T) -> Response {
+        match encode_response(self.correlation_id, self.version, message) {
+            Ok(bytes) => Response::bytes(bytes),
+            Err(error) => Response::Close(format!("cannot encode the response: {error}")),
+        }
+    }
+
+    /// The same, at once.
+    #[allow(clippy::unnecessary_wraps)] // the shape of every handler
+    pub fn ready<T: Encodable + HeaderVersion>(self, message: &T) -> Result<Start, WireError> {
+        Ok(Start::Ready(self.encode(message)))
+    }
+}
+
+/// A string for a response.
+pub(super) fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+/// Kafka's text for a code without one of its own.
+pub(super) fn text_of(error: ErrorCode, message: Option<String>) -> Option<StrBytes> {
+    if error.is_none() { None } else { message.map(StrBytes::from_string) }
+}

@@ -1,0 +1,307 @@
+//! What shards say to each other: one hop to the owner of a partition, one hop back.
+
+use crate::{
+    controller::{ControllerRequest, ControllerResponse},
+    error::{ErrorCode, Fatal},
+    ids::{LeaderEpoch, Offset, PartitionId},
+    metadata::Image,
+};
+use bytes::Bytes;
+use corelane_seam::Part;
+
+/// A request under way on the shard that holds its connection. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatherId(pub u64);
+
+/// A word from one shard of this process to another.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// To a partition's owner: do this and answer under `gather`.
+    Ask {
+        /// Under which the answer is expected.
+        gather: GatherId,
+        /// What.
+        request: OwnerRequest,
+    },
+    /// From a partition's owner. A waiting fetch is answered more than once.
+    Answer {
+        /// As asked.
+        gather: GatherId,
+        /// Result.
+        response: OwnerResponse,
+    },
+    /// To a partition's owner: no one waits for this fetch any more.
+    Forget {
+        /// As asked.
+        gather: GatherId,
+    },
+    /// To the quorum's shard.
+    AskController {
+        /// Under which the answer is expected.
+        gather: GatherId,
+        /// What.
+        request: ControllerRequest,
+    },
+    /// From the quorum's shard. The image that shows the change was sent before.
+    ControllerAnswer {
+        /// As asked.
+        gather: GatherId,
+        /// Result.
+        response: ControllerResponse,
+    },
+    /// From the quorum's shard: committed metadata, newer than the one before. The first one is caught up.
+    Image(Box<Image>),
+    /// A log directory failed; nothing is acknowledged any more, on any shard.
+    DirectoryOffline(Fatal),
+    /// To the quorum's shard: this data shard owes nothing any more (clean stop).
+    Drained,
+}
+
+/// What the connection's shard wants of a partition's owner. Each partition carries its `place` in the response.
+#[derive(Debug)]
+pub enum OwnerRequest {
+    /// Produce.
+    Append(AppendRequest),
+    /// Fetch.
+    Read(ReadRequest),
+    /// ListOffsets.
+    Offsets(Vec<OffsetQuery>),
+    /// OffsetForLeaderEpoch.
+    EpochEnds(Vec<EpochQuery>),
+    /// DeleteRecords.
+    DeleteRecords(Vec<DeleteQuery>),
+}
+
+/// The owner's answer; of the kind that was asked for.
+#[derive(Debug)]
+pub enum OwnerResponse {
+    /// Produce: complete, each condition met or failed.
+    Append(Vec<(u32, AppendResult)>),
+    /// Fetch: what there is now; with a waiting read, again when there is more.
+    Read(Vec<(u32, ReadResult)>),
+    /// ListOffsets.
+    Offsets(Vec<(u32, OffsetResult)>),
+    /// OffsetForLeaderEpoch.
+    EpochEnds(Vec<(u32, EpochResult)>),
+    /// DeleteRecords.
+    DeleteRecords(Vec<(u32, DeleteResult)>),
+}
+
+/// Whose word a producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// No one's.
+    None,
+    /// The leader's journal write has completed: survives the death of the process.
+    Leader,
+    /// Flushed on every in-sync replica.
+    All,
+}
+
+/// Batches for partitions of one owner.
+#[derive(Debug)]
+pub struct AppendRequest {
+    /// In the order of the request.
+    pub partitions: Vec<AppendPartition>,
+    /// When they count as done.
+    pub acks: Acks,
+    /// Of Produce: some codecs need a newer one.
+    pub version: i16,
+}
+
+/// One partition's batch.
+#[derive(Debug)]
+pub struct AppendPartition {
+    /// In the response.
+    pub place: u32,
+    /// Where to.
+    pub id: PartitionId,
+    /// A slice of the request's frame.
+    pub records: Bytes,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub struct AppendResult {
+    /// `None` when appended and its condition is met.
+    pub error: ErrorCode,
+    /// For people.
+    pub message: Option<String>,
+    /// Records that were refused, and why.
+    pub record_errors: Vec<(i32, String)>,
+    /// Of the first record; -1 on errors.
+    pub base_offset: i64,
+    /// -1 unless the topic's timestamps are the broker's.
+    pub log_append_time_ms: i64,
+    /// -1 when not known.
+    pub log_start_offset: i64,
+}
+
+impl AppendResult {
+    /// Nothing was appended.
+    pub fn failed(error: ErrorCode, message: impl Into<Option<String>>) -> AppendResult {
+        AppendResult {
+            error,
+            message: message.into(),
+            record_errors: Vec::new(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+        }
+    }
+}
+
+/// Reads from partitions of one owner.
+#[derive(Clone, Debug)]
+pub struct ReadRequest {
+    /// In the order of the request.
+    pub partitions: Vec<ReadPartition>,
+    /// For all of them together; the first batch is returned even when it is larger.
+    pub bytes_max: usize,
+    /// Answer again when there is more, until there are this many bytes or until forgotten; 0: answer once.
+    pub wait_for_bytes: usize,
+}
+
+/// Where to read.
+#[derive(Clone, Debug)]
+pub struct ReadPartition {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+    /// First offset wanted.
+    pub from: Offset,
+    /// Of this partition.
+    pub bytes_max: usize,
+    /// The epoch that the client believes in; `UNKNOWN`: no check.
+    pub current_leader_epoch: LeaderEpoch,
+    /// Epoch of the last record the client has, for divergence (KIP-595's fetch, clients from v12); `UNKNOWN`: no check.
+    pub last_fetched_epoch: LeaderEpoch,
+}
+
+/// What was read of one partition.
+#[derive(Clone, Debug)]
+pub struct ReadResult {
+    /// Offsets below are -1 on errors.
+    pub error: ErrorCode,
+    /// End of what is committed.
+    pub high_watermark: i64,
+    /// End of what is decided (transactions).
+    pub last_stable_offset: i64,
+    /// First offset kept.
+    pub log_start_offset: i64,
+    /// The largest epoch not after the client's, and its end, when the client's log has diverged.
+    pub diverging: Option<(i32, i64)>,
+    /// Set with errors about leadership: the leader's epoch here.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The batches.
+    pub records: Vec<Part>,
+    /// Their length.
+    pub bytes: usize,
+}
+
+impl ReadResult {
+    /// Nothing was read.
+    pub fn failed(error: ErrorCode) -> ReadResult {
+        ReadResult {
+            error,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging: None,
+            current_leader_epoch: None,
+            records: Vec::new(),
+            bytes: 0,
+        }
+    }
+}
+
+/// An offset is asked for.
+#[derive(Clone, Debug)]
+pub struct OffsetQuery {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+    /// The epoch that the client believes in.
+    pub current_leader_epoch: LeaderEpoch,
+    /// What about.
+    pub what: OffsetSpec,
+}
+
+/// Which offset (`ListOffsetsRequest`'s special timestamps).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// -2: the log's start.
+    Earliest,
+    /// -1: the high watermark (the last stable offset when reading committed, the same until there are transactions).
+    Latest,
+    /// -3: the record with the largest timestamp (KIP-734).
+    MaxTimestamp,
+    /// The first record at or after this time.
+    Timestamp(i64),
+}
+
+/// An offset, its record's timestamp, and the epoch it was written in.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetResult {
+    /// -1s below on errors.
+    pub error: ErrorCode,
+    /// -1 if there is none.
+    pub offset: i64,
+    /// -1 unless asked by time.
+    pub timestamp: i64,
+    /// -1 when not known.
+    pub leader_epoch: i32,
+}
+
+impl OffsetResult {
+    /// No offset.
+    pub fn failed(error: ErrorCode) -> OffsetResult {
+        OffsetResult { error, offset: -1, timestamp: -1, leader_epoch: -1 }
+    }
+}
+
+/// The end of an epoch is asked for.
+#[derive(Clone, Debug)]
+pub struct EpochQuery {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+    /// The epoch that the client believes in.
+    pub current_leader_epoch: LeaderEpoch,
+    /// The epoch whose end it wants.
+    pub epoch: LeaderEpoch,
+}
+
+/// The largest epoch not after the one asked for, and where it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochResult {
+    /// -1s below on errors.
+    pub error: ErrorCode,
+    /// -1 if there is none.
+    pub epoch: i32,
+    /// Exclusive.
+    pub end_offset: i64,
+}
+
+/// The log's start is to move.
+#[derive(Clone, Debug)]
+pub struct DeleteQuery {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+    /// New first offset; `None`: the high watermark (-1 on the wire).
+    pub before: Option<Offset>,
+}
+
+/// Where the log starts now.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteResult {
+    /// `low_watermark` is -1 on errors.
+    pub error: ErrorCode,
+    /// The new log start, durable.
+    pub low_watermark: i64,
+}

@@ -1,0 +1,182 @@
+//! Appends: validated, given to the log, and answered when the producer's condition is met.
+
+use super::{Answers, Asker, Job, JobId, Owner};
+use crate::{
+    engine::{
+        Effects,
+        message::{Acks, AppendPartition, AppendRequest, AppendResult, OwnerResponse},
+        partition::Parked,
+    },
+    error::ErrorCode,
+    log::AppendError,
+    records::{ProduceRules, validate},
+};
+use corelane_seam::Now;
+
+/// An append that waits for room in the journal or in memory.
+#[derive(Debug)]
+pub(super) struct Delayed {
+    pub job: JobId,
+    pub acks: Acks,
+    pub version: i16,
+    pub partition: AppendPartition,
+}
+
+enum Placed {
+    Done(AppendResult),
+    Parked,
+}
+
+enum Refused {
+    NoRoom,
+    Because(Box<AppendResult>),
+}
+
+impl Owner {
+    pub(super) fn append_all(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: AppendRequest,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        let left = request.partitions.len();
+        let job = self.new_job(Job::Append { asker, left, results: Vec::with_capacity(left) });
+        for partition in request.partitions {
+            let delayed = Delayed { job, acks: request.acks, version: request.version, partition };
+            if !self.delayed.is_empty() {
+                self.delayed.push_back(delayed);
+            } else if let Err(delayed) = self.append(now, delayed, effects, answers) {
+                self.delayed.push_back(delayed);
+            }
+        }
+    }
+
+    /// Room was made: go on in order.
+    pub(super) fn append_delayed(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        while let Some(delayed) = self.delayed.pop_front() {
+            if let Err(delayed) = self.append(now, delayed, effects, answers) {
+                self.delayed.push_front(delayed);
+                return;
+            }
+        }
+    }
+
+    /// Appends one partition's batch, or gives it back when there is no room.
+    fn append(
+        &mut self,
+        now: Now,
+        delayed: Delayed,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) -> Result<(), Delayed> {
+        let place = delayed.partition.place;
+        match self.try_append(now, &delayed, effects) {
+            Ok(Placed::Parked) => {}
+            Ok(Placed::Done(result)) => self.append_done(delayed.job, place, result, answers),
+            Err(Refused::NoRoom) => return Err(delayed),
+            Err(Refused::Because(result)) => self.append_done(delayed.job, place, *result, answers),
+        }
+        Ok(())
+    }
+
+    fn try_append(&mut self, now: Now, delayed: &Delayed, effects: &mut Effects) -> Result<Placed, Refused> {
+        let id = delayed.partition.id;
+        let refuse = |error, message: String| Refused::Because(Box::new(AppendResult::failed(error, Some(message))));
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return Err(Refused::Because(Box::new(AppendResult::failed(ErrorCode::NotLeaderOrFollower, None))));
+        };
+        if let Some(reason) = partition.offline.as_ref().or(self.offline.as_ref()) {
+            return Err(refuse(ErrorCode::KafkaStorageError, reason.clone()));
+        }
+        if delayed.acks == Acks::All && !partition.has_enough_in_sync() {
+            let text = format!(
+                "{} replicas in sync, min.insync.replicas is {}",
+                partition.isr_len, partition.config.insync_replicas_min
+            );
+            return Err(refuse(ErrorCode::NotEnoughReplicas, text));
+        }
+        let rules = ProduceRules::new(&partition.config, delayed.version);
+        let valid = validate(&delayed.partition.records, &rules, now.unix_ms).map_err(|rejected| {
+            Refused::Because(Box::new(AppendResult {
+                record_errors: rejected.record_errors,
+                ..AppendResult::failed(rejected.code, Some(rejected.message))
+            }))
+        })?;
+        let Some(slot) = self.store.slot(id) else {
+            return Err(refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")));
+        };
+        let appended = self
+            .store
+            .append(now, slot, partition.leader_epoch, &valid.batch)
+            .map_err(|error| match error {
+                AppendError::Full => Refused::NoRoom,
+                AppendError::Offline(reason) => refuse(ErrorCode::KafkaStorageError, reason.0),
+                AppendError::DiskReserve => refuse(
+                    ErrorCode::KafkaStorageError,
+                    "the disk is full up to its reserve; free space or lower retention".to_owned(),
+                ),
+                AppendError::Producer(code) => refuse(code, sequence_text(code).to_owned()),
+                AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
+            })?;
+        let done = AppendResult {
+            error: ErrorCode::None,
+            message: None,
+            record_errors: Vec::new(),
+            base_offset: appended.base_offset.0,
+            log_append_time_ms: valid.log_append_time_ms.unwrap_or(-1),
+            log_start_offset: self.store.log_start(slot).0,
+        };
+        let parked = Parked { until: appended.last_offset.plus(1), job: delayed.job, place: delayed.partition.place };
+        let met = match delayed.acks {
+            Acks::None => true,
+            Acks::Leader => parked.until <= partition.written,
+            Acks::All => parked.until <= partition.high_watermark,
+        };
+        if met {
+            return Ok(Placed::Done(done));
+        }
+        if delayed.acks == Acks::Leader {
+            partition.until_written.push(parked);
+        } else {
+            partition.until_committed.push(parked);
+        }
+        if let Some(Job::Append { results, .. }) = self.jobs.get_mut(&delayed.job) {
+            results.push((parked.place, done));
+        }
+        Ok(Placed::Parked)
+    }
+
+    fn append_done(&mut self, job: JobId, place: u32, result: AppendResult, answers: &mut Answers) {
+        if let Some(Job::Append { results, .. }) = self.jobs.get_mut(&job) {
+            results.push((place, result));
+        }
+        self.settle(job, place, None, answers);
+    }
+
+    /// One partition of a job is decided: with its prepared result, or with an error instead.
+    fn settle(&mut self, job: JobId, place: u32, error: Option<ErrorCode>, answers: &mut Answers) {
+        let Some(Job::Append { asker, left, results }) = self.jobs.get_mut(&job) else { return };
+        if let Some(error) = error {
+            results.retain(|(other, _)| *other != place);
+            results.push((place, AppendResult::failed(error, None)));
+        }
+        *left -= 1;
+        if *left == 0 {
+            let response = (*asker, OwnerResponse::Append(std::mem::take(results)));
+            self.jobs.remove(&job);
+            answers.push(response);
+        }
+    }
+}
+
+/// What a refused sequence means, for people (the codes of Kafka's ProducerAppendInfo).
+fn sequence_text(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::OutOfOrderSequenceNumber => "a batch before this one is missing",
+        ErrorCode::InvalidProducerEpoch => "a newer incarnation of this producer has written already",
+        ErrorCode::DuplicateSequenceNumber => "a batch older than the last five of this producer",
+        _ => "the producer's sequence does not fit",
+    }
+}

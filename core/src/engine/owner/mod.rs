@@ -1,0 +1,281 @@
+//! What a shard does for the partitions it owns: appends, reads, and the questions about offsets.
+//!
+//! A request of one connection for several partitions of this shard is one job here; it is answered when every
+//! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
+
+mod append;
+mod offsets;
+mod read;
+
+use super::{
+    Effects,
+    message::{AppendResult, DeleteResult, GatherId, OffsetResult, OwnerRequest, OwnerResponse, ReadRequest},
+    partition::{Parked, Partition},
+};
+use crate::{
+    error::ErrorCode,
+    ids::{Map, Offset, PartitionId},
+    log::{Event, Slot, Store},
+};
+use append::Delayed;
+use corelane_seam::{FileResult, Now, ShardId, Token};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A request under way at its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct JobId(u64);
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asker {
+    pub shard: ShardId,
+    pub gather: GatherId,
+}
+
+#[derive(Debug)]
+enum Job {
+    Append { asker: Asker, left: usize, results: Vec<(u32, AppendResult)> },
+    Read { asker: Asker, request: ReadRequest },
+    Offsets { asker: Asker, left: usize, results: Vec<(u32, OffsetResult)> },
+    Delete { asker: Asker, left: usize, results: Vec<(u32, DeleteResult)> },
+}
+
+/// A DeleteRecords that waits for the moved log start to be durable.
+#[derive(Debug)]
+struct Deletion {
+    slot: Slot,
+    before: Offset,
+    job: JobId,
+    place: u32,
+}
+
+/// The answers an owner gives, for the engine to carry to whom they belong.
+pub(super) type Answers = Vec<(Asker, OwnerResponse)>;
+
+/// The partitions of one shard with their logs.
+pub(super) struct Owner {
+    pub store: Store,
+    pub partitions: Map<PartitionId, Partition>,
+    by_slot: Map<Slot, PartitionId>,
+    jobs: BTreeMap<JobId, Job>,
+    next_job: u64,
+    delayed: VecDeque<Delayed>,
+    deletions: Vec<Deletion>,
+    /// Reads whose partitions got something new in this turn.
+    woken: Vec<JobId>,
+    readers_by_asker: BTreeMap<Asker, JobId>,
+    /// Why nothing is acknowledged any more, if so.
+    offline: Option<String>,
+    events: Vec<Event>,
+    /// Searches by time that wait for the disk.
+    searches: Map<u64, (JobId, u32)>,
+    next_search: u64,
+    stopping: bool,
+    stopped: bool,
+}
+
+impl Owner {
+    pub fn new(store: Store) -> Owner {
+        Owner {
+            store,
+            partitions: Map::default(),
+            by_slot: Map::default(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            delayed: VecDeque::new(),
+            deletions: Vec::new(),
+            woken: Vec::new(),
+            readers_by_asker: BTreeMap::new(),
+            offline: None,
+            events: Vec::new(),
+            searches: Map::default(),
+            next_search: 0,
+            stopping: false,
+            stopped: false,
+        }
+    }
+
+    /// A partition is led from now on.
+    pub fn lead(&mut self, slot: Slot, partition: Partition) {
+        self.by_slot.insert(slot, partition.id);
+        self.partitions.insert(partition.id, partition);
+    }
+
+    /// A partition was deleted, or is led by another: whoever waits is told.
+    pub fn leave(&mut self, id: PartitionId, error: ErrorCode, answers: &mut Answers) {
+        let Some(mut partition) = self.partitions.remove(&id) else { return };
+        if let Some(slot) = self.store.slot(id) {
+            self.by_slot.remove(&slot);
+        }
+        self.fail_parked(&mut partition, error, answers);
+        self.woken.append(&mut partition.readers);
+    }
+
+    fn fail_parked(&mut self, partition: &mut Partition, error: ErrorCode, answers: &mut Answers) {
+        let parked: Vec<Parked> =
+            partition.until_written.take_all().chain(partition.until_committed.take_all()).collect();
+        for parked in parked {
+            self.settle(parked.job, parked.place, Some(error), answers);
+        }
+    }
+
+    /// Nothing is acknowledged any more: what waits fails, what comes is refused.
+    pub fn go_offline(&mut self, reason: &str, answers: &mut Answers) {
+        self.offline = Some(reason.to_owned());
+        let ids: Vec<PartitionId> = self.partitions.keys().copied().collect();
+        for id in ids {
+            self.partition_offline(id, reason, answers);
+        }
+        for delayed in std::mem::take(&mut self.delayed) {
+            self.settle(delayed.job, delayed.partition.place, Some(ErrorCode::KafkaStorageError), answers);
+        }
+    }
+
+    fn partition_offline(&mut self, id: PartitionId, reason: &str, answers: &mut Answers) {
+        let Some(mut partition) = self.partitions.remove(&id) else { return };
+        partition.offline = Some(reason.to_owned());
+        self.fail_parked(&mut partition, ErrorCode::KafkaStorageError, answers);
+        self.woken.extend(partition.readers.iter().copied());
+        self.partitions.insert(id, partition);
+    }
+
+    fn new_job(&mut self, job: Job) -> JobId {
+        self.next_job += 1;
+        let id = JobId(self.next_job);
+        self.jobs.insert(id, job);
+        id
+    }
+
+    /// Takes a request from a connection's shard.
+    pub fn ask(&mut self, now: Now, asker: Asker, request: OwnerRequest, effects: &mut Effects, answers: &mut Answers) {
+        self.dispatch(now, asker, request, effects, answers);
+        self.take_events(now, effects, answers);
+    }
+
+    fn dispatch(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: OwnerRequest,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        match request {
+            OwnerRequest::Append(request) => self.append_all(now, asker, request, effects, answers),
+            OwnerRequest::Read(request) => self.read_all(now, asker, request, effects, answers),
+            OwnerRequest::Offsets(queries) => self.offsets(now, asker, queries, effects, answers),
+            OwnerRequest::EpochEnds(queries) => {
+                let results = queries.iter().map(|query| (query.place, self.epoch_end(query))).collect();
+                answers.push((asker, OwnerResponse::EpochEnds(results)));
+            }
+            OwnerRequest::DeleteRecords(queries) => self.delete_records(now, asker, queries, effects, answers),
+        }
+    }
+
+    /// A file operation of the store completed.
+    pub fn file(
+        &mut self,
+        now: Now,
+        token: Token,
+        result: FileResult,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        self.store.file(now, token, result, &mut effects.files, &mut self.events);
+        self.take_events(now, effects, answers);
+    }
+
+    /// What comes due by time in the logs.
+    pub fn tick(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        self.store.tick(now, &mut effects.files, &mut self.events);
+        self.take_events(now, effects, answers);
+    }
+
+    /// Begins the clean stop, or goes on with it; whether it is complete.
+    pub fn stop(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) -> bool {
+        if !self.stopping {
+            self.stopping = true;
+            self.store.stop(now, &mut effects.files, &mut self.events);
+            self.take_events(now, effects, answers);
+        }
+        self.stopped
+    }
+
+    /// Asserts what must hold between any two inputs.
+    pub fn check(&self) {
+        self.store.check();
+        for (id, partition) in &self.partitions {
+            if let Some(slot) = self.store.slot(*id) {
+                partition.check(self.store.log_start(slot), self.store.log_end(slot));
+            }
+        }
+    }
+
+    /// Applies what the store reports; one report may bring another.
+    fn take_events(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        while !self.events.is_empty() {
+            for event in std::mem::take(&mut self.events) {
+                self.take_event(now, event, effects, answers);
+            }
+        }
+    }
+
+    fn take_event(&mut self, now: Now, event: Event, effects: &mut Effects, answers: &mut Answers) {
+        match event {
+            Event::Written { slot, end } => self.written(slot, end, answers),
+            Event::Flushed { slot, end } => self.commit(slot, end, answers),
+            Event::LogStartMoved { slot, offset } => self.log_start_moved(slot, offset, answers),
+            Event::Room => self.append_delayed(now, effects, answers),
+            Event::Readable { slot } => {
+                if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
+                    self.woken.extend(partition.readers.iter().copied());
+                }
+            }
+            Event::TimestampFound { job, result } => self.offset_found(job, result, answers),
+            Event::Truncated { .. } => {}
+            Event::Stopped => self.stopped = true,
+            Event::PartitionOffline { slot, reason } => {
+                if let Some(id) = self.by_slot.get(&slot).copied() {
+                    self.partition_offline(id, &reason.0, answers);
+                }
+            }
+            Event::DirectoryOffline { reason } => {
+                effects.directory_offline = Some(reason.clone());
+                self.go_offline(&reason.0, answers);
+            }
+        }
+    }
+
+    fn written(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
+        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else { return };
+        partition.written = partition.written.max(end);
+        let mut met = Vec::new();
+        while let Some(parked) = partition.until_written.pop_met(end) {
+            met.push(parked);
+        }
+        let commits = partition.commits_when_written();
+        for parked in met {
+            self.settle(parked.job, parked.place, None, answers);
+        }
+        if commits {
+            self.commit(slot, end, answers);
+        }
+    }
+
+    /// The high watermark may rise to `end`: replies and reads that waited for it go out.
+    fn commit(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
+        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else { return };
+        if !partition.advance(end) {
+            return;
+        }
+        self.store.set_high_watermark(slot, partition.high_watermark);
+        let mut met = Vec::new();
+        while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
+            met.push(parked);
+        }
+        self.woken.extend(partition.readers.iter().copied());
+        for parked in met {
+            self.settle(parked.job, parked.place, None, answers);
+        }
+    }
+}

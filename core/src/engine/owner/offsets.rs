@@ -1,0 +1,192 @@
+//! Questions about offsets and epochs, and moving the log's start.
+
+use super::{Answers, Asker, Deletion, Job, JobId, Owner};
+use crate::{
+    engine::{
+        Effects,
+        message::{
+            DeleteQuery, DeleteResult, EpochQuery, EpochResult, OffsetQuery, OffsetResult, OffsetSpec, OwnerResponse,
+        },
+    },
+    error::ErrorCode,
+    ids::{LeaderEpoch, Offset},
+    log::{ReadError, Slot, TimestampOffset},
+};
+use corelane_seam::Now;
+
+impl Owner {
+    pub(super) fn offsets(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        queries: Vec<OffsetQuery>,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        let left = queries.len();
+        let job = self.new_job(Job::Offsets { asker, left, results: Vec::with_capacity(left) });
+        for query in queries {
+            if let Some(result) = self.offset(now, job, &query, effects) {
+                self.offset_done(job, query.place, result, answers);
+            }
+        }
+    }
+
+    /// Answers what needs no disk; a search by time may be answered later.
+    fn offset(
+        &mut self,
+        now: Now,
+        job: JobId,
+        query: &OffsetQuery,
+        effects: &mut Effects,
+    ) -> Option<OffsetResult> {
+        let partition = match self.leader_of(query.id, query.current_leader_epoch) {
+            Ok(partition) => partition,
+            Err((error, _)) => return Some(OffsetResult::failed(error)),
+        };
+        let (epoch, high_watermark) = (partition.leader_epoch, partition.high_watermark);
+        let Some(slot) = self.store.slot(query.id) else {
+            return Some(OffsetResult::failed(ErrorCode::KafkaStorageError));
+        };
+        let plain = |offset: Offset, epoch: i32| {
+            Some(OffsetResult { error: ErrorCode::None, offset: offset.0, timestamp: -1, leader_epoch: epoch })
+        };
+        let target = match query.what {
+            OffsetSpec::Earliest => {
+                let start = self.store.log_start(slot);
+                return plain(start, self.store.epoch_at(slot, start).map_or(epoch.0, |at| at.0));
+            }
+            OffsetSpec::Latest => return plain(high_watermark, epoch.0),
+            OffsetSpec::MaxTimestamp => None,
+            OffsetSpec::Timestamp(at) => Some(at),
+        };
+        self.next_search += 1;
+        let search = self.next_search;
+        self.searches.insert(search, (job, query.place));
+        let out = &mut effects.files;
+        match target {
+            Some(at) => {
+                self.store.find_timestamp(now, slot, at, high_watermark, search, out, &mut self.events);
+            }
+            None => self.store.find_max_timestamp(now, slot, high_watermark, search, out, &mut self.events),
+        }
+        None
+    }
+
+    pub(super) fn offset_found(
+        &mut self,
+        search: u64,
+        found: Result<Option<TimestampOffset>, ReadError>,
+        answers: &mut Answers,
+    ) {
+        let Some((job, place)) = self.searches.remove(&search) else { return };
+        let result = match found {
+            Err(ReadError::OutOfRange { .. }) | Ok(None) => OffsetResult::failed(ErrorCode::None),
+            Err(ReadError::Offline(_) | ReadError::Later | ReadError::Unknown) => {
+                OffsetResult::failed(ErrorCode::KafkaStorageError)
+            }
+            Ok(Some(found)) => OffsetResult {
+                error: ErrorCode::None,
+                offset: found.offset.0,
+                timestamp: found.timestamp,
+                leader_epoch: found.leader_epoch.0,
+            },
+        };
+        self.offset_done(job, place, result, answers);
+    }
+
+    fn offset_done(&mut self, job: JobId, place: u32, result: OffsetResult, answers: &mut Answers) {
+        let Some(Job::Offsets { asker, left, results }) = self.jobs.get_mut(&job) else { return };
+        results.push((place, result));
+        *left -= 1;
+        if *left == 0 {
+            let response = (*asker, OwnerResponse::Offsets(std::mem::take(results)));
+            self.jobs.remove(&job);
+            answers.push(response);
+        }
+    }
+
+    pub(super) fn epoch_end(&self, query: &EpochQuery) -> EpochResult {
+        let failed = |error| EpochResult { error, epoch: -1, end_offset: -1 };
+        if let Err((error, _)) = self.leader_of(query.id, query.current_leader_epoch) {
+            return failed(error);
+        }
+        let Some(slot) = self.store.slot(query.id) else { return failed(ErrorCode::KafkaStorageError) };
+        match self.store.epoch_end(slot, query.epoch) {
+            Some((epoch, end)) => EpochResult { error: ErrorCode::None, epoch: epoch.0, end_offset: end.0 },
+            None => failed(ErrorCode::None),
+        }
+    }
+
+    pub(super) fn delete_records(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        queries: Vec<DeleteQuery>,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        let left = queries.len();
+        let job = self.new_job(Job::Delete { asker, left, results: Vec::with_capacity(left) });
+        for query in queries {
+            if let Some(result) = self.delete_one(now, job, &query, effects) {
+                self.delete_done(job, query.place, result, answers);
+            }
+        }
+    }
+
+    fn delete_one(
+        &mut self,
+        now: Now,
+        job: JobId,
+        query: &DeleteQuery,
+        effects: &mut Effects,
+    ) -> Option<DeleteResult> {
+        let failed = |error| Some(DeleteResult { error, low_watermark: -1 });
+        let high_watermark = match self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
+            Ok(partition) => partition.high_watermark,
+            Err((error, _)) => return failed(error),
+        };
+        let Some(slot) = self.store.slot(query.id) else { return failed(ErrorCode::KafkaStorageError) };
+        let before = query.before.unwrap_or(high_watermark);
+        if before.0 < 0 || before > high_watermark {
+            return failed(ErrorCode::OffsetOutOfRange);
+        }
+        if before <= self.store.log_start(slot) {
+            return Some(DeleteResult { error: ErrorCode::None, low_watermark: self.store.log_start(slot).0 });
+        }
+        match self.store.advance_log_start(now, slot, before, &mut self.events) {
+            Ok(()) => {
+                self.deletions.push(Deletion { slot, before, job, place: query.place });
+                None
+            }
+            Err(ReadError::OutOfRange { .. }) => failed(ErrorCode::OffsetOutOfRange),
+            Err(ReadError::Offline(_) | ReadError::Later | ReadError::Unknown) => {
+                failed(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+
+    /// The log start moved, durably, by a deletion or by retention.
+    pub(super) fn log_start_moved(&mut self, slot: Slot, offset: Offset, answers: &mut Answers) {
+        let (met, waiting) =
+            std::mem::take(&mut self.deletions).into_iter().partition(|it| it.slot == slot && it.before <= offset);
+        self.deletions = waiting;
+        let met: Vec<Deletion> = met;
+        for deletion in met {
+            let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
+            self.delete_done(deletion.job, deletion.place, result, answers);
+        }
+    }
+
+    fn delete_done(&mut self, job: JobId, place: u32, result: DeleteResult, answers: &mut Answers) {
+        let Some(Job::Delete { asker, left, results }) = self.jobs.get_mut(&job) else { return };
+        results.push((place, result));
+        *left -= 1;
+        if *left == 0 {
+            let response = (*asker, OwnerResponse::DeleteRecords(std::mem::take(results)));
+            self.jobs.remove(&job);
+            answers.push(response);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A partition that this broker leads: its epoch, its high watermark, and who waits for it.
+
+use super::owner::JobId;
+use crate::{
+    config::{FlushPolicy, TopicConfig},
+    ids::{LeaderEpoch, Offset, PartitionId},
+};
+use std::collections::VecDeque;
+
+/// A producer's reply that waits for a condition on one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parked {
+    /// The condition: everything below is committed (or written, for acks=1).
+    pub until: Offset,
+    /// Whose reply.
+    pub job: JobId,
+    /// Which partition of the reply.
+    pub place: u32,
+}
+
+/// Replies in the order of their conditions.
+#[derive(Debug, Default)]
+pub(super) struct ParkedQueue(VecDeque<Parked>);
+
+impl ParkedQueue {
+    /// Adds one; a duplicate's condition may lie before those already here.
+    pub fn push(&mut self, parked: Parked) {
+        let at = self.0.partition_point(|other| other.until <= parked.until);
+        self.0.insert(at, parked);
+    }
+
+    /// The next whose condition is met by `end`.
+    pub fn pop_met(&mut self, end: Offset) -> Option<Parked> {
+        if self.0.front()?.until <= end { self.0.pop_front() } else { None }
+    }
+
+    /// All of them: their condition will not be met any more.
+    pub fn take_all(&mut self) -> impl Iterator<Item = Parked> + use<> {
+        std::mem::take(&mut self.0).into_iter()
+    }
+}
+
+/// The leader's view of one partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub id: PartitionId,
+    /// Resolved from the image; shared by the partitions of a topic.
+    pub config: std::rc::Rc<TopicConfig>,
+    /// Our reign; appends carry it.
+    pub leader_epoch: LeaderEpoch,
+    /// Replicas in sync, this one included.
+    pub isr_len: usize,
+    /// End of what is committed: flushed on every in-sync replica (written, under an interval flush policy).
+    pub high_watermark: Offset,
+    /// End of what the journal's writes have completed for.
+    pub written: Offset,
+    /// acks=1.
+    pub until_written: ParkedQueue,
+    /// acks=all.
+    pub until_committed: ParkedQueue,
+    /// Reads that want what comes after the high watermark.
+    pub readers: Vec<JobId>,
+    /// Why the log is offline, if it is.
+    pub offline: Option<String>,
+}
+
+impl Partition {
+    /// A partition whose log is recovered up to `end`.
+    pub fn new(
+        id: PartitionId,
+        config: std::rc::Rc<TopicConfig>,
+        leader_epoch: LeaderEpoch,
+        isr_len: usize,
+        end: Offset,
+    ) -> Partition {
+        Partition {
+            id,
+            config,
+            leader_epoch,
+            isr_len,
+            high_watermark: end,
+            written: end,
+            until_written: ParkedQueue::default(),
+            until_committed: ParkedQueue::default(),
+            readers: Vec::new(),
+            offline: None,
+        }
+    }
+
+    /// Whether the high watermark follows the write instead of the flush (an interval policy was configured).
+    pub fn commits_when_written(&self) -> bool {
+        matches!(self.config.flush, FlushPolicy::Interval { .. })
+    }
+
+    /// Whether acks=all may be accepted, and the high watermark may advance.
+    pub fn has_enough_in_sync(&self) -> bool {
+        i32::try_from(self.isr_len).unwrap_or(i32::MAX) >= self.config.insync_replicas_min
+    }
+
+    /// Raises the high watermark to `end`, never lowers it; whether it moved. It stands still while fewer replicas
+    /// than `min.insync.replicas` are in sync.
+    pub fn advance(&mut self, end: Offset) -> bool {
+        let moves = end > self.high_watermark && self.has_enough_in_sync();
+        if moves {
+            self.high_watermark = end;
+        }
+        moves
+    }
+
+    /// The leader's invariants, beside the log's own.
+    pub fn check(&self, log_start: Offset, log_end: Offset) {
+        assert!(log_start <= log_end, "{}: log start {log_start} beyond log end {log_end}", self.id);
+        assert!(
+            self.high_watermark <= log_end,
+            "{}: high watermark {} beyond log end {log_end}",
+            self.id,
+            self.high_watermark
+        );
+        assert!(self.written <= log_end, "{}: written {} beyond log end {log_end}", self.id, self.written);
+    }
+}

@@ -1,0 +1,143 @@
+//! Following the metadata: which partitions this shard leads, and with which settings.
+
+use super::{
+    Place,
+    owner::{Answers, Owner},
+    partition::Partition,
+};
+use crate::{
+    config::{self, BrokerConfig, TopicConfig},
+    error::ErrorCode,
+    ids::PartitionId,
+    log::{FlushPolicy, LogSettings},
+    metadata::{Change, ConfigResource, Image, TopicImage, delta},
+};
+use corelane_seam::Now;
+use std::rc::Rc;
+
+/// What the log needs to know of a topic's settings. `salt` spreads the jitter over partitions.
+pub(super) fn log_settings(config: &TopicConfig, salt: u64) -> LogSettings {
+    let jitter = u64::try_from(config.segment_jitter_ms).unwrap_or(0);
+    let share = if jitter == 0 { 0 } else { salt % jitter };
+    let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+    LogSettings {
+        segment_bytes: positive(i64::from(config.segment_bytes)),
+        segment_ms: positive(config.segment_ms).saturating_sub(share).max(1),
+        retention_ms: config.retention_ms.map(positive),
+        retention_bytes: config.retention_bytes.map(positive),
+        delete: config.cleanup.delete,
+        index_interval_bytes: positive(i64::from(config.index_interval_bytes)),
+        flush: match config.flush {
+            config::FlushPolicy::EveryGroup => FlushPolicy::EveryGroup,
+            config::FlushPolicy::Interval { messages, ms } => FlushPolicy::Interval {
+                messages: messages.map_or(u64::MAX, positive),
+                ms: ms.map_or(u64::MAX, positive),
+            },
+        },
+    }
+}
+
+/// Takes a shard's owner from one image to the next.
+pub(super) struct Follower<'a> {
+    pub owner: &'a mut Owner,
+    pub place: Place,
+    /// With the dynamic settings of the new image.
+    pub config: &'a BrokerConfig,
+    pub now: Now,
+}
+
+impl Follower<'_> {
+    /// From `old` to `new`. The first image is caught up: logs of topics that it does not know were deleted.
+    pub fn follow(&mut self, old: &Image, new: &Image, first: bool, answers: &mut Answers) {
+        let changes = delta(old, new);
+        for change in &changes {
+            match change {
+                Change::TopicDeleted(topic) => self.topic_deleted(topic, answers),
+                Change::TopicCreated(topic) => self.topic(topic, answers),
+                Change::TopicChanged(changed) => self.topic(&changed.topic, answers),
+                Change::ConfigsChanged(_, _)
+                | Change::BrokerChanged(_)
+                | Change::BrokerRemoved(_)
+                | Change::FeatureChanged(_, _) => {}
+            }
+        }
+        if !first && changes.iter().any(is_broker_setting) {
+            for topic in new.topics() {
+                self.topic(topic, answers);
+            }
+        }
+        if first {
+            let known = |id: &PartitionId| new.partition(id.topic, id.index).is_some();
+            let unknown: Vec<PartitionId> =
+                self.owner.store.slots().map(|(id, _)| id).filter(|id| !known(id)).collect();
+            for id in unknown {
+                self.delete(id, answers);
+            }
+        }
+    }
+
+    /// Brings this shard's partitions of a topic to what the image says.
+    fn topic(&mut self, topic: &TopicImage, answers: &mut Answers) {
+        let config = Rc::new(TopicConfig::resolve(self.config, &topic.configs));
+        for (index, image) in &topic.partitions {
+            let id = PartitionId { topic: topic.id, index: *index };
+            if id.owner(self.place.shards) != self.place.shard || !image.replicas.contains(&self.place.node) {
+                continue;
+            }
+            let settings = log_settings(&config, self.owner_salt(id));
+            let slot = match self.owner.store.slot(id) {
+                Some(slot) => {
+                    self.owner.store.configure(slot, settings);
+                    slot
+                }
+                None => self.owner.store.create(self.now, id, settings),
+            };
+            if image.leader != Some(self.place.node) {
+                self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
+                continue;
+            }
+            match self.owner.partitions.get_mut(&id) {
+                Some(partition) if partition.leader_epoch == image.leader_epoch => {
+                    partition.isr_len = image.isr.len();
+                    partition.config = Rc::clone(&config);
+                }
+                Some(_) | None => {
+                    self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
+                    let end = self.owner.store.flushed_end(slot);
+                    let mut partition =
+                        Partition::new(id, Rc::clone(&config), image.leader_epoch, image.isr.len(), end);
+                    partition.written = self.owner.store.written_end(slot);
+                    self.owner.lead(slot, partition);
+                    self.owner.store.set_high_watermark(slot, end);
+                }
+            }
+        }
+    }
+
+    /// A number that differs between partitions and is the same at every start.
+    fn owner_salt(&self, id: PartitionId) -> u64 {
+        let (high, low) = id.topic.0.as_u64_pair();
+        high ^ low ^ u64::from(id.index.unsigned_abs())
+    }
+
+    fn topic_deleted(&mut self, topic: &TopicImage, answers: &mut Answers) {
+        for index in topic.partitions.keys() {
+            let id = PartitionId { topic: topic.id, index: *index };
+            if id.owner(self.place.shards) == self.place.shard {
+                self.delete(id, answers);
+            }
+        }
+    }
+
+    fn delete(&mut self, id: PartitionId, answers: &mut Answers) {
+        self.owner.leave(id, ErrorCode::UnknownTopicOrPartition, answers);
+        if let Some(slot) = self.owner.store.slot(id) {
+            self.owner.store.delete(self.now, slot);
+        }
+    }
+}
+
+/// Whether a change bears on settings that topics inherit.
+fn is_broker_setting(change: &Change) -> bool {
+    matches!(change, Change::ConfigsChanged(ConfigResource::Broker(_) | ConfigResource::BrokerDefault, _))
+}
