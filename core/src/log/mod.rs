@@ -1,1 +1,4 @@
 //! .
+pub mod epochs;
+pub mod index;
+pub mod producers;
