@@ -10,11 +10,16 @@
 
 mod codec;
 mod error;
+mod fetch;
 pub mod guard;
 mod header;
 mod versions;
 
 pub use codec::{decode_request, decode_response, encode_request, encode_response, try_frame};
 pub use error::{Fault, WireError};
+pub use fetch::{
+    AbortedTransaction, CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint,
+    SnapshotEnd,
+};
 pub use header::{HeaderPrefix, RequestHeader};
 pub use versions::{known_keys, name, versions, versions_of};
