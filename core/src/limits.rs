@@ -7,6 +7,14 @@ pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// The smallest request: key, version, correlation id. Shorter frames are refused before any decoder sees them.
 pub const FRAME_BYTES_MIN: usize = 8;
 
+/// Memory that decoding a frame may allocate, as a multiple of the frame: the elements of arrays are larger in memory
+/// than on the wire, and a hostile frame is nothing but the smallest of them.
+pub const DECODE_AMPLIFICATION_MAX: usize = 4;
+
+/// Memory that decoding a frame may allocate on top of that, so that a request of some thousands of short names or
+/// bare partition numbers (Metadata, Fetch v4) is not refused.
+pub const DECODE_ALLOWANCE_BYTES: usize = 256 * 1024;
+
 /// Requests of one connection that may be under way at once; past it the connection is not read.
 pub const REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX: usize = 64;
 

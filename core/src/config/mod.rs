@@ -1,1 +1,16 @@
-//! .
+//! Settings: one table per scope, from which the parser, DescribeConfigs, the errors and the manual all come.
+//!
+//! Names, types, defaults and ranges are Kafka 4.3's. Where a default differs it is because the promise differs
+//! (`flush.messages`) or because `corelane` alone must run (`node.id`, `process.roles`, `listeners`, `log.dirs`).
+
+pub mod broker;
+mod describe;
+mod listener;
+mod source;
+pub mod topic;
+
+pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker};
+pub use describe::{ConfigSource, DescribedConfig, Synonym};
+pub use listener::{Advertised, Listener};
+pub use source::{ConfigError, Source, Warning};
+pub use topic::{CleanupPolicy, CompressionType, FlushPolicy, TimestampType, TopicConfig, describe_topic};

@@ -1,1 +1,19 @@
-//! .
+//! The log: what an acknowledgement means, and how it survives.
+//!
+//! One [`Store`] per data shard owns the shard's journal and the logs of the partitions that live on the shard. An
+//! append copies a batch into the partition's tail memory; the end of the turn seals one journal group of everything
+//! that was appended meanwhile, and one write with one flush makes it durable. Segments are written lazily behind.
+//! [`recover`] turns whatever a crash left into logs again, before any shard serves.
+
+pub mod epochs;
+pub mod index;
+pub mod producers;
+mod recovery;
+mod settings;
+mod store;
+
+pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
+pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
+pub use store::{
+    AppendError, Appended, Event, Operations, Read, ReadError, ReadRequest, Slot, Store, TimestampOffset,
+};

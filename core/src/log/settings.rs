@@ -1,0 +1,129 @@
+//! What a store and its logs are told.
+
+use corelane_seam::ShardId;
+use std::path::PathBuf;
+
+/// One run of the process on its directories. Recovery chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// Counts the starts; part of the journals' names and of every entry.
+    pub generation: u64,
+    /// Random, in every checksum of the journal: no producer can write a batch whose bytes, read at a block's
+    /// start, pass for a group of this journal.
+    pub salt: u64,
+}
+
+/// What a [`Store`](super::Store) is told once.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The data shard it belongs to.
+    pub shard: ShardId,
+    /// Segments, indexes, checkpoints and the manifest live below it.
+    pub data_dir: PathBuf,
+    /// Journals live in it; may be the data directory.
+    pub journal_dir: PathBuf,
+    /// From recovery.
+    pub boot: Boot,
+    /// Journal bytes that are zeroed before the shard serves.
+    pub journal_bytes_initial: u64,
+    /// Journal bytes to which it may grow in the background.
+    pub journal_bytes_max: u64,
+    /// Bytes of one journal group, its header included. A larger batch spans groups.
+    pub group_bytes_max: usize,
+    /// Bytes of recent log, already in segments, that stay in memory for readers.
+    pub tail_cache_bytes: usize,
+    /// Bytes of tail memory in all. At this mark appends answer [`Full`](super::AppendError::Full).
+    pub memory_bytes_max: usize,
+    /// Free bytes on the file system below which appends answer
+    /// [`DiskReserve`](super::AppendError::DiskReserve), so that retention, checkpoints and the metadata can go on.
+    pub disk_reserve_bytes: u64,
+    /// Open read handles that are kept; more are closed, the longest unused first.
+    pub read_handles_max: usize,
+    /// A bug on purpose, for the tests that prove that the tests can fail.
+    pub fault: Fault,
+}
+
+impl StoreSettings {
+    /// Small bounds that fit a laptop; production settings change what they must.
+    pub fn new(shard: ShardId, data_dir: PathBuf, boot: Boot) -> StoreSettings {
+        StoreSettings {
+            shard,
+            journal_dir: data_dir.clone(),
+            data_dir,
+            boot,
+            journal_bytes_initial: 16 << 20,
+            journal_bytes_max: 256 << 20,
+            group_bytes_max: crate::limits::JOURNAL_GROUP_BYTES_MAX,
+            tail_cache_bytes: 64 << 20,
+            memory_bytes_max: 256 << 20,
+            disk_reserve_bytes: 256 << 20,
+            read_handles_max: 1024,
+            fault: Fault::None,
+        }
+    }
+}
+
+/// A bug that a test or the simulator plants, to prove that its checkers would see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// None.
+    #[default]
+    None,
+    /// Says "flushed" when the journal's write has completed, before its flush.
+    AcknowledgeBeforeFlush,
+    /// Frees journal blocks although the segments that hold their data are not flushed.
+    ReuseNeededBlocks,
+    /// Recovery replays entries that a later truncation cut off.
+    ReplayTruncated,
+}
+
+/// When a log's appends are flushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlushPolicy {
+    /// With their group, before anyone is told.
+    #[default]
+    EveryGroup,
+    /// After so many messages or milliseconds (`flush.messages`, `flush.ms`); the high watermark then follows what
+    /// is *written*, and a power cut may take acknowledged records.
+    Interval {
+        /// Records since the last flush.
+        messages: u64,
+        /// Since the first unflushed append.
+        ms: u64,
+    },
+}
+
+/// A topic's settings as far as its logs care (Kafka's topic configuration names in brackets).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A segment closes before it would grow past this (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// A segment closes when its first record is this old (`segment.ms` less this log's share of
+    /// `segment.jitter.ms`).
+    pub segment_ms: u64,
+    /// Closed segments whose newest record is older go (`retention.ms`); `None` keeps them.
+    pub retention_ms: Option<u64>,
+    /// The oldest closed segments go while the log is larger (`retention.bytes`); `None` keeps them.
+    pub retention_bytes: Option<u64>,
+    /// Whether retention deletes at all (`cleanup.policy` holds `delete`).
+    pub delete: bool,
+    /// Bytes of log between two index entries (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// When appends are flushed.
+    pub flush: FlushPolicy,
+}
+
+impl Default for LogSettings {
+    /// Kafka's defaults, but for the flush policy.
+    fn default() -> Self {
+        LogSettings {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            retention_ms: Some(7 * 24 * 3_600_000),
+            retention_bytes: None,
+            delete: true,
+            index_interval_bytes: 4096,
+            flush: FlushPolicy::EveryGroup,
+        }
+    }
+}
