@@ -1,6 +1,6 @@
 //! DeleteRecords (key 21), versions 0-2 (KIP-107): moves the log start up, durably, before it is answered.
 
-use super::{respond::ReplyTo, topics};
+use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
     engine::{Ask, Context, DeleteQuery, DeleteResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step},
     error::ErrorCode,
@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, TopicName,
+    DeleteRecordsRequest, DeleteRecordsResponse,
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
 };
 use std::collections::BTreeMap;
@@ -18,31 +18,27 @@ use uuid::Uuid;
 
 struct DeleteRecords {
     reply_to: ReplyTo,
-    topics: Vec<(TopicName, Vec<i32>)>,
-    results: Vec<Option<DeleteResult>>,
+    places: Places<DeleteResult>,
 }
 
 pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
     let request: DeleteRecordsRequest = decode_request(header, frame)?;
-    let mut gather = DeleteRecords { reply_to: ReplyTo::new(header), topics: Vec::new(), results: Vec::new() };
+    let mut gather = DeleteRecords { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<DeleteQuery>> = BTreeMap::new();
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
-        let mut indexes = Vec::with_capacity(topic.partitions.len());
+        gather.places.topic(topic.name, Uuid::nil());
         for partition in topic.partitions {
-            let place = u32::try_from(gather.results.len()).unwrap_or(u32::MAX);
-            indexes.push(partition.partition_index);
+            let place = gather.places.partition(partition.partition_index);
             match image.and_then(|image| topics::led_here(context, image, partition.partition_index)) {
                 Ok(id) => {
                     // -1: up to the high watermark.
                     let before = (partition.offset != -1).then_some(Offset(partition.offset));
                     by_owner.entry(context.owner(id)).or_default().push(DeleteQuery { place, id, before });
-                    gather.results.push(None);
                 }
-                Err(error) => gather.results.push(Some(DeleteResult { error, low_watermark: -1 })),
+                Err(error) => gather.places.set(place, DeleteResult { error, low_watermark: -1 }),
             }
         }
-        gather.topics.push((topic.name, indexes));
     }
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
@@ -55,12 +51,7 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
 impl Gather for DeleteRecords {
     fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
         let OwnerResponse::DeleteRecords(results) = response else { return Step::Wait };
-        for (place, result) in results {
-            if let Some(slot) = self.results.get_mut(place as usize) {
-                *slot = Some(result);
-            }
-        }
-        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+        if self.places.set_all(results) { Step::Done(self.finish()) } else { Step::Wait }
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
@@ -74,16 +65,15 @@ impl Gather for DeleteRecords {
 
 impl DeleteRecords {
     fn finish(&mut self) -> Response {
-        let timed_out = DeleteResult { error: ErrorCode::RequestTimedOut, low_watermark: -1 };
-        let mut results = std::mem::take(&mut self.results).into_iter().map(|it| it.unwrap_or(timed_out));
-        let topics = std::mem::take(&mut self.topics).into_iter().map(|(name, indexes)| {
-            let partitions = indexes.into_iter().zip(&mut results).map(|(index, result)| {
+        let timed_out = || DeleteResult { error: ErrorCode::RequestTimedOut, low_watermark: -1 };
+        let topics = self.places.take(timed_out).into_iter().map(|(topic, results)| {
+            let partitions = results.into_iter().map(|(index, result)| {
                 DeleteRecordsPartitionResult::default()
                     .with_partition_index(index)
                     .with_error_code(result.error.code())
                     .with_low_watermark(result.low_watermark)
             });
-            DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(name)
+            DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(topic.name)
         });
         self.reply_to.encode(&DeleteRecordsResponse::default().with_topics(topics.collect()))
     }

@@ -3,7 +3,7 @@
 //! Earliest (-2), latest (-1), by timestamp, the largest timestamp (-3, v7, KIP-734); earliest-local (-4, v8) is the
 //! earliest and latest-tiered (-5, v9) none, as without tiered storage (KIP-405, KIP-1005). Leader epochs from v4.
 
-use super::{respond::ReplyTo, topics};
+use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
     engine::{
         Ask, Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response, Start, Step,
@@ -15,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, TopicName,
+    ListOffsetsRequest, ListOffsetsResponse,
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
 use std::collections::BTreeMap;
@@ -26,21 +26,19 @@ const SEARCH_MS_MAX: i32 = 20_000;
 
 struct ListOffsets {
     reply_to: ReplyTo,
-    topics: Vec<(TopicName, Vec<i32>)>,
-    results: Vec<Option<OffsetResult>>,
+    places: Places<OffsetResult>,
 }
 
 pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
     let request: ListOffsetsRequest = decode_request(header, frame)?;
     let version = header.api_version;
-    let mut gather = ListOffsets { reply_to: ReplyTo::new(header), topics: Vec::new(), results: Vec::new() };
+    let mut gather = ListOffsets { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<OffsetQuery>> = BTreeMap::new();
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
-        let mut indexes = Vec::with_capacity(topic.partitions.len());
+        gather.places.topic(topic.name, Uuid::nil());
         for partition in topic.partitions {
-            let place = u32::try_from(gather.results.len()).unwrap_or(u32::MAX);
-            indexes.push(partition.partition_index);
+            let place = gather.places.partition(partition.partition_index);
             let found = image.and_then(|image| topics::led_here(context, image, partition.partition_index));
             let known = found.and_then(|id| Ok((id, spec(partition.timestamp, version)?)));
             match known {
@@ -48,13 +46,11 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
                     let current_leader_epoch = LeaderEpoch(partition.current_leader_epoch);
                     let query = OffsetQuery { place, id, current_leader_epoch, what };
                     by_owner.entry(context.owner(id)).or_default().push(query);
-                    gather.results.push(None);
                 }
-                Ok((_, None)) => gather.results.push(Some(OffsetResult::failed(ErrorCode::None))),
-                Err(error) => gather.results.push(Some(OffsetResult::failed(error))),
+                Ok((_, None)) => gather.places.set(place, OffsetResult::failed(ErrorCode::None)),
+                Err(error) => gather.places.set(place, OffsetResult::failed(error)),
             }
         }
-        gather.topics.push((topic.name, indexes));
     }
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
@@ -81,12 +77,7 @@ fn spec(timestamp: i64, version: i16) -> Result<Option<OffsetSpec>, ErrorCode> {
 impl Gather for ListOffsets {
     fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
         let OwnerResponse::Offsets(results) = response else { return Step::Wait };
-        for (place, result) in results {
-            if let Some(slot) = self.results.get_mut(place as usize) {
-                *slot = Some(result);
-            }
-        }
-        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+        if self.places.set_all(results) { Step::Done(self.finish()) } else { Step::Wait }
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
@@ -101,11 +92,9 @@ impl Gather for ListOffsets {
 impl ListOffsets {
     fn finish(&mut self) -> Response {
         let version = self.reply_to.version;
-        let mut results = std::mem::take(&mut self.results)
-            .into_iter()
-            .map(|it| it.unwrap_or_else(|| OffsetResult::failed(ErrorCode::RequestTimedOut)));
-        let topics = std::mem::take(&mut self.topics).into_iter().map(|(name, indexes)| {
-            let partitions = indexes.into_iter().zip(&mut results).map(|(index, result)| {
+        let timed_out = || OffsetResult::failed(ErrorCode::RequestTimedOut);
+        let topics = self.places.take(timed_out).into_iter().map(|(topic, results)| {
+            let partitions = results.into_iter().map(|(index, result)| {
                 let mut partition = ListOffsetsPartitionResponse::default()
                     .with_partition_index(index)
                     .with_error_code(result.error.code())
@@ -116,7 +105,7 @@ impl ListOffsets {
                 }
                 partition
             });
-            ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(name)
+            ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
         });
         self.reply_to.encode(&ListOffsetsResponse::default().with_topics(topics.collect()))
     }

@@ -7,6 +7,7 @@
 
 mod api_versions;
 mod configs;
+mod controlled;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
@@ -20,12 +21,11 @@ mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
+mod places;
 mod produce;
 mod respond;
 mod topics;
 
-#[cfg(test)]
-mod tests;
 
 use crate::{
     engine::{Context, Ordering, Start},

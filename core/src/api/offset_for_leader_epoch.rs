@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch (key 23), versions 2-4 (KIP-101, KIP-320).
 
-use super::{respond::ReplyTo, topics};
+use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
     engine::{Ask, Context, EpochQuery, EpochResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step},
     error::ErrorCode,
@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
 };
 use std::collections::BTreeMap;
@@ -18,20 +18,18 @@ use uuid::Uuid;
 
 struct EpochEnds {
     reply_to: ReplyTo,
-    topics: Vec<(TopicName, Vec<i32>)>,
-    results: Vec<Option<EpochResult>>,
+    places: Places<EpochResult>,
 }
 
 pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
     let request: OffsetForLeaderEpochRequest = decode_request(header, frame)?;
-    let mut gather = EpochEnds { reply_to: ReplyTo::new(header), topics: Vec::new(), results: Vec::new() };
+    let mut gather = EpochEnds { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<EpochQuery>> = BTreeMap::new();
     for topic in request.topics {
         let image = topics::find(context, &topic.topic, Uuid::nil());
-        let mut indexes = Vec::with_capacity(topic.partitions.len());
+        gather.places.topic(topic.topic, Uuid::nil());
         for partition in topic.partitions {
-            let place = u32::try_from(gather.results.len()).unwrap_or(u32::MAX);
-            indexes.push(partition.partition);
+            let place = gather.places.partition(partition.partition);
             match image.and_then(|image| topics::led_here(context, image, partition.partition)) {
                 Ok(id) => {
                     by_owner.entry(context.owner(id)).or_default().push(EpochQuery {
@@ -40,12 +38,10 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
                         current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
                         epoch: LeaderEpoch(partition.leader_epoch),
                     });
-                    gather.results.push(None);
                 }
-                Err(error) => gather.results.push(Some(EpochResult { error, epoch: -1, end_offset: -1 })),
+                Err(error) => gather.places.set(place, EpochResult { error, epoch: -1, end_offset: -1 }),
             }
         }
-        gather.topics.push((topic.topic, indexes));
     }
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
@@ -57,12 +53,7 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
 impl Gather for EpochEnds {
     fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
         let OwnerResponse::EpochEnds(results) = response else { return Step::Wait };
-        for (place, result) in results {
-            if let Some(slot) = self.results.get_mut(place as usize) {
-                *slot = Some(result);
-            }
-        }
-        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+        if self.places.set_all(results) { Step::Done(self.finish()) } else { Step::Wait }
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
@@ -76,17 +67,16 @@ impl Gather for EpochEnds {
 
 impl EpochEnds {
     fn finish(&mut self) -> Response {
-        let timed_out = EpochResult { error: ErrorCode::RequestTimedOut, epoch: -1, end_offset: -1 };
-        let mut results = std::mem::take(&mut self.results).into_iter().map(|it| it.unwrap_or(timed_out));
-        let topics = std::mem::take(&mut self.topics).into_iter().map(|(name, indexes)| {
-            let partitions = indexes.into_iter().zip(&mut results).map(|(index, result)| {
+        let timed_out = || EpochResult { error: ErrorCode::RequestTimedOut, epoch: -1, end_offset: -1 };
+        let topics = self.places.take(timed_out).into_iter().map(|(topic, results)| {
+            let partitions = results.into_iter().map(|(index, result)| {
                 EpochEndOffset::default()
                     .with_partition(index)
                     .with_error_code(result.error.code())
                     .with_leader_epoch(result.epoch)
                     .with_end_offset(result.end_offset)
             });
-            OffsetForLeaderTopicResult::default().with_partitions(partitions.collect()).with_topic(name)
+            OffsetForLeaderTopicResult::default().with_partitions(partitions.collect()).with_topic(topic.name)
         });
         self.reply_to.encode(&OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
     }

@@ -6,6 +6,7 @@
 //! KIP-98 (idempotence), KIP-467 (per-record errors, v8), KIP-951 (current leader, v10), KIP-516 (topic ids, v13).
 
 use super::{
+    places::Places,
     respond::{ReplyTo, text},
     topics,
 };
@@ -20,25 +21,15 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{
-    ProduceRequest, ProduceResponse, TopicName,
+    ProduceRequest, ProduceResponse,
     produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
 };
 use std::collections::BTreeMap;
-use uuid::Uuid;
-
-struct TopicPlan {
-    name: TopicName,
-    id: Uuid,
-    /// Partition indexes; their places follow each other in the order of the request.
-    partitions: Vec<i32>,
-}
 
 struct Produce {
     reply_to: ReplyTo,
     acks: Acks,
-    topics: Vec<TopicPlan>,
-    /// By place.
-    results: Vec<Option<AppendResult>>,
+    places: Places<AppendResult>,
 }
 
 pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
@@ -53,25 +44,22 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
     if request.transactional_id.is_some() {
         return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidTxnState)));
     }
-    let mut produce = Produce { reply_to, acks, topics: Vec::with_capacity(request.topic_data.len()), results: Vec::new() };
+    let mut produce = Produce { reply_to, acks, places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<AppendPartition>> = BTreeMap::new();
     for topic in request.topic_data {
         let image = topics::find(context, &topic.name, topic.topic_id);
-        let mut indexes = Vec::with_capacity(topic.partition_data.len());
+        produce.places.topic(topic.name, topic.topic_id);
         for partition in topic.partition_data {
-            let place = u32::try_from(produce.results.len()).unwrap_or(u32::MAX);
-            indexes.push(partition.index);
+            let place = produce.places.partition(partition.index);
             let found = image.and_then(|image| topics::led_here(context, image, partition.index));
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();
                     by_owner.entry(context.owner(id)).or_default().push(AppendPartition { place, id, records });
-                    produce.results.push(None);
                 }
-                Err(error) => produce.results.push(Some(AppendResult::failed(error, None))),
+                Err(error) => produce.places.set(place, AppendResult::failed(error, None)),
             }
         }
-        produce.topics.push(TopicPlan { name: topic.name, id: topic.topic_id, partitions: indexes });
     }
     if by_owner.is_empty() {
         return Ok(Start::Ready(produce.finish()));
@@ -87,12 +75,7 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
 impl Gather for Produce {
     fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
         let OwnerResponse::Append(results) = response else { return Step::Wait };
-        for (place, result) in results {
-            if let Some(slot) = self.results.get_mut(place as usize) {
-                *slot = Some(result);
-            }
-        }
-        if self.results.iter().all(Option::is_some) { Step::Done(self.finish()) } else { Step::Wait }
+        if self.places.set_all(results) { Step::Done(self.finish()) } else { Step::Wait }
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
@@ -107,18 +90,17 @@ impl Gather for Produce {
 impl Produce {
     /// The response; partitions without an answer have timed out.
     fn finish(&mut self) -> Response {
-        let timed_out = || AppendResult::failed(ErrorCode::RequestTimedOut, None);
-        let mut results = std::mem::take(&mut self.results).into_iter().map(|it| it.unwrap_or_else(timed_out));
+        let topics = self.places.take(|| AppendResult::failed(ErrorCode::RequestTimedOut, None));
         if self.acks == Acks::None {
-            return match results.find(|result| !result.error.is_none()) {
-                Some(result) => Response::Close(format!("Produce with acks=0 failed: {}", result.error)),
+            let mut results = topics.iter().flat_map(|(_, results)| results);
+            return match results.find(|(_, result)| !result.error.is_none()) {
+                Some((_, result)) => Response::Close(format!("Produce with acks=0 failed: {}", result.error)),
                 None => Response::Nothing,
             };
         }
         let version = self.reply_to.version;
-        let responses = std::mem::take(&mut self.topics).into_iter().map(|topic| {
-            let partitions =
-                topic.partitions.iter().zip(&mut results).map(|(index, result)| partition(*index, result, version));
+        let responses = topics.into_iter().map(|(topic, results)| {
+            let partitions = results.into_iter().map(|(index, result)| partition(index, result, version));
             TopicProduceResponse::default()
                 .with_partition_responses(partitions.collect())
                 .with_name(topic.name)

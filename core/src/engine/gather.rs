@@ -1,13 +1,13 @@
 //! Requests that wait for answers: from partitions' owners, or from the controller.
 
 use super::{
+    desk::{ControllerRequest, ControllerResponse},
     fetch_session::FetchSessions,
     message::{GatherId, OwnerRequest, OwnerResponse},
     producer_ids::ProducerIdPool,
 };
 use crate::{
     config::BrokerConfig,
-    controller::{ControllerRequest, ControllerResponse},
     error::ErrorCode,
     ids::{NodeId, PartitionId},
     metadata::Image,

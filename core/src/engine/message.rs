@@ -1,7 +1,7 @@
 //! What shards say to each other: one hop to the owner of a partition, one hop back.
 
+use super::desk::{ControllerRequest, ControllerResponse};
 use crate::{
-    controller::{ControllerRequest, ControllerResponse},
     error::{ErrorCode, Fatal},
     ids::{LeaderEpoch, Offset, PartitionId},
     metadata::Image,

@@ -5,6 +5,7 @@
 //! names, at most one hop away, and responds when they have answered.
 
 mod connection;
+mod desk;
 mod fetch_session;
 mod gather;
 mod message;
@@ -15,6 +16,7 @@ mod topics;
 mod timers;
 
 pub use connection::Ordering;
+pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use message::*;

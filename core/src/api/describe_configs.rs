@@ -1,0 +1,78 @@
+//! DescribeConfigs (key 32), versions 1-4 (KIP-133, KIP-226; types and documentation from v3: KIP-569).
+
+use super::{
+    configs::describe,
+    respond::{ReplyTo, text},
+};
+use crate::{
+    config::DescribedConfig,
+    engine::{Context, Start},
+    wire::{RequestHeader, WireError, decode_request},
+};
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, DescribeConfigsResponse,
+    describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym},
+};
+
+pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+    let request: DescribeConfigsRequest = decode_request(header, frame)?;
+    let version = header.api_version;
+    let detail = Detail {
+        synonyms: request.include_synonyms,
+        config_type: version >= 3,
+        documentation: version >= 3 && request.include_documentation,
+    };
+    let results = request.resources.into_iter().map(|resource| {
+        let keys: Option<Vec<&str>> =
+            resource.configuration_keys.as_ref().map(|keys| keys.iter().map(|key| key.as_str()).collect());
+        let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type);
+        let described = describe(context, resource.resource_type, &resource.resource_name, keys.as_deref());
+        match described {
+            Ok(configs) => result.with_configs(configs.into_iter().map(|config| detail.of(config)).collect()),
+            Err((error, message)) => {
+                let message = if message.is_empty() { error.name().to_owned() } else { message };
+                result.with_error_code(error.code()).with_error_message(Some(text(message)))
+            }
+        }
+        .with_resource_name(resource.resource_name)
+    });
+    let response = DescribeConfigsResponse::default().with_results(results.collect());
+    ReplyTo::new(header).ready(&response)
+}
+
+struct Detail {
+    synonyms: bool,
+    config_type: bool,
+    documentation: bool,
+}
+
+impl Detail {
+    fn of(&self, config: DescribedConfig) -> DescribeConfigsResourceResult {
+        let mut result = DescribeConfigsResourceResult::default()
+            .with_name(text(config.name))
+            .with_value(config.value.map(text))
+            .with_read_only(config.read_only)
+            .with_config_source(config.source.code())
+            .with_is_sensitive(config.sensitive);
+        if self.synonyms {
+            result.synonyms = config
+                .synonyms
+                .into_iter()
+                .map(|synonym| {
+                    DescribeConfigsSynonym::default()
+                        .with_name(text(synonym.name))
+                        .with_value(synonym.value.map(text))
+                        .with_source(synonym.source.code())
+                })
+                .collect();
+        }
+        if self.config_type {
+            result.config_type = config.config_type;
+        }
+        if self.documentation {
+            result.documentation = Some(text(config.documentation));
+        }
+        result
+    }
+}
