@@ -125,3 +125,6 @@ fn encode<T: Encodable>(
         Err(WireError::Encode(format!("{} bytes instead of the {} computed", out.len(), 4 + frame_bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -395,3 +395,6 @@ impl Encoder {
 fn too_large() -> WireError {
     WireError::Encode("larger than its length field can say".into())
 }
+
+#[cfg(test)]
+mod tests;

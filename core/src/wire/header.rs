@@ -95,3 +95,6 @@ impl RequestHeader {
         Ok(RequestHeader { api_key, api_version, correlation_id, client_id, body_offset: at })
     }
 }
+
+#[cfg(test)]
+mod tests;

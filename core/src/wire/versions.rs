@@ -23,3 +23,25 @@ pub fn name(api_key: i16) -> Option<&'static str> {
 pub fn known_keys() -> impl Iterator<Item = i16> {
     guard::rows().map(guard::Row::api_key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::{ApiKey, OffsetCommitRequest};
+
+    #[test]
+    fn the_range_is_the_codecs_even_where_the_crate_says_more() {
+        for key in [ApiKey::OffsetCommit, ApiKey::OffsetFetch, ApiKey::InitProducerId] {
+            let ours = versions(key as i16).expect("it is known");
+            assert_eq!(ours.max + 1, key.valid_versions().max, "{key:?}");
+        }
+        assert_eq!(versions(ApiKey::OffsetCommit as i16), Some(versions_of::<OffsetCommitRequest>()));
+    }
+
+    #[test]
+    fn an_unknown_key_has_neither_versions_nor_a_name() {
+        assert_eq!((versions(4), name(4)), (None, None));
+        assert_eq!(name(0), Some("Produce"));
+        assert!(known_keys().all(|key| versions(key).is_some_and(|range| !range.is_empty())));
+    }
+}

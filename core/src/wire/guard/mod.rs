@@ -87,3 +87,6 @@ impl Row {
         (self.decode)(&mut body, version).map_err(WireError::Decode)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(super) flexible_from: i16,
     pub(super) fields: &'static [Field],
     pub(super) decode: fn(&mut Bytes, i16) -> Result<(), String>,
+    #[cfg(test)]
+    pub(super) recode: fn(&mut Bytes, i16) -> Result<Vec<u8>, String>,
 }
 
 impl Row {
@@ -23,7 +25,16 @@ impl Row {
         flexible_from: i16,
         fields: &'static [Field],
     ) -> Row {
-        Row { key: T::KEY, name, versions: T::VERSIONS, flexible_from, fields, decode: decode_and_drop::<T> }
+        Row {
+            key: T::KEY,
+            name,
+            versions: T::VERSIONS,
+            flexible_from,
+            fields,
+            decode: decode_and_drop::<T>,
+            #[cfg(test)]
+            recode: decode_and_encode::<T>,
+        }
     }
 
     pub(super) fn is_flexible(&self, version: i16) -> bool {
@@ -33,6 +44,14 @@ impl Row {
 
 fn decode_and_drop<T: Request>(body: &mut Bytes, version: i16) -> Result<(), String> {
     T::decode(body, version).map(drop).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+fn decode_and_encode<T: Request>(body: &mut Bytes, version: i16) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let request = T::decode(body, version).map_err(|error| error.to_string())?;
+    request.encode(&mut out, version).map_err(|error| error.to_string())?;
+    Ok(out)
 }
 
 /// "No version is flexible".
