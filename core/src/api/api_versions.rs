@@ -27,7 +27,7 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
     }
     let mut response = ApiVersionsResponse::default().with_api_keys(TABLE.iter().map(advertised).collect());
     if header.api_version >= 3 {
-        response.supported_features = crate::controller::SUPPORTED_FEATURES
+        response.supported_features = crate::controller::FEATURES
             .iter()
             .filter(|feature| header.api_version >= 4 || feature.min > 0)
             .map(|feature| {

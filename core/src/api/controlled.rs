@@ -1,6 +1,5 @@
 //! Requests that the controller decides: one question, one answer.
 
-use super::respond::ReplyTo;
 use crate::{
     engine::{Ask, Context, ControllerRequest, ControllerResponse, Gather, OwnerResponse, Response, Start, Step},
     error::ErrorCode,

@@ -52,14 +52,18 @@ pub struct Row {
     handle: Handler,
 }
 
+const fn first(versions: &[i16]) -> i16 {
+    versions[0]
+}
+
 macro_rules! table {
-    ($($name:ident $min:literal..=$max:literal $(from $advertised:literal)? $ordering:ident $handle:path;)*) => {
+    ($($name:ident $min:literal..=$max:literal $ordering:ident $handle:path $(, advertised from $advertised:literal)?;)*) => {
         /// Every key that is served.
         pub const TABLE: &[Row] = &[$(Row {
             key: ApiKey::$name as i16,
             name: stringify!($name),
             versions: ($min, $max),
-            advertised_from: { let from = $min; $(let _ = from; let from = $advertised;)? from },
+            advertised_from: first(&[$($advertised,)? $min]),
             ordering: Ordering::$ordering,
             handle: $handle,
         }),*];
@@ -67,7 +71,7 @@ macro_rules! table {
 }
 
 table! {
-    Produce 3..=13 from 0 Overlaps produce::start;
+    Produce 3..=13 Overlaps produce::start, advertised from 0;
     Fetch 4..=18 Overlaps fetch::start;
     ListOffsets 1..=10 Exclusive list_offsets::start;
     Metadata 0..=13 Exclusive metadata::start;
@@ -88,16 +92,19 @@ fn row(key: i16) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.key == key)
 }
 
-/// The name of a key, served or not.
-pub fn name(key: i16) -> &'static str {
-    row(key).map_or("unknown API key", |row| row.name)
+fn row_of(frame: &Bytes) -> Option<&'static Row> {
+    frame.first_chunk().copied().map(i16::from_be_bytes).and_then(row)
+}
+
+/// The name of a frame's key, for log lines.
+pub fn name_of(frame: &Bytes) -> &'static str {
+    row_of(frame).map_or("a request of an unknown key", |row| row.name)
 }
 
 /// How the request in a frame runs beside others of its connection. What cannot be read runs alone, to be refused in
 /// its turn.
 pub fn ordering(frame: &Bytes) -> Ordering {
-    let key = frame.first_chunk().copied().map(i16::from_be_bytes);
-    key.and_then(row).map_or(Ordering::Exclusive, |row| row.ordering)
+    row_of(frame).map_or(Ordering::Exclusive, |row| row.ordering)
 }
 
 /// Starts a request.

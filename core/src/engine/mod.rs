@@ -30,7 +30,6 @@ use crate::{
     limits,
     log::Store,
     metadata::{ConfigResource, Image},
-    wire::RequestHeader,
 };
 use bytes::Bytes;
 use connection::Connection;
@@ -280,12 +279,8 @@ impl Engine {
         let ordering = api::ordering(&frame);
         let Some(state) = self.connections.get(&connection) else { return };
         let (listener, peer) = (state.listener, state.peer);
-        let header = match RequestHeader::parse(&frame) {
-            Ok(header) => header,
-            Err(error) => return self.refuse(connection, len, format!("a frame without a header: {error}"), effects),
-        };
-        self.busy_with = api::name(header.api_key);
-        let started = api::start(&mut self.context(now, listener, peer), &header, frame);
+        self.busy_with = api::name_of(&frame);
+        let started = api::start(&mut self.context(now, listener, peer), &frame);
         match started {
             Ok(Start::Ready(response)) => self.respond_now(connection, len, response, effects),
             Ok(Start::Gather { gather, asks, deadline }) => {
@@ -297,10 +292,7 @@ impl Engine {
                 }
                 self.ask_all(now, id, asks, effects);
             }
-            Err(error) => {
-                let text = format!("{} v{}: {error}", api::name(header.api_key), header.api_version);
-                self.refuse(connection, len, text, effects);
-            }
+            Err(error) => self.refuse(connection, len, error.to_string(), effects),
         }
     }
 

@@ -9,7 +9,8 @@ use crate::{
     },
     error::ErrorCode,
     log::AppendError,
-    records::{ProduceRules, validate},
+    config::{self, CompressionType, TopicConfig},
+    records::{Codec, ProduceRules, TimestampType, validate},
 };
 use corelane_seam::Now;
 
@@ -97,10 +98,11 @@ impl Owner {
             );
             return Err(refuse(ErrorCode::NotEnoughReplicas, text));
         }
-        let rules = ProduceRules::new(&partition.config, delayed.version);
-        let valid = validate(&delayed.partition.records, &rules, now.unix_ms).map_err(|rejected| {
+        let rules = produce_rules(&partition.config, delayed.version);
+        let checked = validate(&delayed.partition.records, &rules, now.unix_ms, &mut self.scratch);
+        let valid = checked.map_err(|rejected| {
             Refused::Because(Box::new(AppendResult {
-                record_errors: rejected.record_errors,
+                record_errors: rejected.records.into_iter().map(|record| (record.index, record.message)).collect(),
                 ..AppendResult::failed(rejected.code, Some(rejected.message))
             }))
         })?;
@@ -125,7 +127,7 @@ impl Owner {
             message: None,
             record_errors: Vec::new(),
             base_offset: appended.base_offset.0,
-            log_append_time_ms: valid.log_append_time_ms.unwrap_or(-1),
+            log_append_time_ms: valid.facts.append_time_ms.unwrap_or(-1),
             log_start_offset: self.store.log_start(slot).0,
         };
         let parked = Parked { until: appended.last_offset.plus(1), job: delayed.job, place: delayed.partition.place };
@@ -156,7 +158,7 @@ impl Owner {
     }
 
     /// One partition of a job is decided: with its prepared result, or with an error instead.
-    fn settle(&mut self, job: JobId, place: u32, error: Option<ErrorCode>, answers: &mut Answers) {
+    pub(super) fn settle(&mut self, job: JobId, place: u32, error: Option<ErrorCode>, answers: &mut Answers) {
         let Some(Job::Append { asker, left, results }) = self.jobs.get_mut(&job) else { return };
         if let Some(error) = error {
             results.retain(|(other, _)| *other != place);
@@ -178,5 +180,28 @@ fn sequence_text(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidProducerEpoch => "a newer incarnation of this producer has written already",
         ErrorCode::DuplicateSequenceNumber => "a batch older than the last five of this producer",
         _ => "the producer's sequence does not fit",
+    }
+}
+
+/// What a topic's settings demand of a batch.
+fn produce_rules(config: &TopicConfig, produce_version: i16) -> ProduceRules {
+    ProduceRules {
+        message_bytes_max: usize::try_from(config.message_bytes_max).unwrap_or(0),
+        timestamp_type: match config.timestamp_type {
+            config::TimestampType::CreateTime => TimestampType::CreateTime,
+            config::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        timestamp_before_max_ms: config.timestamp_before_ms_max,
+        timestamp_after_max_ms: config.timestamp_after_ms_max,
+        compacted: config.cleanup.compact,
+        compression: match config.compression {
+            CompressionType::Producer => None,
+            CompressionType::Uncompressed => Some(Codec::None),
+            CompressionType::Gzip => Some(Codec::Gzip),
+            CompressionType::Snappy => Some(Codec::Snappy),
+            CompressionType::Lz4 => Some(Codec::Lz4),
+            CompressionType::Zstd => Some(Codec::Zstd),
+        },
+        produce_version,
     }
 }

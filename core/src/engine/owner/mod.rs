@@ -16,6 +16,7 @@ use crate::{
     error::ErrorCode,
     ids::{Map, Offset, PartitionId},
     log::{Event, Slot, Store},
+    records::Scratch,
 };
 use append::Delayed;
 use corelane_seam::{FileResult, Now, ShardId, Token};
@@ -72,6 +73,7 @@ pub(super) struct Owner {
     next_search: u64,
     stopping: bool,
     stopped: bool,
+    scratch: Scratch,
 }
 
 impl Owner {
@@ -92,6 +94,7 @@ impl Owner {
             next_search: 0,
             stopping: false,
             stopped: false,
+            scratch: Scratch::default(),
         }
     }
 
