@@ -41,3 +41,9 @@ pub const BYTES_IN_FLIGHT_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
 
 const _: () = assert!(BYTES_IN_FLIGHT_PER_CONNECTION_MAX > FRAME_BYTES_MAX);
 const _: () = assert!(BYTES_IN_FLIGHT_PER_SHARD_MAX > BYTES_IN_FLIGHT_PER_CONNECTION_MAX);
+
+/// Bytes of frames that are not whole yet, of all connections of one shard: past it the connection that grows is
+/// closed, because no other means frees what a client never finishes.
+pub const PARTIAL_FRAME_BYTES_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
+
+const _: () = assert!(PARTIAL_FRAME_BYTES_PER_SHARD_MAX > FRAME_BYTES_MAX);

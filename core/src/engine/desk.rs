@@ -73,13 +73,14 @@ pub struct DeskEffects {
 pub struct Desk {
     controller: Controller,
     leads: bool,
+    introduced: bool,
     due: VecDeque<Due>,
 }
 
 impl Desk {
     /// A desk that does not lead yet.
     pub fn new(settings: Settings) -> Desk {
-        Desk { controller: Controller::new(settings, Image::default()), leads: false, due: VecDeque::new() }
+        Desk { controller: Controller::new(settings, Image::default()), leads: false, introduced: false, due: VecDeque::new() }
     }
 
     /// This node leads the quorum, everything of earlier terms is applied.
@@ -100,15 +101,29 @@ impl Desk {
         self.controller.committed()
     }
 
-    /// Forms the cluster if that has not happened, and registers this broker. True when everything is committed
-    /// already.
-    pub fn introduce(&mut self, cluster_id: &str, registration: &RegisterBrokerRequest, effects: &mut DeskEffects) -> Result<(), ApiError> {
+    /// Forms the cluster if that has not happened, and registers this broker.
+    ///
+    /// # Errors
+    /// When the cluster is another, or the registration is refused.
+    pub fn introduce(
+        &mut self,
+        cluster_id: &str,
+        registration: &RegisterBrokerRequest,
+        effects: &mut DeskEffects,
+    ) -> Result<(), ApiError> {
         let formed = self.controller.form_cluster(cluster_id);
         self.decided(ReplyTo::Itself, formed.batch, formed.due, None, effects);
         formed.reply?;
         let registered = self.controller.register_broker(registration);
         self.decided(ReplyTo::Itself, registered.batch, registered.due, None, effects);
-        registered.reply.map(|_| ())
+        registered.reply.map(|_| ())?;
+        self.introduced = true;
+        Ok(())
+    }
+
+    /// Whether this broker's introduction is committed.
+    pub fn is_introduced(&self) -> bool {
+        self.leads && self.introduced && !self.due.iter().any(|due| due.to == ReplyTo::Itself)
     }
 
     /// A data shard asks. `draw` gives random topic ids.

@@ -196,7 +196,7 @@ impl Engine {
             }
             Input::Timer => self.timer(now, effects),
             Input::TurnEnded => self.turn_ended(now, effects),
-            Input::Stop => self.phase = Phase::Stopping,
+            Input::Stop => self.stop(now, effects),
         }
         self.tell_directory_offline(effects);
         self.set_timer(effects);
@@ -205,6 +205,11 @@ impl Engine {
     /// What the shard was last busy with.
     pub fn busy_with(&self) -> &'static str {
         self.busy_with
+    }
+
+    /// Whether no request of this connection is under way.
+    pub fn owes_nothing(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection).is_none_or(|state| state.requests_held() == 0)
     }
 
     /// Asserts what must hold between any two inputs.
@@ -225,7 +230,7 @@ impl Engine {
 
     /// Starts what may start, sends what is ready.
     fn run(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
-        if self.phase != Phase::Starting {
+        if self.phase == Phase::Serving {
             while let Some(frame) =
                 self.connections.get_mut(&connection).and_then(|state| state.next(api::ordering))
             {
@@ -513,6 +518,17 @@ impl Engine {
             let mut answers = Answers::new();
             effects.stopped = self.owner.stop(now, effects, &mut answers);
             self.carry(now, answers, effects);
+        }
+    }
+
+    /// Takes nothing new; fetches that wait for records are answered with what there is.
+    fn stop(&mut self, now: Now, effects: &mut Effects) {
+        self.phase = Phase::Stopping;
+        let mut waiting: Vec<GatherId> =
+            self.gathers.iter().filter(|(_, it)| !it.gather.watched().is_empty()).map(|(id, _)| *id).collect();
+        waiting.sort_unstable();
+        for id in waiting {
+            self.step(now, id, effects, |gather, context| gather.expired(context));
         }
     }
 

@@ -1,0 +1,232 @@
+//! From a configuration and a disk to the shards of one broker: recovery first, then one seed per thread.
+//!
+//! What a shard holds must not cross threads once it lives, so recovery's results travel as [`NodeSeed`]s and become
+//! [`Node`]s on their own threads.
+
+use crate::{
+    data::{DataSettings, DataShard},
+    load::Load,
+    node::{Broken, Node, Report},
+    quorum::{QuorumShard, QuorumShardSettings},
+    rules::Rules,
+};
+use corelane_core::{
+    config::{Advertised, BrokerConfig},
+    controller::{FEATURES, RegisterBrokerRequest, Settings},
+    engine::{Engine, Place, Random},
+    error::Fatal,
+    log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
+    metadata::{Endpoint, SecurityProtocol},
+};
+use corelane_raft_meta::{Bounds, Quorum, QuorumSettings};
+use corelane_seam::{Disk, Now, ShardId};
+use std::{
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
+
+/// File operations of the quorum carry tokens from here on; those of the logs stay below.
+const QUORUM_FIRST_TOKEN: u64 = 1 << 62;
+
+/// What a broker is made of.
+#[derive(Clone)]
+pub struct BrokerSettings {
+    /// As read and checked.
+    pub config: Arc<BrokerConfig>,
+    /// Data shards.
+    pub shards: u16,
+    /// Ports really bound, in the order of the listeners: what an advertised port of 0 means.
+    pub ports: Vec<u16>,
+    /// For ids, salts and election time-outs.
+    pub seed: u64,
+    /// A bug on purpose, for tests that prove that tests can fail.
+    pub fault: Fault,
+    /// Where shards report.
+    pub reports: Sender<Report>,
+}
+
+/// The shards to be, data shards first, the quorum's last.
+pub struct Assembled {
+    /// One per thread.
+    pub seeds: Vec<NodeSeed>,
+    /// What recovery did.
+    pub report: RecoveryReport,
+}
+
+/// A shard to be: may be moved to its thread.
+pub enum NodeSeed {
+    /// A data shard.
+    Data(Box<DataSeed>),
+    /// The quorum's shard.
+    Quorum(Box<QuorumSeed>),
+}
+
+/// See [`NodeSeed::Data`].
+pub struct DataSeed {
+    place: Place,
+    config: Arc<BrokerConfig>,
+    store: StoreSettings,
+    logs: Vec<RecoveredLog>,
+    seed: u64,
+    settings: DataSettings,
+}
+
+/// See [`NodeSeed::Quorum`].
+pub struct QuorumSeed {
+    settings: BrokerSettings,
+    disk: Arc<dyn Disk>,
+    random: Random,
+}
+
+/// Recovers the data directory and prepares every shard. Blocking; before anything serves.
+///
+/// # Errors
+/// What recovery refuses.
+pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>) -> Result<Assembled, Fatal> {
+    let config = &settings.config;
+    let mut random = Random(settings.seed);
+    let recovery = RecoverySettings {
+        data_dir: config.data_dir.clone(),
+        journal_dir: config.journal_dir.clone(),
+        shards: settings.shards,
+        salt: random.next(),
+        fault: settings.fault,
+    };
+    let recovered = recover(&*disk, &recovery)?;
+    let mut logs: Vec<Vec<RecoveredLog>> = (0..settings.shards).map(|_| Vec::new()).collect();
+    for log in recovered.logs {
+        logs[log.id.owner(settings.shards).index()].push(log);
+    }
+    let per_address = config.connections_per_ip_max;
+    let load = Load::new(
+        settings.shards,
+        usize::try_from(config.connections_max).unwrap_or(0),
+        (per_address != i32::MAX).then(|| usize::try_from(per_address).unwrap_or(0)),
+    );
+    let mut seeds: Vec<NodeSeed> = Vec::new();
+    for (index, logs) in (0..settings.shards).zip(logs) {
+        seeds.push(NodeSeed::Data(Box::new(data_seed(
+            settings,
+            ShardId(index),
+            recovered.boot,
+            logs,
+            random.next(),
+            load.clone(),
+        ))));
+    }
+    let quorum = QuorumSeed { settings: settings.clone(), disk, random };
+    seeds.push(NodeSeed::Quorum(Box::new(quorum)));
+    Ok(Assembled { seeds, report: recovered.report })
+}
+
+fn data_seed(
+    settings: &BrokerSettings,
+    shard: ShardId,
+    boot: Boot,
+    logs: Vec<RecoveredLog>,
+    seed: u64,
+    load: Load,
+) -> DataSeed {
+    let config = &settings.config;
+    let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let quorum = ShardId(settings.shards);
+    let store = StoreSettings {
+        journal_dir: config.journal_dir.clone(),
+        journal_bytes_max: config.journal_bytes_max,
+        tail_cache_bytes: bytes(config.tail_cache_bytes),
+        memory_bytes_max: bytes(config.shard_memory_bytes),
+        disk_reserve_bytes: config.disk_reserve_bytes,
+        fault: settings.fault,
+        ..StoreSettings::new(shard, config.data_dir.clone(), boot)
+    };
+    let idle_max = config.connection_idle_ms_max.and_then(|ms| u64::try_from(ms).ok());
+    DataSeed {
+        place: Place { shard, shards: settings.shards, quorum, node: config.node_id },
+        config: Arc::clone(config),
+        store,
+        logs,
+        seed,
+        settings: DataSettings {
+            shard,
+            quorum,
+            frame_bytes_max: config.request_bytes_max,
+            idle_max: idle_max.map(Duration::from_millis),
+            load,
+            reports: settings.reports.clone(),
+        },
+    }
+}
+
+impl NodeSeed {
+    /// The shard, on the thread that calls. A quorum that cannot be opened becomes a shard that reports why and stops.
+    pub fn grow(self, now: Now) -> Node {
+        match self {
+            NodeSeed::Data(seed) => {
+                let store = Store::new(seed.store, seed.logs);
+                let engine = Engine::new(seed.place, seed.config, store, seed.seed);
+                Node::Data(Box::new(DataShard::new(seed.settings, engine)))
+            }
+            NodeSeed::Quorum(seed) => seed.grow(now),
+        }
+    }
+}
+
+impl QuorumSeed {
+    fn grow(mut self, now: Now) -> Node {
+        let config = Arc::clone(&self.settings.config);
+        let voters = config.voters.iter().map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port)));
+        let settings = QuorumSettings {
+            node_id: config.node_id,
+            voters: voters.collect(),
+            directory: config.metadata_dir.join("__cluster_metadata"),
+            cluster_id: config.cluster_id.clone(),
+            new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),
+            new_directory_id: self.random.uuid().as_u128(),
+            seed: self.random.next(),
+            first_token: QUORUM_FIRST_TOKEN,
+            bounds: Bounds::default(),
+        };
+        let reports = self.settings.reports.clone();
+        let quorum = match Quorum::open(settings, &*self.disk, now) {
+            Ok(quorum) => quorum,
+            Err(fatal) => return Node::Broken(Broken { fatal, reports }),
+        };
+        let registration = RegisterBrokerRequest {
+            id: config.node_id,
+            // Of the directory, filled in when this node leads.
+            cluster_id: String::new(),
+            incarnation: self.random.uuid(),
+            endpoints: endpoints(&config, &self.settings.ports),
+            rack: config.rack.clone(),
+            directories: vec![uuid::Uuid::from_u128(quorum.directory_id())],
+            fenced: false,
+        };
+        let controller = Settings {
+            default_partitions: config.num_partitions,
+            default_replication_factor: config.default_replication_factor,
+            config_rules: Arc::new(Rules::new(Arc::clone(&config))),
+            features: FEATURES,
+        };
+        let settings = QuorumShardSettings {
+            data_shards: self.settings.shards,
+            controller,
+            registration,
+            seed: self.random.next(),
+            reports,
+        };
+        Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))
+    }
+}
+
+/// Where clients reach each listener.
+fn endpoints(config: &BrokerConfig, ports: &[u16]) -> Vec<Endpoint> {
+    let clients = config.listeners.iter().enumerate().filter(|(_, listener)| !listener.controller);
+    clients
+        .filter_map(|(index, listener)| {
+            let Advertised { name, host, port } =
+                config.advertised.iter().find(|advertised| advertised.name == listener.name)?.clone();
+            let port = if port == 0 { ports.get(index).copied().unwrap_or(listener.port) } else { port };
+            Some(Endpoint { listener: name, host, port, security_protocol: SecurityProtocol::Plaintext })
+        })
+        .collect()
+}

@@ -1,0 +1,333 @@
+//! A data shard: connections on one side, the engine in the middle, files and other shards on the other side.
+
+use crate::{
+    connection::{Connection, FrameError},
+    load::Load,
+    log_limit::LogLimit,
+    node::Report,
+};
+use corelane_core::{
+    engine::{Effects, Engine, Input, ShardMessage},
+    limits,
+};
+use corelane_seam::{
+    CloseReason, Completion, ConnectionId, ListenerId, Monotonic, Now, Operation, Shard, ShardId,
+};
+use std::{collections::BTreeMap, net::SocketAddr, sync::mpsc::Sender, time::Duration};
+use tracing::{debug, info};
+
+type Operations = Vec<Operation<ShardMessage>>;
+
+/// How long responses may take to leave after the clean stop began.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a data shard is told once.
+#[derive(Debug)]
+pub struct DataSettings {
+    /// Itself.
+    pub shard: ShardId,
+    /// Whom to tell that this shard owes nothing any more.
+    pub quorum: ShardId,
+    /// `socket.request.max.bytes`.
+    pub frame_bytes_max: usize,
+    /// `connections.max.idle.ms`, if it bounds.
+    pub idle_max: Option<Duration>,
+    /// Connections of all shards.
+    pub load: Load,
+    /// Where it reports.
+    pub reports: Sender<Report>,
+}
+
+/// One data shard.
+pub struct DataShard {
+    settings: DataSettings,
+    engine: Engine,
+    effects: Effects,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// Of frames that are not whole, over all connections.
+    partial_bytes: usize,
+    engine_timer: Option<Monotonic>,
+    next_sweep: Option<Monotonic>,
+    timer_set: Option<Monotonic>,
+    log_limit: LogLimit,
+    serving: bool,
+    stopping_since: Option<Monotonic>,
+    engine_stopped: bool,
+    stopped: bool,
+}
+
+impl DataShard {
+    /// With its engine.
+    pub fn new(settings: DataSettings, engine: Engine) -> DataShard {
+        DataShard {
+            settings,
+            engine,
+            effects: Effects::default(),
+            connections: BTreeMap::new(),
+            partial_bytes: 0,
+            engine_timer: None,
+            next_sweep: None,
+            timer_set: None,
+            log_limit: LogLimit::default(),
+            serving: false,
+            stopping_since: None,
+            engine_stopped: false,
+            stopped: false,
+        }
+    }
+
+    /// The engine, for the simulator's invariants.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn decide(&mut self, now: Now, input: Input, out: &mut Operations) {
+        self.engine.handle(now, input, &mut self.effects);
+        self.carry_out(now, out);
+    }
+
+    fn carry_out(&mut self, now: Now, out: &mut Operations) {
+        let mut effects = std::mem::take(&mut self.effects);
+        out.extend(effects.messages.drain(..).map(|(to, message)| Operation::Message { to, message }));
+        out.extend(effects.files.drain(..).map(|(token, operation)| Operation::File { token, operation }));
+        for (id, parts) in effects.replies.drain(..) {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.respond(parts);
+                send(id, connection, out);
+            }
+        }
+        for (id, pause) in effects.pauses.drain(..) {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.paused = pause;
+                receive(id, connection, out);
+            }
+        }
+        for (id, reason) in effects.closes.drain(..) {
+            self.close(now, id, &reason, out);
+        }
+        if let Some(at) = effects.timer.take() {
+            self.engine_timer = Some(at);
+        }
+        self.engine_stopped |= std::mem::take(&mut effects.stopped);
+        // The vectors go back, so that they are allocated once.
+        self.effects = effects;
+        self.set_timer(out);
+    }
+
+    fn set_timer(&mut self, out: &mut Operations) {
+        let next = [self.engine_timer, self.next_sweep].into_iter().flatten().min();
+        if let Some(at) = next.filter(|_| next != self.timer_set) {
+            self.timer_set = next;
+            out.push(Operation::Timer { at });
+        }
+    }
+
+    // ---- connections ----
+
+    fn accepted(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        listener: ListenerId,
+        peer: SocketAddr,
+        moved: bool,
+        out: &mut Operations,
+    ) {
+        if !moved {
+            match self.settings.load.place(self.settings.shard, peer.ip()) {
+                Ok(place) if place == self.settings.shard => {}
+                Ok(to) => {
+                    out.push(Operation::Move { connection: id, to });
+                    return;
+                }
+                Err(reason) => {
+                    self.log_close(now, peer, reason);
+                    out.push(Operation::Close { connection: id });
+                    return;
+                }
+            }
+        }
+        let mut connection = Connection::new(peer, now.monotonic);
+        receive(id, &mut connection, out);
+        self.connections.insert(id, connection);
+        self.decide(now, Input::Opened { connection: id, listener, peer }, out);
+    }
+
+    fn received(&mut self, now: Now, id: ConnectionId, buffer: bytes::BytesMut, bytes: usize, out: &mut Operations) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.last_active = now.monotonic;
+        connection.received(buffer);
+        if bytes == 0 {
+            connection.half_closed = true;
+            self.close_if_done(now, id, out);
+            return;
+        }
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            match connection.next_frame(self.settings.frame_bytes_max) {
+                Ok(Some(frame)) => self.decide(now, Input::Frame { connection: id, frame }, out),
+                Ok(None) => break,
+                Err(error) => return self.refuse(now, id, error, out),
+            }
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let partial = connection.partial_bytes();
+        self.partial_bytes = self.partial_bytes - connection.partial_counted + partial;
+        connection.partial_counted = partial;
+        if self.partial_bytes > limits::PARTIAL_FRAME_BYTES_PER_SHARD_MAX {
+            return self.close(now, id, "too many bytes of unfinished requests on this shard", out);
+        }
+        receive(id, connection, out);
+    }
+
+    fn refuse(&mut self, now: Now, id: ConnectionId, error: FrameError, out: &mut Operations) {
+        self.close(now, id, &error.to_string(), out);
+    }
+
+    fn sent(&mut self, now: Now, id: ConnectionId, out: &mut Operations) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.last_active = now.monotonic;
+        connection.sent();
+        send(id, connection, out);
+        receive(id, connection, out);
+        self.close_if_done(now, id, out);
+    }
+
+    /// A half-closed connection ends when its last response has left.
+    fn close_if_done(&mut self, now: Now, id: ConnectionId, out: &mut Operations) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        if connection.half_closed && connection.all_sent() && self.engine.owes_nothing(id) {
+            self.end(now, id, out);
+        }
+    }
+
+    fn close(&mut self, now: Now, id: ConnectionId, reason: &str, out: &mut Operations) {
+        if let Some(peer) = self.connections.get(&id).map(|connection| connection.peer) {
+            self.log_close(now, peer, reason);
+        }
+        self.end(now, id, out);
+    }
+
+    fn log_close(&mut self, now: Now, peer: SocketAddr, reason: &str) {
+        if let Some(suppressed) = self.log_limit.allow(now.monotonic) {
+            info!(%peer, suppressed, "connection closed: {reason}");
+        }
+    }
+
+    fn end(&mut self, now: Now, id: ConnectionId, out: &mut Operations) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.closing {
+            connection.closing = true;
+            out.push(Operation::Close { connection: id });
+            self.decide(now, Input::Closed { connection: id }, out);
+        }
+    }
+
+    fn closed(&mut self, now: Now, id: ConnectionId, reason: CloseReason, out: &mut Operations) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.partial_bytes -= connection.partial_counted;
+        self.settings.load.remove(self.settings.shard, connection.peer.ip());
+        debug!(peer = %connection.peer, ?reason, "connection gone");
+        if !connection.closing {
+            self.decide(now, Input::Closed { connection: id }, out);
+        }
+    }
+
+    /// Closes what was idle for too long.
+    fn sweep(&mut self, now: Now, out: &mut Operations) {
+        let Some(idle_max) = self.settings.idle_max else { return };
+        if self.next_sweep.is_some_and(|at| at > now.monotonic) {
+            return;
+        }
+        self.next_sweep = Some(now.monotonic + idle_max / 4);
+        let idle: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(id, it)| now.monotonic - it.last_active > idle_max && self.engine.owes_nothing(**id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            self.close(now, id, "idle for longer than connections.max.idle.ms", out);
+        }
+    }
+
+    // ---- stop ----
+
+    /// Ends when the engine owes nothing and every response has left, or has had its time.
+    fn stop_if_done(&mut self, now: Now, out: &mut Operations) {
+        let Some(since) = self.stopping_since else { return };
+        if self.stopped || !self.engine_stopped {
+            return;
+        }
+        let late = now.monotonic - since > STOP_PATIENCE;
+        if late || self.connections.values().all(Connection::all_sent) {
+            self.stopped = true;
+            let to = self.settings.quorum;
+            out.push(Operation::Message { to, message: ShardMessage::Drained });
+            out.push(Operation::Stopped);
+        }
+    }
+}
+
+fn send(id: ConnectionId, connection: &mut Connection, out: &mut Operations) {
+    if let Some(parts) = connection.send() {
+        out.push(Operation::Send { connection: id, parts });
+    }
+}
+
+fn receive(id: ConnectionId, connection: &mut Connection, out: &mut Operations) {
+    if let Some(buffer) = connection.receive() {
+        out.push(Operation::Receive { connection: id, buffer });
+    }
+}
+
+impl Shard for DataShard {
+    type Message = ShardMessage;
+
+    fn start(&mut self, now: Now, out: &mut Operations) {
+        self.next_sweep = self.settings.idle_max.map(|idle_max| now.monotonic + idle_max / 4);
+        self.engine.start(now, &mut self.effects);
+        self.carry_out(now, out);
+    }
+
+    fn complete(&mut self, now: Now, completion: Completion<ShardMessage>, out: &mut Operations) {
+        match completion {
+            Completion::Accepted { connection, listener, peer, moved } => {
+                self.accepted(now, connection, listener, peer, moved, out);
+            }
+            Completion::Received { connection, buffer, bytes } => self.received(now, connection, buffer, bytes, out),
+            Completion::Sent { connection } => self.sent(now, connection, out),
+            Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
+            Completion::File { token, result } => self.decide(now, Input::File { token, result }, out),
+            Completion::Message { from, message } => {
+                let image = matches!(message, ShardMessage::Image(_));
+                self.decide(now, Input::Message { from, message }, out);
+                if image && !self.serving {
+                    self.serving = true;
+                    // Whoever started the broker may have gone; nothing depends on it.
+                    let _ = self.settings.reports.send(Report::Serving);
+                }
+            }
+            Completion::Timer => {
+                self.timer_set = None;
+                self.engine_timer = None;
+                self.decide(now, Input::Timer, out);
+                self.sweep(now, out);
+                self.set_timer(out);
+            }
+            Completion::Stop => {
+                self.stopping_since.get_or_insert(now.monotonic);
+                self.decide(now, Input::Stop, out);
+            }
+        }
+    }
+
+    fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
+        self.decide(now, Input::TurnEnded, out);
+        self.stop_if_done(now, out);
+    }
+
+    fn busy_with(&self) -> String {
+        self.engine.busy_with().to_owned()
+    }
+}

@@ -1,0 +1,236 @@
+//! The quorum's shard: raft-meta's quorum, the controller's desk, and the images that go to the data shards.
+
+use crate::node::Report;
+use corelane_core::{
+    controller::{RegisterBrokerRequest, Settings},
+    engine::{Desk, DeskEffects, Random, ShardMessage},
+    error::Fatal,
+    metadata::Image,
+};
+use corelane_raft_meta::{ProposeError, Quorum, QuorumInput, QuorumOutput};
+use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
+use std::sync::mpsc::Sender;
+use tracing::{error, info, warn};
+
+type Operations = Vec<Operation<ShardMessage>>;
+
+/// What the quorum's shard is told once.
+pub struct QuorumShardSettings {
+    /// How many data shards there are.
+    pub data_shards: u16,
+    /// What the controller decides by.
+    pub controller: Settings,
+    /// How this broker introduces itself; its cluster id is the directory's.
+    pub registration: RegisterBrokerRequest,
+    /// For topic ids.
+    pub seed: u64,
+    /// Where it reports.
+    pub reports: Sender<Report>,
+}
+
+/// The quorum's shard.
+pub struct QuorumShard {
+    quorum: Quorum,
+    desk: Desk,
+    registration: RegisterBrokerRequest,
+    data_shards: u16,
+    random: Random,
+    image: Image,
+    next_proposal: u64,
+    /// This broker is registered; its shards are told of changes.
+    introduced: bool,
+    image_changed: bool,
+    timer_set: Option<Monotonic>,
+    reports: Sender<Report>,
+    drained: u16,
+    stopping: bool,
+    stopped: bool,
+}
+
+impl QuorumShard {
+    /// Over an opened quorum.
+    pub fn new(quorum: Quorum, settings: QuorumShardSettings) -> QuorumShard {
+        QuorumShard {
+            quorum,
+            desk: Desk::new(settings.controller),
+            registration: settings.registration,
+            data_shards: settings.data_shards,
+            random: Random(settings.seed),
+            image: Image::default(),
+            next_proposal: 0,
+            introduced: false,
+            image_changed: false,
+            timer_set: None,
+            reports: settings.reports,
+            drained: 0,
+            stopping: false,
+            stopped: false,
+        }
+    }
+
+    /// Runs the quorum until it has nothing more to say.
+    fn run(&mut self, now: Now, out: &mut Operations) {
+        let mut outputs = Vec::new();
+        self.quorum.poll(now, &mut outputs);
+        while !outputs.is_empty() {
+            let mut effects = DeskEffects::default();
+            for output in outputs.drain(..) {
+                self.output(output, &mut effects, out);
+            }
+            self.tell(effects, out, now);
+            self.quorum.poll(now, &mut outputs);
+        }
+        let next = self.quorum.next_deadline();
+        if let Some(at) = next.filter(|_| next != self.timer_set) {
+            self.timer_set = next;
+            out.push(Operation::Timer { at });
+        }
+    }
+
+    fn output(&mut self, output: QuorumOutput, effects: &mut DeskEffects, out: &mut Operations) {
+        match output {
+            QuorumOutput::File { token, operation } => out.push(Operation::File { token, operation }),
+            QuorumOutput::Applied { offset, batch, image } => {
+                self.image = image;
+                self.image_changed = true;
+                self.desk.applied(offset, &batch, effects);
+            }
+            QuorumOutput::ImageReplaced { image, .. } => {
+                self.image = image;
+                self.image_changed = true;
+            }
+            QuorumOutput::Proposed { result: Ok(_), .. } => {}
+            QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(&error, effects),
+            QuorumOutput::LeaderChanged { writable: true, term, .. } => {
+                info!(term, "this node leads the metadata quorum");
+                self.desk.lead(self.image.clone());
+                self.introduce(effects);
+            }
+            QuorumOutput::LeaderChanged { writable: false, .. } => self.desk.resign(self.image.clone(), effects),
+            QuorumOutput::Fatal(fatal) => self.fatal(fatal, out),
+            QuorumOutput::Stopped => self.end(out),
+        }
+    }
+
+    /// What was decided behind a proposal without effect leaned on it: start over from what is committed.
+    fn proposal_failed(&mut self, error: &ProposeError, effects: &mut DeskEffects) {
+        warn!("a metadata change had no effect: {error}");
+        match error {
+            ProposeError::Violated(_) | ProposeError::TooLarge { .. } | ProposeError::Busy => {
+                self.desk.resign(self.image.clone(), effects);
+                self.desk.lead(self.image.clone());
+            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::LeadershipLost
+            | ProposeError::Stopped
+            | ProposeError::Fatal(_) => self.desk.resign(self.image.clone(), effects),
+        }
+    }
+
+    fn introduce(&mut self, effects: &mut DeskEffects) {
+        let cluster_id = self.quorum.cluster_id().to_owned();
+        self.registration.cluster_id.clone_from(&cluster_id);
+        if let Err(refused) = self.desk.introduce(&cluster_id, &self.registration, effects) {
+            let text = format!("this broker cannot join its cluster: {refused}");
+            error!("{text}");
+            // Whoever started the broker may have gone; nothing depends on it.
+            let _ = self.reports.send(Report::Fatal(Fatal::new(text)));
+        }
+    }
+
+    /// Proposes, tells the shards of a new image, then sends the replies that lean on it.
+    fn tell(&mut self, effects: DeskEffects, out: &mut Operations, now: Now) {
+        for batch in effects.proposals {
+            self.next_proposal += 1;
+            self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
+        }
+        self.introduced |= self.desk.is_introduced();
+        if self.introduced && std::mem::take(&mut self.image_changed) {
+            for to in (0..self.data_shards).map(ShardId) {
+                out.push(Operation::Message { to, message: ShardMessage::Image(Box::new(self.image.clone())) });
+            }
+        }
+        out.extend(effects.replies.into_iter().map(|(to, message)| Operation::Message { to, message }));
+    }
+
+    fn message(&mut self, now: Now, from: ShardId, message: ShardMessage, out: &mut Operations) {
+        match message {
+            ShardMessage::AskController { gather, request } => {
+                let mut effects = DeskEffects::default();
+                let random = &mut self.random;
+                self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
+                self.tell(effects, out, now);
+            }
+            ShardMessage::DirectoryOffline(fatal) => {
+                error!("the log directory is offline, nothing is acknowledged until a restart: {fatal}");
+            }
+            ShardMessage::Drained => {
+                self.drained += 1;
+                self.stop_if_drained(now);
+            }
+            ShardMessage::Ask { .. }
+            | ShardMessage::Answer { .. }
+            | ShardMessage::Forget { .. }
+            | ShardMessage::ControllerAnswer { .. }
+            | ShardMessage::Image(_) => debug_assert!(false, "a data shard's word came to the quorum's shard"),
+        }
+    }
+
+    /// The quorum goes last: data shards may still need it.
+    fn stop_if_drained(&mut self, now: Now) {
+        if self.stopping && self.drained == self.data_shards {
+            self.quorum.handle(now, QuorumInput::Stop);
+        }
+    }
+
+    fn fatal(&mut self, fatal: Fatal, out: &mut Operations) {
+        error!("the metadata quorum cannot go on: {fatal}");
+        for to in (0..self.data_shards).map(ShardId) {
+            out.push(Operation::Message { to, message: ShardMessage::DirectoryOffline(fatal.clone()) });
+        }
+        // Whoever started the broker may have gone; nothing depends on it.
+        let _ = self.reports.send(Report::Fatal(fatal));
+        self.end(out);
+    }
+
+    fn end(&mut self, out: &mut Operations) {
+        if !self.stopped {
+            self.stopped = true;
+            out.push(Operation::Stopped);
+        }
+    }
+}
+
+impl Shard for QuorumShard {
+    type Message = ShardMessage;
+
+    fn start(&mut self, now: Now, out: &mut Operations) {
+        self.run(now, out);
+    }
+
+    fn complete(&mut self, now: Now, completion: Completion<ShardMessage>, out: &mut Operations) {
+        match completion {
+            Completion::File { token, result } => {
+                self.quorum.handle(now, QuorumInput::FileCompletion(token, result));
+            }
+            Completion::Message { from, message } => self.message(now, from, message, out),
+            Completion::Timer => self.timer_set = None,
+            Completion::Stop => {
+                self.stopping = true;
+                self.stop_if_drained(now);
+            }
+            Completion::Accepted { connection, .. } => out.push(Operation::Close { connection }),
+            Completion::Received { .. } | Completion::Sent { .. } | Completion::Closed { .. } => {}
+        }
+    }
+
+    fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
+        if !self.stopped {
+            self.run(now, out);
+        }
+    }
+
+    fn busy_with(&self) -> String {
+        "metadata".to_owned()
+    }
+}
