@@ -1,1 +1,3 @@
-//! .
+//! The metadata quorum.
+
+pub mod executor;
