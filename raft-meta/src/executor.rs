@@ -12,7 +12,7 @@ mod channel;
 mod runtime;
 mod time;
 
-pub use channel::{Channels, LocalMutex};
+pub use channel::{Channels, LocalMutex, WatchedReceiver};
 pub use runtime::{JoinError, JoinHandle, Runtime, SeededRng};
 pub use time::{Elapsed, Sleep, Timeout, VirtualInstant};
 
@@ -190,10 +190,15 @@ impl Executor {
         }));
     }
 
-    /// Sets the time (it never goes back) and runs ready tasks until none is left. True when the bound on polls was
+    /// Sets the time, which never goes back.
+    pub fn advance(&mut self, now: Monotonic) {
+        self.core.now_ns.set(self.core.now_ns.get().max(EPOCH_NS.saturating_add(now.0)));
+    }
+
+    /// Sets the time and runs ready tasks until none is left. True when the bound on polls was
     /// reached first: poll again soon.
     pub fn poll(&mut self, now: Monotonic) -> bool {
-        self.core.now_ns.set(self.core.now_ns.get().max(EPOCH_NS.saturating_add(now.0)));
+        self.advance(now);
         let _entered = Entered::enter(&self.core);
         self.core.fire_timers();
         for _ in 0..POLLS_PER_CALL_MAX {

@@ -85,7 +85,7 @@ impl SeededRng {
     }
 }
 
-impl rand::TryRng for SeededRng {
+impl rand_for_openraft::TryRng for SeededRng {
     type Error = Infallible;
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         Ok(u32::try_from(self.next() >> 32).expect("32 bits are left"))
