@@ -1,1 +1,24 @@
-//! .
+//! The metadata quorum: core's metadata records in a raft log of openraft's.
+//!
+//! [`Quorum`] is the whole face: synchronous, without a clock, without I/O of its own. Inside, openraft's futures
+//! run on a small executor ([`executor`]) that is polled with the time passed in; their file operations go out as
+//! the seam's operations and end when the completions come in. So a quorum runs on any driver, and in a simulator.
+
+pub mod executor;
+mod log;
+mod machine;
+mod meta;
+mod network;
+mod port;
+mod proposal;
+mod quorum;
+mod run;
+mod snapshot;
+mod types;
+
+pub use proposal::{PROPOSALS_IN_FLIGHT_MAX, PROPOSED_BYTES_MAX, ProposeError};
+pub use quorum::{Bounds, Quorum, QuorumInput, QuorumOutput, QuorumSettings};
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
