@@ -210,7 +210,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn decide(controller: &mut Controller, step: Step, draw: &mut dyn FnMut() -> Uuid) -> Option<Batch> {
     // "t.0" and "t_0" collide, and so on.
-    let name = |n: u8| format!("t{}{}", if n % 2 == 0 { '.' } else { '_' }, n / 2);
+    let name = |n: u8| format!("t{}{}", if n.is_multiple_of(2) { '.' } else { '_' }, n / 2);
     match step {
         Step::Create(n, count, factor) => {
             controller.create_topics(&request(vec![new_topic(&name(n), count, factor)]), draw).batch

@@ -180,17 +180,13 @@ fn records_that_contradict_the_image_are_refused_whole() {
     let image = full_image();
     let stranger =
         PartitionChangeRecord { isr: Some(vec![NodeId(9)]), ..change(0x100, 0, LeaderChange::Unchanged) };
-    let gap = match partition(0x100, 3) {
-        Record::Partition(record) => Record::Partition(record),
-        _ => unreachable!("built as a partition"),
-    };
     for record in [
         topic("a", 0x200),
         topic("other", 0x100),
         topic("reserved", 1),
         topic("bad name", 0x200),
         partition(0x999_9999, 0),
-        gap,
+        partition(0x100, 3),
         Record::PartitionChange(stranger),
         Record::PartitionChange(change(0x100, 0, LeaderChange::Leader(NodeId(2)))),
         Record::PartitionChange(change(0x100, 9, LeaderChange::Unchanged)),
@@ -417,7 +413,7 @@ proptest! {
             let before = image.clone();
             let result = image.apply(MetadataOffset(offset), &Batch::of(records));
             prop_assert_eq!(image.check(), Ok(()));
-            prop_assert_eq!(result.is_err() && delta(&before, &image) != [], false);
+            prop_assert!(result.is_ok() || delta(&before, &image).is_empty());
         }
         let bytes = image.encode();
         let decoded = Image::decode(&bytes).expect("just encoded");

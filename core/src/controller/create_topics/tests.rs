@@ -234,7 +234,8 @@ fn assigned_replicas_are_taken_as_they_are_or_refused() {
             .collect(),
         ..new_topic("a", -1, -1)
     };
-    let cases: [(&[(i32, &[i32])], &str); 6] = [
+    type Assigned<'a> = &'a [(i32, &'a [i32])];
+    let cases: [(Assigned, &str); 6] = [
         (&[(0, &[])], "The manual partition assignment includes an empty replica list."),
         (
             &[(0, &[9])],
