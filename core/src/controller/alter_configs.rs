@@ -127,7 +127,11 @@ impl Controller {
                 Some(value) => drop(after.insert(op.key.clone(), value.clone())),
                 None => drop(after.remove(&op.key)),
             }
-            records.push(Record::Config { resource: change.resource.clone(), key: op.key.clone(), value: new });
+            records.push(Record::Config {
+                resource: change.resource.clone(),
+                key: op.key.clone(),
+                value: new,
+            });
         }
         self.check_configs(&change.resource, &after)?;
         Ok(records)
@@ -139,10 +143,9 @@ impl Controller {
                 ErrorCode::UnknownTopicOrPartition,
                 format!("The topic '{name}' does not exist."),
             )),
-            ConfigResource::Broker(id) if self.speculative.broker(*id).is_none() => Err(ApiError::new(
-                ErrorCode::BrokerIdNotRegistered,
-                format!("No node with id {id} found."),
-            )),
+            ConfigResource::Broker(id) if self.speculative.broker(*id).is_none() => {
+                Err(ApiError::new(ErrorCode::BrokerIdNotRegistered, format!("No node with id {id} found.")))
+            }
             ConfigResource::Topic(_)
             | ConfigResource::Broker(_)
             | ConfigResource::BrokerDefault
@@ -206,5 +209,4 @@ impl Controller {
 }
 
 #[cfg(test)]
-#[path = "alter_configs_tests.rs"]
 mod tests;

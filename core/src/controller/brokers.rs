@@ -5,8 +5,8 @@ use crate::{
     error::ErrorCode,
     ids::{NodeId, TopicId},
     metadata::{
-        BrokerImage, Endpoint, Image, LeaderChange, PartitionChangeRecord, PartitionImage, Precondition, Record,
-        RegisterBrokerRecord,
+        BrokerImage, Endpoint, Image, LeaderChange, PartitionChangeRecord, PartitionImage, Precondition,
+        Record, RegisterBrokerRecord,
     },
 };
 use uuid::Uuid;
@@ -61,7 +61,8 @@ impl Controller {
             let epoch = known.epoch;
             return self.unchanged(Ok(epoch));
         }
-        let preconditions = vec![Precondition::BrokerEpoch { id: request.id, epoch: known.map(|known| known.epoch) }];
+        let preconditions =
+            vec![Precondition::BrokerEpoch { id: request.id, epoch: known.map(|known| known.epoch) }];
         let epoch = self.next_broker_epoch();
         let mut records = vec![Record::RegisterBroker(RegisterBrokerRecord {
             id: request.id,
@@ -118,7 +119,8 @@ fn hand_over(image: &Image, leaving: NodeId) -> impl Iterator<Item = Record> {
             return None;
         }
         let others: Vec<NodeId> = partition.isr.iter().copied().filter(|id| *id != leaving).collect();
-        let can_lead = |id: &&NodeId| others.contains(id) && image.broker(**id).is_some_and(|it| it.is_active());
+        let can_lead =
+            |id: &&NodeId| others.contains(id) && image.broker(**id).is_some_and(|it| it.is_active());
         let leader = match partition.leader {
             Some(leader) if leader == leaving => match partition.replicas.iter().find(can_lead) {
                 Some(next) => LeaderChange::Leader(*next),
@@ -142,9 +144,9 @@ fn take_over(image: &Image, joining: NodeId) -> impl Iterator<Item = Record> {
 }
 
 fn partitions(image: &Image) -> impl Iterator<Item = (TopicId, i32, &PartitionImage)> {
-    image.topics().flat_map(|topic| {
-        topic.partitions.iter().map(|(index, partition)| (topic.id, *index, &**partition))
-    })
+    image
+        .topics()
+        .flat_map(|topic| topic.partitions.iter().map(|(index, partition)| (topic.id, *index, &**partition)))
 }
 
 fn change(topic: TopicId, index: i32, isr: Option<Vec<NodeId>>, leader: LeaderChange) -> Record {
@@ -160,5 +162,4 @@ fn change(topic: TopicId, index: i32, isr: Option<Vec<NodeId>>, leader: LeaderCh
 }
 
 #[cfg(test)]
-#[path = "brokers_tests.rs"]
 mod tests;

@@ -9,7 +9,11 @@ pub trait ConfigRules {
     /// for why.
     fn check(&self, resource: &ConfigResource, key: &str, value: &str) -> Result<(), String>;
     /// Whether all that is set for a resource goes together.
-    fn check_together(&self, resource: &ConfigResource, configs: &OrdMap<String, String>) -> Result<(), String>;
+    fn check_together(
+        &self,
+        resource: &ConfigResource,
+        configs: &OrdMap<String, String>,
+    ) -> Result<(), String>;
     /// Whether it is a list, which values can be appended to and subtracted from.
     fn is_list(&self, resource: &ConfigResource, key: &str) -> bool;
     /// What it is while nothing is set: what an append starts from.

@@ -135,5 +135,4 @@ fn replication_factor(topic: &TopicImage) -> usize {
 }
 
 #[cfg(test)]
-#[path = "create_partitions_tests.rs"]
 mod tests;

@@ -146,7 +146,8 @@ impl Controller {
             id,
             partitions: i32::try_from(partitions.len()).expect("bounded by the partitions per request"),
             replication_factor: partitions.first().map_or(0, |first| {
-                i16::try_from(first.replicas.len()).expect("distinct brokers, bounded by the replication factor")
+                i16::try_from(first.replicas.len())
+                    .expect("distinct brokers, bounded by the replication factor")
             }),
             configs,
         };
@@ -210,7 +211,9 @@ impl Controller {
         };
         let placement = Placement::new(image, replication_factor).map_err(unable)?;
         (0..count)
-            .map(|index| first_state(image, id, index, placement.replicas(id, index)).ok_or_else(|| none_active(index)))
+            .map(|index| {
+                first_state(image, id, index, placement.replicas(id, index)).ok_or_else(|| none_active(index))
+            })
             .collect()
     }
 }
@@ -279,5 +282,4 @@ fn assign(image: &Image, topic: &NewTopic, id: TopicId) -> Result<Vec<PartitionR
 }
 
 #[cfg(test)]
-#[path = "create_topics_tests.rs"]
 mod tests;

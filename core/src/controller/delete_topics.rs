@@ -73,10 +73,9 @@ impl Controller {
     fn resolve(&self, topic: &TopicRef) -> Result<(TopicId, String), ApiError> {
         let found = match topic {
             TopicRef::Name(name) => self.speculative.topic(name).ok_or_else(ApiError::unknown_topic),
-            TopicRef::Id(TopicId::ZERO) => Err(ApiError::new(
-                ErrorCode::InvalidRequest,
-                "Neither topic name nor id were specified.",
-            )),
+            TopicRef::Id(TopicId::ZERO) => {
+                Err(ApiError::new(ErrorCode::InvalidRequest, "Neither topic name nor id were specified."))
+            }
             TopicRef::Id(id) => self.speculative.topic_by_id(*id).ok_or_else(|| {
                 ApiError::new(ErrorCode::UnknownTopicId, "This server does not host this topic ID.")
             }),
@@ -103,5 +102,4 @@ fn duplicate(topic: &TopicRef) -> ApiError {
 }
 
 #[cfg(test)]
-#[path = "delete_topics_tests.rs"]
 mod tests;

@@ -45,8 +45,10 @@ impl Controller {
         let mut records = vec![Record::ClusterId { id: cluster_id.to_owned() }];
         let finalized = self.settings.features.iter().filter(|feature| feature.initial > 0);
         records.extend(
-            finalized
-                .map(|feature| Record::FeatureLevel { name: feature.name.to_owned(), level: feature.initial }),
+            finalized.map(|feature| Record::FeatureLevel {
+                name: feature.name.to_owned(),
+                level: feature.initial,
+            }),
         );
         self.propose(vec![Precondition::ClusterIdUnset], records, Ok(cluster_id.to_owned()))
             .unwrap_or_else(|error| self.unchanged(Err(error)))
@@ -54,5 +56,4 @@ impl Controller {
 }
 
 #[cfg(test)]
-#[path = "features_tests.rs"]
 mod tests;

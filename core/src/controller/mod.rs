@@ -69,10 +69,7 @@ impl ApiError {
     }
 
     fn unknown_topic() -> ApiError {
-        ApiError::new(
-            ErrorCode::UnknownTopicOrPartition,
-            "This server does not host this topic-partition.",
-        )
+        ApiError::new(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.")
     }
 }
 

@@ -62,7 +62,8 @@ impl Placement {
             let shift = turn % followers.len();
             followers.rotate_left(shift);
         }
-        let replicas = std::iter::once(self.active[leader]).chain(followers).chain(self.fenced.iter().copied());
+        let replicas =
+            std::iter::once(self.active[leader]).chain(followers).chain(self.fenced.iter().copied());
         replicas.take(self.replication_factor).collect()
     }
 }
@@ -100,9 +101,17 @@ pub(super) fn first_state(
 ///
 /// # Errors
 /// INVALID_REPLICA_ASSIGNMENT, in Kafka's words.
-pub(super) fn check_manual(image: &Image, replicas: &[NodeId], expected: Option<usize>) -> Result<(), ApiError> {
-    let refuse =
-        |reason: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, format!("The manual partition assignment includes {reason}")));
+pub(super) fn check_manual(
+    image: &Image,
+    replicas: &[NodeId],
+    expected: Option<usize>,
+) -> Result<(), ApiError> {
+    let refuse = |reason: String| {
+        Err(ApiError::new(
+            ErrorCode::InvalidReplicaAssignment,
+            format!("The manual partition assignment includes {reason}"),
+        ))
+    };
     if replicas.is_empty() {
         return refuse("an empty replica list.".to_owned());
     }

@@ -38,7 +38,10 @@ impl Controller {
         let Some(next) = first.checked_add(PRODUCER_ID_BLOCK) else {
             return self.unchanged(Err(ApiError::new(
                 ErrorCode::UnknownServerError,
-                format!("Exhausted all producerIds as the next block's end producerId is greater than {}", i64::MAX),
+                format!(
+                    "Exhausted all producerIds as the next block's end producerId is greater than {}",
+                    i64::MAX
+                ),
             )));
         };
         let count = i32::try_from(PRODUCER_ID_BLOCK).expect("a constant of thousands");
@@ -63,5 +66,4 @@ impl Controller {
 }
 
 #[cfg(test)]
-#[path = "producer_ids_tests.rs"]
 mod tests;

@@ -41,7 +41,7 @@ impl Image {
         let configs = self.configs.iter().flat_map(|(resource, configs)| {
             configs.iter().map(|(key, value)| config(resource.clone(), key, value))
         });
-        let topics = self.topics.values().flat_map(|topic| topic_records(topic));
+        let topics = self.topics.values().flat_map(topic_records);
         cluster.chain(features).chain(brokers).chain(configs).chain(topics)
     }
 
