@@ -8,12 +8,9 @@ mod mutation;
 #[path = "wire_support/values.rs"]
 mod values;
 
-use allocation::{Counting, allocated_by};
+use allocation::{Counting, INCIDENTALS_BYTES, allocated_by};
 use bytes::{BufMut, Bytes};
-use corelane_core::{
-    limits::{DECODE_ALLOWANCE_BYTES, DECODE_AMPLIFICATION_MAX},
-    wire::{Fault, WireError, encode_request, known_keys, try_frame, versions},
-};
+use corelane_core::wire::{Fault, WireError, encode_request, guard, known_keys, try_frame, versions};
 use kafka_protocol::{
     messages::{
         CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
@@ -27,15 +24,8 @@ use values::{Values, Visitor, visit_served};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// For what is no element of an array: the shared owner of the frame's bytes, the text of an error.
-const INCIDENTALS_BYTES: usize = 1024;
-
-fn budget(frame: &[u8]) -> usize {
-    DECODE_AMPLIFICATION_MAX * frame.len() + DECODE_ALLOWANCE_BYTES + INCIDENTALS_BYTES
-}
-
 fn try_within_budget(frame: Vec<u8>) -> Result<(), WireError> {
-    let budget = budget(&frame);
+    let budget = guard::decode_budget_bytes(frame.len()) + INCIDENTALS_BYTES;
     let frame = Bytes::from(frame);
     let (outcome, allocated) = allocated_by(|| try_frame(&frame));
     assert!(allocated <= budget, "{allocated} bytes for a frame of {}: {outcome:?}", frame.len());
@@ -157,12 +147,10 @@ fn accepts<T: Request>(what: &str, request: &T, version: i16) {
 
 #[test]
 fn metadata_of_ten_thousand_topics_is_ordinary() {
-    let topics = |_| {
-        let topic = |number| metadata_request::MetadataRequestTopic::default().with_name(Some(name(number)));
-        (0..10_000).map(topic).collect::<Vec<_>>()
-    };
+    let topic = |number| metadata_request::MetadataRequestTopic::default().with_name(Some(name(number)));
+    let topics: Vec<_> = (0..10_000).map(topic).collect();
     for version in 0..=13 {
-        accepts("Metadata", &MetadataRequest::default().with_topics(Some(topics(version))), version);
+        accepts("Metadata", &MetadataRequest::default().with_topics(Some(topics.clone())), version);
     }
 }
 

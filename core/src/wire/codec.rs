@@ -21,8 +21,8 @@ pub fn decode_request<T: Request>(header: &RequestHeader, frame: &Bytes) -> Resu
     T::decode(&mut body, header.api_version).map_err(|error| WireError::Decode(error.to_string()))
 }
 
-/// Takes any frame through header, guard and the decoder of its key, and drops the request. What fuzzers and corpus
-/// replays call; serves no other purpose.
+/// Takes any frame through header, guard and the decoder of its key, and drops the request: for tests that care
+/// about no key in particular.
 ///
 /// # Errors
 /// As [`RequestHeader::parse`] and [`decode_request`].
@@ -32,6 +32,16 @@ pub fn try_frame(frame: &Bytes) -> Result<RequestHeader, WireError> {
     row.check(header.api_version, frame, header.body_offset)?;
     row.decode_and_drop(header.api_version, frame.slice(header.body_offset..))?;
     Ok(header)
+}
+
+/// What the fuzz target `frame` calls with any bytes, and the replay of its corpus with each file.
+///
+/// # Panics
+/// When the guard accepts what the decoder then refuses, which it promises never to do.
+pub fn fuzz_frame(bytes: &[u8]) {
+    if let Err(WireError::Decode(text)) = try_frame(&Bytes::copy_from_slice(bytes)) {
+        panic!("the guard accepted what the decoder refuses: {text}");
+    }
 }
 
 /// A whole response: length prefix, response header (version 0 or 1 as key and version demand; always 0 for

@@ -15,7 +15,7 @@ pub mod guard;
 mod header;
 mod versions;
 
-pub use codec::{decode_request, decode_response, encode_request, encode_response, try_frame};
+pub use codec::{decode_request, decode_response, encode_request, encode_response, fuzz_frame, try_frame};
 pub use error::{Fault, WireError};
 pub use fetch::{
     AbortedTransaction, CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint,

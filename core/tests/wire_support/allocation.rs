@@ -8,6 +8,10 @@ use std::{
 /// Counts, and lets the system's allocator do the work.
 pub struct Counting;
 
+/// What the way in may allocate beside the elements of arrays, which the guard's budget is about: the shared owner
+/// of the frame's bytes, the text of an error.
+pub const INCIDENTALS_BYTES: usize = 1024;
+
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
 }

@@ -29,10 +29,16 @@ mod rows_topics;
 mod rows_transactions;
 
 use super::WireError;
+use crate::limits;
 use bytes::Bytes;
 pub(super) use schema::Row;
 
 pub(super) use walk::header_tags;
+
+/// Bytes that decoding a body of `body_bytes` may allocate, in all.
+pub const fn decode_budget_bytes(body_bytes: usize) -> usize {
+    body_bytes * limits::DECODE_AMPLIFICATION_MAX + limits::DECODE_ALLOWANCE_BYTES
+}
 
 /// Every API key whose requests can be walked and decoded. What is *served* is decided elsewhere.
 static TABLE: &[&[Row]] = &[

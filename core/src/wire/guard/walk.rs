@@ -1,7 +1,7 @@
 //! The walk over a body, along its schema.
 
 use super::schema::{Element, Field, Kind, Row, Shape};
-use crate::{limits, wire::Fault};
+use crate::wire::Fault;
 
 /// What one node of the `BTreeMap` takes in which the crate keeps unknown tagged fields (504 bytes with eleven
 /// pairs of `i32` and `Bytes`, an inner one), rounded up to what an allocator hands out.
@@ -24,7 +24,7 @@ pub(super) fn walk(row: &Row, version: i16, body: &[u8]) -> Result<(), Refusal> 
         rest: body,
         version,
         flexible: row.is_flexible(version),
-        memory_left: body.len() * limits::DECODE_AMPLIFICATION_MAX + limits::DECODE_ALLOWANCE_BYTES,
+        memory_left: super::decode_budget_bytes(body.len()),
         field: "body",
     };
     let outcome = walker.structure(row.fields).and_then(|()| {
