@@ -14,7 +14,7 @@ mod quorum;
 mod rules;
 
 pub use assemble::{Assembled, BrokerSettings, NodeSeed, assemble};
-pub use broker::{RunningBroker, StartError, start};
+pub use broker::{MachineSettings, RunningBroker, StartError, start};
 pub use data::DataShard;
 pub use load::Load;
 pub use node::{Broken, Node, Report};
