@@ -5,6 +5,8 @@
 mod clock;
 mod disk;
 mod fs;
+mod glommio_driver;
 pub mod record;
 
 pub use disk::SystemDisk;
+pub use glommio_driver::{DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, run};
