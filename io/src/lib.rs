@@ -1,1 +1,12 @@
-//! .
+//! The kernel's side of the seam: the drivers that call a [`Shard`](corelane_seam::Shard) and carry out what it asks,
+//! the start-up probe, and the blocking disk that recovery reads. Knows nothing of Kafka. The only crate that may name
+//! glommio or io_uring.
+
+mod clock;
+mod disk;
+mod fs;
+mod glommio_driver;
+pub mod record;
+
+pub use disk::SystemDisk;
+pub use glommio_driver::{DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, run};

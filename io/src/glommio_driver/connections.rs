@@ -1,0 +1,361 @@
+//! Connections of one shard: what is asked on each, and what the kernel still holds of it.
+
+use super::{
+    context::Context,
+    mesh::Moving,
+    os_file::OsFile,
+    ring::{Finished, Tag},
+    send::{Sending, Step},
+    shared::Done,
+};
+use crate::fs;
+use bytes::BytesMut;
+use corelane_seam::{CloseReason, Completion, ConnectionId, FileHandle, ListenerId, Part, ShardId};
+use io_uring::{opcode, types};
+use slab::Slab;
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::Arc,
+};
+
+/// A connection's name inside its shard: slot and generation, 52 bits, so that it fits a ring entry's tag.
+type Name = u64;
+const SLOT_BITS: u32 = 20;
+const NAME_BITS: u32 = 52;
+const SLOTS_MAX: usize = 1 << SLOT_BITS;
+/// Room made for a connection that was given an empty buffer: an idle connection then holds no memory.
+const RECEIVE_ROOM: usize = 16 << 10;
+
+struct Receiving {
+    buffer: BytesMut,
+    tag: Tag,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SendWait {
+    /// Listed in `ready`.
+    Turn,
+    /// The ring tells when the socket takes more.
+    Writable,
+    /// A helper reads a cold range.
+    Warming,
+}
+
+struct Connection {
+    generation: u32,
+    socket: OwnedFd,
+    listener: ListenerId,
+    peer: SocketAddr,
+    receiving: Option<Receiving>,
+    sending: Option<(Sending, SendWait)>,
+    closing: Option<CloseReason>,
+}
+
+impl Connection {
+    /// Whether the kernel still works on the socket or on a buffer of the connection.
+    fn is_held(&self) -> bool {
+        self.receiving.is_some() || matches!(self.sending, Some((_, SendWait::Writable)))
+    }
+}
+
+pub(super) struct Connections {
+    shard: ShardId,
+    slots: Slab<Connection>,
+    generation: u32,
+    /// Connections that used up their turn with more to send.
+    ready: VecDeque<Name>,
+}
+
+impl Connections {
+    pub(super) fn new(shard: ShardId) -> Connections {
+        Connections { shard, slots: Slab::new(), generation: 0, ready: VecDeque::new() }
+    }
+
+    fn id(&self, name: Name) -> ConnectionId {
+        ConnectionId(u64::from(self.shard.0) << NAME_BITS | name)
+    }
+
+    fn name(&self, id: ConnectionId) -> Name {
+        id.0 & ((1 << NAME_BITS) - 1)
+    }
+
+    fn get(&mut self, name: Name) -> Option<&mut Connection> {
+        let (slot, generation) = (name as usize & (SLOTS_MAX - 1), (name >> SLOT_BITS) as u32);
+        self.slots.get_mut(slot).filter(|connection| connection.generation == generation)
+    }
+
+    fn remove(&mut self, name: Name) -> Connection {
+        self.slots.remove(name as usize & (SLOTS_MAX - 1))
+    }
+
+    /// The tag of a ring entry and the completion of a helper name connections that may be gone by then.
+    fn get_open(&mut self, name: Name) -> Option<&mut Connection> {
+        self.get(name).filter(|connection| connection.closing.is_none())
+    }
+
+    /// A connection was accepted, or came over from another shard.
+    pub(super) fn add<M>(&mut self, moving: Moving, moved: bool, context: &mut Context<M>) {
+        let Moving { socket, listener, peer } = moving;
+        if self.slots.vacant_key() >= SLOTS_MAX {
+            tracing::error!(%peer, "a shard holds no more than {SLOTS_MAX} connections: refused");
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let slot = self.slots.insert(Connection {
+            generation,
+            socket,
+            listener,
+            peer,
+            receiving: None,
+            sending: None,
+            closing: None,
+        });
+        let connection = self.id(u64::from(generation) << SLOT_BITS | slot as u64);
+        context.events.push_back(Completion::Accepted { connection, listener, peer, moved });
+    }
+
+    /// Takes a connection out, to be given to another shard.
+    ///
+    /// # Panics
+    /// When something was asked on it already: a bug of the shard.
+    pub(super) fn take(&mut self, id: ConnectionId) -> Option<Moving> {
+        let name = self.name(id);
+        let connection = self.get_open(name)?;
+        assert!(
+            connection.receiving.is_none() && connection.sending.is_none(),
+            "{id:?} is in use: not to be moved"
+        );
+        let Connection { socket, listener, peer, .. } = self.remove(name);
+        Some(Moving { socket, listener, peer })
+    }
+
+    /// # Panics
+    /// When a receive is under way already: a bug of the shard.
+    pub(super) fn receive<M>(&mut self, id: ConnectionId, mut buffer: BytesMut, context: &mut Context<M>) {
+        let name = self.name(id);
+        let Some(connection) = self.get_open(name) else { return };
+        assert!(connection.receiving.is_none(), "{id:?} is being received from already");
+        let socket = types::Fd(connection.socket.as_raw_fd());
+        let space = buffer.spare_capacity_mut();
+        let (entry, tag) = if space.is_empty() {
+            let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
+            (opcode::PollAdd::new(socket, events).build(), Tag::Readable(name))
+        } else {
+            let len = u32::try_from(space.len()).unwrap_or(u32::MAX);
+            (opcode::Recv::new(socket, space.as_mut_ptr().cast(), len).build(), Tag::Receive(name))
+        };
+        connection.receiving = Some(Receiving { buffer, tag });
+        // SAFETY: the spare capacity lies on the heap, behind a buffer that stays in `receiving`, untouched, until the
+        // completion; the socket stays open while the kernel holds an entry of it.
+        unsafe { context.ring.push(entry, tag) };
+    }
+
+    /// # Panics
+    /// When a send is under way already: a bug of the shard.
+    pub(super) fn send<M>(&mut self, id: ConnectionId, parts: Vec<Part>, context: &mut Context<M>) {
+        let name = self.name(id);
+        let Some(connection) = self.get_open(name) else { return };
+        assert!(connection.sending.is_none(), "{id:?} is being sent to already");
+        connection.sending = Some((Sending::new(parts), SendWait::Turn));
+        self.advance(name, context);
+    }
+
+    /// Gives each connection that had to wait for others its next turn.
+    pub(super) fn continue_sends<M>(&mut self, context: &mut Context<M>) {
+        for _ in 0..self.ready.len() {
+            let Some(name) = self.ready.pop_front() else { return };
+            self.advance(name, context);
+        }
+    }
+
+    pub(super) fn has_ready_sends(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn advance<M>(&mut self, name: Name, context: &mut Context<M>) {
+        let budget = context.settings.send_turn_bytes as u64;
+        let connection_id = self.id(name);
+        let Some(connection) = self.get_open(name) else { return };
+        let Some((sending, wait)) = connection.sending.as_mut() else { return };
+        match sending.advance(connection.socket.as_fd(), budget) {
+            Step::Done => {
+                connection.sending = None;
+                context.events.push_back(Completion::Sent { connection: connection_id });
+            }
+            Step::Again => {
+                *wait = SendWait::Turn;
+                self.ready.push_back(name);
+            }
+            Step::Blocked => {
+                *wait = SendWait::Writable;
+                let socket = types::Fd(connection.socket.as_raw_fd());
+                let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
+                // SAFETY: the entry points to nothing; the socket stays open while the kernel holds it.
+                unsafe { context.ring.push(entry, Tag::Writable(name)) };
+            }
+            Step::Cold { file, offset, len } => {
+                *wait = SendWait::Warming;
+                warm(name, file, offset, len, context);
+            }
+            Step::Failed(error) => {
+                log_failure(&error, connection.peer);
+                self.end(name, CloseReason::Failed, context);
+            }
+        }
+    }
+
+    pub(super) fn close<M>(&mut self, id: ConnectionId, context: &mut Context<M>) {
+        self.end(self.name(id), CloseReason::Asked, context);
+    }
+
+    /// Begins the end of a connection: what the kernel holds is asked back first.
+    fn end<M>(&mut self, name: Name, reason: CloseReason, context: &mut Context<M>) {
+        let Some(connection) = self.get_open(name) else { return };
+        connection.closing = Some(reason);
+        if let Some(receiving) = &connection.receiving {
+            context.ring.cancel(receiving.tag);
+        }
+        match connection.sending {
+            Some((_, SendWait::Writable)) => context.ring.cancel(Tag::Writable(name)),
+            Some((_, SendWait::Turn | SendWait::Warming)) | None => connection.sending = None,
+        }
+        self.finish_end(name, context);
+    }
+
+    fn finish_end<M>(&mut self, name: Name, context: &mut Context<M>) {
+        let Some(connection) = self.get(name) else { return };
+        let Some(reason) = connection.closing else { return };
+        if connection.is_held() {
+            return;
+        }
+        drop(self.remove(name));
+        context.events.push_back(Completion::Closed { connection: self.id(name), reason });
+    }
+
+    /// An entry of a connection came back.
+    pub(super) fn finished<M>(&mut self, finished: Finished, context: &mut Context<M>) {
+        match finished.tag {
+            Tag::Receive(name) => self.received(name, finished, context),
+            Tag::Readable(name) => self.readable(name, finished, context),
+            Tag::Writable(name) => self.writable(name, context),
+            Tag::Accept(_) | Tag::File(_) | Tag::Timer(_) | Tag::Cancel => {
+                unreachable!("not an entry of a connection")
+            }
+        }
+    }
+
+    fn received<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
+        let id = self.id(name);
+        let Some(connection) = self.get(name) else { return };
+        let Some(Receiving { mut buffer, .. }) = connection.receiving.take() else { return };
+        if connection.closing.is_some() {
+            return self.finish_end(name, context);
+        }
+        match finished.result() {
+            Ok(bytes) => {
+                // SAFETY: the kernel initialised `bytes` bytes of the spare capacity that it was given.
+                unsafe { buffer.set_len(buffer.len() + bytes) };
+                context.events.push_back(Completion::Received { connection: id, buffer, bytes });
+            }
+            Err(error) if is_passing(&error) => self.receive(id, buffer, context),
+            Err(error) => {
+                log_failure(&error, connection.peer);
+                self.end(name, CloseReason::Failed, context);
+            }
+        }
+    }
+
+    /// A connection whose buffer was empty has bytes, so now it gets room for them.
+    fn readable<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
+        let id = self.id(name);
+        let Some(connection) = self.get(name) else { return };
+        let Some(Receiving { mut buffer, .. }) = connection.receiving.take() else { return };
+        if connection.closing.is_some() {
+            return self.finish_end(name, context);
+        }
+        if let Err(error) = finished.result()
+            && !is_passing(&error)
+        {
+            log_failure(&error, connection.peer);
+            return self.end(name, CloseReason::Failed, context);
+        }
+        buffer.reserve(RECEIVE_ROOM);
+        let space = buffer.spare_capacity_mut();
+        // SAFETY: the kernel writes at most `space.len()` bytes to memory that is ours.
+        let bytes = unsafe {
+            let socket = connection.socket.as_raw_fd();
+            libc::recv(socket, space.as_mut_ptr().cast(), space.len(), libc::MSG_DONTWAIT)
+        };
+        match usize::try_from(bytes).map_err(|_| io::Error::last_os_error()) {
+            Ok(bytes) => {
+                // SAFETY: as above: `bytes` bytes were initialised.
+                unsafe { buffer.set_len(buffer.len() + bytes) };
+                context.events.push_back(Completion::Received { connection: id, buffer, bytes });
+            }
+            // It woke for nothing; the room that was made stays with the buffer.
+            Err(error) if is_passing(&error) => self.receive(id, buffer, context),
+            Err(error) => {
+                log_failure(&error, connection.peer);
+                self.end(name, CloseReason::Failed, context);
+            }
+        }
+    }
+
+    fn writable<M>(&mut self, name: Name, context: &mut Context<M>) {
+        let Some(connection) = self.get(name) else { return };
+        if connection.closing.is_some() {
+            connection.sending = None;
+            return self.finish_end(name, context);
+        }
+        if let Some((_, wait)) = &mut connection.sending {
+            *wait = SendWait::Turn;
+        }
+        // Whatever is wrong with the socket, the next send says so.
+        self.advance(name, context);
+    }
+
+    /// A helper has read a cold range for this connection, if it is still there.
+    pub(super) fn warmed<M>(&mut self, name: Name, result: io::Result<()>, context: &mut Context<M>) {
+        let Some(connection) = self.get_open(name) else { return };
+        let Some((sending, wait @ SendWait::Warming)) = &mut connection.sending else { return };
+        match result {
+            Ok(()) => {
+                *wait = SendWait::Turn;
+                sending.warmed();
+                self.advance(name, context);
+            }
+            Err(error) => {
+                tracing::error!(peer = %connection.peer, %error, "cannot read a file for a response");
+                self.end(name, CloseReason::Failed, context);
+            }
+        }
+    }
+}
+
+fn warm<M>(name: Name, handle: FileHandle, offset: u64, len: u64, context: &Context<M>) {
+    let me = Arc::clone(&context.me);
+    context.helpers.read(move || {
+        let result = OsFile::of(&handle).and_then(|file| fs::warm(file.as_fd(), offset, len));
+        drop(handle);
+        me.post(Done::Warmed { connection: name, result });
+    });
+}
+
+/// Errors that say nothing of the connection.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Peers go away all the time; a file that ends too early is ours to answer for.
+fn log_failure(error: &io::Error, peer: SocketAddr) {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            tracing::error!(%peer, %error, "a response was cut short: connection closed");
+        }
+        _ => tracing::debug!(%peer, %error, "connection failed"),
+    }
+}

@@ -1,0 +1,66 @@
+//! Waking a shard that sleeps, for one system call, and one that does not for none.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering, fence},
+};
+
+/// An eventfd and whether anyone waits for it.
+///
+/// Who has something for the shard makes it visible first, then [`ring`](Self::ring)s. The shard announces its sleep
+/// with [`about_to_sleep`](Self::about_to_sleep), then looks once more, then sleeps. Both sides fence in between, so one
+/// of the two sees the other.
+pub(super) struct Doorbell {
+    eventfd: File,
+    sleeping: AtomicBool,
+}
+
+impl Doorbell {
+    pub(super) fn new() -> io::Result<Doorbell> {
+        // Blocking on purpose: a read of a nonblocking eventfd through io_uring fails at once instead of waiting.
+        // SAFETY: a plain system call that returns a descriptor or an error.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `fd` was just made and belongs to no one else.
+        let eventfd = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        Ok(Doorbell { eventfd, sleeping: AtomicBool::new(false) })
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.eventfd.as_raw_fd()
+    }
+
+    /// A second descriptor of the same eventfd, for whoever closes what it is given.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.eventfd.try_clone().map(OwnedFd::from)
+    }
+
+    /// Wakes the shard if it sleeps.
+    pub(super) fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+            self.ring_always();
+        }
+    }
+
+    /// Wakes the shard's next sleep at the latest.
+    pub(super) fn ring_always(&self) {
+        // Cannot block: the counter would have to reach 2^64 - 1.
+        if let Err(error) = (&self.eventfd).write_all(&1_u64.to_ne_bytes()) {
+            tracing::error!(%error, "cannot wake a shard");
+        }
+    }
+
+    pub(super) fn about_to_sleep(&self) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,296 @@
+//! File operations: reads, writes and flushes go through the shard's ring, what changes names or lengths through the
+//! helper threads.
+
+use super::{
+    context::Context,
+    os_file::OsFile,
+    ring::{Finished, Tag},
+    shared::{Done, Shared},
+};
+use crate::{
+    fs,
+    record::{Change, FileId, Recorder},
+};
+use corelane_seam::{ChunkWriter, Completion, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
+use io_uring::{opcode, squeue, types};
+use slab::Slab;
+use std::{io, path::Path, sync::Arc};
+
+/// What the kernel holds. The handle keeps the file open, the memory keeps its place.
+enum Job {
+    Write { token: Token, _file: FileHandle, data: Slice, flush: Flush, recorded: Option<u64> },
+    Flush { token: Token, file: FileHandle, recorded: Option<u64> },
+    Read { token: Token, _file: FileHandle, chunk: ChunkWriter },
+}
+
+/// What follows a write.
+enum Flush {
+    No,
+    /// The flush is linked to the write, under this key.
+    Linked(usize),
+    /// A fault for tests: reported, not done.
+    Pretended,
+}
+
+pub(super) struct Files {
+    jobs: Slab<Job>,
+    shared: Arc<Shared>,
+    skip_fdatasync: bool,
+}
+
+/// The kernel moves no more than this in one call (MAX_RW_COUNT).
+const TRANSFER_MAX: usize = 0x7fff_f000;
+
+impl Files {
+    pub(super) fn new(shared: Arc<Shared>, skip_fdatasync: bool) -> Files {
+        Files { jobs: Slab::new(), shared, skip_fdatasync }
+    }
+
+    pub(super) fn start<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
+        match operation {
+            FileOperation::Write { file, offset, data, flush } => {
+                self.write(token, file, offset, data, flush, context);
+            }
+            FileOperation::Flush { file } => self.flush(token, file, context),
+            FileOperation::Read { file, offset, len } => self.read(token, file, offset, len, context),
+            operation => self.hand_over(token, operation, context),
+        }
+    }
+
+    fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.shared.recorder.as_ref()
+    }
+
+    fn write<M>(
+        &mut self,
+        token: Token,
+        file: FileHandle,
+        offset: u64,
+        data: Slice,
+        flush: bool,
+        context: &mut Context<M>,
+    ) {
+        let (fd, id) = match OsFile::of(&file) {
+            Ok(_) if data.len() > TRANSFER_MAX => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "a write of more than 2 GiB");
+                return answer(token, FileResult::Written(Err(error)), context);
+            }
+            Ok(file) => (types::Fd(file.fd()), file.recorded),
+            Err(error) => return answer(token, FileResult::Written(Err(error)), context),
+        };
+        let recorded = self
+            .recorder()
+            .zip(id)
+            .map(|(recorder, file)| recorder.begin(Change::Write { file, offset, data: data.to_vec() }));
+        let entry = opcode::Write::new(fd, data.as_ptr(), data.len() as u32).offset(offset).build();
+        let link = flush && !self.skip_fdatasync;
+        let after = match (link, flush) {
+            (true, _) => {
+                let job = Job::Flush { token, file: file.clone(), recorded: None };
+                Flush::Linked(self.jobs.insert(job))
+            }
+            (false, true) => Flush::Pretended,
+            (false, false) => Flush::No,
+        };
+        let linked = if let Flush::Linked(key) = after { Some(key) } else { None };
+        let key = self.jobs.insert(Job::Write { token, _file: file, data, flush: after, recorded });
+        let tag = Tag::File(key as u64);
+        // SAFETY: the job holds memory and file until its completion was reaped; written bytes of a slice never change.
+        unsafe {
+            match linked {
+                None => context.ring.push(entry, tag),
+                Some(flush) => {
+                    context.ring.push_linked((entry, tag), (data_sync(fd), Tag::File(flush as u64)));
+                }
+            }
+        }
+    }
+
+    fn flush<M>(&mut self, token: Token, file: FileHandle, context: &mut Context<M>) {
+        if self.skip_fdatasync {
+            return answer(token, FileResult::Flushed(Ok(())), context);
+        }
+        let (fd, id) = match OsFile::of(&file) {
+            Ok(file) => (types::Fd(file.fd()), file.recorded),
+            Err(error) => return answer(token, FileResult::Flushed(Err(error)), context),
+        };
+        let recorded = self.begin_flush(id);
+        let key = self.jobs.insert(Job::Flush { token, file, recorded });
+        // SAFETY: the entry points to nothing; the job keeps the file open.
+        unsafe { context.ring.push(data_sync(fd), Tag::File(key as u64)) };
+    }
+
+    fn begin_flush(&self, id: Option<FileId>) -> Option<u64> {
+        self.recorder().zip(id).map(|(recorder, file)| recorder.begin(Change::Flush { file }))
+    }
+
+    fn read<M>(&mut self, token: Token, file: FileHandle, offset: u64, len: usize, context: &mut Context<M>) {
+        let fd = match OsFile::of(&file) {
+            Ok(file) => types::Fd(file.fd()),
+            Err(error) => return answer(token, FileResult::Read(Err(error)), context),
+        };
+        let len = len.min(TRANSFER_MAX);
+        let mut chunk = ChunkWriter::with_capacity(len.max(1));
+        let memory = chunk.append_with(len, |space| space.as_mut_ptr());
+        let key = self.jobs.insert(Job::Read { token, _file: file, chunk });
+        let entry = opcode::Read::new(fd, memory, len as u32).offset(offset).build();
+        // SAFETY: `memory` is the chunk's, of `len` bytes; no one else looks at the chunk until the completion, and the
+        // job keeps it and the file.
+        unsafe { context.ring.push(entry, Tag::File(key as u64)) };
+    }
+
+    /// An entry of a file operation came back.
+    pub(super) fn finished<M>(&mut self, key: u64, finished: Finished, context: &mut Context<M>) {
+        let result = finished.result();
+        match self.jobs.remove(key as usize) {
+            Job::Write { token, data, flush, recorded, .. } => {
+                let result = result.and_then(|bytes| whole(bytes, data.len()));
+                self.finish_record(recorded, &result);
+                let written = result.is_ok();
+                context.events.push_back(file_event(token, FileResult::Written(result)));
+                match flush {
+                    Flush::Linked(key) if written => self.record_linked_flush(key),
+                    Flush::Pretended if written => {
+                        context.events.push_back(file_event(token, FileResult::Flushed(Ok(()))));
+                    }
+                    Flush::Linked(key) => {
+                        // The kernel cancels the flush after a failed or short write; no one asks for its result.
+                        if let Some(Job::Flush { recorded, .. }) = self.jobs.get_mut(key) {
+                            *recorded = Some(ABANDONED);
+                        }
+                    }
+                    Flush::No | Flush::Pretended => {}
+                }
+            }
+            Job::Flush { recorded: Some(ABANDONED), .. } => {}
+            Job::Flush { token, recorded, .. } => {
+                let result = result.map(|_| ());
+                self.finish_record(recorded, &result);
+                context.events.push_back(file_event(token, FileResult::Flushed(result)));
+            }
+            Job::Read { token, chunk, .. } => {
+                let result = result.map(|bytes| chunk.slice(0..bytes));
+                context.events.push_back(file_event(token, FileResult::Read(result)));
+            }
+        }
+    }
+
+    fn record_linked_flush(&mut self, key: usize) {
+        let Some(Job::Flush { file, .. }) = self.jobs.get(key) else { return };
+        let begun = self.begin_flush(OsFile::of(file).ok().and_then(|file| file.recorded));
+        if let Some(Job::Flush { recorded, .. }) = self.jobs.get_mut(key) {
+            *recorded = begun;
+        }
+    }
+
+    fn finish_record(&self, recorded: Option<u64>, result: &io::Result<()>) {
+        if let Some((recorder, number)) = self.recorder().zip(recorded) {
+            recorder.finish(number, result.is_ok());
+        }
+    }
+
+    /// Lets a helper thread do it and post the result.
+    fn hand_over<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
+        let me = Arc::clone(&context.me);
+        let helpers = context.helpers.clone();
+        let recorder = self.recorder().cloned();
+        context.helpers.change(move || {
+            let opener = Blocking { recorder, helpers };
+            let result = opener.run(operation);
+            me.post(Done::File { token, result });
+        });
+    }
+}
+
+/// In place of a record's number: the flush was cancelled with its write.
+const ABANDONED: u64 = u64::MAX;
+
+fn data_sync(fd: types::Fd) -> squeue::Entry {
+    opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build()
+}
+
+fn whole(bytes: usize, wanted: usize) -> io::Result<()> {
+    if bytes == wanted {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::WriteZero, format!("a short write: {bytes} of {wanted} bytes")))
+}
+
+fn file_event<M>(token: Token, result: FileResult) -> Completion<M> {
+    Completion::File { token, result }
+}
+
+fn answer<M>(token: Token, result: FileResult, context: &mut Context<M>) {
+    context.events.push_back(file_event(token, result));
+}
+
+/// What runs on a helper thread.
+struct Blocking {
+    recorder: Option<Arc<Recorder>>,
+    helpers: super::helpers::Helpers,
+}
+
+impl Blocking {
+    fn run(&self, operation: FileOperation) -> FileResult {
+        match operation {
+            FileOperation::Open { path, how } => FileResult::Opened(self.open(&path, how)),
+            FileOperation::Allocate { file, offset, len, zero } => {
+                FileResult::Done(self.on_file(&file, |file| match zero {
+                    true => {
+                        self.recorded(file.recorded.map(|file| Change::Zero { file, offset, len }), || {
+                            fs::zero(file.file(), offset, len)
+                        })
+                    }
+                    false => fs::allocate(file.file(), offset, len),
+                }))
+            }
+            FileOperation::SetLength { file, len } => FileResult::Done(self.on_file(&file, |file| {
+                self.recorded(file.recorded.map(|file| Change::SetLength { file, len }), || {
+                    fs::set_length(file.file(), len)
+                })
+            })),
+            FileOperation::Replace { path, data } => {
+                let change = self
+                    .recorder
+                    .is_some()
+                    .then(|| Change::Replace { path: path.clone(), data: data.to_vec() });
+                FileResult::Done(self.recorded(change, || fs::replace(&path, &data)))
+            }
+            FileOperation::Remove { path } => {
+                let change = Change::Remove { path: path.clone() };
+                FileResult::Done(self.recorded(Some(change), || fs::remove(&path)))
+            }
+            FileOperation::Rename { from, to } => {
+                let change = Change::Rename { from: from.clone(), to: to.clone() };
+                FileResult::Done(self.recorded(Some(change), || fs::rename(&from, &to)))
+            }
+            FileOperation::Space { path } => FileResult::Space(fs::space(&path)),
+            FileOperation::Write { .. } | FileOperation::Flush { .. } | FileOperation::Read { .. } => {
+                unreachable!("goes through the ring")
+            }
+        }
+    }
+
+    fn recorded(&self, change: Option<Change>, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self.recorder.as_ref().zip(change) {
+            Some((recorder, change)) => recorder.around(change, act),
+            None => act(),
+        }
+    }
+
+    fn on_file(&self, handle: &FileHandle, act: impl FnOnce(&OsFile) -> io::Result<()>) -> io::Result<()> {
+        act(OsFile::of(handle)?)
+    }
+
+    fn open(&self, path: &Path, how: OpenHow) -> io::Result<(FileHandle, u64)> {
+        let (file, created) = fs::open(path, how)?;
+        let len = file.metadata()?.len();
+        let recorded = match (&self.recorder, how) {
+            (Some(recorder), OpenHow::Direct | OpenHow::Buffered) => {
+                Some(recorder.opened_with(path, &file, created.then_some(true))?)
+            }
+            (Some(_), OpenHow::Read) | (None, _) => None,
+        };
+        Ok((FileHandle::new(OsFile::new(file, path.to_path_buf(), self.helpers.clone(), recorded)), len))
+    }
+}

@@ -1,0 +1,149 @@
+//! The guard against glommio 0.9.0's lost wake-up.
+//!
+//! An executor whose preemption check fires before any task has run concludes that nothing is runnable and parks,
+//! although tasks are (fixed upstream by glommio pull request 53, in no release). Any completion on its latency ring in
+//! a window of a few instructions does it, so no setting avoids it; what ends such a park is the next event. The guard
+//! is that event: a plain thread that wakes the first task of every executor whose loop has not moved since the last
+//! tick. A shard that moves by itself costs nothing but a load.
+
+use super::shared::Shared;
+use std::{
+    future::poll_fn,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Poll, Waker},
+    thread::{self, JoinHandle, Thread},
+    time::Duration,
+};
+
+/// How long a shard is watched closely after its last traffic.
+const WATCH: Duration = Duration::from_secs(1);
+/// Tick for shards without traffic.
+const IDLE_TICK: Duration = Duration::from_millis(100);
+/// An unanswered tick that is older raises an alarm.
+const ALARM: Duration = Duration::from_secs(1);
+/// An undelivered wake holds one of the task's 32,767 references (an i16 in glommio 0.9.0).
+const WAKES_MAX: u64 = 10_000;
+
+/// What the guard knows of an executor.
+#[derive(Default)]
+pub(super) struct Watched {
+    waker: Mutex<Option<Waker>>,
+    sent: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Watched {
+    /// The first task of an executor: answers ticks, never ends by itself.
+    pub(super) async fn answer(&self) {
+        poll_fn(|context| {
+            self.waker
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| context.waker().clone());
+            self.answered.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Called on the executor's thread before it ends: no wake may reach an executor that is gone.
+    pub(super) fn retire(&self) {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The guard's thread; ends when dropped.
+pub(super) struct Guard {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Guard {
+    pub(super) fn start(shared: Arc<Shared>, tick: Duration) -> io::Result<Guard> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("corelane-guard".into()).spawn(move || {
+            let mut watches: Vec<Watch> = shared.shards.iter().map(|_| Watch::default()).collect();
+            while !seen.load(Ordering::Acquire) {
+                let closely = watches.iter().any(|watch| watch.closely > 0);
+                // A shard that gets its first traffic in between is seen at the end of this pause.
+                let pause = if closely { tick } else { IDLE_TICK };
+                thread::park_timeout(pause);
+                for (index, watch) in watches.iter_mut().enumerate() {
+                    watch.tick(&shared, index, pause, tick);
+                }
+            }
+        })?;
+        Ok(Guard { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return };
+        Thread::unpark(thread.thread());
+        if thread.join().is_err() {
+            tracing::error!("the guard against lost wake-ups panicked");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Watch {
+    turns: u64,
+    missed: u64,
+    silent: Duration,
+    idle: Duration,
+    /// Ticks for which the shard is still watched closely.
+    closely: u64,
+    alarmed: bool,
+}
+
+impl Watch {
+    fn tick(&mut self, shared: &Shared, index: usize, pause: Duration, tick: Duration) {
+        let shard = &shared.shards[index];
+        if shard.traffic.swap(false, Ordering::Relaxed) {
+            self.closely = (WATCH.as_nanos() / tick.as_nanos().max(1)) as u64;
+        } else {
+            self.closely = self.closely.saturating_sub(1);
+        }
+        self.idle += pause;
+        let turns = shard.turns.load(Ordering::Relaxed);
+        if turns != self.turns {
+            // It moved by itself; whether it has lost a wake-up since is for the next tick to see.
+            *self = Watch { turns, idle: self.idle, closely: self.closely, ..Watch::default() };
+            return;
+        }
+        let sent = shard.watched.sent.load(Ordering::Relaxed);
+        if shard.watched.answered.load(Ordering::Relaxed) == sent {
+            (self.missed, self.silent, self.alarmed) = (0, Duration::ZERO, false);
+            if self.closely == 0 && self.idle < IDLE_TICK {
+                return;
+            }
+            self.idle = Duration::ZERO;
+            shard.watched.sent.store(sent + 1, Ordering::Relaxed);
+        } else {
+            self.missed += 1;
+            self.silent += pause;
+        }
+        if self.silent > ALARM && !self.alarmed {
+            self.alarmed = true;
+            let silent_ms = self.silent.as_millis() as u64;
+            tracing::error!(shard = index, silent_ms, "a shard answers no wake-up");
+        }
+        if self.missed < WAKES_MAX || self.missed.is_multiple_of(100) && self.missed < 100 * WAKES_MAX {
+            shard.watched.wake();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The driver on glommio: one thread with one executor per shard.
+//!
+//! glommio 0.9 has no multishot accept, no wait for writability, no direct write from memory that it did not allocate
+//! and no vectored send. So each shard owns a ring of its own beside glommio's three and does all its work there; the
+//! executor is what parks the thread, and one read of an eventfd is all it has under way. That eventfd is signalled by
+//! the ring, by other shards and by helper threads alike, and only while the shard sleeps.
+//!
+//! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up.
+//! - `shard_loop`: gathers completions, calls the shard, carries out operations.
+//! - `accept`, `connections`, `send`: the network. `files`, `os_file`, `helpers`: the disk. `timer`.
+//! - `mesh`, `doorbell`: other shards.
+
+mod accept;
+mod connections;
+mod context;
+mod doorbell;
+mod executor;
+mod files;
+mod guard;
+mod helpers;
+mod listen;
+mod mesh;
+mod os_file;
+mod ring;
+mod send;
+mod settings;
+mod shard_loop;
+mod shared;
+mod timer;
+
+pub use settings::{DriverError, DriverSettings, Faults, ShardSettings};
+
+use corelane_seam::{ListenerId, Shard, ShardId};
+use executor::{Line, Seat, run_shard};
+use guard::Guard;
+use helpers::HelperThreads;
+use shared::{Phase, Shared};
+use std::{
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Runs shards until they stop: `make[i]` builds shard `i` on its own thread. Returns when every executor and ring is
+/// made and every address bound; from then on shards run and accept.
+///
+/// # Errors
+/// When an address is taken, or a thread, an executor or a ring cannot be made; nothing runs then.
+pub fn run<S, F>(settings: DriverSettings, make: Vec<F>) -> Result<Running, DriverError>
+where
+    S: Shard + 'static,
+    F: FnOnce() -> S + Send + 'static,
+{
+    if settings.shards.len() != make.len() || make.is_empty() || make.len() > SHARDS_MAX {
+        let what = format!("{} shards are set up, {} are to be made", settings.shards.len(), make.len());
+        return Err(DriverError::Settings(what));
+    }
+    let listening = settings.shards.iter().filter(|shard| shard.listens).count();
+    let (addresses, mut sockets) = bind(&settings, listening)?;
+    let failed = |what| move |error| DriverError::System { what, error };
+    let shared = Shared::new(make.len(), settings.recorder.clone()).map_err(failed("eventfds"))?;
+    let shared = Arc::new(shared);
+    let helper_threads = HelperThreads::start().map_err(failed("helper threads"))?;
+    let settings = Arc::new(settings);
+    let (ready, is_ready) = mpsc::channel();
+    let (ended, has_ended) = mpsc::channel();
+    let mut starting = Starting { gos: Vec::new(), threads: Vec::new() };
+    let meshes = mesh::mesh(&shared.shards, settings.mesh_capacity.max(1));
+    for ((index, make), mesh) in make.into_iter().enumerate().zip(meshes) {
+        let (go, goes) = mpsc::channel();
+        let listens = settings.shards[index].listens;
+        let seat = Seat {
+            id: ShardId(index as u16),
+            settings: Arc::clone(&settings),
+            shared: Arc::clone(&shared),
+            helpers: helper_threads.helpers(),
+            mesh,
+            sockets: if listens { sockets.pop().unwrap_or_default() } else { Vec::new() },
+            cpus: allowed_cpus(),
+        };
+        let line = Line { ready: ready.clone(), go: goes, ended: ended.clone() };
+        let thread = thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || run_shard(seat, make, line))
+            .map_err(failed("shard threads"))?;
+        starting.gos.push(go);
+        starting.threads.push(thread);
+    }
+    drop(ready);
+    for outcome in is_ready.iter().take(starting.threads.len()) {
+        outcome?;
+    }
+    let guard = match settings.guard_tick {
+        Duration::ZERO => None,
+        tick => Some(Guard::start(Arc::clone(&shared), tick).map_err(failed("guard thread"))?),
+    };
+    let threads = starting.go();
+    Ok(Running { shared, settings, addresses, threads, has_ended, guard, _helpers: helper_threads })
+}
+
+/// A connection's id has 12 bits for its shard.
+const SHARDS_MAX: usize = 1 << 12;
+
+/// The sockets of one listening shard.
+type Sockets = Vec<(ListenerId, OwnedFd)>;
+
+/// Binds; gives back the addresses and the sockets of each listening shard.
+fn bind(settings: &DriverSettings, shards: usize) -> Result<(Vec<SocketAddr>, Vec<Sockets>), DriverError> {
+    if !settings.listeners.is_empty() && shards == 0 {
+        return Err(DriverError::Settings(
+            "there are addresses to listen on, but no shard listens".to_owned(),
+        ));
+    }
+    let mut sockets: Vec<Sockets> = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for (index, bound) in listen::bind_all(settings, shards)?.into_iter().enumerate() {
+        addresses.push(bound.address);
+        for (shard, socket) in sockets.iter_mut().zip(bound.sockets) {
+            shard.push((ListenerId(index as u16), socket));
+        }
+    }
+    Ok((addresses, sockets))
+}
+
+fn allowed_cpus() -> libc::cpu_set_t {
+    // SAFETY: `cpu_set_t` is plain data for which zero is valid; the kernel writes at most its size. When it fails the
+    // set is empty, and the kernel refuses it later, which is harmless.
+    unsafe {
+        let mut cpus: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut cpus);
+        cpus
+    }
+}
+
+/// Threads that wait for the word to go; without it they end.
+struct Starting {
+    gos: Vec<mpsc::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Starting {
+    fn go(mut self) -> Vec<JoinHandle<()>> {
+        for go in self.gos.drain(..) {
+            // A thread that is gone is noticed by `join`.
+            let _ = go.send(());
+        }
+        std::mem::take(&mut self.threads)
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.gos.clear();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Shards at work. Dropping it stops them without waiting for what they owe.
+pub struct Running {
+    shared: Arc<Shared>,
+    settings: Arc<DriverSettings>,
+    addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    has_ended: mpsc::Receiver<()>,
+    guard: Option<Guard>,
+    /// Last to go: shards may be waiting for what helpers do.
+    _helpers: HelperThreads,
+}
+
+/// Asks shards to stop, from any thread.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Closes the listeners, then tells every shard to finish what it owes. Returns at once; see [`Running::join`].
+    pub fn stop(&self) {
+        self.0.advance(Phase::Stopping);
+    }
+}
+
+impl Running {
+    /// Where it really listens, in the order of the settings.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// See [`Stopper::stop`].
+    pub fn stop(&self) {
+        self.stopper().stop();
+    }
+
+    /// For a signal handler's thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
+    /// Waits until every shard has ended. When one fails, the others are stopped: in order for as long as the settings
+    /// allow, then where they stand.
+    ///
+    /// # Errors
+    /// The first failure of a shard.
+    pub fn join(mut self) -> Result<(), DriverError> {
+        self.wait();
+        match self.shared.first_failure() {
+            Some((shard, reason)) => Err(DriverError::Shard { shard, reason }),
+            None => Ok(()),
+        }
+    }
+
+    fn wait(&mut self) {
+        const LOOK: Duration = Duration::from_millis(50);
+        let mut failed_at = None;
+        let mut running = self.threads.len();
+        while running > 0 {
+            match self.has_ended.recv_timeout(LOOK) {
+                Ok(()) => running -= 1,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if self.shared.first_failure().is_some() {
+                let failed_at = *failed_at.get_or_insert_with(Instant::now);
+                if failed_at.elapsed() >= self.settings.failure_grace {
+                    self.shared.advance(Phase::Aborting);
+                }
+            }
+        }
+        self.guard = None;
+        for (index, thread) in self.threads.drain(..).enumerate() {
+            if let Err(_panic) = thread.join() {
+                self.shared.fail(index as u16, "its thread panicked".to_owned());
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.shared.advance(Phase::Aborting);
+            self.wait();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a driver is told, and how it fails.
+
+use crate::record::Recorder;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+/// How the driver runs. Start from [`DriverSettings::new`]; every field may be changed before the run.
+#[derive(Clone, Debug)]
+pub struct DriverSettings {
+    /// One entry per shard, in the order of their ids: data shards first, the quorum's last.
+    pub shards: Vec<ShardSettings>,
+    /// Addresses to listen on, in the order of the configuration. Port 0 takes a free one.
+    pub listeners: Vec<SocketAddr>,
+    /// Messages that one shard may have under way to another; more wait in the sending driver.
+    pub mesh_capacity: usize,
+    /// Bytes that one connection may send before others get their turn.
+    pub send_turn_bytes: usize,
+    /// Work per poll of the executor; then it gets to look at its own rings.
+    pub poll_budget: Duration,
+    /// A call of a shard that takes longer is logged with what the shard was busy with.
+    pub stall: Duration,
+    /// How long a listener that is being closed elsewhere (a restart) is waited for.
+    pub bind_patience: Duration,
+    /// How long other shards may take to stop after one panicked.
+    pub failure_grace: Duration,
+    /// How often the guard against lost wake-ups looks at a shard with traffic. Zero: no guard (only to show that it
+    /// is needed).
+    pub guard_tick: Duration,
+    /// glommio's preempt timer.
+    pub preempt_timer: Duration,
+    /// Where every change of the disk is recorded, for tests of power cuts.
+    pub recorder: Option<Arc<Recorder>>,
+    /// What is deliberately broken, for tests that prove that a test can fail.
+    pub faults: Faults,
+}
+
+impl DriverSettings {
+    /// The settings a broker runs with, for these shards and listeners.
+    pub fn new(shards: Vec<ShardSettings>, listeners: Vec<SocketAddr>) -> DriverSettings {
+        DriverSettings {
+            shards,
+            listeners,
+            mesh_capacity: 1024,
+            send_turn_bytes: 512 << 10,
+            poll_budget: Duration::from_micros(300),
+            stall: Duration::from_millis(5),
+            bind_patience: Duration::from_secs(1),
+            failure_grace: Duration::from_secs(5),
+            guard_tick: Duration::from_millis(1),
+            preempt_timer: Duration::from_millis(1),
+            recorder: None,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// One shard's thread.
+#[derive(Clone, Debug, Default)]
+pub struct ShardSettings {
+    /// Pinned to this CPU; sensible only where no one else uses it.
+    pub cpu: Option<usize>,
+    /// Whether it accepts connections.
+    pub listens: bool,
+}
+
+/// Deliberate faults. Only for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Report flushes as done without flushing: the fault that a power-cut test must find.
+    pub skip_fdatasync: bool,
+}
+
+/// Why a driver did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// Something already listens there.
+    #[error(
+        "cannot listen on {address}: another process (a second broker?) listens there already; \
+         `ss -ltnp 'sport = :{}'` names it", address.port()
+    )]
+    AddressInUse {
+        /// The address as configured.
+        address: SocketAddr,
+    },
+    /// Binding failed otherwise.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The settings contradict themselves.
+    #[error("driver settings: {0}")]
+    Settings(String),
+    /// A shard's executor, ring or thread could not be made.
+    #[error("shard {shard} cannot start: {reason}")]
+    Start {
+        /// Its id.
+        shard: u16,
+        /// Why.
+        reason: String,
+    },
+    /// A shard panicked; all others were stopped.
+    #[error("shard {shard} failed: {reason}")]
+    Shard {
+        /// Its id.
+        shard: u16,
+        /// What the panic said.
+        reason: String,
+    },
+    /// A helper of the driver (thread, eventfd) could not be made.
+    #[error("cannot make the driver's {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+}
