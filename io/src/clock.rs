@@ -3,7 +3,7 @@
 use corelane_seam::{Monotonic, Now};
 
 /// `CLOCK_MONOTONIC` (the one that timers of io_uring use) and the wall clock. Both come from the vDSO: no system call.
-pub(crate) fn now() -> Now {
+pub fn now() -> Now {
     let unix = read(libc::CLOCK_REALTIME);
     Now { monotonic: monotonic(), unix_ms: unix.tv_sec * 1_000 + unix.tv_nsec / 1_000_000 }
 }

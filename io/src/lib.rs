@@ -8,5 +8,8 @@ mod fs;
 mod glommio_driver;
 pub mod record;
 
+pub use clock::now;
 pub use disk::SystemDisk;
-pub use glommio_driver::{DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, run};
+pub use glommio_driver::{
+    Bound, DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, bind, run,
+};

@@ -9,10 +9,7 @@ use corelane_core::{
     error::Fatal,
     log::{Fault, RecoveryReport},
 };
-use corelane_io::{
-    disk::SystemDisk,
-    glommio_driver::{self as driver, DriverError, DriverSettings, Running, ShardSettings, Stopper},
-};
+use corelane_io::{DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind};
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::{
@@ -77,17 +74,25 @@ pub struct MachineSettings {
 ///
 /// # Errors
 /// Whatever keeps it from serving; nothing runs then.
-pub fn start(config: BrokerConfig, machine: &MachineSettings, began: Instant) -> Result<RunningBroker, StartError> {
+pub fn start(
+    config: BrokerConfig,
+    machine: &MachineSettings,
+    began: Instant,
+) -> Result<RunningBroker, StartError> {
     let config = Arc::new(config);
     let allowed = u16::try_from(machine.cpus.len()).unwrap_or(u16::MAX).max(1);
     let shards = config.shards.unwrap_or(allowed);
-    let listeners = config.listeners.iter().filter(|it| !it.controller).map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let listeners =
+        config.listeners.iter().filter(|it| !it.controller).map(resolve).collect::<Result<Vec<_>, _>>()?;
     let (reports, received) = channel();
     let disk = match &machine.recorder {
         Some(recorder) => SystemDisk::recorded(Arc::clone(recorder)),
         None => SystemDisk::new(),
     };
-    let bound = driver::bind(&listeners)?;
+    let mut driver = DriverSettings::new(shard_settings(&config, machine, shards), listeners);
+    driver.recorder.clone_from(&machine.recorder);
+    driver.faults.skip_fdatasync = machine.skip_fdatasync;
+    let bound = bind(driver)?;
     let settings = BrokerSettings {
         config: Arc::clone(&config),
         shards,
@@ -97,11 +102,8 @@ pub fn start(config: BrokerConfig, machine: &MachineSettings, began: Instant) ->
         reports,
     };
     let assembled = assemble(&settings, Arc::new(disk))?;
-    let mut driver_settings = DriverSettings::new(shard_settings(&config, machine, shards), listeners);
-    driver_settings.recorder.clone_from(&machine.recorder);
-    driver_settings.faults.skip_fdatasync = machine.skip_fdatasync;
     let make: Vec<_> = assembled.seeds.into_iter().map(|seed| move || grow(seed)).collect();
-    let running = driver::run(driver_settings, make)?;
+    let running = bound.run(make)?;
     let addresses = running.addresses().to_vec();
     Ok(RunningBroker { running, reports: received, shards, began, addresses, recovery: assembled.report })
 }
@@ -186,4 +188,3 @@ impl RunningBroker {
         broken.map_or(Ok(()), |fatal| Err(fatal.into()))
     }
 }
-

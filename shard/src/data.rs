@@ -153,7 +153,14 @@ impl DataShard {
         self.decide(now, Input::Opened { connection: id, listener, peer }, out);
     }
 
-    fn received(&mut self, now: Now, id: ConnectionId, buffer: bytes::BytesMut, bytes: usize, out: &mut Operations) {
+    fn received(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        buffer: bytes::BytesMut,
+        bytes: usize,
+        out: &mut Operations,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_active = now.monotonic;
         connection.received(buffer);
@@ -295,7 +302,9 @@ impl Shard for DataShard {
             Completion::Accepted { connection, listener, peer, moved } => {
                 self.accepted(now, connection, listener, peer, moved, out);
             }
-            Completion::Received { connection, buffer, bytes } => self.received(now, connection, buffer, bytes, out),
+            Completion::Received { connection, buffer, bytes } => {
+                self.received(now, connection, buffer, bytes, out)
+            }
             Completion::Sent { connection } => self.sent(now, connection, out),
             Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
             Completion::File { token, result } => self.decide(now, Input::File { token, result }, out),

@@ -47,7 +47,12 @@ impl Shard for Node {
         }
     }
 
-    fn complete(&mut self, now: Now, completion: Completion<ShardMessage>, out: &mut Vec<Operation<ShardMessage>>) {
+    fn complete(
+        &mut self,
+        now: Now,
+        completion: Completion<ShardMessage>,
+        out: &mut Vec<Operation<ShardMessage>>,
+    ) {
         match self {
             Node::Data(shard) => shard.complete(now, completion, out),
             Node::Quorum(shard) => shard.complete(now, completion, out),

@@ -106,7 +106,9 @@ impl QuorumShard {
                 self.desk.lead(self.image.clone());
                 self.introduce(effects);
             }
-            QuorumOutput::LeaderChanged { writable: false, .. } => self.desk.resign(self.image.clone(), effects),
+            QuorumOutput::LeaderChanged { writable: false, .. } => {
+                self.desk.resign(self.image.clone(), effects)
+            }
             QuorumOutput::Fatal(fatal) => self.fatal(fatal, out),
             QuorumOutput::Stopped => self.end(out),
         }
@@ -147,7 +149,10 @@ impl QuorumShard {
         self.introduced |= self.desk.is_introduced();
         if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in (0..self.data_shards).map(ShardId) {
-                out.push(Operation::Message { to, message: ShardMessage::Image(Box::new(self.image.clone())) });
+                out.push(Operation::Message {
+                    to,
+                    message: ShardMessage::Image(Box::new(self.image.clone())),
+                });
             }
         }
         out.extend(effects.replies.into_iter().map(|(to, message)| Operation::Message { to, message }));
@@ -172,7 +177,9 @@ impl QuorumShard {
             | ShardMessage::Answer { .. }
             | ShardMessage::Forget { .. }
             | ShardMessage::ControllerAnswer { .. }
-            | ShardMessage::Image(_) => debug_assert!(false, "a data shard's word came to the quorum's shard"),
+            | ShardMessage::Image(_) => {
+                debug_assert!(false, "a data shard's word came to the quorum's shard")
+            }
         }
     }
 

@@ -18,10 +18,16 @@ use kafka_protocol::messages::{
     api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
 };
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: ApiVersionsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    if header.api_version >= 3 && !(is_name(&request.client_software_name) && is_name(&request.client_software_version)) {
+    if header.api_version >= 3
+        && !(is_name(&request.client_software_name) && is_name(&request.client_software_version))
+    {
         let response = ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         return reply_to.ready(&response);
     }
@@ -72,7 +78,8 @@ fn advertised(row: &Row) -> ApiVersion {
 /// The answer to a version that is not known.
 pub(super) fn unsupported_version(correlation_id: i32) -> Result<Start, WireError> {
     let keys = TABLE.iter().filter(|row| row.key == ApiKey::ApiVersions as i16).map(advertised).collect();
-    let response =
-        ApiVersionsResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code()).with_api_keys(keys);
+    let response = ApiVersionsResponse::default()
+        .with_error_code(ErrorCode::UnsupportedVersion.code())
+        .with_api_keys(keys);
     ReplyTo { correlation_id, version: 0 }.ready(&response)
 }

@@ -34,7 +34,8 @@ pub(super) fn describe(
 ) -> Result<Vec<DescribedConfig>, (ErrorCode, String)> {
     match resource(kind, name)? {
         ConfigResource::Topic(name) => {
-            let topic = context.image.topic(&name).ok_or((ErrorCode::UnknownTopicOrPartition, String::new()))?;
+            let topic =
+                context.image.topic(&name).ok_or((ErrorCode::UnknownTopicOrPartition, String::new()))?;
             Ok(describe_topic(context.config, &topic.configs, keys))
         }
         ConfigResource::Broker(id) if id == context.place.node => Ok(describe_broker(context.config, keys)),
@@ -44,12 +45,18 @@ pub(super) fn describe(
         }
         ConfigResource::Broker(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => Err((
             ErrorCode::InvalidRequest,
-            format!("Unexpected broker id, expected {} or empty string, but received {name}", context.place.node),
+            format!(
+                "Unexpected broker id, expected {} or empty string, but received {name}",
+                context.place.node
+            ),
         )),
     }
 }
 
 /// Every configuration of a topic with these overrides.
-pub(super) fn defaults_of_topic(context: &Context<'_>, overrides: &OrdMap<String, String>) -> Vec<DescribedConfig> {
+pub(super) fn defaults_of_topic(
+    context: &Context<'_>,
+    overrides: &OrdMap<String, String>,
+) -> Vec<DescribedConfig> {
     describe_topic(context.config, overrides, None)
 }

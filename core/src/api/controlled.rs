@@ -1,7 +1,9 @@
 //! Requests that the controller decides: one question, one answer.
 
 use crate::{
-    engine::{Ask, Context, ControllerRequest, ControllerResponse, Gather, OwnerResponse, Response, Start, Step},
+    engine::{
+        Ask, Context, ControllerRequest, ControllerResponse, Gather, OwnerResponse, Response, Start, Step,
+    },
     error::ErrorCode,
 };
 

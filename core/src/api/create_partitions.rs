@@ -17,7 +17,11 @@ use kafka_protocol::messages::{
     create_partitions_response::CreatePartitionsTopicResult,
 };
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: CreatePartitionsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let names: Vec<String> = request.topics.iter().map(|topic| topic.name.to_string()).collect();
@@ -25,7 +29,9 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
         name: topic.name.to_string(),
         count: topic.count,
         assignments: topic.assignments.map(|assignments| {
-            let replicas = |ids: Vec<kafka_protocol::messages::BrokerId>| ids.into_iter().map(|id| NodeId(id.0)).collect();
+            let replicas = |ids: Vec<kafka_protocol::messages::BrokerId>| {
+                ids.into_iter().map(|id| NodeId(id.0)).collect()
+            };
             assignments.into_iter().map(|assignment| replicas(assignment.broker_ids)).collect()
         }),
     });

@@ -6,7 +6,9 @@ use super::{
     respond::{ReplyTo, text},
 };
 use crate::{
-    controller::{ApiError, CreateTopicsRequest as Creation, CreatedTopic, NamedResult, NewTopic, ReplicaAssignment},
+    controller::{
+        ApiError, CreateTopicsRequest as Creation, CreatedTopic, NamedResult, NewTopic, ReplicaAssignment,
+    },
     engine::{Context, ControllerRequest, ControllerResponse, Start},
     error::ErrorCode,
     ids::NodeId,
@@ -18,7 +20,11 @@ use kafka_protocol::messages::{
     create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
 };
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: CreateTopicsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let names: Vec<String> = request.topics.iter().map(|topic| topic.name.to_string()).collect();

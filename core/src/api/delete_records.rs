@@ -2,7 +2,9 @@
 
 use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
-    engine::{Ask, Context, DeleteQuery, DeleteResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step},
+    engine::{
+        Ask, Context, DeleteQuery, DeleteResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step,
+    },
     error::ErrorCode,
     ids::Offset,
     wire::{RequestHeader, WireError, decode_request},
@@ -21,7 +23,11 @@ struct DeleteRecords {
     places: Places<DeleteResult>,
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: DeleteRecordsRequest = decode_request(header, frame)?;
     let mut gather = DeleteRecords { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<DeleteQuery>> = BTreeMap::new();
@@ -43,7 +49,8 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
     }
-    let asks = by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::DeleteRecords(queries)));
+    let asks =
+        by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::DeleteRecords(queries)));
     let deadline = Some(context.after_ms(request.timeout_ms));
     Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline })
 }

@@ -16,7 +16,11 @@ use kafka_protocol::messages::{
     DeleteTopicsRequest, DeleteTopicsResponse, TopicName, delete_topics_response::DeletableTopicResult,
 };
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: DeleteTopicsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let topics: Vec<TopicRef> = if header.api_version >= 6 {
@@ -30,7 +34,8 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
     };
     if !context.config.delete_topic {
         // Kafka below v3 knows no such code and gets INVALID_REQUEST.
-        let error = if header.api_version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
+        let error =
+            if header.api_version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
         let responses = topics.iter().map(|topic| failed(topic, error, reply_to.version)).collect();
         return reply_to.ready(&DeleteTopicsResponse::default().with_responses(responses));
     }

@@ -12,10 +12,16 @@ use crate::{
 use bytes::Bytes;
 use kafka_protocol::messages::{
     DescribeConfigsRequest, DescribeConfigsResponse,
-    describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym},
+    describe_configs_response::{
+        DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+    },
 };
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: DescribeConfigsRequest = decode_request(header, frame)?;
     let version = header.api_version;
     let detail = Detail {

@@ -17,7 +17,11 @@ use kafka_protocol::messages::{
 };
 use std::collections::BTreeSet;
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: DescribeTopicPartitionsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let (first, first_index) = match &request.cursor {

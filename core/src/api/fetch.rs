@@ -8,13 +8,14 @@
 use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
     engine::{
-        Ask, Context, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest, ReadResult, Response,
-        SessionError, SessionKey, SessionRequest, Start, Step, Wanted,
+        Ask, Context, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest, ReadResult,
+        Response, SessionError, SessionKey, SessionRequest, Start, Step, Wanted,
     },
     error::ErrorCode,
     ids::{LeaderEpoch, NodeId, Offset, TopicId},
     wire::{
-        CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, RequestHeader, WireError, decode_request,
+        CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, RequestHeader, WireError,
+        decode_request,
     },
 };
 use bytes::Bytes;
@@ -49,10 +50,15 @@ struct Progress {
     urgent: bool,
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: FetchRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    let replica = if header.api_version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    let replica =
+        if header.api_version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     if replica.0 >= 0 {
         return Ok(Start::Ready(failed(reply_to, ErrorCode::NotLeaderOrFollower, 0)));
     }
@@ -146,7 +152,12 @@ impl Fetch {
     }
 
     /// Asks the owners, or answers at once when there is no one to ask.
-    fn plan(mut self, context: &mut Context<'_>, wanted: Vec<(SessionKey, Wanted)>, max_wait_ms: i32) -> Start {
+    fn plan(
+        mut self,
+        context: &mut Context<'_>,
+        wanted: Vec<(SessionKey, Wanted)>,
+        max_wait_ms: i32,
+    ) -> Start {
         let mut by_owner: BTreeMap<ShardId, Vec<ReadPartition>> = BTreeMap::new();
         let mut last: Option<(TopicName, TopicId)> = None;
         for (key, wanted) in wanted {
@@ -227,7 +238,11 @@ impl Fetch {
                 told.push(self.partition(index, result));
             }
             if !told.is_empty() {
-                response.topics.push(FetchTopic { name: topic.name.0, id: TopicId(topic.id), partitions: told });
+                response.topics.push(FetchTopic {
+                    name: topic.name.0,
+                    id: TopicId(topic.id),
+                    partitions: told,
+                });
             }
         }
         encode(self.reply_to, response)

@@ -24,14 +24,19 @@ const TIMEOUT_MS: i32 = 20_000;
 /// What a resource of the request became: an error found here, or its place among those the controller decides.
 type Outcome = (i8, String, Result<usize, (ErrorCode, String)>);
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: IncrementalAlterConfigsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let mut asked: Vec<AlterResource> = Vec::new();
     let mut outcomes: Vec<Outcome> = Vec::new();
     for change in request.resources {
         let (kind, name) = (change.resource_type, change.resource_name.to_string());
-        let outcome = resource(kind, &name).and_then(|resource| Ok(AlterResource { resource, ops: ops(change)? }));
+        let outcome =
+            resource(kind, &name).and_then(|resource| Ok(AlterResource { resource, ops: ops(change)? }));
         outcomes.push((
             kind,
             name,

@@ -21,7 +21,11 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 /// How long a new block of ids may take: less than a client waits for its request.
 const BLOCK_MS_MAX: i32 = 20_000;
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: InitProducerIdRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     if request.transactional_id.is_some() {

@@ -6,7 +6,8 @@
 use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
     engine::{
-        Ask, Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response, Start, Step,
+        Ask, Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response,
+        Start, Step,
     },
     error::ErrorCode,
     ids::LeaderEpoch,
@@ -29,7 +30,11 @@ struct ListOffsets {
     places: Places<OffsetResult>,
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: ListOffsetsRequest = decode_request(header, frame)?;
     let version = header.api_version;
     let mut gather = ListOffsets { reply_to: ReplyTo::new(header), places: Places::default() };

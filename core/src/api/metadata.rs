@@ -38,7 +38,11 @@ enum Wanted {
     Id(TopicId),
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: MetadataRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let version = header.api_version;
@@ -68,7 +72,10 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
         assignments: Vec::new(),
         configs: Vec::new(),
     });
-    let ask = ControllerRequest::CreateTopics(CreateTopicsRequest { topics: topics.collect(), validate_only: false });
+    let ask = ControllerRequest::CreateTopics(CreateTopicsRequest {
+        topics: topics.collect(),
+        validate_only: false,
+    });
     Ok(controlled::ask(context, "Metadata", CREATION_MS_MAX, ask, move |context, answer| {
         let mut failed = BTreeMap::new();
         if let Ok(ControllerResponse::CreateTopics(results)) = answer {
@@ -144,7 +151,12 @@ pub(super) fn listener_name<'a>(context: &Context<'a>) -> &'a str {
     context.config.listeners.get(usize::from(context.listener.0)).map_or("", |listener| &listener.name)
 }
 
-fn one(image: &Image, wanted: &Wanted, failed: &BTreeMap<String, ErrorCode>, version: i16) -> MetadataResponseTopic {
+fn one(
+    image: &Image,
+    wanted: &Wanted,
+    failed: &BTreeMap<String, ErrorCode>,
+    version: i16,
+) -> MetadataResponseTopic {
     let topic = match wanted {
         Wanted::Name(name) => image.topic(name),
         Wanted::Id(id) => image.topic_by_id(*id),

@@ -26,7 +26,6 @@ mod produce;
 mod respond;
 mod topics;
 
-
 use crate::{
     engine::{Context, Ordering, Start},
     wire::{HeaderPrefix, RequestHeader, WireError},

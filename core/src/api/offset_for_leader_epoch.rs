@@ -2,7 +2,9 @@
 
 use super::{places::Places, respond::ReplyTo, topics};
 use crate::{
-    engine::{Ask, Context, EpochQuery, EpochResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step},
+    engine::{
+        Ask, Context, EpochQuery, EpochResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step,
+    },
     error::ErrorCode,
     ids::LeaderEpoch,
     wire::{RequestHeader, WireError, decode_request},
@@ -21,7 +23,11 @@ struct EpochEnds {
     places: Places<EpochResult>,
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: OffsetForLeaderEpochRequest = decode_request(header, frame)?;
     let mut gather = EpochEnds { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner: BTreeMap<ShardId, Vec<EpochQuery>> = BTreeMap::new();
@@ -46,7 +52,8 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
     }
-    let asks = by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::EpochEnds(queries)));
+    let asks =
+        by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::EpochEnds(queries)));
     Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline: None })
 }
 

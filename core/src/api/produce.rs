@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     engine::{
-        Acks, AppendPartition, AppendRequest, AppendResult, Ask, Context, Gather, OwnerRequest, OwnerResponse, Response,
-        Start, Step,
+        Acks, AppendPartition, AppendRequest, AppendResult, Ask, Context, Gather, OwnerRequest,
+        OwnerResponse, Response, Start, Step,
     },
     error::ErrorCode,
     wire::{RequestHeader, WireError, decode_request},
@@ -32,7 +32,11 @@ struct Produce {
     places: Places<AppendResult>,
 }
 
-pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &Bytes) -> Result<Start, WireError> {
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
     let request: ProduceRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let acks = match request.acks {
@@ -55,7 +59,11 @@ pub(super) fn start(context: &mut Context<'_>, header: &RequestHeader, frame: &B
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();
-                    by_owner.entry(context.owner(id)).or_default().push(AppendPartition { place, id, records });
+                    by_owner.entry(context.owner(id)).or_default().push(AppendPartition {
+                        place,
+                        id,
+                        records,
+                    });
                 }
                 Err(error) => produce.places.set(place, AppendResult::failed(error, None)),
             }
@@ -138,9 +146,10 @@ fn partition(index: i32, result: AppendResult, version: i16) -> PartitionProduce
 /// The same error for every partition.
 fn refuse_all(reply_to: ReplyTo, request: ProduceRequest, error: ErrorCode) -> Response {
     let responses = request.topic_data.into_iter().map(|topic| {
-        let partitions = topic.partition_data.iter().map(|data| {
-            partition(data.index, AppendResult::failed(error, None), reply_to.version)
-        });
+        let partitions = topic
+            .partition_data
+            .iter()
+            .map(|data| partition(data.index, AppendResult::failed(error, None), reply_to.version));
         TopicProduceResponse::default()
             .with_partition_responses(partitions.collect())
             .with_name(topic.name)

@@ -11,7 +11,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// A topic as a request names it.
-pub(super) fn find<'a>(context: &Context<'a>, name: &TopicName, id: Uuid) -> Result<&'a Arc<TopicImage>, ErrorCode> {
+pub(super) fn find<'a>(
+    context: &Context<'a>,
+    name: &TopicName,
+    id: Uuid,
+) -> Result<&'a Arc<TopicImage>, ErrorCode> {
     if id.is_nil() {
         context.image.topic(name).ok_or_else(|| missing(false))
     } else {
@@ -20,7 +24,11 @@ pub(super) fn find<'a>(context: &Context<'a>, name: &TopicName, id: Uuid) -> Res
 }
 
 /// A partition of it that this broker leads.
-pub(super) fn led_here(context: &Context<'_>, topic: &TopicImage, index: i32) -> Result<PartitionId, ErrorCode> {
+pub(super) fn led_here(
+    context: &Context<'_>,
+    topic: &TopicImage,
+    index: i32,
+) -> Result<PartitionId, ErrorCode> {
     let partition = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if partition.leader == Some(context.place.node) {
         Ok(PartitionId { topic: topic.id, index })

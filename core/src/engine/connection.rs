@@ -89,7 +89,8 @@ impl Connection {
 
     /// What `gather` waited for is here.
     pub fn ready(&mut self, gather: GatherId, parts: Option<Vec<Part>>) {
-        let slot = self.responses.iter_mut().find(|(slot, _)| matches!(slot, Slot::Waiting(id) if *id == gather));
+        let slot =
+            self.responses.iter_mut().find(|(slot, _)| matches!(slot, Slot::Waiting(id) if *id == gather));
         if let Some((slot, _)) = slot {
             *slot = Slot::Ready(parts.unwrap_or_default());
             self.waiting -= 1;

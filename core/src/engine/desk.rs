@@ -80,7 +80,12 @@ pub struct Desk {
 impl Desk {
     /// A desk that does not lead yet.
     pub fn new(settings: Settings) -> Desk {
-        Desk { controller: Controller::new(settings, Image::default()), leads: false, introduced: false, due: VecDeque::new() }
+        Desk {
+            controller: Controller::new(settings, Image::default()),
+            leads: false,
+            introduced: false,
+            due: VecDeque::new(),
+        }
     }
 
     /// This node leads the quorum, everything of earlier terms is applied.

@@ -12,8 +12,8 @@ mod message;
 mod owner;
 mod partition;
 mod producer_ids;
-mod topics;
 mod timers;
+mod topics;
 
 pub use connection::Ordering;
 pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects};
@@ -33,7 +33,9 @@ use crate::{
 };
 use bytes::Bytes;
 use connection::Connection;
-use corelane_seam::{ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, ShardId, Token};
+use corelane_seam::{
+    ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, ShardId, Token,
+};
 use gather::{GatherIds, Running};
 use owner::{Answers, Asker, Owner};
 use std::{net::SocketAddr, sync::Arc};
@@ -301,7 +303,13 @@ impl Engine {
         }
     }
 
-    fn respond_now(&mut self, connection: ConnectionId, len: usize, response: Response, effects: &mut Effects) {
+    fn respond_now(
+        &mut self,
+        connection: ConnectionId,
+        len: usize,
+        response: Response,
+        effects: &mut Effects,
+    ) {
         let parts = match response {
             Response::Send(parts) => Some(parts),
             Response::Nothing => None,
@@ -350,7 +358,9 @@ impl Engine {
                     effects.messages.push((shard, ShardMessage::Ask { gather: id, request }));
                 }
                 Ask::Controller(request) => {
-                    effects.messages.push((self.place.quorum, ShardMessage::AskController { gather: id, request }));
+                    effects
+                        .messages
+                        .push((self.place.quorum, ShardMessage::AskController { gather: id, request }));
                 }
             }
         }
@@ -450,7 +460,9 @@ impl Engine {
             }
             ShardMessage::Forget { gather } => self.owner.forget(Asker { shard: from, gather }),
             ShardMessage::ControllerAnswer { gather, response } => {
-                self.step(now, gather, effects, |gather, context| gather.controller_answered(context, response));
+                self.step(now, gather, effects, |gather, context| {
+                    gather.controller_answered(context, response)
+                });
             }
             ShardMessage::Image(image) => {
                 self.busy_with = "new metadata";
@@ -524,8 +536,12 @@ impl Engine {
     /// Takes nothing new; fetches that wait for records are answered with what there is.
     fn stop(&mut self, now: Now, effects: &mut Effects) {
         self.phase = Phase::Stopping;
-        let mut waiting: Vec<GatherId> =
-            self.gathers.iter().filter(|(_, it)| !it.gather.watched().is_empty()).map(|(id, _)| *id).collect();
+        let mut waiting: Vec<GatherId> = self
+            .gathers
+            .iter()
+            .filter(|(_, it)| !it.gather.watched().is_empty())
+            .map(|(id, _)| *id)
+            .collect();
         waiting.sort_unstable();
         for id in waiting {
             self.step(now, id, effects, |gather, context| gather.expired(context));

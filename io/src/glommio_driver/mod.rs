@@ -43,22 +43,65 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Runs shards until they stop: `make[i]` builds shard `i` on its own thread. Returns when every executor and ring is
-/// made and every address bound; from then on shards run and accept.
+/// Binds, then runs; see [`Bound::run`].
 ///
 /// # Errors
-/// When an address is taken, or a thread, an executor or a ring cannot be made; nothing runs then.
+/// As [`bind`] and [`Bound::run`].
 pub fn run<S, F>(settings: DriverSettings, make: Vec<F>) -> Result<Running, DriverError>
 where
     S: Shard + 'static,
     F: FnOnce() -> S + Send + 'static,
 {
+    bind(settings)?.run(make)
+}
+
+/// Takes every address of the settings. Clients may connect from now on; they are accepted when shards run.
+///
+/// # Errors
+/// When an address is taken by another process, or cannot be bound.
+pub fn bind(settings: DriverSettings) -> Result<Bound, DriverError> {
+    let listening = settings.shards.iter().filter(|shard| shard.listens).count();
+    let (addresses, sockets) = bind_all(&settings, listening)?;
+    Ok(Bound { settings, addresses, sockets })
+}
+
+/// Addresses that are taken, and shards still to be made: what they say of themselves may depend on the ports.
+pub struct Bound {
+    settings: DriverSettings,
+    addresses: Vec<SocketAddr>,
+    sockets: Vec<Sockets>,
+}
+
+impl Bound {
+    /// Where it really listens, in the order of the settings.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Runs shards until they stop: `make[i]` builds shard `i` on its own thread. Returns when every executor and ring
+    /// is made; from then on shards run and accept.
+    ///
+    /// # Errors
+    /// When a thread, an executor or a ring cannot be made; nothing runs then.
+    pub fn run<S, F>(self, make: Vec<F>) -> Result<Running, DriverError>
+    where
+        S: Shard + 'static,
+        F: FnOnce() -> S + Send + 'static,
+    {
+        run_bound(self, make)
+    }
+}
+
+fn run_bound<S, F>(bound: Bound, make: Vec<F>) -> Result<Running, DriverError>
+where
+    S: Shard + 'static,
+    F: FnOnce() -> S + Send + 'static,
+{
+    let Bound { settings, addresses, mut sockets } = bound;
     if settings.shards.len() != make.len() || make.is_empty() || make.len() > SHARDS_MAX {
         let what = format!("{} shards are set up, {} are to be made", settings.shards.len(), make.len());
         return Err(DriverError::Settings(what));
     }
-    let listening = settings.shards.iter().filter(|shard| shard.listens).count();
-    let (addresses, mut sockets) = bind(&settings, listening)?;
     let failed = |what| move |error| DriverError::System { what, error };
     let shared = Shared::new(make.len(), settings.recorder.clone()).map_err(failed("eventfds"))?;
     let shared = Arc::new(shared);
@@ -107,7 +150,10 @@ const SHARDS_MAX: usize = 1 << 12;
 type Sockets = Vec<(ListenerId, OwnedFd)>;
 
 /// Binds; gives back the addresses and the sockets of each listening shard.
-fn bind(settings: &DriverSettings, shards: usize) -> Result<(Vec<SocketAddr>, Vec<Sockets>), DriverError> {
+fn bind_all(
+    settings: &DriverSettings,
+    shards: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Sockets>), DriverError> {
     if !settings.listeners.is_empty() && shards == 0 {
         return Err(DriverError::Settings(
             "there are addresses to listen on, but no shard listens".to_owned(),

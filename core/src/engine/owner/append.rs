@@ -2,14 +2,13 @@
 
 use super::{Answers, Asker, Job, JobId, Owner};
 use crate::{
+    config::{self, CompressionType, TopicConfig},
     engine::{
-        Effects,
         message::{Acks, AppendPartition, AppendRequest, AppendResult, OwnerResponse},
         partition::Parked,
     },
     error::ErrorCode,
     log::AppendError,
-    config::{self, CompressionType, TopicConfig},
     records::{Codec, ProduceRules, TimestampType, validate},
 };
 use corelane_seam::Now;
@@ -39,7 +38,6 @@ impl Owner {
         now: Now,
         asker: Asker,
         request: AppendRequest,
-        effects: &mut Effects,
         answers: &mut Answers,
     ) {
         let left = request.partitions.len();
@@ -48,16 +46,16 @@ impl Owner {
             let delayed = Delayed { job, acks: request.acks, version: request.version, partition };
             if !self.delayed.is_empty() {
                 self.delayed.push_back(delayed);
-            } else if let Err(delayed) = self.append(now, delayed, effects, answers) {
+            } else if let Err(delayed) = self.append(now, delayed, answers) {
                 self.delayed.push_back(delayed);
             }
         }
     }
 
     /// Room was made: go on in order.
-    pub(super) fn append_delayed(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+    pub(super) fn append_delayed(&mut self, now: Now, answers: &mut Answers) {
         while let Some(delayed) = self.delayed.pop_front() {
-            if let Err(delayed) = self.append(now, delayed, effects, answers) {
+            if let Err(delayed) = self.append(now, delayed, answers) {
                 self.delayed.push_front(delayed);
                 return;
             }
@@ -65,15 +63,9 @@ impl Owner {
     }
 
     /// Appends one partition's batch, or gives it back when there is no room.
-    fn append(
-        &mut self,
-        now: Now,
-        delayed: Delayed,
-        effects: &mut Effects,
-        answers: &mut Answers,
-    ) -> Result<(), Delayed> {
+    fn append(&mut self, now: Now, delayed: Delayed, answers: &mut Answers) -> Result<(), Delayed> {
         let place = delayed.partition.place;
-        match self.try_append(now, &delayed, effects) {
+        match self.try_append(now, &delayed) {
             Ok(Placed::Parked) => {}
             Ok(Placed::Done(result)) => self.append_done(delayed.job, place, result, answers),
             Err(Refused::NoRoom) => return Err(delayed),
@@ -82,11 +74,15 @@ impl Owner {
         Ok(())
     }
 
-    fn try_append(&mut self, now: Now, delayed: &Delayed, effects: &mut Effects) -> Result<Placed, Refused> {
+    fn try_append(&mut self, now: Now, delayed: &Delayed) -> Result<Placed, Refused> {
         let id = delayed.partition.id;
-        let refuse = |error, message: String| Refused::Because(Box::new(AppendResult::failed(error, Some(message))));
+        let refuse =
+            |error, message: String| Refused::Because(Box::new(AppendResult::failed(error, Some(message))));
         let Some(partition) = self.partitions.get_mut(&id) else {
-            return Err(Refused::Because(Box::new(AppendResult::failed(ErrorCode::NotLeaderOrFollower, None))));
+            return Err(Refused::Because(Box::new(AppendResult::failed(
+                ErrorCode::NotLeaderOrFollower,
+                None,
+            ))));
         };
         if let Some(reason) = partition.offline.as_ref().or(self.offline.as_ref()) {
             return Err(refuse(ErrorCode::KafkaStorageError, reason.clone()));
@@ -102,17 +98,19 @@ impl Owner {
         let checked = validate(&delayed.partition.records, &rules, now.unix_ms, &mut self.scratch);
         let valid = checked.map_err(|rejected| {
             Refused::Because(Box::new(AppendResult {
-                record_errors: rejected.records.into_iter().map(|record| (record.index, record.message)).collect(),
+                record_errors: rejected
+                    .records
+                    .into_iter()
+                    .map(|record| (record.index, record.message))
+                    .collect(),
                 ..AppendResult::failed(rejected.code, Some(rejected.message))
             }))
         })?;
         let Some(slot) = self.store.slot(id) else {
             return Err(refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")));
         };
-        let appended = self
-            .store
-            .append(now, slot, partition.leader_epoch, &valid.batch)
-            .map_err(|error| match error {
+        let appended = self.store.append(now, slot, partition.leader_epoch, &valid.batch).map_err(
+            |error| match error {
                 AppendError::Full => Refused::NoRoom,
                 AppendError::Offline(reason) => refuse(ErrorCode::KafkaStorageError, reason.0),
                 AppendError::DiskReserve => refuse(
@@ -121,7 +119,8 @@ impl Owner {
                 ),
                 AppendError::Producer(code) => refuse(code, sequence_text(code).to_owned()),
                 AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
-            })?;
+            },
+        )?;
         let done = AppendResult {
             error: ErrorCode::None,
             message: None,
@@ -130,7 +129,8 @@ impl Owner {
             log_append_time_ms: valid.facts.append_time_ms.unwrap_or(-1),
             log_start_offset: self.store.log_start(slot).0,
         };
-        let parked = Parked { until: appended.last_offset.plus(1), job: delayed.job, place: delayed.partition.place };
+        let parked =
+            Parked { until: appended.last_offset.plus(1), job: delayed.job, place: delayed.partition.place };
         let met = match delayed.acks {
             Acks::None => true,
             Acks::Leader => parked.until <= partition.written,

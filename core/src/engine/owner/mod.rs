@@ -150,7 +150,14 @@ impl Owner {
     }
 
     /// Takes a request from a connection's shard.
-    pub fn ask(&mut self, now: Now, asker: Asker, request: OwnerRequest, effects: &mut Effects, answers: &mut Answers) {
+    pub fn ask(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: OwnerRequest,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
         self.dispatch(now, asker, request, effects, answers);
         self.take_events(now, effects, answers);
     }
@@ -164,14 +171,14 @@ impl Owner {
         answers: &mut Answers,
     ) {
         match request {
-            OwnerRequest::Append(request) => self.append_all(now, asker, request, effects, answers),
+            OwnerRequest::Append(request) => self.append_all(now, asker, request, answers),
             OwnerRequest::Read(request) => self.read_all(now, asker, request, effects, answers),
             OwnerRequest::Offsets(queries) => self.offsets(now, asker, queries, effects, answers),
             OwnerRequest::EpochEnds(queries) => {
                 let results = queries.iter().map(|query| (query.place, self.epoch_end(query))).collect();
                 answers.push((asker, OwnerResponse::EpochEnds(results)));
             }
-            OwnerRequest::DeleteRecords(queries) => self.delete_records(now, asker, queries, effects, answers),
+            OwnerRequest::DeleteRecords(queries) => self.delete_records(now, asker, queries, answers),
         }
     }
 
@@ -228,7 +235,7 @@ impl Owner {
             Event::Written { slot, end } => self.written(slot, end, answers),
             Event::Flushed { slot, end } => self.commit(slot, end, answers),
             Event::LogStartMoved { slot, offset } => self.log_start_moved(slot, offset, answers),
-            Event::Room => self.append_delayed(now, effects, answers),
+            Event::Room => self.append_delayed(now, answers),
             Event::Readable { slot } => {
                 if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
                     self.woken.extend(partition.readers.iter().copied());
@@ -250,7 +257,9 @@ impl Owner {
     }
 
     fn written(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
-        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else { return };
+        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
+            return;
+        };
         partition.written = partition.written.max(end);
         let mut met = Vec::new();
         while let Some(parked) = partition.until_written.pop_met(end) {
@@ -267,7 +276,9 @@ impl Owner {
 
     /// The high watermark may rise to `end`: replies and reads that waited for it go out.
     fn commit(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
-        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else { return };
+        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
+            return;
+        };
         if !partition.advance(end) {
             return;
         }

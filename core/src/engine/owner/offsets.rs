@@ -5,7 +5,8 @@ use crate::{
     engine::{
         Effects,
         message::{
-            DeleteQuery, DeleteResult, EpochQuery, EpochResult, OffsetQuery, OffsetResult, OffsetSpec, OwnerResponse,
+            DeleteQuery, DeleteResult, EpochQuery, EpochResult, OffsetQuery, OffsetResult, OffsetSpec,
+            OwnerResponse,
         },
     },
     error::ErrorCode,
@@ -49,7 +50,12 @@ impl Owner {
             return Some(OffsetResult::failed(ErrorCode::KafkaStorageError));
         };
         let plain = |offset: Offset, epoch: i32| {
-            Some(OffsetResult { error: ErrorCode::None, offset: offset.0, timestamp: -1, leader_epoch: epoch })
+            Some(OffsetResult {
+                error: ErrorCode::None,
+                offset: offset.0,
+                timestamp: -1,
+                leader_epoch: epoch,
+            })
         };
         let target = match query.what {
             OffsetSpec::Earliest => {
@@ -123,25 +129,18 @@ impl Owner {
         now: Now,
         asker: Asker,
         queries: Vec<DeleteQuery>,
-        effects: &mut Effects,
         answers: &mut Answers,
     ) {
         let left = queries.len();
         let job = self.new_job(Job::Delete { asker, left, results: Vec::with_capacity(left) });
         for query in queries {
-            if let Some(result) = self.delete_one(now, job, &query, effects) {
+            if let Some(result) = self.delete_one(now, job, &query) {
                 self.delete_done(job, query.place, result, answers);
             }
         }
     }
 
-    fn delete_one(
-        &mut self,
-        now: Now,
-        job: JobId,
-        query: &DeleteQuery,
-        effects: &mut Effects,
-    ) -> Option<DeleteResult> {
+    fn delete_one(&mut self, now: Now, job: JobId, query: &DeleteQuery) -> Option<DeleteResult> {
         let failed = |error| Some(DeleteResult { error, low_watermark: -1 });
         let high_watermark = match self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
             Ok(partition) => partition.high_watermark,
@@ -153,7 +152,10 @@ impl Owner {
             return failed(ErrorCode::OffsetOutOfRange);
         }
         if before <= self.store.log_start(slot) {
-            return Some(DeleteResult { error: ErrorCode::None, low_watermark: self.store.log_start(slot).0 });
+            return Some(DeleteResult {
+                error: ErrorCode::None,
+                low_watermark: self.store.log_start(slot).0,
+            });
         }
         match self.store.advance_log_start(now, slot, before, &mut self.events) {
             Ok(()) => {
@@ -169,8 +171,9 @@ impl Owner {
 
     /// The log start moved, durably, by a deletion or by retention.
     pub(super) fn log_start_moved(&mut self, slot: Slot, offset: Offset, answers: &mut Answers) {
-        let (met, waiting) =
-            std::mem::take(&mut self.deletions).into_iter().partition(|it| it.slot == slot && it.before <= offset);
+        let (met, waiting) = std::mem::take(&mut self.deletions)
+            .into_iter()
+            .partition(|it| it.slot == slot && it.before <= offset);
         self.deletions = waiting;
         let met: Vec<Deletion> = met;
         for deletion in met {

@@ -146,7 +146,9 @@ impl Owner {
                 high_watermark: high_watermark.0,
                 ..ReadResult::failed(ErrorCode::OffsetOutOfRange)
             }),
-            Err(ReadError::Offline(_) | ReadError::Unknown) => Ok(ReadResult::failed(ErrorCode::KafkaStorageError)),
+            Err(ReadError::Offline(_) | ReadError::Unknown) => {
+                Ok(ReadResult::failed(ErrorCode::KafkaStorageError))
+            }
             Err(ReadError::Later) => Err(Later),
         }
     }
