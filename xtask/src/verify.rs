@@ -45,10 +45,7 @@ fn steps(seeds: u64) -> Vec<(Step, bool)> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     vec![
         (Step::cargo("format", &["fmt", "--all", "--check"]), true),
-        (
-            Step::cargo("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"]),
-            true,
-        ),
+        (Step::cargo("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"]), true),
         (Step::cargo("clippy", &clippy), true),
         (Step::cargo("layering", &["test", "--quiet", "--package", "corelane", "--test", "layering"]), false),
         (Step::cargo("tests", &["test", "--workspace", "--no-fail-fast"]), true),
