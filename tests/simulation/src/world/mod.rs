@@ -4,7 +4,7 @@
 //! operations back, and draws from its seed how long each takes, in what order those of the same moment come, and
 //! what goes wrong. Virtual time jumps from event to event: an hour of idleness costs nothing.
 //!
-//! Whoever runs the world (a test, or [`crate::run`]) calls [`World::next`] until it returns what concerns the
+//! Whoever runs the world (a test, or [`crate::run`]) calls [`World::advance`] until it returns what concerns the
 //! outside: bytes for a client, a wake-up asked for, a process that started, stopped or crashed; and acts on it
 //! through [`World::connect`], [`World::client_send`], [`World::crash`] and their like.
 
@@ -212,7 +212,7 @@ impl<S: Shard> World<S> {
 
     /// Runs until something concerns the outside, until nothing is left to happen (`None`), or until someone breaks
     /// the rules.
-    pub fn next(&mut self) -> Result<Option<Notice>, Failure> {
+    pub fn advance(&mut self) -> Result<Option<Notice>, Failure> {
         loop {
             if let Some(failure) = &self.failure {
                 return Err(failure.clone());

@@ -31,7 +31,6 @@ struct ToyShard {
     end: u64,
     waiting: BTreeMap<u64, ConnectionId>,
     tokens: u64,
-    stopping: bool,
 }
 
 impl ToyShard {
@@ -108,7 +107,6 @@ impl Shard for ToyShard {
                 }
             }
             Completion::Stop => {
-                self.stopping = true;
                 out.push(Operation::Stopped);
             }
             Completion::Closed { .. } | Completion::File { .. } | Completion::Timer => {}
@@ -136,20 +134,19 @@ fn world(seed: u64, toy: Toy, shards: u16) -> (World<ToyShard>, ProcessId) {
                 end: 0,
                 waiting: BTreeMap::new(),
                 tokens: 0,
-                stopping: false,
             })
             .collect())
     }));
     world.start(process, shards);
     // Open files before the first client comes.
     world.wake_after(1_000_000_000, 0);
-    while world.next().expect("no failure") != Some(Notice::Wake(0)) {}
+    while world.advance().expect("no failure") != Some(Notice::Wake(0)) {}
     (world, process)
 }
 
 fn run_until_quiet(world: &mut World<ToyShard>) -> Result<Vec<Notice>, Failure> {
     let mut notices = Vec::new();
-    while let Some(notice) = world.next()? {
+    while let Some(notice) = world.advance()? {
         notices.push(notice);
     }
     Ok(notices)
@@ -207,7 +204,7 @@ fn acknowledged_then_cut(seed: u64, before_flush: bool) -> Option<Vec<u8>> {
     let (mut world, process) = world(seed, Toy::Store { before_flush }, 1);
     let connection = world.connect(process, LISTENER, ReaderPace::PROMPT);
     world.client_send(connection, Bytes::from_static(b"0"));
-    while !matches!(world.next().expect("no failure"), Some(Notice::Received(..))) {}
+    while !matches!(world.advance().expect("no failure"), Some(Notice::Received(..))) {}
     world.crash(process, CrashKind::PowerCut);
     world.disk(process).live(Path::new("data/0"))
 }
@@ -237,7 +234,7 @@ fn a_process_stops_restarts_with_other_shards_and_refuses_while_down() {
     let (mut world, process) = world(1, Toy::Echo, 2);
     let before = world.connect(process, LISTENER, ReaderPace::PROMPT);
     world.client_send(before, Bytes::from_static(b"x"));
-    while !matches!(world.next().expect("no failure"), Some(Notice::Received(..))) {}
+    while !matches!(world.advance().expect("no failure"), Some(Notice::Received(..))) {}
     world.stop(process);
     let notices = run_until_quiet(&mut world).expect("no failure");
     assert!(notices.contains(&Notice::Stopped(process)) && notices.contains(&Notice::Closed(before)));
@@ -262,8 +259,8 @@ fn a_start_that_crashes_in_recovery_is_a_crash_and_not_a_failure() {
     }));
     world.disk(process).crash_after_calls(Some(5));
     world.start(process, 1);
-    assert_eq!(world.next().expect("no failure"), Some(Notice::Crashed(process, CrashKind::PowerCut)));
+    assert_eq!(world.advance().expect("no failure"), Some(Notice::Crashed(process, CrashKind::PowerCut)));
     world.start(process, 1);
     let refused = Notice::StartFailed(process, "recovered only in part".to_owned());
-    assert_eq!(world.next().expect("no failure"), Some(refused));
+    assert_eq!(world.advance().expect("no failure"), Some(refused));
 }

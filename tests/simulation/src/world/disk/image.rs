@@ -9,7 +9,7 @@ const BLOCK_BYTES: u64 = BLOCK as u64;
 
 /// Sparse bytes: what was never written reads as zeros and takes no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Image {
+pub(super) struct Image {
     len: u64,
     blocks: BTreeMap<u64, Arc<[u8; BLOCK]>>,
 }
@@ -128,7 +128,7 @@ fn draw_survival(rng: &mut Rng) -> Survival {
 
 /// One file.
 #[derive(Clone, Debug, Default)]
-pub struct Contents {
+pub(super) struct Contents {
     live: Image,
     durable: Image,
     /// In the order in which they completed, each with its number.

@@ -9,7 +9,7 @@
 mod blocking;
 mod image;
 
-pub use image::{Contents, Image};
+use image::Contents;
 
 use super::schedule::ScheduleHash;
 use crate::rng::Rng;
