@@ -1,0 +1,121 @@
+//! What clients know, in the order in which they came to know it. Invariants judge this and nothing else.
+
+use corelane_core::ids::{Offset, PartitionId, ProducerId};
+
+/// A record's own number, carried in its value, never used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId(pub u64);
+
+/// A place in the history: what was noted earlier has a smaller one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub usize);
+
+/// What a producer asked to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Nothing.
+    None,
+    /// The leader's write.
+    Leader,
+    /// The flush on every in-sync replica.
+    All,
+}
+
+/// A record at its offset, as an answer showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where.
+    pub offset: Offset,
+    /// What.
+    pub record: RecordId,
+}
+
+/// One thing that clients came to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A record is sent, for the first time or again. Until it is acknowledged its outcome is unknown.
+    Sent {
+        /// Which.
+        record: RecordId,
+        /// Where to.
+        partition: PartitionId,
+        /// What its producer waits for.
+        acks: Acks,
+        /// By an idempotent producer.
+        producer: Option<ProducerId>,
+    },
+    /// A record was acknowledged at an offset.
+    Acknowledged {
+        /// Which.
+        record: RecordId,
+        /// Where.
+        partition: PartitionId,
+        /// What its producer had asked to wait for.
+        acks: Acks,
+        /// At which offset.
+        offset: Offset,
+    },
+    /// A fetch was answered. What lies before the offset that was asked for is left out.
+    Fetched {
+        /// Where.
+        partition: PartitionId,
+        /// When it was asked.
+        asked: Moment,
+        /// From which offset.
+        from: Offset,
+        /// The log start offset in the answer.
+        log_start: Offset,
+        /// The high watermark in the answer.
+        high_watermark: Offset,
+        /// What came, in order.
+        records: Vec<Seen>,
+    },
+    /// Everything from the log start to the high watermark, read while nothing was written.
+    Audited {
+        /// Where.
+        partition: PartitionId,
+        /// The log start offset.
+        log_start: Offset,
+        /// The high watermark.
+        high_watermark: Offset,
+        /// What is there, in order.
+        records: Vec<Seen>,
+    },
+    /// Records below an offset were asked to be deleted; they may be gone from here on.
+    DeleteRecordsAsked {
+        /// Where.
+        partition: PartitionId,
+        /// Below this one.
+        before: Offset,
+    },
+    /// A topic was asked to be deleted; all of it may be gone from here on.
+    DeleteTopicAsked {
+        /// Any of its partitions.
+        topic: corelane_core::ids::TopicId,
+    },
+    /// The power of the broker's machine was cut: acks=1 promises nothing of before.
+    PowerCut,
+}
+
+/// Everything, in order.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    events: Vec<Event>,
+}
+
+impl History {
+    /// Notes an event.
+    pub fn note(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// The moment now: later than all that was noted.
+    pub fn now(&self) -> Moment {
+        Moment(self.events.len())
+    }
+
+    /// All events, each with its moment.
+    pub fn events(&self) -> impl Iterator<Item = (Moment, &Event)> {
+        self.events.iter().enumerate().map(|(index, event)| (Moment(index), event))
+    }
+}

@@ -1,0 +1,40 @@
+//! What must be true of every history, one claim per file. Each judges only what clients asked and were answered.
+
+mod no_duplicate_of_idempotent;
+mod nothing_acknowledged_lost;
+mod offsets_dense;
+mod watermark_monotonic;
+mod what_was_read_never_changes;
+
+use crate::client::history::History;
+
+/// A claim that a history refutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which claim.
+    pub invariant: &'static str,
+    /// What contradicts it.
+    pub text: String,
+}
+
+type Check = fn(&History) -> Result<(), String>;
+
+/// Every claim with its name.
+const ALL: &[(&str, Check)] = &[
+    ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
+    ("offsets_dense", offsets_dense::check),
+    ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
+    ("watermark_monotonic", watermark_monotonic::check),
+    ("what_was_read_never_changes", what_was_read_never_changes::check),
+];
+
+/// Holds the history against every claim; the first that fails is returned.
+pub fn check(history: &History) -> Result<(), Violation> {
+    for (invariant, check) in ALL {
+        check(history).map_err(|text| Violation { invariant, text })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Each claim is shown to fail on a bad history, and a good one to pass.
+
+use super::*;
+use crate::client::history::{Acks, Event, Moment, RecordId, Seen};
+use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
+
+const P: PartitionId = PartitionId { topic: TopicId::ZERO, index: 0 };
+
+fn sent(record: u64) -> Event {
+    Event::Sent { record: RecordId(record), partition: P, acks: Acks::All, producer: Some(ProducerId(1)) }
+}
+
+fn acknowledged(record: u64, offset: i64, acks: Acks) -> Event {
+    Event::Acknowledged { record: RecordId(record), partition: P, acks, offset: Offset(offset) }
+}
+
+fn seen(records: &[(i64, u64)]) -> Vec<Seen> {
+    records
+        .iter()
+        .map(|(offset, record)| Seen { offset: Offset(*offset), record: RecordId(*record) })
+        .collect()
+}
+
+fn fetched(asked: usize, from: i64, high_watermark: i64, records: &[(i64, u64)]) -> Event {
+    Event::Fetched {
+        partition: P,
+        asked: Moment(asked),
+        from: Offset(from),
+        log_start: Offset(0),
+        high_watermark: Offset(high_watermark),
+        records: seen(records),
+    }
+}
+
+fn audited(log_start: i64, high_watermark: i64, records: &[(i64, u64)]) -> Event {
+    Event::Audited {
+        partition: P,
+        log_start: Offset(log_start),
+        high_watermark: Offset(high_watermark),
+        records: seen(records),
+    }
+}
+
+fn refuted(events: Vec<Event>) -> Option<&'static str> {
+    let mut history = History::default();
+    events.into_iter().for_each(|event| history.note(event));
+    check(&history).err().map(|violation| violation.invariant)
+}
+
+#[test]
+fn a_good_history_passes() {
+    let before = Event::DeleteRecordsAsked { partition: P, before: Offset(1) };
+    let events = vec![
+        sent(7),
+        sent(8),
+        acknowledged(7, 0, Acks::All),
+        fetched(3, 0, 1, &[(0, 7)]),
+        sent(7),
+        acknowledged(7, 0, Acks::All),
+        Event::PowerCut,
+        audited(0, 2, &[(0, 7), (1, 8)]),
+        before,
+        audited(1, 2, &[(1, 8)]),
+    ];
+    assert_eq!(refuted(events), None);
+}
+
+#[test]
+fn a_lost_or_replaced_acknowledged_record_is_seen() {
+    let lost = Some("nothing_acknowledged_lost");
+    assert_eq!(refuted(vec![sent(7), acknowledged(7, 0, Acks::All), audited(0, 0, &[])]), lost);
+    assert_eq!(
+        refuted(vec![sent(7), sent(8), acknowledged(7, 0, Acks::All), audited(0, 1, &[(0, 8)])]),
+        lost
+    );
+    assert_eq!(
+        refuted(vec![sent(7), acknowledged(7, 0, Acks::All), audited(1, 1, &[])]),
+        lost,
+        "start moved"
+    );
+}
+
+#[test]
+fn acks_1_outlives_the_process_and_not_a_power_cut() {
+    let acked = || vec![sent(7), acknowledged(7, 0, Acks::Leader)];
+    assert_eq!(refuted([acked(), vec![audited(0, 0, &[])]].concat()), Some("nothing_acknowledged_lost"));
+    assert_eq!(refuted([acked(), vec![Event::PowerCut, audited(0, 0, &[])]].concat()), None);
+}
+
+#[test]
+fn a_deleted_topic_owes_nothing() {
+    let deleted = Event::DeleteTopicAsked { topic: P.topic };
+    assert_eq!(refuted(vec![sent(7), acknowledged(7, 0, Acks::All), deleted, audited(0, 0, &[])]), None);
+}
+
+#[test]
+fn a_gap_a_wrong_start_and_an_offset_past_the_watermark_are_seen() {
+    let dense = Some("offsets_dense");
+    assert_eq!(refuted(vec![sent(7), sent(8), audited(0, 3, &[(0, 7), (2, 8)])]), dense);
+    assert_eq!(refuted(vec![sent(7), fetched(1, 0, 2, &[(1, 7)])]), dense);
+    assert_eq!(refuted(vec![sent(7), fetched(1, 0, 0, &[(0, 7)])]), dense);
+    assert_eq!(refuted(vec![sent(7), audited(0, 2, &[(0, 7)])]), dense);
+}
+
+#[test]
+fn a_duplicate_of_an_idempotent_record_is_seen_in_the_log_and_in_acknowledgements() {
+    let duplicate = Some("no_duplicate_of_idempotent");
+    assert_eq!(refuted(vec![sent(7), audited(0, 2, &[(0, 7), (1, 7)])]), duplicate);
+    assert_eq!(
+        refuted(vec![sent(7), acknowledged(7, 0, Acks::All), acknowledged(7, 1, Acks::All)]),
+        duplicate
+    );
+}
+
+#[test]
+fn a_watermark_that_goes_back_is_seen_unless_the_requests_overlapped() {
+    let events = |asked| vec![sent(7), fetched(1, 0, 5, &[]), fetched(asked, 0, 4, &[])];
+    assert_eq!(refuted(events(2)), Some("watermark_monotonic"));
+    assert_eq!(refuted(events(1)), None);
+}
+
+#[test]
+fn a_record_that_changed_or_was_never_sent_there_is_seen() {
+    let changed = Some("what_was_read_never_changes");
+    assert_eq!(
+        refuted(vec![sent(7), sent(8), fetched(2, 0, 1, &[(0, 7)]), audited(0, 1, &[(0, 8)])]),
+        changed
+    );
+    assert_eq!(refuted(vec![audited(0, 1, &[(0, 9)])]), changed);
+}

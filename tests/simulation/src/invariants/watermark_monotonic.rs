@@ -1,0 +1,62 @@
+//! High watermark and log start never go back: whoever asks after an answer came sees no less than that answer.
+//! Answers to requests that overlapped may come in either order.
+
+use crate::client::history::{Event, History, Moment};
+use corelane_core::ids::{Offset, PartitionId};
+use std::collections::BTreeMap;
+
+/// The highest marks shown so far, with the moment at which they were first known.
+#[derive(Default)]
+struct Shown {
+    high_watermark: Vec<(Moment, Offset)>,
+    log_start: Vec<(Moment, Offset)>,
+}
+
+pub(super) fn check(history: &History) -> Result<(), String> {
+    let mut shown: BTreeMap<PartitionId, Shown> = BTreeMap::new();
+    for (moment, event) in history.events() {
+        let (partition, asked, high_watermark, log_start) = match event {
+            Event::Fetched { partition, asked, high_watermark, log_start, .. } => {
+                (*partition, *asked, *high_watermark, *log_start)
+            }
+            // Nothing else is under way during an audit.
+            Event::Audited { partition, high_watermark, log_start, .. } => {
+                (*partition, moment, *high_watermark, *log_start)
+            }
+            Event::Sent { .. }
+            | Event::Acknowledged { .. }
+            | Event::DeleteRecordsAsked { .. }
+            | Event::DeleteTopicAsked { .. }
+            | Event::PowerCut => continue,
+        };
+        let shown = shown.entry(partition).or_default();
+        observe(&mut shown.high_watermark, asked, moment, high_watermark)
+            .map_err(|before| went_back(partition, "high watermark", before, high_watermark))?;
+        observe(&mut shown.log_start, asked, moment, log_start)
+            .map_err(|before| went_back(partition, "log start", before, log_start))?;
+    }
+    Ok(())
+}
+
+/// Holds `value` against what was known when it was asked for.
+fn observe(
+    rises: &mut Vec<(Moment, Offset)>,
+    asked: Moment,
+    moment: Moment,
+    value: Offset,
+) -> Result<(), Offset> {
+    let known = rises.partition_point(|(at, _)| *at < asked);
+    if let Some((_, before)) = known.checked_sub(1).map(|last| rises[last])
+        && value < before
+    {
+        return Err(before);
+    }
+    if rises.last().is_none_or(|(_, highest)| value > *highest) {
+        rises.push((moment, value));
+    }
+    Ok(())
+}
+
+fn went_back(partition: PartitionId, what: &str, before: Offset, now: Offset) -> String {
+    format!("{what} of {partition} went back from {before} to {now}")
+}

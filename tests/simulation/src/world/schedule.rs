@@ -1,0 +1,95 @@
+//! What happened, folded into one number and kept for the last events.
+
+use std::collections::VecDeque;
+
+/// A digest of everything that happened, in order. Two runs with the same digest were the same run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleHash(u64);
+
+impl Default for ScheduleHash {
+    fn default() -> Self {
+        ScheduleHash(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl ScheduleHash {
+    /// Folds a number in.
+    pub fn word(&mut self, word: u64) {
+        let mixed = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    /// Folds bytes in.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(u64::from_le_bytes(word));
+        }
+    }
+
+    /// As a number to print and compare.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
+
+/// The last events in words, for whoever reads a failure; all of them on standard error when asked.
+#[derive(Debug)]
+pub struct Trace {
+    last: VecDeque<String>,
+    kept: usize,
+    print: bool,
+}
+
+impl Trace {
+    /// Keeps the last `kept` lines, prints every line at once if `print`.
+    pub fn new(kept: usize, print: bool) -> Trace {
+        Trace { last: VecDeque::with_capacity(kept), kept, print }
+    }
+
+    /// Notes a line.
+    pub fn note(&mut self, now_ns: u64, line: &str) {
+        let line = format!("{:>12.3} ms  {line}", now_ns as f64 / 1e6);
+        if self.print {
+            eprintln!("{line}");
+        }
+        if self.last.len() == self.kept {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// The last lines, oldest first.
+    pub fn last(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_depends_on_order_and_on_lengths() {
+        let fold = |parts: &[&[u8]]| {
+            let mut hash = ScheduleHash::default();
+            parts.iter().for_each(|part| hash.bytes(part));
+            hash
+        };
+        assert_ne!(fold(&[b"a", b"b"]), fold(&[b"b", b"a"]));
+        assert_ne!(fold(&[b"a", b""]), fold(&[b"", b"a"]));
+        assert_ne!(fold(&[b"a"]), fold(&[b"a\0"]));
+    }
+
+    #[test]
+    fn the_trace_keeps_only_the_last_lines() {
+        let mut trace = Trace::new(2, false);
+        for line in ["one", "two", "three"] {
+            trace.note(0, line);
+        }
+        let last: Vec<&str> = trace.last().map(|line| line.trim_start_matches("       0.000 ms  ")).collect();
+        assert_eq!(last, ["two", "three"]);
+    }
+}

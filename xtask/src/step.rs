@@ -1,0 +1,72 @@
+//! One command: run, shown as it goes, timed, its results counted.
+
+use crate::tally::Tally;
+use anyhow::Context;
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A command with a name of its own.
+pub struct Step {
+    name: &'static str,
+    program: String,
+    arguments: Vec<String>,
+}
+
+/// How it went.
+pub struct Outcome {
+    /// Whether the command said so.
+    pub succeeded: bool,
+    /// What it printed of tests.
+    pub tally: Tally,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Step {
+    /// A call of the cargo that runs us.
+    pub fn cargo(name: &'static str, arguments: &[&str]) -> Step {
+        let program = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        Step { name, program, arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+    }
+
+    /// With one argument more.
+    pub fn argument(mut self, argument: &str) -> Step {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// What to call it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs it in the workspace's root, its output passed on line by line.
+    pub fn run(&self) -> anyhow::Result<Outcome> {
+        let started = Instant::now();
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.program))?;
+        let output = child.stdout.take().context("standard output was asked for")?;
+        let mut tally = Tally::default();
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.context("cannot read the command's output")?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            tally.add_line(&line);
+        }
+        let succeeded = child.wait()?.success();
+        Ok(Outcome { succeeded, tally, took: started.elapsed() })
+    }
+}
+
+/// The workspace's root: the folder above xtask's own.
+fn root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}

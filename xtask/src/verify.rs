@@ -1,0 +1,63 @@
+//! Everything that must hold of every commit. All steps run, whatever the earlier ones say; the first that failed
+//! is named at the end.
+
+use crate::{simulator, step::Step, tally::Tally};
+use anyhow::bail;
+use std::process::{Command, Stdio};
+
+/// Runs all steps. The last line printed is the sum of all test runners' results.
+pub fn run(seeds: u64) -> anyhow::Result<()> {
+    let mut total = Tally::default();
+    let mut first_failure = None;
+    let mut report = Vec::new();
+    for (step, counted) in steps(seeds) {
+        println!("== {}", step.name());
+        if step.name() == "licences, bans, sources" && !is_cargo_deny_there() {
+            println!("cargo-deny is not installed; `cargo install --locked cargo-deny` installs it");
+            total.skipped += 1;
+            report.push(format!("{:<28} skipped", step.name()));
+            continue;
+        }
+        let outcome = step.run()?;
+        if counted {
+            total += outcome.tally;
+        }
+        let verdict = if outcome.succeeded { "ok" } else { "FAILED" };
+        report.push(format!("{:<28} {verdict:<8} {:>7.1} s", step.name(), outcome.took.as_secs_f64()));
+        if !outcome.succeeded && first_failure.is_none() {
+            first_failure = Some(step.name());
+        }
+    }
+    println!();
+    report.iter().for_each(|line| println!("{line}"));
+    if let Some(name) = first_failure {
+        println!("first failure: {name}");
+    }
+    println!("{total}");
+    match first_failure {
+        Some(name) => bail!("verify failed at: {name}"),
+        None => Ok(()),
+    }
+}
+
+/// Cheapest first, each with whether its tests are counted (layering runs again with all the others).
+fn steps(seeds: u64) -> Vec<(Step, bool)> {
+    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    vec![
+        (Step::cargo("format", &["fmt", "--all", "--check"]), true),
+        (Step::cargo("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"]), true),
+        (Step::cargo("clippy", &clippy), true),
+        (Step::cargo("layering", &["test", "--quiet", "--package", "corelane", "--test", "layering"]), false),
+        (Step::cargo("tests", &["test", "--workspace", "--no-fail-fast"]), true),
+        (simulator(false).argument("--seeds").argument(&format!("0..{seeds}")), true),
+    ]
+}
+
+fn is_cargo_deny_there() -> bool {
+    Command::new("cargo-deny")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
