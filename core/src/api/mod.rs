@@ -26,6 +26,9 @@ mod produce;
 mod respond;
 mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     engine::{Context, Ordering, Start},
     wire::{HeaderPrefix, RequestHeader, WireError},

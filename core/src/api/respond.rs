@@ -2,7 +2,6 @@
 
 use crate::{
     engine::{Response, Start},
-    error::ErrorCode,
     wire::{RequestHeader, WireError, encode_response},
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
@@ -37,9 +36,4 @@ impl ReplyTo {
 /// A string for a response.
 pub(super) fn text(text: impl Into<String>) -> StrBytes {
     StrBytes::from_string(text.into())
-}
-
-/// Kafka's text for a code without one of its own.
-pub(super) fn text_of(error: ErrorCode, message: Option<String>) -> Option<StrBytes> {
-    if error.is_none() { None } else { message.map(StrBytes::from_string) }
 }
