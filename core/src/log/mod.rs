@@ -2,3 +2,4 @@
 pub mod epochs;
 pub mod index;
 pub mod producers;
+pub mod timestamp;
