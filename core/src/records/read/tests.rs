@@ -44,7 +44,7 @@ fn repeated_header_keys_keep_their_order() {
         (b"k".to_vec(), Some(Vec::new())),
     ];
     let record: Owned = (5, None, Some(b"v".to_vec()), headers);
-    assert_eq!(read(&build(Codec::None, &[record.clone()])), [(50, record)]);
+    assert_eq!(read(&build(Codec::None, std::slice::from_ref(&record))), [(50, record)]);
 }
 
 #[test]
