@@ -11,6 +11,7 @@ pub mod producers;
 mod recovery;
 mod settings;
 mod store;
+pub mod timestamp;
 
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};

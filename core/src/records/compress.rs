@@ -96,7 +96,7 @@ impl Scratch {
                 let ready = context
                     .reset(ResetDirective::SessionOnly)
                     .and_then(|_| context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)));
-                ready.map_err(|code| zstd_fault(code))?;
+                ready.map_err(zstd_fault)?;
                 Source::Zstd(ZstdFrames { context, input: InBuffer::around(body), inside_frame: true })
             }
         };
@@ -151,10 +151,7 @@ impl ZstdFrames<'_> {
             }
             let mut output = OutBuffer::around(window);
             let before = self.input.pos();
-            let hint = self
-                .context
-                .decompress_stream(&mut output, &mut self.input)
-                .map_err(|code| zstd_fault(code))?;
+            let hint = self.context.decompress_stream(&mut output, &mut self.input).map_err(zstd_fault)?;
             self.inside_frame = hint != 0;
             let produced = output.pos();
             if produced > 0 {

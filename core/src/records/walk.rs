@@ -68,16 +68,10 @@ fn walk_plain(
     reader: &mut impl BufRead,
     mut visit: impl FnMut(RecordFacts) -> ControlFlow<()>,
 ) -> Result<(), WalkFault> {
-    let append_time =
-        (header.timestamp_type() == TimestampType::LogAppendTime).then(|| header.max_timestamp_ms());
     for index in 0..header.record_count() {
-        let parsed = walk_record(reader, header.base_timestamp_ms());
-        let mut facts = parsed.map_err(|stop| match stop {
-            Stop::Fault(what) => WalkFault::Record { index, what },
-            Stop::Io(error) => WalkFault::Decompress(fault_of(error, codec)),
-        })?;
-        facts.index = index;
-        facts.timestamp_ms = append_time.unwrap_or(facts.timestamp_ms);
+        let mut facts =
+            walk_record(reader, header.base_timestamp_ms()).map_err(|stop| stop.at(index, codec))?;
+        facts.place(header, index);
         if visit(facts).is_break() {
             return Ok(());
         }
@@ -89,6 +83,25 @@ fn walk_plain(
 enum Stop {
     Fault(&'static str),
     Io(io::Error),
+}
+
+impl Stop {
+    fn at(self, index: i32, codec: Codec) -> WalkFault {
+        match self {
+            Stop::Fault(what) => WalkFault::Record { index, what },
+            Stop::Io(error) => WalkFault::Decompress(fault_of(error, codec)),
+        }
+    }
+}
+
+impl RecordFacts {
+    /// Sets what a record does not know of itself.
+    fn place(&mut self, header: &BatchHeader, index: i32) {
+        self.index = index;
+        if header.timestamp_type() == TimestampType::LogAppendTime {
+            self.timestamp_ms = header.max_timestamp_ms();
+        }
+    }
 }
 
 impl From<io::Error> for Stop {
@@ -130,6 +143,48 @@ fn walk_record(reader: &mut impl BufRead, base_timestamp_ms: i64) -> Result<Reco
         return Err(Stop::Fault("is shorter than its length says"));
     }
     Ok(RecordFacts { index: 0, offset_delta, timestamp_ms, has_key })
+}
+
+/// The parts of one record in memory.
+pub(super) struct RecordParts<'a> {
+    pub facts: RecordFacts,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub header_count: i32,
+    pub headers: &'a [u8],
+}
+
+/// Takes the record with `index` from the start of `body`, uncompressed.
+pub(super) fn split_record<'a>(
+    header: &BatchHeader,
+    index: i32,
+    body: &mut &'a [u8],
+) -> Result<RecordParts<'a>, WalkFault> {
+    let whole = *body;
+    let stopped = |stop: Stop| stop.at(index, Codec::None);
+    let mut facts = walk_record(body, header.base_timestamp_ms()).map_err(stopped)?;
+    facts.place(header, index);
+    // Every length has been checked by now; what is left is to find the fields again.
+    let mut record = &whole[..whole.len() - body.len()];
+    let left = record.len();
+    let mut reader = Reader { reader: &mut record, left };
+    reader.varint().map_err(stopped)?;
+    reader.byte().map_err(stopped)?;
+    reader.varlong().map_err(stopped)?;
+    reader.varint().map_err(stopped)?;
+    let key = reader.take_nullable().map_err(stopped)?;
+    let value = reader.take_nullable().map_err(stopped)?;
+    let header_count = reader.varint().map_err(stopped)?;
+    Ok(RecordParts { facts, key, value, header_count, headers: record })
+}
+
+/// Takes one header from the start of `headers`, or none where there is no whole one.
+pub(super) fn next_header<'a>(headers: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    let left = headers.len();
+    let mut reader = Reader { reader: headers, left };
+    let key = reader.take_nullable().ok()??;
+    let value = reader.take_nullable().ok()?;
+    Some((key, value))
 }
 
 /// Reads within one record.
@@ -192,6 +247,21 @@ impl<R: BufRead> Reader<'_, R> {
             rest -= taken;
         }
         Ok(true)
+    }
+}
+
+impl<'a> Reader<'_, &'a [u8]> {
+    /// The field behind its length, in memory.
+    fn take_nullable(&mut self) -> Result<Option<&'a [u8]>, Stop> {
+        let length = self.varint()?;
+        if length == -1 {
+            return Ok(None);
+        }
+        let length = usize::try_from(length).map_err(|_| Stop::Fault("has a field of negative length"))?;
+        self.left = self.left.checked_sub(length).ok_or(TOO_LONG)?;
+        let (field, rest) = self.reader.split_at_checked(length).ok_or(CUT_OFF)?;
+        *self.reader = rest;
+        Ok(Some(field))
     }
 }
 
