@@ -88,6 +88,7 @@ fn another(row: &Row) -> String {
         ("process.roles", "broker, controller"),
         ("controller.quorum.bootstrap.servers", "localhost:9093"),
         ("compression.type", "zstd"),
+        ("compression.gzip.level", "9"),
         ("corelane.cpu.pin", "true"),
         ("message.timestamp.type", "LogAppendTime"),
         ("max.compaction.lag.ms", "7"),
@@ -359,8 +360,8 @@ fn topic_settings_are_refused_in_kafkas_words() {
     ] {
         assert_eq!(topic::validate(name, value), Err(text.into()));
     }
-    let lags = OrdMap::from(&[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")][..]);
-    let lags = lags.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let lags = [("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")];
+    let lags = lags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     assert!(topic::validate_together(&BrokerConfig::default(), &lags).is_err());
 }
 

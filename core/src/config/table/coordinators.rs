@@ -218,7 +218,7 @@ rows! {
         ReadOnly, Without(SHARE_GROUPS) =>
         "The codec of the share state topic.";
     "share.coordinator.state.topic.min.isr": Short = Some("2"), AtLeast(1), ReadOnly, Without(SHARE_GROUPS) =>
-        "min.insync.replicas of the share state topic.";
+        "How many replicas of the share state topic must have a record before it counts.";
     "share.coordinator.state.topic.num.partitions": Int = Some("50"),
         AtLeast(1),
         ReadOnly, Without(SHARE_GROUPS) =>
@@ -258,7 +258,7 @@ rows! {
         ReadOnly, Without(TRANSACTIONS) =>
         "The bytes read at once while transactional state is loaded.";
     "transaction.state.log.min.isr": Int = Some("2"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
-        "min.insync.replicas of the transaction topic.";
+        "How many replicas of the transaction topic must have a record before it counts.";
     "transaction.state.log.num.partitions": Int = Some("50"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
         "Partitions of the transaction topic.";
     "transaction.state.log.replication.factor": Short = Some("3"),

@@ -141,10 +141,10 @@ rows! {
         Any,
         ReadOnly, Refused("SASL") =>
         "The class that checks OAuth tokens.";
-    "sasl.oauthbearer.scope.claim.name": String = Some("scope"), Any, ReadOnly, Refused("SASL") =>
-        "The claim of an OAuth token that holds its scope.";
     "sasl.oauthbearer.scope": String = None, Any, ReadOnly, Refused("SASL") =>
         "The scope an OAuth client asks for.";
+    "sasl.oauthbearer.scope.claim.name": String = Some("scope"), Any, ReadOnly, Refused("SASL") =>
+        "The claim of an OAuth token that holds its scope.";
     "sasl.oauthbearer.sub.claim.name": String = Some("sub"), Any, ReadOnly, Refused("SASL") =>
         "The claim of an OAuth token that holds its subject.";
     "sasl.oauthbearer.token.endpoint.url": String = None, Any, ReadOnly, Refused("SASL") =>
