@@ -1,1 +1,28 @@
-fn main() {}
+//! The one binary. It parses and calls; it decides nothing.
+
+mod cli;
+mod logging;
+mod report;
+mod signals;
+mod start;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match arguments.command {
+        Some(cli::Command::ConfigDocs) => print(&corelane_core::config::manual()),
+        Some(cli::Command::Start(options)) => start::run(&options, arguments.log_level.as_deref()),
+        None => start::run(&cli::StartOptions::default(), arguments.log_level.as_deref()),
+    }
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(page: &str) -> ExitCode {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}

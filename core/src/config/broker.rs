@@ -1,8 +1,14 @@
 //! What the broker as a whole is told (`server.properties`).
 
 use super::{
-    ConfigError, DescribedConfig, Source, Warning,
+    check,
+    describe::{ConfigSource, DescribedConfig},
     listener::{Advertised, Listener},
+    network::{self, Network},
+    read::{self, Findings},
+    settings::Settings,
+    source::{ConfigError, Source, Warning},
+    table::{self, Kind, Row, Status, Update, broker_row, broker_rows},
 };
 use crate::ids::NodeId;
 use std::path::PathBuf;
@@ -120,10 +126,13 @@ pub struct BrokerConfig {
     pub disk_reserve_bytes: u64,
     /// `corelane.cpu.pin`.
     pub cpu_pin: CpuPin,
+    /// What all of this was read from, and what topics inherit.
+    pub(super) settings: Settings,
 }
 
 impl BrokerConfig {
-    /// Reads entries in the order given, later ones winning, on top of the defaults.
+    /// Reads entries over the defaults: a file yields to the environment and that to an override; within one of them
+    /// the last entry of a key wins.
     ///
     /// # Errors
     /// Every problem at once, each naming its line, variable or override.
@@ -131,7 +140,20 @@ impl BrokerConfig {
         entries: &[(Source, String, String)],
         options: &ReadOptions,
     ) -> Result<(BrokerConfig, Vec<Warning>), Vec<ConfigError>> {
-        unimplemented!("{entries:?} {options:?}")
+        let mut findings = Findings::default();
+        let mut settings = read::settings(entries, options.allow_unknown, &mut findings);
+        let node_id = identify(&mut settings, &mut findings);
+        listen_where_advertised(&mut settings, &mut findings);
+        let host_name = if options.host_name.is_empty() { "localhost" } else { &options.host_name };
+        let network = network::network(&settings, host_name, &mut findings);
+        let (roles, voters) = network::quorum(&settings, node_id, &mut findings);
+        check::relations(&settings, &mut findings);
+        check::promises(&settings, &mut findings);
+        let data_dir = data_dir(&settings, &mut findings);
+        if !findings.errors.is_empty() {
+            return Err(findings.errors);
+        }
+        Ok((typed(settings, node_id, roles, voters, network, data_dir), findings.warnings))
     }
 
     /// This configuration with the cluster's and this broker's dynamic settings over it. Settings that do not read
@@ -142,20 +164,204 @@ impl BrokerConfig {
         cluster: &imbl::OrdMap<String, String>,
         broker: &imbl::OrdMap<String, String>,
     ) -> BrokerConfig {
-        unimplemented!("{cluster:?} {broker:?}")
+        let alterable = |layer: &imbl::OrdMap<String, String>| -> imbl::OrdMap<String, String> {
+            let known = layer.iter().filter(|(name, _)| broker_row(name).is_some_and(is_alterable));
+            known.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        let mut next = self.clone();
+        next.settings.cluster = alterable(cluster);
+        next.settings.node = alterable(broker);
+        next.connections_max = next.settings.int("max.connections");
+        next.connections_per_ip_max = next.settings.int("max.connections.per.ip");
+        next.producer_id_expiration_ms = next.settings.int("producer.id.expiration.ms");
+        next
     }
+}
+
+impl Default for BrokerConfig {
+    /// What `corelane` alone runs with.
+    fn default() -> BrokerConfig {
+        let (config, _) = BrokerConfig::from_entries(&[], &ReadOptions::default())
+            .expect("the tables' defaults agree with each other, which a test proves");
+        config
+    }
+}
+
+/// The node's id, by either name, and both names set to it, as Kafka describes them.
+fn identify(settings: &mut Settings, findings: &mut Findings) -> NodeId {
+    let old =
+        settings.given("broker.id").and_then(|(_, value)| value.parse::<i32>().ok()).filter(|id| *id >= 0);
+    let new = settings.given("node.id").and_then(|(_, value)| value.parse::<i32>().ok());
+    if let (Some(old), Some(new)) = (old, new)
+        && old != new
+    {
+        findings.refuse(
+            "broker.id",
+            format!("broker.id is {old}, but node.id is {new}"),
+            "both name this node, and it can have one number only",
+            "remove broker.id",
+        );
+    }
+    let id = new.or(old).unwrap_or_else(|| settings.int("node.id"));
+    if new.or(old).is_some() {
+        settings.fixed.insert("node.id".into(), id.to_string());
+        settings.fixed.insert("broker.id".into(), id.to_string());
+    }
+    NodeId(id)
+}
+
+/// Containers are often told only what to advertise: their images then listen on the same ports of every interface.
+fn listen_where_advertised(settings: &mut Settings, findings: &mut Findings) {
+    let from_environment =
+        matches!(findings.origin("advertised.listeners"), Some(Source::Environment { .. }));
+    if !from_environment || settings.given("listeners").is_some() {
+        return;
+    }
+    let told = settings.list("advertised.listeners");
+    let parsed: Vec<_> = told.iter().filter_map(|text| super::listener::parse(text).ok()).collect();
+    let listeners: Vec<_> = parsed.iter().map(|(name, _, port)| format!("{name}://0.0.0.0:{port}")).collect();
+    if listeners.len() == told.len() && !listeners.is_empty() {
+        let listeners = listeners.join(",");
+        findings.warn("advertised.listeners", format!("listeners is not set: listening on {listeners}"));
+        settings.fixed.insert("listeners".into(), listeners);
+    }
+}
+
+fn data_dir(settings: &Settings, findings: &mut Findings) -> PathBuf {
+    let key = if settings.text("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
+    let dirs = settings.list(key);
+    if dirs.len() > 1 {
+        findings.refuse(
+            key,
+            format!("{key} names {} directories, but several log directories are not built yet", dirs.len()),
+            "data in the further ones would be neither read nor written",
+            format!("name one directory, for instance {key}={}", dirs[0]),
+        );
+    } else if dirs.is_empty() {
+        findings.refuse(
+            key,
+            format!("{key} is empty"),
+            "a broker without a directory has nowhere to keep its data",
+            format!("write {key}=./corelane-data, or remove the setting"),
+        );
+    }
+    dirs.first().map(PathBuf::from).unwrap_or_default()
+}
+
+fn typed(
+    settings: Settings,
+    node_id: NodeId,
+    roles: Roles,
+    voters: Vec<Voter>,
+    network: Network,
+    data_dir: PathBuf,
+) -> BrokerConfig {
+    let directory = |name: &str| settings.text(name).map_or_else(|| data_dir.clone(), PathBuf::from);
+    // Below zero stands for "as the kernel likes".
+    let buffer = |name: &str| usize::try_from(settings.integer(name)).ok();
+    let shards = u16::try_from(settings.integer("corelane.shards")).ok().filter(|shards| *shards > 0);
+    let idle_ms = settings.integer("connections.max.idle.ms");
+    BrokerConfig {
+        node_id,
+        roles,
+        cluster_id: settings.text("corelane.cluster.id").map(str::to_owned),
+        rack: settings.text("broker.rack").map(str::to_owned),
+        metadata_dir: directory("metadata.log.dir"),
+        journal_dir: directory("corelane.journal.dir"),
+        listeners: network.listeners,
+        advertised: network.advertised,
+        inter_broker_listener: network.inter_broker_listener,
+        voters,
+        num_partitions: settings.int("num.partitions"),
+        default_replication_factor: i16::try_from(settings.int("default.replication.factor"))
+            .expect("the relations were checked"),
+        auto_create_topics: settings.boolean("auto.create.topics.enable"),
+        delete_topic: settings.boolean("delete.topic.enable"),
+        request_bytes_max: usize::try_from(settings.integer("socket.request.max.bytes"))
+            .expect("the row begins at 1"),
+        listen_backlog: u32::try_from(settings.integer("socket.listen.backlog.size"))
+            .expect("the row begins at 1"),
+        send_buffer_bytes: buffer("socket.send.buffer.bytes"),
+        receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
+        connection_idle_ms_max: (idle_ms >= 0).then_some(idle_ms),
+        connections_max: settings.int("max.connections"),
+        connections_per_ip_max: settings.int("max.connections.per.ip"),
+        fetch_bytes_max: settings.int("fetch.max.bytes"),
+        fetch_session_slots: usize::try_from(settings.integer("max.incremental.fetch.session.cache.slots"))
+            .expect("the row begins at 0"),
+        request_partitions_max: settings.int("max.request.partition.size.limit"),
+        retention_check_interval_ms: settings.integer("log.retention.check.interval.ms"),
+        producer_id_expiration_ms: settings.int("producer.id.expiration.ms"),
+        producer_id_expiration_check_interval_ms: settings.int("producer.id.expiration.check.interval.ms"),
+        shards,
+        journal_bytes_max: settings.size("corelane.journal.bytes.max"),
+        shard_memory_bytes: settings.size("corelane.shard.memory.bytes"),
+        tail_cache_bytes: settings.size("corelane.tail.cache.bytes"),
+        disk_reserve_bytes: settings.size("corelane.disk.reserve.bytes"),
+        cpu_pin: match settings.text("corelane.cpu.pin") {
+            Some("true") => CpuPin::Always,
+            Some("false") => CpuPin::Never,
+            _ => CpuPin::Auto,
+        },
+        data_dir,
+        settings,
+    }
+}
+
+/// Whether a setting takes effect here without a restart.
+fn is_alterable(row: &Row) -> bool {
+    row.status == Status::Honoured && row.update == Update::ClusterWide
 }
 
 /// Whether this broker setting may be altered at run time to this value; `per_broker` says for one broker rather
 /// than as the cluster's default.
 ///
 /// # Errors
-/// Kafka's text, for INVALID_CONFIG or INVALID_REQUEST.
+/// Kafka's text, for INVALID_REQUEST or INVALID_CONFIG.
 pub fn validate_dynamic(name: &str, value: &str, per_broker: bool) -> Result<(), String> {
-    unimplemented!("{name} {value} {per_broker}")
+    let Some(row) = broker_row(name) else { return Err(format!("Unknown broker config name: {name}")) };
+    if row.update == Update::PerBroker && !per_broker {
+        return Err(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: [{name}]"
+        ));
+    }
+    if !is_alterable(row) {
+        return Err(format!("Cannot update these configs dynamically: [{name}]"));
+    }
+    row.check(value)?;
+    match check::alone(name, value.trim()) {
+        Some(wrong) => Err(format!("Invalid value {} for configuration {name}: {wrong}", value.trim())),
+        None => Ok(()),
+    }
 }
 
 /// Every broker setting, or those among `keys`, as DescribeConfigs tells it, in the order of names.
 pub fn describe_broker(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<DescribedConfig> {
-    unimplemented!("{broker:?} {keys:?}")
+    let mut rows: Vec<_> = broker_rows()
+        .filter(|row| row.update != Update::Internal)
+        .filter(|row| keys.is_none_or(|keys| keys.contains(&row.name)))
+        .collect();
+    rows.sort_by_key(|row| row.name);
+    rows.into_iter().map(|row| describe_row(broker, row)).collect()
+}
+
+fn describe_row(broker: &BrokerConfig, row: &'static Row) -> DescribedConfig {
+    let names = match table::broker_synonyms(row.name) {
+        [] => std::slice::from_ref(&row.name),
+        names => names,
+    };
+    let sensitive = row.kind == Kind::Password;
+    let synonyms = broker.settings.synonyms(names);
+    let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
+    DescribedConfig {
+        name: row.name,
+        value: broker.settings.winning(row).map(|(_, value)| value.to_owned()).filter(|_| !sensitive),
+        source,
+        is_default: source == ConfigSource::Default,
+        read_only: !is_alterable(row),
+        sensitive,
+        synonyms,
+        config_type: row.kind.code(),
+        documentation: row.doc,
+    }
 }

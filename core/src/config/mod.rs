@@ -4,13 +4,25 @@
 //! (`flush.messages`) or because `corelane` alone must run (`node.id`, `process.roles`, `listeners`, `log.dirs`).
 
 pub mod broker;
+mod check;
 mod describe;
+pub mod environment;
 mod listener;
+mod manual;
+mod network;
+pub mod properties;
+mod read;
+mod settings;
 mod source;
+mod table;
 pub mod topic;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker};
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use listener::{Advertised, Listener};
+pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};
 pub use topic::{CleanupPolicy, CompressionType, FlushPolicy, TimestampType, TopicConfig, describe_topic};
+
+#[cfg(test)]
+mod tests;

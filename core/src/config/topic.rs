@@ -1,6 +1,10 @@
 //! What one topic is told, and what it inherits from the broker.
 
-use super::{BrokerConfig, DescribedConfig};
+use super::{
+    broker::BrokerConfig,
+    describe::{ConfigSource, DescribedConfig, Synonym},
+    table::{self, Row, Scale, Status, Update},
+};
 use imbl::OrdMap;
 
 /// When appends are flushed.
@@ -115,7 +119,116 @@ impl TopicConfig {
     /// The topic's own settings over the broker's. Overrides that do not read are passed over: they were checked by
     /// [`validate`] before they were recorded.
     pub fn resolve(broker: &BrokerConfig, overrides: &OrdMap<String, String>) -> TopicConfig {
-        unimplemented!("{broker:?} {overrides:?}")
+        let view = View { broker, overrides };
+        let cleanup = view.value("cleanup.policy");
+        let unbounded = |value: i64| (value >= 0).then_some(value);
+        TopicConfig {
+            cleanup: CleanupPolicy {
+                delete: table::list(&cleanup).any(|policy| policy == "delete"),
+                compact: table::list(&cleanup).any(|policy| policy == "compact"),
+            },
+            compression: compression(&view.value("compression.type")),
+            gzip_level: view.int("compression.gzip.level"),
+            lz4_level: view.int("compression.lz4.level"),
+            zstd_level: view.int("compression.zstd.level"),
+            delete_retention_ms: view.long("delete.retention.ms"),
+            file_delete_delay_ms: view.long("file.delete.delay.ms"),
+            flush: flush(view.long("flush.messages"), view.long("flush.ms")),
+            index_interval_bytes: view.int("index.interval.bytes"),
+            compaction_lag_ms_max: view.long("max.compaction.lag.ms"),
+            compaction_lag_ms_min: view.long("min.compaction.lag.ms"),
+            message_bytes_max: view.int("max.message.bytes"),
+            timestamp_after_ms_max: view.long("message.timestamp.after.max.ms"),
+            timestamp_before_ms_max: view.long("message.timestamp.before.max.ms"),
+            timestamp_type: match view.value("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            cleanable_dirty_ratio_min: view.parsed("min.cleanable.dirty.ratio"),
+            insync_replicas_min: view.int("min.insync.replicas"),
+            preallocate: view.boolean("preallocate"),
+            retention_bytes: unbounded(view.long("retention.bytes")),
+            retention_ms: unbounded(view.long("retention.ms")),
+            segment_bytes: view.int("segment.bytes"),
+            segment_index_bytes: view.int("segment.index.bytes"),
+            segment_jitter_ms: view.long("segment.jitter.ms"),
+            segment_ms: view.long("segment.ms"),
+            unclean_leader_election: view.boolean("unclean.leader.election.enable"),
+        }
+    }
+}
+
+fn compression(value: &str) -> CompressionType {
+    match value {
+        "uncompressed" => CompressionType::Uncompressed,
+        "gzip" => CompressionType::Gzip,
+        "snappy" => CompressionType::Snappy,
+        "lz4" => CompressionType::Lz4,
+        "zstd" => CompressionType::Zstd,
+        _ => CompressionType::Producer,
+    }
+}
+
+fn flush(messages: i64, ms: i64) -> FlushPolicy {
+    // Kafka writes "never" as the largest number there is.
+    let bound = |value: i64| (value != i64::MAX).then_some(value);
+    if messages <= 1 || ms == 0 {
+        FlushPolicy::EveryGroup
+    } else {
+        FlushPolicy::Interval { messages: bound(messages), ms: bound(ms) }
+    }
+}
+
+/// One topic's settings: its own over the broker's.
+struct View<'a> {
+    broker: &'a BrokerConfig,
+    overrides: &'a OrdMap<String, String>,
+}
+
+impl View<'_> {
+    /// The topic's own setting, if it may stand.
+    fn own(&self, row: &Row) -> Option<&str> {
+        let value = self.overrides.get(row.name)?.trim();
+        check(row, value).is_ok().then_some(value)
+    }
+
+    /// The value that applies, in the topic's unit; empty where there is none.
+    fn effective(&self, row: &Row) -> String {
+        if let Some(value) = self.own(row) {
+            return value.to_owned();
+        }
+        let inherited = table::topic_synonyms(row.name).iter().find_map(|(name, scale)| {
+            let value = self.broker.settings.text(name)?;
+            Some(match (scale, value.parse::<i64>()) {
+                (Scale::Same, _) | (_, Err(_)) => value.to_owned(),
+                (scale, Ok(number)) => scale.apply(number).to_string(),
+            })
+        });
+        // A policy may be inherited as "nothing"; every other setting has a default on one side or the other.
+        inherited.unwrap_or_else(|| match table::topic_synonyms(row.name) {
+            [] => row.default.unwrap_or("").to_owned(),
+            _ => String::new(),
+        })
+    }
+
+    fn value(&self, name: &str) -> String {
+        self.effective(table::topic_row(name).expect("named in this file, and a test resolves them all"))
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &str) -> T {
+        self.value(name).parse().ok().expect("only checked values apply, and a default exists")
+    }
+
+    fn long(&self, name: &str) -> i64 {
+        self.parsed(name)
+    }
+
+    fn int(&self, name: &str) -> i32 {
+        self.parsed(name)
+    }
+
+    fn boolean(&self, name: &str) -> bool {
+        table::boolean(&self.value(name)).expect("only checked values apply, and a default exists")
     }
 }
 
@@ -124,7 +237,30 @@ impl TopicConfig {
 /// # Errors
 /// Kafka's text, for INVALID_CONFIG.
 pub fn validate(name: &str, value: &str) -> Result<(), String> {
-    unimplemented!("{name} {value}")
+    match table::topic_row(name) {
+        // What steers Kafka's own tests is nobody's setting here.
+        Some(Row { status: Status::Without(_), .. }) | None => {
+            Err(format!("Unknown topic config name: {name}"))
+        }
+        Some(row) => check(row, value.trim()),
+    }
+}
+
+fn check(row: &Row, value: &str) -> Result<(), String> {
+    row.check(value)?;
+    let not_built = |feature: &str| {
+        let verb = super::read::verb(feature);
+        Err(format!("Invalid value {value} for configuration {}: {feature} {verb} not built yet", row.name))
+    };
+    match row.status {
+        Status::Refused(feature) if !row.default.is_some_and(|default| row.same(default, value)) => {
+            not_built(feature)
+        }
+        _ if row.name == "cleanup.policy" && table::list(value).any(|policy| policy == "compact") => {
+            not_built("log compaction")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a topic's settings agree with each other; each was validated by itself.
@@ -132,7 +268,14 @@ pub fn validate(name: &str, value: &str) -> Result<(), String> {
 /// # Errors
 /// Kafka's text, for INVALID_CONFIG.
 pub fn validate_together(broker: &BrokerConfig, overrides: &OrdMap<String, String>) -> Result<(), String> {
-    unimplemented!("{broker:?} {overrides:?}")
+    let topic = TopicConfig::resolve(broker, overrides);
+    let (least, most) = (topic.compaction_lag_ms_min, topic.compaction_lag_ms_max);
+    if least > most {
+        return Err(format!(
+            "conflict topic config setting min.compaction.lag.ms ({least}) > max.compaction.lag.ms ({most})"
+        ));
+    }
+    Ok(())
 }
 
 /// Every setting of a topic, or those among `keys`, as DescribeConfigs tells it, in the order of names.
@@ -141,5 +284,29 @@ pub fn describe_topic(
     overrides: &OrdMap<String, String>,
     keys: Option<&[&str]>,
 ) -> Vec<DescribedConfig> {
-    unimplemented!("{broker:?} {overrides:?} {keys:?}")
+    let view = View { broker, overrides };
+    let told = table::TOPIC.iter().filter(|row| row.update != Update::Internal);
+    told.filter(|row| keys.is_none_or(|keys| keys.contains(&row.name)))
+        .map(|row| {
+            let names: Vec<_> = table::topic_synonyms(row.name).iter().map(|(name, _)| *name).collect();
+            let own = view.own(row).map(|value| Synonym {
+                name: row.name,
+                value: Some(value.to_owned()),
+                source: ConfigSource::Topic,
+            });
+            let synonyms: Vec<_> = own.into_iter().chain(broker.settings.synonyms(&names)).collect();
+            let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
+            DescribedConfig {
+                name: row.name,
+                value: Some(view.effective(row)),
+                source,
+                is_default: source == ConfigSource::Default,
+                read_only: false,
+                sensitive: false,
+                synonyms,
+                config_type: row.kind.code(),
+                documentation: row.doc,
+            }
+        })
+        .collect()
 }

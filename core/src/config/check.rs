@@ -1,0 +1,99 @@
+//! Settings against each other, and what no range says.
+
+use super::{read::Findings, settings::Settings, table};
+
+/// What is wrong with a broker setting's value although it is in the row's range; `None` for nothing.
+pub(super) fn alone(name: &str, value: &str) -> Option<String> {
+    let number = value.parse::<i64>().ok();
+    match name {
+        // Kafka's words for these three.
+        "log.retention.ms" | "log.retention.minutes" | "log.retention.hours" => {
+            let fits = number.is_none_or(|number| number == -1 || number >= 1);
+            (!fits).then(|| format!("{name} must be unlimited (-1) or, equal or greater than 1"))
+        }
+        "log.roll.ms" => {
+            number.is_some_and(|number| number < 1).then(|| format!("{name} must be equal or greater than 1"))
+        }
+        "log.roll.jitter.ms" => {
+            number.is_some_and(|number| number < 0).then(|| format!("{name} must be equal or greater than 0"))
+        }
+        "log.flush.interval.ms" | "log.flush.scheduler.interval.ms" => {
+            number.is_some_and(|number| number < 0).then(|| format!("{name} must be equal or greater than 0"))
+        }
+        "socket.send.buffer.bytes" | "socket.receive.buffer.bytes" => {
+            let fits = number.is_none_or(|number| number == -1 || number >= 1);
+            (!fits).then(|| format!("{name} must be -1 (as the kernel likes) or, equal or greater than 1"))
+        }
+        "default.replication.factor" => {
+            let fits = number.is_none_or(|number| (1..=i64::from(i16::MAX)).contains(&number));
+            (!fits).then(|| format!("{name} must be between 1 and {}", i16::MAX))
+        }
+        "log.cleanup.policy" => table::list(value)
+            .any(|policy| policy == "compact")
+            .then(|| "log compaction is not built yet".into()),
+        _ => None,
+    }
+}
+
+/// What holds between settings.
+pub(super) fn relations(settings: &Settings, findings: &mut Findings) {
+    let fixed = settings.fixed.clone();
+    for (name, value) in &fixed {
+        if let Some(wrong) = alone(name, value) {
+            let mend = format!("change {name}, or remove it");
+            findings.refuse(
+                name,
+                format!("Invalid value {value} for configuration {name}: {wrong}"),
+                "the broker would not do what the setting says",
+                mend,
+            );
+        }
+    }
+    let least = settings.integer("log.cleaner.min.compaction.lag.ms");
+    let most = settings.integer("log.cleaner.max.compaction.lag.ms");
+    if least > most {
+        findings.refuse(
+            "log.cleaner.min.compaction.lag.ms",
+            format!(
+                "log.cleaner.min.compaction.lag.ms ({least}) > log.cleaner.max.compaction.lag.ms ({most})"
+            ),
+            "no record could be compacted in time",
+            "lower the one or raise the other",
+        );
+    }
+    let request = settings.integer("socket.request.max.bytes");
+    let memory = settings.integer("corelane.shard.memory.bytes");
+    if request > memory {
+        findings.refuse(
+            "socket.request.max.bytes",
+            format!("socket.request.max.bytes ({request}) > corelane.shard.memory.bytes ({memory})"),
+            "the largest request that may be sent would never fit into a shard's memory",
+            "lower the one or raise the other",
+        );
+    }
+}
+
+/// What a setting takes back of what is promised by default, and what it does not do although one might think so.
+pub(super) fn promises(settings: &Settings, findings: &mut Findings) {
+    const MESSAGES: &str = "log.flush.interval.messages";
+    let messages = settings.integer(MESSAGES);
+    let timed = ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"];
+    let timed = timed.into_iter().find(|name| settings.given(name).is_some());
+    if messages > 1 {
+        findings.warn(
+            MESSAGES,
+            format!(
+                "{MESSAGES}={messages} gives up that what is acknowledged is on disk: a power cut loses what was \
+                 not flushed yet; remove the setting to flush every append before it is acknowledged"
+            ),
+        );
+    } else if let Some(timed) = timed {
+        findings.warn(
+            timed,
+            format!(
+                "{timed} changes nothing: every append is flushed before it is acknowledged unless {MESSAGES} is \
+                 above 1"
+            ),
+        );
+    }
+}

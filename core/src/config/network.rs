@@ -1,0 +1,290 @@
+//! Listeners, advertised addresses and the quorum's voters, checked against each other as Kafka checks them.
+
+use super::{
+    broker::{Roles, Voter},
+    listener::{self, Advertised, Listener},
+    read::{Findings, verb},
+    settings::Settings,
+};
+use crate::ids::NodeId;
+use std::collections::BTreeMap;
+
+/// Where to listen, what to tell, and whom the quorum consists of.
+#[derive(Default)]
+pub(super) struct Network {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) advertised: Vec<Advertised>,
+    pub(super) inter_broker_listener: String,
+}
+
+/// Reads the listeners. `host_name` is what is told where a listener is on every interface and nothing else was said.
+pub(super) fn network(settings: &Settings, host_name: &str, findings: &mut Findings) -> Network {
+    let protocols = protocols(settings, findings);
+    let listeners = listeners(settings, &protocols, findings);
+    if !listeners.is_empty() && listeners.iter().all(|listener| listener.controller) {
+        findings.refuse(
+            "listeners",
+            "every listener is named in controller.listener.names, none is left for clients",
+            "a broker that no client can reach serves nobody",
+            "add a listener for clients, for instance listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
+        );
+    }
+    let advertised = advertised(settings, &listeners, host_name, findings);
+    let inter_broker_listener = inter_broker(settings, &listeners, findings);
+    Network { listeners, advertised, inter_broker_listener }
+}
+
+/// Listener names and the protocols they stand for.
+fn protocols(settings: &Settings, findings: &mut Findings) -> BTreeMap<String, String> {
+    const KEY: &str = "listener.security.protocol.map";
+    let mut protocols = BTreeMap::new();
+    for pair in settings.list(KEY) {
+        match pair.split_once(':') {
+            Some((name, protocol)) => {
+                protocols.insert(name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase());
+            }
+            None => findings.refuse(
+                KEY,
+                format!("{pair:?} in {KEY} is not of the form NAME:PROTOCOL"),
+                "without its protocol a listener cannot be opened",
+                format!("write {pair}:PLAINTEXT"),
+            ),
+        }
+    }
+    // As in Kafka: the quorum's listeners are plain unless the map says otherwise.
+    for name in settings.list("controller.listener.names") {
+        protocols.entry(name.to_ascii_uppercase()).or_insert_with(|| "PLAINTEXT".into());
+    }
+    protocols
+}
+
+fn listeners(
+    settings: &Settings,
+    protocols: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> Vec<Listener> {
+    const KEY: &str = "listeners";
+    let controllers: Vec<_> =
+        settings.list("controller.listener.names").iter().map(|name| name.to_ascii_uppercase()).collect();
+    let mut listeners: Vec<Listener> = Vec::new();
+    for text in settings.list(KEY) {
+        let (name, host, port) = match listener::parse(&text) {
+            Ok(parts) => parts,
+            Err(wrong) => {
+                malformed(KEY, wrong, findings);
+                continue;
+            }
+        };
+        if let Some(twin) = listeners
+            .iter()
+            .find(|twin| twin.name == name || (port != 0 && twin.port == port && overlaps(twin, &host)))
+        {
+            let shared = if twin.name == name { format!("the name {name}") } else { format!("port {port}") };
+            findings.refuse(
+                KEY,
+                format!("two listeners share {shared}"),
+                "clients could not tell which of them they reach",
+                "give each listener a name and a port of its own",
+            );
+            continue;
+        }
+        served_protocol(&name, protocols, findings);
+        // Host names resolve when the listener is opened; every interface has one spelling from here on.
+        let host = if host == "0.0.0.0" || !listener::is_wildcard(&host) { host } else { String::new() };
+        listeners.push(Listener { controller: controllers.contains(&name), name, host, port });
+    }
+    if listeners.is_empty() && findings.errors.is_empty() {
+        findings.refuse(
+            KEY,
+            "listeners is empty",
+            "a broker that listens nowhere serves nobody",
+            "write listeners=PLAINTEXT://127.0.0.1:9092, or remove the setting",
+        );
+    }
+    listeners
+}
+
+/// Whether a host contends with a listener for one port.
+fn overlaps(twin: &Listener, host: &str) -> bool {
+    twin.host == host || listener::is_wildcard(&twin.host) || listener::is_wildcard(host)
+}
+
+fn malformed(key: &str, wrong: String, findings: &mut Findings) {
+    findings.refuse(
+        key,
+        format!("{key}: {wrong}"),
+        "the broker would not know where to listen or what to tell its clients",
+        format!("write {key}=NAME://host:port, for instance {key}=PLAINTEXT://127.0.0.1:9092"),
+    );
+}
+
+fn served_protocol(name: &str, protocols: &BTreeMap<String, String>, findings: &mut Findings) {
+    const KEY: &str = "listener.security.protocol.map";
+    let feature = match protocols.get(name).map(String::as_str) {
+        Some("PLAINTEXT") => return,
+        Some("SSL") => "TLS",
+        Some("SASL_PLAINTEXT" | "SASL_SSL") => "SASL",
+        Some(other) => {
+            findings.refuse(
+                KEY,
+                format!("listener {name} has the unknown security protocol {other}"),
+                "without its protocol a listener cannot be opened",
+                format!("write {name}:PLAINTEXT in {KEY}"),
+            );
+            return;
+        }
+        None => {
+            findings.refuse(
+                KEY,
+                format!("no security protocol is defined for listener {name}"),
+                "without its protocol a listener cannot be opened",
+                format!("add {name}:PLAINTEXT to {KEY}"),
+            );
+            return;
+        }
+    };
+    findings.refuse(
+        "listeners",
+        format!("listener {name} needs {feature}, but {feature} {} not built yet", verb(feature)),
+        "serving it in plain text would expose what the listener was to protect",
+        format!("map {name} to PLAINTEXT in {KEY}, or remove the listener"),
+    );
+}
+
+fn advertised(
+    settings: &Settings,
+    listeners: &[Listener],
+    host_name: &str,
+    findings: &mut Findings,
+) -> Vec<Advertised> {
+    const KEY: &str = "advertised.listeners";
+    let reachable =
+        |host: &str| if listener::is_wildcard(host) { host_name.to_owned() } else { host.to_owned() };
+    let told = settings.list(KEY);
+    if told.is_empty() {
+        let clients = listeners.iter().filter(|listener| !listener.controller);
+        return clients
+            .map(|l| Advertised { name: l.name.clone(), host: reachable(&l.host), port: l.port })
+            .collect();
+    }
+    let mut advertised: Vec<Advertised> = Vec::new();
+    for text in told {
+        let (name, host, port) = match listener::parse(&text) {
+            Ok(parts) => parts,
+            Err(wrong) => {
+                malformed(KEY, wrong, findings);
+                continue;
+            }
+        };
+        if !host.is_empty() && listener::is_wildcard(&host) {
+            findings.refuse(
+                KEY,
+                format!("{KEY} tells clients to connect to {host}, which is no address one can connect to"),
+                "clients would be sent nowhere after their first request",
+                format!("write a host in {name}://host:{port} that clients can reach"),
+            );
+            continue;
+        }
+        let Some(own) = listeners.iter().find(|listener| listener.name == name) else {
+            findings.refuse(
+                KEY,
+                format!("{KEY} names {name}, which is not among the listeners"),
+                "clients would be sent to where nobody listens",
+                format!("add {name}://:{port} to listeners, or remove it from {KEY}"),
+            );
+            continue;
+        };
+        if advertised.iter().any(|twin| twin.name == name) {
+            findings.refuse(
+                KEY,
+                format!("{KEY} names {name} twice"),
+                "a client can be told one address only",
+                format!("keep one {name}:// entry"),
+            );
+        } else if !own.controller {
+            advertised.push(Advertised { name, host: reachable(&host), port });
+        }
+    }
+    advertised
+}
+
+fn inter_broker(settings: &Settings, listeners: &[Listener], findings: &mut Findings) -> String {
+    const KEY: &str = "inter.broker.listener.name";
+    let told = settings.text(KEY).map(str::to_ascii_uppercase);
+    let name = told.unwrap_or_else(|| "PLAINTEXT".into());
+    if !listeners.is_empty()
+        && !listeners.iter().any(|listener| listener.name == name && !listener.controller)
+    {
+        let clients: Vec<_> = listeners.iter().filter(|l| !l.controller).map(|l| l.name.as_str()).collect();
+        findings.refuse(
+            KEY,
+            format!("{KEY} is {name}, which is not among the listeners for brokers and clients"),
+            "brokers would not know how to reach each other",
+            format!("set {KEY} to one of: {}", clients.join(", ")),
+        );
+    }
+    name
+}
+
+/// What this node is, and the quorum, which has one voter for the time being: this node.
+pub(super) fn quorum(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> (Roles, Vec<Voter>) {
+    let roles = settings.list("process.roles");
+    let roles = Roles {
+        broker: roles.iter().any(|role| role == "broker"),
+        controller: roles.iter().any(|role| role == "controller"),
+    };
+    if !(roles.broker && roles.controller) {
+        findings.refuse(
+            "process.roles",
+            "process.roles does not name both broker and controller, but clusters of several nodes are not built yet",
+            "a node alone needs both: one role keeps the data, the other its metadata",
+            "write process.roles=broker,controller",
+        );
+    }
+    let voters = voters(settings, node_id, findings);
+    if settings.list("controller.quorum.bootstrap.servers").len() > 1 {
+        refuse_quorum("controller.quorum.bootstrap.servers", findings);
+    }
+    (roles, voters)
+}
+
+fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<Voter> {
+    const KEY: &str = "controller.quorum.voters";
+    let mut voters = Vec::new();
+    for text in settings.list(KEY) {
+        let voter = text.split_once('@').and_then(|(id, address)| {
+            let (host, port) = listener::split_address(address)?;
+            let id = id.parse().ok().filter(|id| *id >= 0)?;
+            (!host.is_empty()).then_some(Voter { node: NodeId(id), host, port })
+        });
+        match voter {
+            Some(voter) => voters.push(voter),
+            None => findings.refuse(
+                KEY,
+                format!("{text:?} in {KEY} is not of the form id@host:port"),
+                "a voter that cannot be named cannot vote",
+                format!("write {KEY}={node_id}@localhost:9093, or remove the setting"),
+            ),
+        }
+    }
+    if voters.len() > 1 {
+        refuse_quorum(KEY, findings);
+    } else if let Some(other) = voters.iter().find(|voter| voter.node != node_id) {
+        findings.refuse(
+            KEY,
+            format!("{KEY} names node {}, but this is node {node_id}", other.node),
+            "the quorum's one voter must be this node, or no metadata could ever be written",
+            format!("set node.id={}, or remove {KEY}", other.node),
+        );
+    }
+    voters
+}
+
+fn refuse_quorum(key: &str, findings: &mut Findings) {
+    findings.refuse(
+        key,
+        format!("{key} names several nodes, but clusters of several nodes are not built yet"),
+        "a node that started alone would hold metadata of which the others know nothing",
+        format!("remove {key} to run this node by itself"),
+    );
+}

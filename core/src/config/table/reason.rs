@@ -1,0 +1,17 @@
+//! Why a setting of Kafka's is accepted and has no meaning here: the end of a sentence "… has no effect: ".
+
+pub const THREADS: &str = "one shard per core does all the work, there are no thread pools or queues to size";
+pub const PURGATORY: &str =
+    "waiting requests leave the engine when they are answered, nothing piles up to be purged";
+pub const METRICS: &str = "there is no JVM and no JMX here";
+pub const GROUPS: &str = "consumer groups are not served yet";
+pub const TRANSACTIONS: &str = "transactions are not served yet";
+pub const SHARE_GROUPS: &str = "share groups are not served";
+pub const STREAMS_GROUPS: &str = "streams groups are not served";
+pub const ONE_NODE: &str = "a cluster of one node replicates to nobody";
+pub const QUORUM_OF_ONE: &str = "a quorum of one node waits for nobody";
+pub const METADATA_LOG: &str = "the metadata log keeps its own size and rolls by its own rules";
+pub const JOURNAL: &str = "recovery reads the journal, which needs no checkpoints of this kind";
+pub const CLEANER: &str = "log compaction is not built yet";
+pub const TELEMETRY: &str = "client telemetry is not served";
+pub const INTERNAL: &str = "it steers Kafka's own tests and internals";

@@ -1,0 +1,410 @@
+use super::{
+    table::{self, Row, Status, Valid, broker_row, broker_rows, topic_row},
+    *,
+};
+use imbl::OrdMap;
+
+fn line(line: u32, key: &str, value: &str) -> (Source, String, String) {
+    (Source::File { path: "server.properties".into(), line }, key.into(), value.into())
+}
+
+fn read(pairs: &[(&str, &str)]) -> Result<(BrokerConfig, Vec<Warning>), Vec<ConfigError>> {
+    let lines: Vec<_> = (1u32..).zip(pairs).map(|(number, (key, value))| line(number, key, value)).collect();
+    BrokerConfig::from_entries(&lines, &ReadOptions { allow_unknown: false, host_name: "box".into() })
+}
+
+fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
+    read(pairs).expect("a good configuration").0
+}
+
+/// The one error of a bad configuration, as text.
+fn error(pairs: &[(&str, &str)]) -> String {
+    let errors = read(pairs).expect_err("a bad configuration");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(!errors[0].why.is_empty() && !errors[0].mend.is_empty());
+    errors[0].to_string()
+}
+
+fn all_rows() -> impl Iterator<Item = &'static Row> {
+    broker_rows().chain(table::TOPIC)
+}
+
+#[test]
+fn tables_are_sorted_without_duplicates() {
+    for rows in table::BROKER.iter().map(|(_, rows)| *rows).chain([table::TOPIC]) {
+        assert!(rows.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+    let mut names: Vec<_> = broker_rows().map(|row| row.name).collect();
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    // Kafka 4.3.0 defines 360 broker settings and 34 of topics.
+    assert_eq!(names.iter().filter(|name| !name.starts_with("corelane.")).count(), 360);
+    assert_eq!(table::TOPIC.len(), 34);
+}
+
+#[test]
+fn every_default_is_a_value_of_its_row() {
+    for row in all_rows() {
+        if let Some(default) = row.default.filter(|default| !default.is_empty()) {
+            assert_eq!(row.check(default), Ok(()), "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn every_sentence_is_one() {
+    for row in all_rows() {
+        assert!(
+            row.doc.ends_with('.') && row.doc.starts_with(char::is_uppercase),
+            "{}: {}",
+            row.name,
+            row.doc
+        );
+    }
+}
+
+#[test]
+fn every_synonym_is_a_row_of_the_broker() {
+    for row in table::TOPIC {
+        for (name, _) in table::topic_synonyms(row.name) {
+            assert!(broker_row(name).is_some(), "{name}");
+        }
+    }
+    for row in broker_rows() {
+        assert!(table::broker_synonyms(row.name).iter().all(|name| broker_row(name).is_some()));
+    }
+}
+
+/// Some other value that a row takes.
+fn another(row: &Row) -> String {
+    let special = [
+        ("advertised.listeners", "PLAINTEXT://elsewhere:1"),
+        ("cleanup.policy", ""),
+        ("controller.listener.names", "QUORUM"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT"),
+        ("listeners", "PLAINTEXT://127.0.0.1:1"),
+        ("inter.broker.listener.name", "plaintext"),
+        ("controller.quorum.voters", "1@localhost:9093"),
+        ("process.roles", "broker, controller"),
+        ("controller.quorum.bootstrap.servers", "localhost:9093"),
+        ("compression.type", "zstd"),
+        ("compression.gzip.level", "9"),
+        ("corelane.cpu.pin", "true"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("max.compaction.lag.ms", "7"),
+        ("min.cleanable.dirty.ratio", "0.25"),
+    ];
+    if let Some((_, value)) = special.iter().find(|(name, _)| *name == row.name) {
+        return (*value).into();
+    }
+    match (row.default, row.valid) {
+        (Some("true"), _) => "false".into(),
+        (Some("false"), _) => "true".into(),
+        (Some("9223372036854775807"), _) => "77".into(),
+        (Some(number), Valid::Between(least, most)) => {
+            if number == most.to_string() {
+                least.to_string()
+            } else {
+                most.to_string()
+            }
+        }
+        (Some(number), _) => match number.parse::<i64>() {
+            Ok(2_147_483_647) => "5".into(),
+            Ok(number) => (number + 1).to_string(),
+            Err(_) => "other".into(),
+        },
+        (None, _) => "other".into(),
+    }
+}
+
+#[test]
+fn every_honoured_topic_setting_changes_the_topic() {
+    let broker = BrokerConfig::default();
+    let before = TopicConfig::resolve(&broker, &OrdMap::new());
+    for row in table::TOPIC.iter().filter(|row| row.status == Status::Honoured) {
+        let mut overrides = OrdMap::unit(row.name.to_owned(), another(row));
+        if row.name == "flush.ms" {
+            overrides.insert("flush.messages".into(), "10".into());
+            let without = TopicConfig::resolve(&broker, &overrides.without("flush.ms"));
+            assert_ne!(without, TopicConfig::resolve(&broker, &overrides));
+        }
+        assert_eq!(topic::validate(row.name, &overrides[row.name]), Ok(()));
+        assert_ne!(
+            before,
+            TopicConfig::resolve(&broker, &overrides),
+            "{} = {}",
+            row.name,
+            overrides[row.name]
+        );
+    }
+}
+
+#[test]
+fn every_honoured_broker_setting_changes_the_broker_or_its_topics() {
+    // These say again what is so anyway, or are checked and then forgotten: nothing further may hang on them.
+    let checked_only = [
+        "broker.id",
+        "controller.listener.names",
+        "controller.quorum.bootstrap.servers",
+        "inter.broker.listener.name",
+        "listener.security.protocol.map",
+        "process.roles",
+    ];
+    let inherited: Vec<_> =
+        table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name)).map(|(name, _)| *name).collect();
+    let before = BrokerConfig::default();
+    for row in broker_rows().filter(|row| row.status == Status::Honoured) {
+        if checked_only.contains(&row.name) || inherited.contains(&row.name) {
+            continue;
+        }
+        let mut after = config(&[(row.name, &another(row))]);
+        after.settings = before.settings.clone();
+        assert_ne!(before, after, "{}", row.name);
+    }
+}
+
+#[test]
+fn corelane_alone_is_a_complete_node() {
+    let config = BrokerConfig::default();
+    assert_eq!((config.node_id.0, config.voters.len()), (1, 0));
+    assert!(config.roles.broker && config.roles.controller);
+    assert_eq!(config.data_dir, std::path::Path::new("./corelane-data"));
+    assert_eq!(config.journal_dir, config.data_dir);
+    let (listener, told) = (&config.listeners[0], &config.advertised[0]);
+    assert_eq!((listener.host.as_str(), listener.port, config.listeners.len()), ("127.0.0.1", 9092, 1));
+    assert_eq!((told.name.as_str(), told.host.as_str(), told.port), ("PLAINTEXT", "127.0.0.1", 9092));
+    let topic = TopicConfig::resolve(&config, &OrdMap::new());
+    assert_eq!(topic.flush, FlushPolicy::EveryGroup);
+    assert_eq!(topic.retention_ms, Some(7 * 24 * 3_600_000));
+    assert_eq!((topic.retention_bytes, topic.segment_bytes), (None, 1 << 30));
+}
+
+#[test]
+fn kafkas_own_server_properties_load() {
+    let config = config(&[
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.bootstrap.servers", "localhost:9093"),
+        ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
+        ("inter.broker.listener.name", "PLAINTEXT"),
+        ("advertised.listeners", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"),
+        ("controller.listener.names", "CONTROLLER"),
+        (
+            "listener.security.protocol.map",
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
+        ),
+        ("num.network.threads", "3"),
+        ("socket.send.buffer.bytes", "102400"),
+        ("log.dirs", "/tmp/kraft-combined-logs"),
+        ("offsets.topic.replication.factor", "1"),
+        ("log.retention.hours", "168"),
+        ("log.segment.bytes", "1073741824"),
+    ]);
+    assert_eq!(config.listeners.len(), 2);
+    assert!(config.listeners[1].controller);
+    assert_eq!(config.advertised.len(), 1);
+    assert_eq!(config.advertised[0].host, "localhost");
+}
+
+#[test]
+fn the_environment_of_a_compose_file_reads() {
+    let environment = [
+        ("KAFKA_NODE_ID", "1"),
+        (
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+            "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT",
+        ),
+        ("KAFKA_ADVERTISED_LISTENERS", "INTERNAL://:29092,EXTERNAL://127.0.0.1:9092"),
+        ("KAFKA_LISTENERS", "INTERNAL://:29092,CONTROLLER://:29093,EXTERNAL://0.0.0.0:9092"),
+        ("KAFKA_PROCESS_ROLES", "broker,controller"),
+        ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@kafka-1:29093"),
+        ("KAFKA_INTER_BROKER_LISTENER_NAME", "INTERNAL"),
+        ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+        ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+        ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+        ("KAFKA_ZOOKEEPER_CONNECT", "zookeeper:2181"),
+        ("CLUSTER_ID", "MkU3OEVBNTcwNTJENDM2Qk"),
+    ];
+    let (entries, _) = environment::entries(environment.map(|(name, value)| (name.into(), value.into())));
+    let options = ReadOptions { allow_unknown: false, host_name: "box".into() };
+    let (config, warnings) = BrokerConfig::from_entries(&entries, &options).expect("reads");
+    assert_eq!(config.cluster_id.as_deref(), Some("MkU3OEVBNTcwNTJENDM2Qk"));
+    assert_eq!(config.advertised[0].host, "box");
+    assert_eq!(config.advertised[1].port, 9092);
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|text| text.contains("KAFKA_PORT: unknown setting port")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("no ZooKeeper")), "{warnings:?}");
+}
+
+#[test]
+fn what_is_only_advertised_in_the_environment_is_listened_to() {
+    let environment = [
+        ("KAFKA_BROKER_ID".to_owned(), "7".to_owned()),
+        ("KAFKA_ADVERTISED_LISTENERS".to_owned(), "PLAINTEXT://kafka:29092".to_owned()),
+    ];
+    let (entries, _) = environment::entries(environment);
+    let (config, _) = BrokerConfig::from_entries(&entries, &ReadOptions::default()).expect("reads");
+    assert_eq!((config.node_id.0, config.listeners[0].port), (7, 29092));
+    assert_eq!(config.listeners[0].host, "0.0.0.0");
+}
+
+#[test]
+fn an_override_wins_over_the_environment_and_that_over_a_file() {
+    let environment = Source::Environment { variable: "KAFKA_NUM_PARTITIONS".into() };
+    let mut entries = vec![
+        (Source::Override, "num.partitions".to_owned(), "3".to_owned()),
+        (environment, "num.partitions".to_owned(), "2".to_owned()),
+        line(1, "num.partitions", "1"),
+    ];
+    let read = |entries: &[_]| BrokerConfig::from_entries(entries, &ReadOptions::default()).expect("reads").0;
+    assert_eq!(read(&entries).num_partitions, 3);
+    entries.remove(0);
+    assert_eq!(read(&entries).num_partitions, 2);
+}
+
+#[test]
+fn all_errors_are_told_at_once_with_their_places() {
+    let pairs = [("num.partition", "1"), ("log.segment.bytes", "5"), ("ssl.keystore.location", "/k")];
+    let errors = read(&pairs).expect_err("bad");
+    let mut texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.sort();
+    assert_eq!(
+        texts,
+        [
+            "server.properties:1: unknown setting num.partition (the nearest known one is num.partitions)",
+            "server.properties:2: Invalid value 5 for configuration log.segment.bytes: Value must be at least 1048576",
+            "server.properties:3: ssl.keystore.location is set, but TLS is not built yet",
+        ]
+    );
+}
+
+#[test]
+fn every_refusal_says_what_is_wrong() {
+    for (pairs, text) in [
+        (&[("authorizer.class.name", "A")][..], "access control is not built yet"),
+        (&[("sasl.enabled.mechanisms", "PLAIN")], "SASL is not built yet"),
+        (&[("log.dirs", "a,b")], "several log directories are not built yet"),
+        (&[("remote.log.storage.system.enable", "true")], "tiered storage is not built yet"),
+        (&[("quota.window.num", "5")], "quotas are not built yet"),
+        (&[("log.cleanup.policy", "compact")], "log compaction is not built yet"),
+        (&[("listeners", "SSL://:9093"), ("inter.broker.listener.name", "SSL")], "needs TLS"),
+        (&[("listeners", "SASL_SSL://:1"), ("inter.broker.listener.name", "SASL_SSL")], "needs SASL"),
+        (&[("controller.quorum.voters", "1@a:1,2@b:1")], "several nodes"),
+        (&[("controller.quorum.voters", "2@a:1")], "names node 2, but this is node 1"),
+        (&[("process.roles", "broker")], "does not name both"),
+        (&[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")], "no address one can connect to"),
+        (&[("advertised.listeners", "X://a:9092")], "not among the listeners"),
+        (&[("listeners", "PLAINTEXT://:1,PLAINTEXT://:2")], "share the name PLAINTEXT"),
+        (&[("listener.name.x.ssl.keystore.type", "JKS")], "settings of single listeners are not built yet"),
+        (&[("node.id", "1"), ("broker.id", "2")], "broker.id is 2, but node.id is 1"),
+        (&[("log.retention.ms", "0")], "must be unlimited (-1) or, equal or greater than 1"),
+        (&[("retention.ms", "5")], "the broker's is log.retention.ms"),
+        (&[("socket.request.max.bytes", "2000000000")], "> corelane.shard.memory.bytes"),
+    ] {
+        let error = error(pairs);
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+#[test]
+fn what_is_set_to_its_inert_default_does_not_refuse() {
+    let pairs = [("ssl.client.auth", "none"), ("authorizer.class.name", ""), ("sasl.jaas.config", "")];
+    assert!(read(&pairs).is_ok());
+}
+
+#[test]
+fn unknown_names_warn_where_that_was_asked_for() {
+    let options = ReadOptions { allow_unknown: true, host_name: String::new() };
+    let (_, warnings) = BrokerConfig::from_entries(&[line(3, "nonsense", "1")], &options).expect("allowed");
+    assert_eq!(warnings[0].to_string(), "server.properties:3: unknown setting nonsense has no effect");
+}
+
+#[test]
+fn kafkas_flush_defaults_give_a_promise_up_with_a_word() {
+    let (broker, warnings) = read(&[("log.flush.interval.messages", "9223372036854775807")]).expect("reads");
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].to_string().contains("gives up that what is acknowledged is on disk"));
+    let topic = TopicConfig::resolve(&broker, &OrdMap::new());
+    assert_eq!(topic.flush, FlushPolicy::Interval { messages: None, ms: None });
+    let (broker, warnings) = read(&[("log.flush.interval.ms", "1000")]).expect("reads");
+    assert!(warnings[0].text.contains("changes nothing"));
+    assert_eq!(TopicConfig::resolve(&broker, &OrdMap::new()).flush, FlushPolicy::EveryGroup);
+}
+
+#[test]
+fn retention_prefers_the_finest_unit() {
+    let topic = |pairs: &[(&str, &str)]| TopicConfig::resolve(&config(pairs), &OrdMap::new());
+    assert_eq!(
+        topic(&[("log.retention.hours", "1"), ("log.retention.minutes", "2")]).retention_ms,
+        Some(120_000)
+    );
+    assert_eq!(topic(&[("log.retention.minutes", "2"), ("log.retention.ms", "3")]).retention_ms, Some(3));
+    assert_eq!(topic(&[("log.retention.hours", "-1")]).retention_ms, None);
+}
+
+#[test]
+fn topic_settings_are_refused_in_kafkas_words() {
+    for (name, value, text) in [
+        ("nope", "1", "Unknown topic config name: nope"),
+        ("segment.bytes", "x", "Invalid value x for configuration segment.bytes: Not a number of type INT"),
+        (
+            "cleanup.policy",
+            "compact",
+            "Invalid value compact for configuration cleanup.policy: log compaction is not built yet",
+        ),
+        (
+            "remote.storage.enable",
+            "true",
+            "Invalid value true for configuration remote.storage.enable: tiered storage is not built yet",
+        ),
+    ] {
+        assert_eq!(topic::validate(name, value), Err(text.into()));
+    }
+    let lags = [("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")];
+    let lags = lags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    assert!(topic::validate_together(&BrokerConfig::default(), &lags).is_err());
+}
+
+#[test]
+fn a_topic_describes_where_its_values_come_from() {
+    let broker = config(&[("log.retention.hours", "2")]);
+    let keys = Some(&["retention.ms"][..]);
+    let inherited = describe_topic(&broker, &OrdMap::new(), keys).remove(0);
+    assert_eq!((inherited.value.as_deref(), inherited.source), (Some("7200000"), ConfigSource::StaticBroker));
+    assert_eq!(inherited.synonyms[0].name, "log.retention.hours");
+    let own = describe_topic(&broker, &OrdMap::unit("retention.ms".into(), "5".into()), keys).remove(0);
+    assert_eq!((own.value.as_deref(), own.source.code()), (Some("5"), 1));
+    assert_eq!(own.synonyms.len(), 3);
+    assert_eq!(describe_topic(&broker, &OrdMap::new(), None).len(), 33);
+}
+
+#[test]
+fn dynamic_settings_win_and_only_effective_ones_are_taken() {
+    let broker = BrokerConfig::default();
+    let cluster = OrdMap::from(&[("message.max.bytes".to_owned(), "5".to_owned())][..]);
+    let node = OrdMap::from(&[("max.connections".to_owned(), "9".to_owned())][..]);
+    let next = broker.with_dynamic(&cluster, &node);
+    assert_eq!((next.connections_max, broker.connections_max), (9, i32::MAX));
+    assert_eq!(TopicConfig::resolve(&next, &OrdMap::new()).message_bytes_max, 5);
+    let told = describe_broker(&next, Some(&["message.max.bytes"])).remove(0);
+    assert_eq!((told.source, told.read_only), (ConfigSource::DynamicDefaultBroker, false));
+    assert_eq!(broker::validate_dynamic("message.max.bytes", "5", false), Ok(()));
+    let refused = broker::validate_dynamic("log.dirs", "x", true).expect_err("read-only");
+    assert_eq!(refused, "Cannot update these configs dynamically: [log.dirs]");
+    assert!(broker::validate_dynamic("listeners", "x", false).is_err());
+}
+
+#[test]
+fn passwords_are_withheld() {
+    let told = describe_broker(&BrokerConfig::default(), Some(&["ssl.key.password"])).remove(0);
+    assert!(told.sensitive && told.value.is_none());
+    assert!(topic_row("ssl.key.password").is_none());
+}
+
+#[test]
+fn the_manual_names_every_public_key() {
+    let page = manual();
+    for row in all_rows().filter(|row| row.update != table::Update::Internal) {
+        assert!(page.contains(&format!("| `{}` |", row.name)), "{}", row.name);
+    }
+}

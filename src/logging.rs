@@ -1,0 +1,47 @@
+//! The log: lines on standard error, written by a thread of their own, so that no shard waits for a terminal.
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
+
+/// Lines that may wait to be written; past them lines are dropped and counted.
+const LINES_WAITING_MAX: usize = 16 * 1024;
+
+/// Writes what still waits when it is dropped, and says how many lines were lost.
+pub struct Log {
+    lost: ErrorCounter,
+    /// Flushes on drop; an option so that it goes before the count is told.
+    writer: Option<WorkerGuard>,
+}
+
+/// Starts the log. `filter` wins over RUST_LOG; neither is "info".
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn start(filter: Option<&str>) -> Result<Log, String> {
+    let environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = filter.map(str::to_owned).or(environment).unwrap_or_else(|| "info".into());
+    let filter = EnvFilter::try_new(&filter).map_err(|error| format!("log filter {filter:?}: {error}"))?;
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_WAITING_MAX)
+        .finish(std::io::stderr());
+    let lost = lines.error_counter();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .with_writer(lines)
+        .finish();
+    subscriber.try_init().map_err(|error| error.to_string())?;
+    Ok(Log { lost, writer: Some(writer) })
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        drop(self.writer.take());
+        let lost = self.lost.dropped_lines();
+        if lost > 0 {
+            eprintln!("{lost} log lines were lost: they came faster than standard error takes them");
+        }
+    }
+}
