@@ -7,12 +7,15 @@ use crate::{
     signals::StopSignals,
 };
 use corelane_core::config::{BrokerConfig, ReadOptions, Source, Warning, environment, properties};
-use std::{path::Path, process::ExitCode, thread};
+use corelane_io::probe;
+use corelane_shard::{MachineSettings, StartError};
+use std::{path::Path, process::ExitCode, thread, time::Instant};
 
 type Entries = Vec<(Source, String, String)>;
 
 /// `corelane start`.
 pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
+    let began = Instant::now();
     let (config, warnings) = match configuration(options) {
         Ok(read) => read,
         Err(problems) => return fail(Blame::Configuration, &problems),
@@ -43,55 +46,106 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let ended = serve(config, &signals);
+    let ended = serve(config, signals, began);
     // First what was logged, then what it ended with.
     drop(log);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(Blame::Machine, &[problem]),
+        Err(problems) => fail(Blame::Machine, &problems),
     }
 }
 
-/// Runs until a signal asks for the end.
-fn serve(config: BrokerConfig, signals: &StopSignals) -> Result<(), Problem> {
-    let broker = start(config)?;
-    let signal = signals.wait();
-    tracing::info!("{signal}: stopping; a second one exits at once");
-    exit_at_the_next_signal();
-    broker.stop()
-}
-
-/// From now on a signal ends the process, whatever still hangs.
-fn exit_at_the_next_signal() {
-    let wait = || {
-        if let Ok(signals) = StopSignals::block() {
-            signals.wait();
-            // 128 + SIGTERM, as a shell tells of a process that a signal ended.
-            std::process::exit(143);
-        }
+/// Runs until a signal asks for the end, or the broker cannot go on.
+fn serve(config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
+    let machine = machine(&config)?;
+    let broker = corelane_shard::start(config, &machine, began).map_err(|error| vec![problem(&error)])?;
+    let stopper = broker.stopper();
+    let stop = move || {
+        let signal = signals.wait();
+        tracing::info!("{signal}: stopping; a second one exits at once");
+        stopper.stop();
+        signals.wait();
+        // 128 + SIGTERM, as a shell tells of a process that a signal ended.
+        std::process::exit(143);
     };
-    if let Err(error) = thread::Builder::new().name("second-signal".into()).spawn(wait) {
-        tracing::warn!("a second signal will not be heard: {error}");
+    thread::Builder::new().name("signals".into()).spawn(stop).map_err(|error| {
+        vec![Problem {
+            wrong: format!("no thread can be started for signals: {error}"),
+            why: "the broker could not be stopped in order".into(),
+            mend: "raise the limit of processes: ulimit -u".into(),
+        }]
+    })?;
+    let served = broker.wait_until_serving();
+    if served.is_err() {
+        broker.stopper().stop();
     }
+    let ended = broker.wait();
+    served.and(ended).map_err(|error| vec![problem(&error)])?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
-/// A broker that runs.
-struct RunningBroker {}
-
-impl RunningBroker {
-    /// Finishes what is owed and stops.
-    fn stop(self) -> Result<(), Problem> {
-        Ok(())
+/// What this machine gives, or what it lacks.
+fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| {
+        let directory = config.data_dir.display();
+        vec![Problem {
+            wrong: format!("the data directory {directory} cannot be made: {error}"),
+            why: "there is nowhere to keep what producers send".into(),
+            mend: format!("mkdir -p {directory}, writable for this user, or set log.dirs"),
+        }]
+    })?;
+    let cpus = probe::usable_cpus();
+    let shards = config.shards.map_or(cpus.len(), usize::from);
+    let wanted = probe::Wanted {
+        shards: shards + 1,
+        connections: u64::try_from(config.connections_max).unwrap_or(u64::MAX),
+    };
+    let found = probe::findings(&probe::Readings::take(Some(&config.data_dir)), wanted);
+    let (fatal, advice): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| finding.is_fatal);
+    for finding in advice {
+        tracing::warn!(
+            "{}; {}; to mend it: {}",
+            finding.what_is_wrong,
+            finding.why_it_matters,
+            finding.command_that_mends
+        );
     }
-}
-
-/// Where the shards will be started.
-fn start(config: BrokerConfig) -> Result<RunningBroker, Problem> {
-    Err(Problem {
-        wrong: format!("node {} cannot start: serving is not built yet", config.node_id),
-        why: "the configuration is read and good, but nothing would answer clients".into(),
-        mend: "build a later version".into(),
+    if !fatal.is_empty() {
+        let told = fatal.into_iter().map(|finding| Problem {
+            wrong: finding.what_is_wrong,
+            why: finding.why_it_matters,
+            mend: finding.command_that_mends,
+        });
+        return Err(told.collect());
+    }
+    let mut seed = [0; 8];
+    // SAFETY: the pointer and the length describe the buffer, which lives through the call. A short answer leaves
+    // zeros, which is a worse seed but no danger.
+    let filled = unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+    debug_assert_eq!(filled, 8);
+    // Only a quota or an affinity smaller than the machine says that others were kept off these CPUs; as a rule they
+    // were not, so pinning is asked for, not assumed.
+    Ok(MachineSettings {
+        cpus,
+        exclusive: false,
+        seed: u64::from_ne_bytes(seed),
+        recorder: None,
+        skip_fdatasync: false,
     })
+}
+
+fn problem(error: &StartError) -> Problem {
+    let (why, mend) = match error {
+        StartError::Fatal(_) => ("serving on could lose or hide records that were acknowledged", "see the message"),
+        StartError::Directory { .. } => {
+            ("two brokers on one directory would destroy each other's logs", "stop the other broker, or set log.dirs")
+        }
+        StartError::Resolve { .. } => ("clients would find no one there", "correct listeners"),
+        StartError::Driver(_) => ("without it no shard can run", "see the message"),
+        StartError::Stopped => ("clients would find no one there", "see the log above"),
+    };
+    Problem { wrong: error.to_string(), why: why.into(), mend: mend.into() }
 }
 
 /// The configuration of a start, from all of its sources.

@@ -15,6 +15,7 @@ use corelane_core::{
     controller::{FEATURES, RegisterBrokerRequest, Settings},
     engine::{Engine, Place, Random},
     error::Fatal,
+    ids::NodeId,
     log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
     metadata::{Endpoint, SecurityProtocol},
 };
@@ -174,10 +175,15 @@ impl NodeSeed {
 impl QuorumSeed {
     fn grow(mut self, now: Now) -> Node {
         let config = Arc::clone(&self.settings.config);
-        let voters = config.voters.iter().map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port)));
+        let named = config.voters.iter().map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port)));
+        let mut voters: Vec<(NodeId, String)> = named.collect();
+        if voters.is_empty() {
+            // A quorum that no one named is this node alone.
+            voters.push((config.node_id, String::new()));
+        }
         let settings = QuorumSettings {
             node_id: config.node_id,
-            voters: voters.collect(),
+            voters,
             directory: config.metadata_dir.join("__cluster_metadata"),
             cluster_id: config.cluster_id.clone(),
             new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),

@@ -9,9 +9,10 @@ use corelane_core::{
     error::Fatal,
     log::{Fault, RecoveryReport},
 };
-use corelane_io::{DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind};
+use corelane_io::{DirectoryLock, DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind};
 use std::{
     net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, channel},
@@ -23,6 +24,14 @@ use tracing::info;
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The data directory is not ours alone, or cannot be made.
+    #[error("cannot use {directory}: {reason}")]
+    Directory {
+        /// As configured.
+        directory: String,
+        /// Why.
+        reason: String,
+    },
     /// The data directory cannot be served.
     #[error("{0}")]
     Fatal(#[from] Fatal),
@@ -52,6 +61,8 @@ pub struct RunningBroker {
     began: Instant,
     addresses: Vec<SocketAddr>,
     recovery: RecoveryReport,
+    /// Held as long as the broker lives.
+    _locks: Vec<DirectoryLock>,
 }
 
 /// How a broker runs on this machine.
@@ -84,6 +95,7 @@ pub fn start(
     let shards = config.shards.unwrap_or(allowed);
     let listeners =
         config.listeners.iter().filter(|it| !it.controller).map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let locks = lock(&config)?;
     let (reports, received) = channel();
     let disk = match &machine.recorder {
         Some(recorder) => SystemDisk::recorded(Arc::clone(recorder)),
@@ -105,7 +117,32 @@ pub fn start(
     let make: Vec<_> = assembled.seeds.into_iter().map(|seed| move || grow(seed)).collect();
     let running = bound.run(make)?;
     let addresses = running.addresses().to_vec();
-    Ok(RunningBroker { running, reports: received, shards, began, addresses, recovery: assembled.report })
+    Ok(RunningBroker {
+        running,
+        reports: received,
+        shards,
+        began,
+        addresses,
+        recovery: assembled.report,
+        _locks: locks,
+    })
+}
+
+/// Takes the directories for this process alone.
+fn lock(config: &BrokerConfig) -> Result<Vec<DirectoryLock>, StartError> {
+    let mut directories = vec![&config.data_dir, &config.journal_dir, &config.metadata_dir];
+    directories.sort();
+    directories.dedup();
+    let take = |directory: &PathBuf| {
+        DirectoryLock::take(directory).map_err(|error| StartError::Directory {
+            directory: directory.display().to_string(),
+            reason: match error.kind() {
+                std::io::ErrorKind::WouldBlock => "another broker runs on it".to_owned(),
+                _ => error.to_string(),
+            },
+        })
+    };
+    directories.into_iter().map(take).collect()
 }
 
 fn grow(seed: NodeSeed) -> Node {
