@@ -6,6 +6,7 @@ mod clock;
 mod disk;
 mod fs;
 mod glommio_driver;
+pub mod probe;
 pub mod record;
 
 pub use disk::SystemDisk;
