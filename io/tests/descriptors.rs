@@ -39,13 +39,16 @@ fn accepting_goes_on_when_descriptors_are_free_again() {
     let listens = vec![ShardSettings { cpu: None, listens: true }];
     let settings = DriverSettings::new(listens, vec!["127.0.0.1:0".parse().expect("an address")]);
     let running = run(settings, vec![|| Greeter]).expect("it runs");
+    let mut greeting = [0; 5];
+    // A shard that has greeted someone opens nothing more by itself.
+    let mut first = TcpStream::connect(running.addresses()[0]).expect("connected");
+    first.read_exact(&mut greeting).expect("accepted");
     limit_files(256);
     // All but one: the client gets it, the server none.
     let mut hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     hoard.pop();
     let mut stream = TcpStream::connect(running.addresses()[0]).expect("connected: the backlog takes it");
     stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a time-out");
-    let mut greeting = [0; 5];
     stream.read_exact(&mut greeting).expect_err("no descriptor to accept with");
     hoard.clear();
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
