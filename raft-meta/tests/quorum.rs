@@ -4,9 +4,11 @@ mod support;
 
 use corelane_core::{
     ids::NodeId,
-    metadata::{Batch, Image, Precondition, Record},
+    metadata::{BATCH_BYTES_MAX, Batch, Image, Precondition, Record},
 };
-use corelane_raft_meta::{Bounds, ProposeError, Quorum, QuorumInput, QuorumOutput, QuorumSettings};
+use corelane_raft_meta::{
+    Bounds, PROPOSALS_IN_FLIGHT_MAX, ProposeError, Quorum, QuorumInput, QuorumOutput, QuorumSettings,
+};
 use corelane_seam::{FileOperation, Monotonic, Now, Token};
 use std::path::PathBuf;
 use support::{MemoryDisk, Random, Rest};
@@ -226,6 +228,25 @@ fn a_violated_precondition_is_an_answer_and_has_no_effect() {
     assert_eq!(results, [true, false, true]);
     assert!(matches!(process.proposed[1].1, Err(ProposeError::Violated(_))));
     assert_eq!((holds(&process.image), process.applied.len()), (2, 2));
+}
+
+#[test]
+fn what_is_too_much_is_refused_at_once() {
+    let mut process = Process::start(&MemoryDisk::default());
+    process.settle();
+    let name = "x".repeat(BATCH_BYTES_MAX);
+    process.propose(0, Batch::of(vec![Record::FeatureLevel { name, level: 1 }]));
+    assert!(matches!(process.proposed[..], [(0, Err(ProposeError::TooLarge { .. }))]));
+    process.proposed.clear();
+    let count = PROPOSALS_IN_FLIGHT_MAX as u64 + 5;
+    for id in 0..count {
+        process.quorum.handle(process.now(), QuorumInput::Propose { id, batch: batch(id) });
+    }
+    process.poll();
+    process.settle();
+    let busy = process.proposed.iter().filter(|(_, result)| *result == Err(ProposeError::Busy)).count();
+    assert_eq!((process.proposed.len() as u64, busy), (count, 5));
+    assert_eq!(holds(&process.image), count - 5);
 }
 
 #[test]
