@@ -5,9 +5,20 @@
 //! that was appended meanwhile, and one write with one flush makes it durable. Segments are written lazily behind.
 //! [`recover`] turns whatever a crash left into logs again, before any shard serves.
 
+pub mod epochs;
+pub mod index;
+pub mod producers;
+mod checkpoint;
+mod journal;
+mod partition_log;
+mod paths;
 mod recovery;
+mod segment;
 mod settings;
 mod store;
+mod tail;
+#[cfg(test)]
+mod testing;
 
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
