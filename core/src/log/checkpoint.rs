@@ -146,10 +146,7 @@ impl Checkpoint {
             }),
         });
         Some(Checkpoint {
-            id: PartitionId {
-                topic: TopicId(Uuid::from_bytes(head.topic)),
-                index: head.partition.get(),
-            },
+            id: PartitionId { topic: TopicId(Uuid::from_bytes(head.topic)), index: head.partition.get() },
             log_start: Offset(head.log_start.get()),
             high_watermark: Offset(head.high_watermark.get()),
             next_serial: head.next_serial.get(),

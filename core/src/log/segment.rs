@@ -35,6 +35,8 @@ pub(crate) struct Segment {
     pub next: Offset,
     /// Place of its first byte in the [tail](super::tail); means nothing when it was closed before this boot.
     pub place: u64,
+    /// It was begun in this boot, or carried into it: its places are true.
+    pub in_tail: bool,
     /// Bytes appended.
     pub bytes: u64,
     /// Bytes written to the file: whole blocks, until the last write of a closing segment.
@@ -69,6 +71,7 @@ impl Segment {
             serial,
             next: base,
             place,
+            in_tail: true,
             bytes: 0,
             written: 0,
             flushed: 0,

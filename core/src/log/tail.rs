@@ -70,6 +70,11 @@ impl Tail {
             + self.marks.len() * size_of::<Mark>()
     }
 
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// A segment begins at the end: the next byte goes to a chunk of its own.
     pub fn begin_segment(&mut self) {
         self.fresh = true;
@@ -140,7 +145,13 @@ impl Tail {
     /// Places of whole batches: the first that holds an offset at or after `from`, and as many more as fit in
     /// `max_bytes` and end at or below `up_to`; empty when there are none. `None` when `from` lies before the first
     /// batch that is known here. Of the first batch known, the beginning may be in the file only.
-    pub fn find(&self, from: Offset, up_to: Offset, max_bytes: u64, at_least_one: bool) -> Option<Range<u64>> {
+    pub fn find(
+        &self,
+        from: Offset,
+        up_to: Offset,
+        max_bytes: u64,
+        at_least_one: bool,
+    ) -> Option<Range<u64>> {
         let first = self.marks.partition_point(|mark| mark.next <= from);
         let Some(mark) = self.marks.get(first) else { return Some(self.end..self.end) };
         if first == 0 && mark.base > from {
@@ -216,14 +227,6 @@ impl Tail {
         let start = self.start();
         let gone = self.marks.partition_point(|mark| mark.to <= start);
         self.marks.drain(..gone);
-    }
-
-    /// Cuts away the batches that hold offsets at or behind `to`. Gives where the first of them began.
-    pub fn truncate(&mut self, to: Offset) -> Option<Mark> {
-        let keep = self.marks.partition_point(|mark| mark.next <= to);
-        let cut = self.marks.get(keep).copied();
-        self.marks.truncate(keep);
-        cut
     }
 }
 

@@ -14,6 +14,8 @@ pub const LENGTH_PREFIX_BYTES: usize = 12;
 /// Where the checksummed part begins: at the attributes. Base offset and leader epoch lie before it, so that a broker
 /// may set them without touching the checksum.
 pub const CRC_STARTS_AT: usize = 21;
+/// Where the magic is, in this format and in those before it.
+const MAGIC_AT: usize = 16;
 /// The only record format served since Kafka 4.0 dropped down-conversion.
 pub const MAGIC_V2: i8 = 2;
 /// "No timestamp" of a record or batch.
@@ -373,17 +375,18 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Takes the batch at the start of `bytes` and gives what lies behind it.
     pub fn split_from(bytes: &'a [u8]) -> Result<(Batch<'a>, &'a [u8]), BatchFault> {
-        // The magic lies in front of what a short header lacks, but where a length is too small nothing behind it
-        // means anything.
+        // First the magic: it lies at the same place in every format, and older ones have shorter headers.
+        if let Some(&magic) = bytes.get(MAGIC_AT)
+            && magic.cast_signed() != MAGIC_V2
+        {
+            return Err(BatchFault::Magic(magic.cast_signed()));
+        }
         let Some(header) = BatchHeader::view(bytes) else {
             return Err(BatchFault::Truncated { have: bytes.len(), need: HEADER_BYTES });
         };
         let Some(total) = header.total_bytes() else {
             return Err(BatchFault::Length(header.length()));
         };
-        if header.magic() != MAGIC_V2 {
-            return Err(BatchFault::Magic(header.magic()));
-        }
         match bytes.split_at_checked(total) {
             Some((bytes, rest)) => Ok((Batch { bytes }, rest)),
             None => Err(BatchFault::Truncated { have: bytes.len(), need: total }),

@@ -1,6 +1,15 @@
 //! Record batches in Kafka's v2 layout (KIP-98): read in place, checked before they are believed, never decoded and
 //! encoded again.
 
+pub mod build;
+pub mod compress;
 pub mod header;
+pub mod read;
+pub mod validate;
+pub mod walk;
 
+pub use build::{BatchBuilder, NewRecord};
+pub use compress::Scratch;
 pub use header::{Batch, BatchFault, BatchHeader, Batches, Codec, ProducerBatch, TimestampType};
+pub use read::{DecodedBatch, Headers, Record, RecordHeader, Records};
+pub use validate::{BatchFacts, ProduceRules, RecordError, Rejected, Validated, validate};

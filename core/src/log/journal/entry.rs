@@ -15,19 +15,15 @@ pub(crate) const ENTRY_HEADER_BYTES: usize = size_of::<EntryHeader>();
 pub(crate) enum Kind {
     /// The payload stands at `position` of segment (`base`, `serial`).
     Append { base: Offset, serial: u32, position: u64 },
-    /// Segment (`base`, `serial`) ends at `position`; segments with serials in between, up to `next_serial`
-    /// exclusive, are gone; the log goes on at offset `to` in segment `next_serial`.
-    Truncate { to: Offset, serial: u32, position: u64, next_serial: u32 },
     /// Nothing below `offset` is served any more.
     LogStart { offset: Offset },
     /// The partition and all its files are gone.
     Deleted,
 }
 
-// The numbers on disk. 4 (partition created) and 6 (extent written past the journal) are taken for entries that
-// this version neither writes nor accepts.
+// The numbers on disk. 2 (truncate), 4 (partition created) and 6 (extent written past the journal) are kept for
+// entries that this version neither writes nor accepts.
 const APPEND: u8 = 1;
-const TRUNCATE: u8 = 2;
 const LOG_START: u8 = 3;
 const DELETED: u8 = 5;
 
@@ -47,7 +43,7 @@ struct EntryHeader {
     serial: U32,
     offset: I64,
     position: U64,
-    next_serial: U32,
+    reserved_behind: U32,
 }
 
 /// An entry and where its payload lies.
@@ -85,11 +81,10 @@ fn checksum(salt: u64, header: &EntryHeader, payload: &[u8]) -> u32 {
 /// When `space` is shorter than a header or longer than a u32 counts.
 pub(crate) fn seal(space: &mut [u8], salt: u64, generation: u64, entry: &Entry) {
     let (head, payload) = space.split_at_mut(ENTRY_HEADER_BYTES);
-    let (number, offset, serial, position, next_serial) = match entry.kind {
-        Kind::Append { base, serial, position } => (APPEND, base, serial, position, 0),
-        Kind::Truncate { to, serial, position, next_serial } => (TRUNCATE, to, serial, position, next_serial),
-        Kind::LogStart { offset } => (LOG_START, offset, 0, 0, 0),
-        Kind::Deleted => (DELETED, Offset::ZERO, 0, 0, 0),
+    let (number, offset, serial, position) = match entry.kind {
+        Kind::Append { base, serial, position } => (APPEND, base, serial, position),
+        Kind::LogStart { offset } => (LOG_START, offset, 0, 0),
+        Kind::Deleted => (DELETED, Offset::ZERO, 0, 0),
     };
     let mut header = EntryHeader {
         crc: U32::ZERO,
@@ -104,7 +99,7 @@ pub(crate) fn seal(space: &mut [u8], salt: u64, generation: u64, entry: &Entry) 
         serial: U32::new(serial),
         offset: I64::new(offset.0),
         position: U64::new(position),
-        next_serial: U32::new(next_serial),
+        reserved_behind: U32::ZERO,
     };
     header.crc = U32::new(checksum(salt, &header, payload));
     head.copy_from_slice(header.as_bytes());
@@ -130,13 +125,11 @@ pub(crate) fn split(
     let (serial, position) = (header.serial.get(), header.position.get());
     let kind = match header.kind {
         APPEND => Kind::Append { base: offset, serial, position },
-        TRUNCATE => Kind::Truncate { to: offset, serial, position, next_serial: header.next_serial.get() },
         LOG_START => Kind::LogStart { offset },
         DELETED => Kind::Deleted,
         unknown => return Err(BadEntry::Kind(unknown)),
     };
-    let id =
-        PartitionId { topic: TopicId(Uuid::from_bytes(header.topic)), index: header.partition.get() };
+    let id = PartitionId { topic: TopicId(Uuid::from_bytes(header.topic)), index: header.partition.get() };
     let leader_epoch = LeaderEpoch(header.leader_epoch.get());
     Ok((Entry { id, kind, leader_epoch, sequence }, payload, rest))
 }

@@ -98,7 +98,7 @@ pub(crate) fn read_entries<'a>(
     mut visit: impl FnMut(Entry, &'a [u8]),
 ) -> Result<(), BadEntry> {
     let body = group.get(GROUP_HEADER_BYTES..).ok_or(BadEntry::Short)?;
-    let mut pass = |mut visit: Option<&mut dyn FnMut(Entry, &'a [u8])>| {
+    let pass = |mut visit: Option<&mut dyn FnMut(Entry, &'a [u8])>| {
         let mut rest = body;
         for sequence in header.first_sequence..header.next_sequence() {
             let (entry, payload, behind) = entry::split(rest, boot.salt, boot.generation, sequence)?;
@@ -168,7 +168,11 @@ pub(crate) fn write(
         let sequence = header.first_sequence;
         let mut group = GroupSpace { space, used: GROUP_HEADER_BYTES, boot, sequence };
         fill(&mut group);
-        assert_eq!((group.used, group.sequence), (bytes, header.next_sequence()), "a group as it was planned");
+        assert_eq!(
+            (group.used, group.sequence),
+            (bytes, header.next_sequence()),
+            "a group as it was planned"
+        );
     });
 }
 
@@ -179,26 +183,25 @@ mod tests {
 
     const BOOT: Boot = Boot { generation: 3, salt: 77 };
 
-    fn entries() -> [(Entry, &'static [u8]); 4] {
+    fn entries() -> [(Entry, &'static [u8]); 3] {
         let id = PartitionId { topic: TopicId(uuid::Uuid::from_u128(9)), index: 4 };
         let entry = |kind, sequence| Entry { id, kind, leader_epoch: LeaderEpoch(2), sequence };
         [
             (entry(Kind::Append { base: Offset(10), serial: 1, position: 99 }, 100), b"some bytes"),
-            (entry(Kind::Truncate { to: Offset(12), serial: 1, position: 100, next_serial: 2 }, 101), b""),
-            (entry(Kind::LogStart { offset: Offset(11) }, 102), b""),
-            (entry(Kind::Deleted, 103), b""),
+            (entry(Kind::LogStart { offset: Offset(11) }, 101), b""),
+            (entry(Kind::Deleted, 102), b""),
         ]
     }
 
     fn group() -> (GroupHeader, Vec<u8>) {
         let payload: usize = entries().iter().map(|(_, payload)| payload.len()).sum();
-        let bytes = (GROUP_HEADER_BYTES + 4 * ENTRY_HEADER_BYTES + payload) as u64;
+        let bytes = (GROUP_HEADER_BYTES + 3 * ENTRY_HEADER_BYTES + payload) as u64;
         let header = GroupHeader {
             number: 5,
             offset: 8192,
             bytes,
             first_sequence: 100,
-            entries: 4,
+            entries: 3,
             low: 2,
             flushed: 100,
         };

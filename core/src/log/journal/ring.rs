@@ -128,6 +128,13 @@ impl Ring {
         self.move_low();
     }
 
+    /// One more pin, of a log that recovery carried into group `number`.
+    pub fn hold(&mut self, number: u64, holder: u32) {
+        let group = self.group_mut(number);
+        group.pins += 1;
+        group.holders.push(holder);
+    }
+
     /// Takes a pin off group `number`.
     pub fn release(&mut self, number: u64) {
         let group = self.group_mut(number);
@@ -141,7 +148,8 @@ impl Ring {
     }
 
     fn move_low(&mut self) {
-        while let Some(group) = self.groups.get(usize::try_from(self.low - self.first).unwrap_or(usize::MAX)) {
+        while let Some(group) = self.groups.get(usize::try_from(self.low - self.first).unwrap_or(usize::MAX))
+        {
             if group.pins > 0 || !group.flushed {
                 break;
             }
