@@ -17,6 +17,10 @@ mod segment;
 mod settings;
 mod store;
 mod tail;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod timestamp;
 
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};

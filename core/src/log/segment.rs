@@ -49,6 +49,9 @@ pub(crate) struct Segment {
     pub stage: Stage,
     /// While closing: the file has its true length.
     pub length_set: bool,
+    /// Recovery found the beginning of a batch behind the end of the file's whole batches: the file is cut at
+    /// `flushed`, and flushed, before any pin is released.
+    pub needs_cut: bool,
     /// The latest timestamp.
     pub max_timestamp: Option<MaxTimestamp>,
     /// When the first record came (wall clock), for the roll by time.
@@ -78,6 +81,7 @@ impl Segment {
             allocated: 0,
             stage: Stage::Active,
             length_set: false,
+            needs_cut: false,
             max_timestamp: None,
             first_append_ms: 0,
             index: Some(Arc::new(SegmentIndex::new(base, index_interval_bytes))),

@@ -153,7 +153,8 @@ impl Tail {
         at_least_one: bool,
     ) -> Option<Range<u64>> {
         let first = self.marks.partition_point(|mark| mark.next <= from);
-        let Some(mark) = self.marks.get(first) else { return Some(self.end..self.end) };
+        // Nothing known at or behind `from`: all of it is in files.
+        let mark = self.marks.get(first)?;
         if first == 0 && mark.base > from {
             return None;
         }

@@ -36,7 +36,7 @@ pub(super) fn write_journal(
     disk.remove(&path).map_err(io)?;
     let mut mine: Vec<&mut RecoveredLog> = logs
         .iter_mut()
-        .filter(|log| !log.carried.is_empty() && log.id.owner(settings.shards).0 == shard)
+        .filter(|log| log.carries() && log.id.owner(settings.shards).0 == shard)
         .collect();
     let mut groups: Vec<(GroupHeader, usize)> = Vec::new();
     let (mut first, mut offset, mut sequence) = (0, 0, 0);

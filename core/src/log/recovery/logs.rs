@@ -247,12 +247,13 @@ impl Work<'_> {
             let floor = block_floor(bytes);
             let carried = content.read(floor, usize::try_from(bytes - floor).expect("less than a block"))?;
             (segment.written, segment.flushed) = (floor, floor);
-            segment.allocated = block_floor(length).max(floor);
+            segment.allocated = floor;
+            segment.needs_cut = self.has_fragment(&path, bytes);
             segment.index = Some(Arc::new(index));
             marks.retain(|mark| mark.to > floor);
             (self.log.carried, self.log.marks) = (carried, marks);
         }
-        if bytes > 0 {
+        if bytes > 0 || segment.needs_cut {
             self.log.segments.push(segment);
         }
         Ok(closes)
@@ -295,6 +296,15 @@ impl Work<'_> {
             report.bytes += filed.len() as u64;
         }
         Ok(true)
+    }
+
+    /// Whether the file goes on behind the last whole batch with the beginning of another, whose end was never
+    /// journalled. It must go before the journal forgets where the log ends; but not here, because an interrupted
+    /// recovery begins again with the old journal, to which these bytes belong.
+    fn has_fragment(&self, path: &Path, end: u64) -> bool {
+        let mut behind = [0; 2 * BLOCK];
+        let count = self.disk.read_at(path, end, &mut behind).unwrap_or(0);
+        behind[..count].iter().any(|byte| *byte != 0)
     }
 
     /// Gives a segment its true length and its index.

@@ -82,6 +82,12 @@ pub struct RecoveredLog {
 }
 
 impl RecoveredLog {
+    /// Whether the new journal must say where it ends: there are bytes that fill no block, or the file holds bytes
+    /// behind the end.
+    fn carries(&self) -> bool {
+        !self.carried.is_empty() || self.segments.last().is_some_and(|segment| segment.needs_cut)
+    }
+
     /// The group of the new journal that holds what was carried over.
     pub(super) fn carried_in(&self) -> Option<CarriedGroup> {
         self.carried_in

@@ -29,6 +29,9 @@ pub(super) enum Step {
     /// The first segment's file, and then its index.
     RemoveSegment,
     Open(usize),
+    /// Away with the fragment that recovery found: the length, and its flush.
+    Cut(usize),
+    CutFlush(usize),
     Allocate(usize, u64),
     /// Up to this position.
     Write(usize, u64),
@@ -90,7 +93,7 @@ impl Store {
         match finish(log, &step, result) {
             Ok(()) => {}
             // The same bytes are written again when there is space; nothing is flushed in between.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !matches!(step, Step::Flush(_)) => {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) => {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
                 self.disk_full = true;
                 return;
@@ -106,7 +109,7 @@ impl Store {
         }
         match step {
             Step::RemoveDirectory => return self.bury(slot),
-            Step::Flush(_) | Step::Index(_) => {
+            Step::Flush(_) | Step::Index(_) | Step::CutFlush(_) => {
                 self.release_persisted(slot);
                 if self.log(slot).tail.can_drop(self.log(slot).persisted) {
                     self.cached.push_back(slot);
@@ -114,6 +117,7 @@ impl Store {
             }
             Step::Checkpoint(_) => self.release_starts(slot),
             Step::Open(_)
+            | Step::Cut(_)
             | Step::Allocate(..)
             | Step::Write(..)
             | Step::SetLength(_)
@@ -199,6 +203,13 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
     }
     let index = log.open_segment()?;
     let segment = &log.segments[index];
+    if segment.needs_cut {
+        return Some(match (&segment.writer, segment.length_set) {
+            (None, _) => Step::Open(index),
+            (Some(_), false) => Step::Cut(index),
+            (Some(_), true) => Step::CutFlush(index),
+        });
+    }
     let writable = segment.writable(log.flushed_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
@@ -248,7 +259,8 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
         }
-        Step::Flush(index) => FileOperation::Flush { file: writer(index) },
+        Step::Cut(index) => FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed },
+        Step::Flush(index) | Step::CutFlush(index) => FileOperation::Flush { file: writer(index) },
         Step::Index(index) => {
             let segment = &log.segments[index];
             let content = segment.index.as_ref().expect("an open segment has its index").encode();
@@ -305,6 +317,15 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
         (Step::SetLength(index), FileResult::Done(result)) => {
             result?;
             log.segments[*index].length_set = true;
+        }
+        (Step::Cut(index), FileResult::Done(result)) => {
+            result?;
+            log.segments[*index].length_set = true;
+        }
+        (Step::CutFlush(index), FileResult::Flushed(result)) => {
+            result?;
+            let segment = &mut log.segments[*index];
+            (segment.needs_cut, segment.length_set, segment.allocated) = (false, false, segment.flushed);
         }
         (Step::Flush(index), FileResult::Flushed(result)) => {
             result?;

@@ -454,6 +454,9 @@ impl Store {
     /// flushed segments.
     fn release_before(&mut self, slot: Slot, group: u64) {
         let Some(log) = self.get_mut(slot) else { return };
+        if log.segments.iter().any(|segment| segment.needs_cut) {
+            return;
+        }
         let count = log.pins.partition_point(|pin| pin.group < group);
         let released: Vec<Pin> = log.pins.drain(..count).collect();
         released.iter().for_each(|pin| self.journal.ring.release(pin.group));
@@ -462,6 +465,9 @@ impl Store {
     /// Releases what flushed segments hold by now.
     pub(super) fn release_persisted(&mut self, slot: Slot) {
         let log = self.log_mut(slot);
+        if log.segments.iter().any(|segment| segment.needs_cut) {
+            return;
+        }
         log.update_persisted();
         let count = log.pins.partition_point(|pin| pin.to <= log.persisted);
         let released: Vec<Pin> = log.pins.drain(..count).collect();

@@ -138,7 +138,7 @@ impl Store {
             store.count_memory(slot);
             let log = store.slots[slot.index as usize].log.as_deref().expect("just inserted");
             store.journal.hold(slot, log);
-            if log.segments.iter().any(|segment| segment.next <= log.start) {
+            if log.segments.iter().any(|segment| segment.next <= log.start || segment.needs_cut) {
                 store.queue_work(slot);
             }
         }
