@@ -54,6 +54,8 @@ pub struct Broker {
     pub closed: Vec<(ConnectionId, String)>,
     timers: Vec<Option<Monotonic>>,
     correlation: i32,
+    /// A shard whose images are late, and those images.
+    late: Option<(usize, Vec<ShardMessage>)>,
     /// Journal writes that were asked for, to count groups.
     pub flushes: usize,
 }
@@ -118,6 +120,7 @@ impl Broker {
             closed: Vec::new(),
             timers: vec![None; usize::from(shards)],
             correlation: 0,
+            late: None,
             flushes: 0,
         };
         for shard in 0..broker.engines.len() {
@@ -291,7 +294,28 @@ impl Broker {
         panic!("the engines never come to rest");
     }
 
+    /// From now on this shard learns nothing new of the metadata.
+    pub fn delay_images_to(&mut self, shard: usize) {
+        self.late = Some((shard, Vec::new()));
+    }
+
+    /// What was delayed arrives.
+    pub fn release_images(&mut self) {
+        let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
+        if let Some((shard, images)) = self.late.take() {
+            for message in images {
+                self.input(shard, Input::Message { from: quorum, message });
+            }
+        }
+        self.settle();
+    }
+
     fn deliver(&mut self, from: ShardId, to: ShardId, message: ShardMessage) {
+        if let Some((_, images)) =
+            self.late.as_mut().filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
+        {
+            return images.push(message);
+        }
         if to.index() < self.engines.len() {
             return self.input(to.index(), Input::Message { from, message });
         }
