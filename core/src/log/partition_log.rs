@@ -288,8 +288,14 @@ impl PartitionLog {
         let pins = self.pins.iter().zip(self.pins.iter().skip(1));
         assert!(pins.clone().all(|(one, next)| one.group <= next.group && one.to <= next.to), "{id}: pins");
         let cut = self.segments.iter().any(|segment| segment.needs_cut);
-        assert!(cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted), "{id}: no pin without need");
+        assert!(
+            cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted),
+            "{id}: no pin without need"
+        );
         let needed = self.remainder() > 0 || cut;
-        assert!(self.pins.is_empty() != needed || self.life != Life::Lives, "{id}: what no segment holds is pinned");
+        assert!(
+            self.pins.is_empty() != needed || self.life != Life::Lives,
+            "{id}: what no segment holds is pinned"
+        );
     }
 }

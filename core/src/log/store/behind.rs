@@ -93,7 +93,10 @@ impl Store {
         match finish(log, &step, result) {
             Ok(()) => {}
             // The same bytes are written again when there is space; nothing is flushed in between.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
+            {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
                 self.disk_full = true;
                 return;
@@ -259,7 +262,9 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
         }
-        Step::Cut(index) => FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed },
+        Step::Cut(index) => {
+            FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed }
+        }
         Step::Flush(index) | Step::CutFlush(index) => FileOperation::Flush { file: writer(index) },
         Step::Index(index) => {
             let segment = &log.segments[index];

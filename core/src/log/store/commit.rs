@@ -169,9 +169,10 @@ impl Journal {
         self.ring.check();
     }
 
+    /// Number of the first group that is still needed.
     #[cfg(test)]
-    pub fn ring(&self) -> &Ring {
-        &self.ring
+    pub fn low(&self) -> u64 {
+        self.ring.low()
     }
 }
 

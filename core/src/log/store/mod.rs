@@ -473,6 +473,11 @@ impl Store {
         self.jobs.is_empty() && (self.journal.is_flushed() || self.journal.failed.is_some())
     }
 
+    #[cfg(test)]
+    pub(super) fn journal_low(&self) -> u64 {
+        self.journal.low()
+    }
+
     /// Panics when an invariant does not hold. For tests and the simulator.
     pub fn check(&self) {
         self.journal.check();
