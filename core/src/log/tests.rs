@@ -258,8 +258,8 @@ fn damage_to_what_is_known_to_be_flushed_is_refused_and_torn_groups_behind_are_c
     let journal =
         machine.disk.paths().into_iter().find(|path| path.display().to_string().contains("journal-"));
     let journal = journal.unwrap();
-    // Group 0 is recovery's, groups 1 to 4 hold a batch each; group 4 is not known to be flushed.
-    for (block, refused) in [(0, false), (1, true), (2, true), (3, true), (4, false)] {
+    // Four groups of a batch each; no later group says that the last was flushed.
+    for (block, refused) in [(0, true), (1, true), (2, true), (3, false)] {
         let disk = machine.disk.fork();
         disk.flip(&journal, block * 4096 + 200);
         let again = Machine::boot(disk, Shape { shards: 1, ..Shape::default() }, 2);
@@ -267,7 +267,7 @@ fn damage_to_what_is_known_to_be_flushed_is_refused_and_torn_groups_behind_are_c
             Err(fatal) => assert!(refused && fatal.0.contains("offset"), "{block}: {fatal}"),
             Ok(mut again) => {
                 assert!(!refused, "{block}");
-                assert_eq!(again.read_all(0).len(), if block == 4 { 3 } else { 4 });
+                assert_eq!(again.read_all(0).len(), 3);
             }
         }
     }
@@ -292,7 +292,7 @@ fn a_failed_flush_of_a_segment_takes_only_its_partition_offline() {
     for mark in 0..20 {
         let result = machine.append(0, &batch(mark, 1, 30_000, 0));
         assert!(matches!(result, Ok(_) | Err(AppendError::Offline(_))));
-        machine.append(1, &batch(mark, 1, 30_000, 0)).unwrap();
+        machine.append(1, &batch(mark, 1, 3_000, 0)).unwrap();
         machine.settle();
     }
     assert!(machine.events.iter().any(|(_, event)| matches!(event, Event::PartitionOffline { .. })));
@@ -395,4 +395,15 @@ fn a_clean_stop_is_known_at_the_next_start_and_loses_nothing() {
     assert_eq!(marks, 2);
     let mut machine = Machine::boot(machine.disk, machine.shape, 2).unwrap();
     assert_eq!((machine.read_all(0), machine.read_all(1)), (vec![1], vec![2]));
+}
+
+/// Many more seeds than a test run has time for.
+#[test]
+#[ignore = "a soak: run it by name, for instance for a thousand seeds"]
+fn soak_of_power_cuts() {
+    for seed in 1_000..2_000 {
+        let journal_bytes = if seed % 2 == 0 { 128 << 10 } else { 256 << 10 };
+        let shape = Shape { journal_bytes, journal_bytes_max: 2 * journal_bytes, ..Shape::default() };
+        crash_and_recover(seed, seed % 90, &shape).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
 }

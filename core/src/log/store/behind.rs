@@ -213,7 +213,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             (Some(_), true) => Step::CutFlush(index),
         });
     }
-    let writable = segment.writable(log.flushed_place);
+    let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
         if !(ends
