@@ -176,10 +176,10 @@ impl Tail {
         &self.marks
     }
 
-    /// The offset behind the last batch that ends at or below `place`.
-    pub fn offset_through(&self, place: u64) -> Option<Offset> {
+    /// The last batch that ends at or below `place`, if it is known.
+    pub fn last_through(&self, place: u64) -> Option<Mark> {
         let behind = self.marks.partition_point(|mark| mark.to <= place);
-        self.marks.get(behind.checked_sub(1)?).map(|mark| mark.next)
+        self.marks.get(behind.checked_sub(1)?).copied()
     }
 
     /// The bytes from `from` to at most `to`, as far as they lie in one chunk.

@@ -93,7 +93,10 @@ impl Store {
         match finish(log, &step, result) {
             Ok(()) => {}
             // The same bytes are written again when there is space; nothing is flushed in between.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
+            {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
                 self.disk_full = true;
                 return;
@@ -210,7 +213,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             (Some(_), true) => Step::CutFlush(index),
         });
     }
-    let writable = segment.writable(log.flushed_place);
+    let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
         if !(ends
@@ -259,7 +262,9 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
         }
-        Step::Cut(index) => FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed },
+        Step::Cut(index) => {
+            FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed }
+        }
         Step::Flush(index) | Step::CutFlush(index) => FileOperation::Flush { file: writer(index) },
         Step::Index(index) => {
             let segment = &log.segments[index];
