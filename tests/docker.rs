@@ -12,7 +12,9 @@ fn the_seccomp_profile_allows_io_uring_and_refuses_by_default() {
     let profile: serde_json::Value = serde_json::from_str(&file("seccomp.json")).expect("valid JSON");
     assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
     let allowed = profile["syscalls"][0]["names"].as_array().expect("a list of names");
-    for name in ["io_uring_setup", "io_uring_enter", "io_uring_register", "sendfile", "cachestat", "fallocate"] {
+    for name in
+        ["io_uring_setup", "io_uring_enter", "io_uring_register", "sendfile", "cachestat", "fallocate"]
+    {
         assert!(allowed.iter().any(|allowed| allowed == name), "{name} is missing");
     }
     for name in ["ptrace", "mount", "bpf", "kexec_load", "init_module", "setns", "unshare"] {
