@@ -243,3 +243,21 @@ fn an_owner_that_is_behind_in_metadata_answers_when_it_has_caught_up() {
     broker.release_images();
     assert_eq!(errors(&broker.response(client, 9).expect("answered")), [(0, 0), (0, 0)]);
 }
+
+#[test]
+fn a_producer_that_was_silent_for_longer_than_its_expiration_is_forgotten() {
+    let (mut broker, client) = broker();
+    let ask = |broker: &mut Broker, batch| -> ProduceResponse {
+        broker.ask(client, 9, &produce("t", -1, &[(0, batch)]))
+    };
+    assert_eq!(errors(&ask(&mut broker, sequenced(&["a"], 7, 0, 0))), [(0, 0)]);
+    let gap = ErrorCode::OutOfOrderSequenceNumber.code();
+    assert_eq!(errors(&ask(&mut broker, sequenced(&["b"], 7, 0, 9))), [(gap, -1)]);
+    broker.pass_ms(25 * 3_600_000);
+    broker.pass_ms(1_000);
+    assert_eq!(
+        errors(&ask(&mut broker, sequenced(&["b"], 7, 0, 9))),
+        [(0, 1)],
+        "an unknown producer may begin anywhere"
+    );
+}
