@@ -6,10 +6,13 @@
 
 pub mod client;
 pub mod clock;
+pub mod command;
+pub mod conditions;
 pub mod consume;
 pub mod latency;
 pub mod limits;
 pub mod link;
+pub mod options;
 pub mod payload;
 pub mod process;
 pub mod produce;

@@ -35,7 +35,8 @@ impl Process {
     pub fn sample(&self) -> Result<Sample> {
         let read = |file: &str| {
             let path = format!("/proc/{}/{file}", self.pid);
-            fs::read_to_string(&path).with_context(|| format!("cannot read {path}: is {} the broker?", self.pid))
+            fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {path}: is {} the broker?", self.pid))
         };
         let (rss_bytes, threads) = memory_of(&read("status")?)?;
         let anonymous_bytes =

@@ -55,7 +55,8 @@ impl TestFile {
     pub fn create(directory: &Path) -> Result<TestFile> {
         let path = directory.join(format!("corelane-bench-limits-{}.tmp", std::process::id()));
         let file = File::create_new(&path);
-        let mut file = file.with_context(|| format!("cannot create a test file in {}", directory.display()))?;
+        let mut file =
+            file.with_context(|| format!("cannot create a test file in {}", directory.display()))?;
         let created = TestFile { path };
         let zeros = vec![0_u8; 1 << 20];
         for _ in 0..FILE_BYTES / zeros.len() as u64 {
@@ -79,7 +80,10 @@ impl TestFile {
     /// # Panics
     /// When `write_bytes` is no multiple of 4096, or more than the file.
     pub fn write_and_flush(&self, write_bytes: usize, time: Duration) -> Result<WriteRate> {
-        assert!(write_bytes.is_multiple_of(ALIGNMENT) && write_bytes as u64 <= FILE_BYTES, "{write_bytes} bytes");
+        assert!(
+            write_bytes.is_multiple_of(ALIGNMENT) && write_bytes as u64 <= FILE_BYTES,
+            "{write_bytes} bytes"
+        );
         let file = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(&self.path);
         let file = file.with_context(|| {
             format!("{} does not open with O_DIRECT: is its file system a tmpfs?", self.path.display())
@@ -114,7 +118,8 @@ struct AlignedBuffer {
 impl AlignedBuffer {
     /// Filled with something no disk compresses to nothing.
     fn noise(bytes: usize) -> AlignedBuffer {
-        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("a power of two, and far below the limit");
+        let layout =
+            Layout::from_size_align(bytes, ALIGNMENT).expect("a power of two, and far below the limit");
         // SAFETY: the layout is not of size zero: the caller asserted a positive multiple of the alignment.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {

@@ -54,7 +54,8 @@ pub fn send_file(path: &Path, time: Duration) -> Result<SendRate> {
             offset = 0;
         }
         // SAFETY: both descriptors are open, and the offset is ours for the time of the call.
-        let sent = unsafe { libc::sendfile(stream.as_raw_fd(), file.as_raw_fd(), &raw mut offset, SEND_BYTES) };
+        let sent =
+            unsafe { libc::sendfile(stream.as_raw_fd(), file.as_raw_fd(), &raw mut offset, SEND_BYTES) };
         let error = io::Error::last_os_error();
         ensure!(sent > 0, "sendfile: {error}");
         Ok(sent.cast_unsigned() as u64)
@@ -85,7 +86,8 @@ fn discard(stream: &TcpStream) -> Result<()> {
     loop {
         let room = buffer.len();
         // SAFETY: the buffer is ours and of that size; with MSG_TRUNC a TCP socket does not even write to it.
-        let got = unsafe { libc::recv(stream.as_raw_fd(), buffer.as_mut_ptr().cast(), room, libc::MSG_TRUNC) };
+        let got =
+            unsafe { libc::recv(stream.as_raw_fd(), buffer.as_mut_ptr().cast(), room, libc::MSG_TRUNC) };
         match got {
             0 => return Ok(()),
             1.. => {}

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits_and_group_thousands() {
-        let cases = [(0.0, "0"), (1_234_567.8, "1,234,568"), (123.45, "123.5"), (12.345, "12.35"), (0.0123, "0.012")];
+        let cases =
+            [(0.0, "0"), (1_234_567.8, "1,234,568"), (123.45, "123.5"), (12.345, "12.35"), (0.0123, "0.012")];
         for (value, expected) in cases {
             assert_eq!(number(value), expected);
         }
@@ -114,7 +115,12 @@ mod tests {
         let mut latencies = Latencies::new();
         latencies.record(0, 1_234_567_890_123);
         let mut section = Section::new("produce");
-        section.push(Figure::new("a", "a", 1.0, "x")).push(Figure::new("b", "longer label", 1_000_000.0, "x"));
+        section.push(Figure::new("a", "a", 1.0, "x")).push(Figure::new(
+            "b",
+            "longer label",
+            1_000_000.0,
+            "x",
+        ));
         let rows = vec![
             LatencyRow { name: "slow".into(), latencies },
             LatencyRow { name: "none".into(), latencies: Latencies::new() },
