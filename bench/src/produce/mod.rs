@@ -8,20 +8,24 @@ pub use producer::Tally;
 
 use crate::{
     client::{Client, check},
-    clock::Timeline,
+    clock::{SECOND_NS, Timeline, now_ns},
     payload::Payload,
     schedule::{Rate, Schedule},
     topic::Topic,
 };
 use anyhow::{Context, Result, anyhow, ensure};
 use corelane_core::{
+    error::ErrorCode,
     ids::{ProducerEpoch, ProducerId},
     records::Codec,
 };
 use flow::{Flow, FlowLimits, Spread};
 use kafka_protocol::messages::InitProducerIdRequest;
 use producer::{Identity, Producer, Wire};
-use std::thread::{self, JoinHandle};
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 /// When a producer is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +140,23 @@ pub fn prepare(topic: &Topic, settings: ProduceSettings) -> Result<Prepared> {
     Ok(Prepared { settings, connections })
 }
 
+/// How long a broker may take until it has producer ids to give.
+const PRODUCER_ID_WAIT_NS: u64 = 10 * SECOND_NS;
+
 fn new_identity(client: &mut Client) -> Result<Identity> {
-    let response = client.call(&producer_id_request())?;
-    check(response.error_code, "InitProducerId")?;
-    Ok(Identity { id: ProducerId(response.producer_id.0), epoch: ProducerEpoch(response.producer_epoch) })
+    let deadline = now_ns() + PRODUCER_ID_WAIT_NS;
+    loop {
+        let response = client.call(&producer_id_request())?;
+        let code = ErrorCode::from_code(response.error_code);
+        // Apache Kafka says so for the first producer after its start, until the controller gave it a block of ids.
+        if code == Some(ErrorCode::CoordinatorLoadInProgress) && now_ns() < deadline {
+            thread::sleep(Duration::from_millis(50));
+            continue;
+        }
+        check(response.error_code, "InitProducerId")?;
+        let epoch = ProducerEpoch(response.producer_epoch);
+        return Ok(Identity { id: ProducerId(response.producer_id.0), epoch });
+    }
 }
 
 /// Asks for a new producer id without a transactional one.
