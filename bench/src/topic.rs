@@ -80,6 +80,9 @@ impl Topic {
                         "topic {} has {partitions} partitions: leave --partitions out, or name another --topic",
                         settings.name
                     );
+                    if created {
+                        topic.await_leaders()?;
+                    }
                     return Ok(topic);
                 }
                 (Some(ErrorCode::UnknownTopicOrPartition), None) if !created => {
@@ -91,6 +94,14 @@ impl Topic {
                 _ => bail!("topic {} has no leader for every partition: {}", settings.name, error_name(code)),
             }
         }
+    }
+
+    /// Waits until each leader serves what Metadata says it leads.
+    fn await_leaders(&self) -> Result<()> {
+        for (address, partitions) in &self.leaders {
+            offsets(&mut Client::connect(address)?, self, partitions, From::Latest)?;
+        }
+        Ok(())
     }
 
     fn look_up(client: &mut Client, name: &str) -> Result<(i16, Option<Topic>)> {
@@ -156,11 +167,42 @@ pub struct Assignment {
     pub partitions: Vec<i32>,
 }
 
-/// Where each of `partitions` begins or ends.
+/// Where each of `partitions` begins or ends. Waits for a leader that has been named but does not know it yet.
 ///
 /// # Errors
 /// The connection's, or the broker's.
 pub fn offsets(client: &mut Client, topic: &Topic, partitions: &[i32], from: From) -> Result<Vec<i64>> {
+    let deadline = Instant::now() + LEADERS_TIMEOUT;
+    loop {
+        match offsets_now(client, topic, partitions, from)? {
+            Ok(offsets) => return Ok(offsets),
+            Err((index, code)) if !is_passing(code) || Instant::now() >= deadline => {
+                check(code, &format!("ListOffsets of partition {index}"))?;
+            }
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Whether a partition that was created a moment ago may answer so.
+fn is_passing(code: i16) -> bool {
+    [
+        ErrorCode::NotLeaderOrFollower,
+        ErrorCode::LeaderNotAvailable,
+        ErrorCode::UnknownTopicOrPartition,
+        ErrorCode::OffsetNotAvailable,
+    ]
+    .iter()
+    .any(|passing| passing.code() == code)
+}
+
+/// The inner error is a partition's, and its code.
+fn offsets_now(
+    client: &mut Client,
+    topic: &Topic,
+    partitions: &[i32],
+    from: From,
+) -> Result<Result<Vec<i64>, (i32, i16)>> {
     let timestamp = match from {
         From::Earliest => -2,
         From::Latest => -1,
@@ -184,12 +226,15 @@ pub fn offsets(client: &mut Client, topic: &Topic, partitions: &[i32], from: Fro
         .flat_map(|topic| &topic.partitions)
         .map(|one| (one.partition_index, one))
         .collect();
-    let offset_of = |index: &i32| {
+    let mut offsets = Vec::with_capacity(partitions.len());
+    for index in partitions {
         let answer = answers.get(index).with_context(|| format!("ListOffsets without partition {index}"))?;
-        check(answer.error_code, &format!("ListOffsets of partition {index}"))?;
-        Ok(answer.offset)
-    };
-    partitions.iter().map(offset_of).collect()
+        if answer.error_code != 0 {
+            return Ok(Err((*index, answer.error_code)));
+        }
+        offsets.push(answer.offset);
+    }
+    Ok(Ok(offsets))
 }
 
 fn create(client: &mut Client, settings: &TopicSettings) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::{
     topic::{From, Topic},
 };
 use anyhow::Result;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// How often a process is looked at for the most memory it takes.
 const SAMPLE_EVERY_NS: u64 = 250_000_000;
@@ -22,11 +22,12 @@ pub(super) fn produce(run: &RunOptions, options: &ProduceOptions) -> Result<Repo
     let mut setup = Setup::new("produce", run)?;
     let topic = setup.topic(run)?;
     results::produce_settings(&mut setup.report, &settings);
-    let (tally, usage, timeline) = produce_once(run, &topic, std::slice::from_ref(&settings), setup.process)?;
+    let (tally, costs, timeline) = produce_once(run, &topic, std::slice::from_ref(&settings), setup.process)?;
     let mut report = setup.report;
     results::produced(&mut report, "produce", &settings, &tally[0], timeline, setup.limits.as_ref());
     let gigabytes = results::payload_gb(tally[0].acknowledged_measured, settings.record_bytes);
-    results::process(&mut report, usage, gigabytes, timeline);
+    results::process(&mut report, costs.broker, gigabytes, timeline);
+    results::generator(&mut report, costs.generator_cpu, timeline);
     Ok(report)
 }
 
@@ -36,28 +37,45 @@ fn produce_once(
     topic: &Topic,
     populations: &[ProduceSettings],
     process: Option<(Process, Sample)>,
-) -> Result<(Vec<produce::Tally>, Option<Usage>, Timeline)> {
+) -> Result<(Vec<produce::Tally>, Costs, Timeline)> {
     let prepared = populations.iter().map(|settings| produce::prepare(topic, settings.clone()));
     let prepared = prepared.collect::<Result<Vec<_>>>()?;
     let timeline = Timeline::new(soon(), run.warmup, run.seconds, run.drain);
     let running = prepared.into_iter().map(|one| one.start(timeline)).collect::<Result<Vec<_>>>()?;
-    let usage = watch(process, timeline)?;
+    let costs = watch(process, timeline)?;
     let tallies = running.into_iter().map(produce::Running::join).collect::<Result<Vec<_>>>()?;
-    Ok((tallies, usage, timeline))
+    Ok((tallies, costs, timeline))
 }
 
-/// Watches the broker's process over the measured time.
-fn watch(process: Option<(Process, Sample)>, timeline: Timeline) -> Result<Option<Usage>> {
-    let Some((process, idle)) = process else { return Ok(None) };
+/// What both sides cost over the measured time.
+struct Costs {
+    broker: Option<Usage>,
+    generator_cpu: Duration,
+}
+
+/// CPU time of this process so far.
+fn own_cpu() -> Result<Duration> {
+    Ok(Process::new(std::process::id()).sample()?.cpu)
+}
+
+/// Watches the broker's process and this one over the measured time.
+fn watch(process: Option<(Process, Sample)>, timeline: Timeline) -> Result<Costs> {
     sleep_until(timeline.measure_ns);
-    let begin = process.sample()?;
-    let mut usage = Usage { idle, begin, end: begin, rss_bytes_max: begin.rss_bytes };
+    let own_before = own_cpu()?;
+    let begin = |(process, idle): (Process, Sample)| {
+        let begin = process.sample()?;
+        Ok::<_, anyhow::Error>((process, Usage { idle, begin, end: begin, rss_bytes_max: begin.rss_bytes }))
+    };
+    let mut broker = process.map(begin).transpose()?;
     while now_ns() < timeline.end_ns {
         sleep_until(timeline.end_ns.min(now_ns() + SAMPLE_EVERY_NS));
-        usage.end = process.sample()?;
-        usage.rss_bytes_max = usage.rss_bytes_max.max(usage.end.rss_bytes);
+        if let Some((process, usage)) = &mut broker {
+            usage.end = process.sample()?;
+            usage.rss_bytes_max = usage.rss_bytes_max.max(usage.end.rss_bytes);
+        }
     }
-    Ok(Some(usage))
+    let generator_cpu = own_cpu()?.saturating_sub(own_before);
+    Ok(Costs { broker: broker.map(|(_, usage)| usage), generator_cpu })
 }
 
 pub(super) fn mixed(
@@ -90,12 +108,13 @@ pub(super) fn mixed(
     let mut report = setup.report;
     results::produced(&mut report, "small alone", &small, &alone[0], timeline, None);
     let both = [small.clone(), large.clone()];
-    let (beside, usage, timeline) = produce_once(run, &topic, &both, setup.process)?;
+    let (beside, costs, timeline) = produce_once(run, &topic, &both, setup.process)?;
     results::produced(&mut report, "small beside large", &small, &beside[0], timeline, None);
     results::produced(&mut report, "large", &large, &beside[1], timeline, setup.limits.as_ref());
     let gigabytes = results::payload_gb(beside[0].acknowledged_measured, small.record_bytes)
         + results::payload_gb(beside[1].acknowledged_measured, large.record_bytes);
-    results::process(&mut report, usage, gigabytes, timeline);
+    results::process(&mut report, costs.broker, gigabytes, timeline);
+    results::generator(&mut report, costs.generator_cpu, timeline);
     let p99 = |tally: &produce::Tally| tally.latencies.percentile_ms(99.0);
     if let (Some(before), Some(after)) = (p99(&alone[0]), p99(&beside[0])) {
         let mut section = Section::new("small produce beside large batches");
@@ -123,16 +142,21 @@ pub(super) fn consume(
     // A backlog is read once: what a warm-up took would be missing from it.
     let warmup = if to_end { 0.0 } else { run.warmup };
     let timeline = Timeline::new(soon(), warmup, run.seconds, run.drain);
-    let before = setup.process.map(|(process, idle)| (process, idle, process.sample()));
+    let own_before = own_cpu()?;
+    let before = setup.process.map(|(process, _)| process.sample()).transpose()?;
     let running = prepared.start(timeline, &until)?;
-    let watched = if to_end { None } else { watch(setup.process, timeline)? };
+    let watched = if to_end { None } else { Some(watch(setup.process, timeline)?) };
     let tally = running.join()?;
-    let usage = match before {
-        Some((process, idle, begin)) if to_end => {
-            let (begin, end) = (begin?, process.sample()?);
-            Some(Usage { idle, begin, end, rss_bytes_max: end.rss_bytes })
+    let costs = match watched {
+        Some(costs) => costs,
+        None => {
+            let read = |((process, idle), begin): ((Process, Sample), Sample)| {
+                let end = process.sample()?;
+                Ok::<_, anyhow::Error>(Usage { idle, begin, end, rss_bytes_max: end.rss_bytes })
+            };
+            let broker = setup.process.zip(before).map(read).transpose()?;
+            Costs { broker, generator_cpu: own_cpu()?.saturating_sub(own_before) }
         }
-        _ => watched,
     };
     let mut report = setup.report;
     let ended =
@@ -144,7 +168,8 @@ pub(super) fn consume(
             .warnings
             .push(format!("of a backlog of {backlog} records {} were read in time", tally.records));
     }
-    results::process(&mut report, usage, tally.bytes_measured as f64 / 1e9, counted);
+    results::process(&mut report, costs.broker, tally.bytes_measured as f64 / 1e9, counted);
+    results::generator(&mut report, costs.generator_cpu, counted);
     Ok(report)
 }
 
@@ -164,7 +189,7 @@ pub(super) fn e2e(run: &RunOptions, produce: &ProduceOptions, consume: &ConsumeO
     let progress = Arc::new(Progress::default());
     let consumers = consumers.start(timeline, &Until::Received(Arc::clone(&progress)))?;
     let producers = producers.start(timeline)?;
-    let usage = watch(setup.process, timeline)?;
+    let costs = watch(setup.process, timeline)?;
     let sent = producers.join()?;
     progress.set_produced(sent.acknowledged);
     let received = consumers.join()?;
@@ -174,6 +199,7 @@ pub(super) fn e2e(run: &RunOptions, produce: &ProduceOptions, consume: &ConsumeO
     results::consumed(&mut report, &received, timeline, None);
     results::end_to_end(&mut report, &sent, &received);
     let gigabytes = results::payload_gb(sent.acknowledged_measured, sending.record_bytes);
-    results::process(&mut report, usage, gigabytes, timeline);
+    results::process(&mut report, costs.broker, gigabytes, timeline);
+    results::generator(&mut report, costs.generator_cpu, timeline);
     Ok(report)
 }

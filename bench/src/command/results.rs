@@ -11,7 +11,7 @@ use crate::{
     report::{Figure, LatencyRow, Report, Section},
     schedule::Rate,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A figure without a note.
 pub(super) fn figure(name: &str, label: &str, value: f64, unit: &'static str) -> Figure {
@@ -45,7 +45,7 @@ pub(super) fn produce_settings(report: &mut Report, settings: &ProduceSettings) 
         Acks::All => "all",
     };
     let texts = [
-        ("producers", format!("{} on {} threads", settings.producers, settings.threads)),
+        ("producers", format!("{} (threads: {})", settings.producers, settings.threads)),
         ("rate", rate_text(settings.rate)),
         (
             "records",
@@ -206,6 +206,13 @@ pub(super) fn process(report: &mut Report, usage: Option<Usage>, gigabytes: f64,
     let anonymous = mib(usage.end.anonymous_bytes);
     section.push(figure("anonymous_loaded_mib", "of that anonymous", anonymous, "MiB").note("at the end"));
     section.push(figure("threads", "threads", usage.end.threads as f64, ""));
+    report.sections.push(section);
+}
+
+/// So that a reader sees whether it was the load generator that had no more to give.
+pub(super) fn generator(report: &mut Report, cpu: Duration, timeline: Timeline) {
+    let mut section = Section::new("load generator");
+    section.push(figure("cpu_cores", "cores busy", cpu.as_secs_f64() / timeline.measured_seconds(), ""));
     report.sections.push(section);
 }
 
