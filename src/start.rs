@@ -137,10 +137,13 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
 
 fn problem(error: &StartError) -> Problem {
     let (why, mend) = match error {
-        StartError::Fatal(_) => ("serving on could lose or hide records that were acknowledged", "see the message"),
-        StartError::Directory { .. } => {
-            ("two brokers on one directory would destroy each other's logs", "stop the other broker, or set log.dirs")
+        StartError::Fatal(_) => {
+            ("serving on could lose or hide records that were acknowledged", "see the message")
         }
+        StartError::Directory { .. } => (
+            "two brokers on one directory would destroy each other's logs",
+            "stop the other broker, or set log.dirs",
+        ),
         StartError::Resolve { .. } => ("clients would find no one there", "correct listeners"),
         StartError::Driver(_) => ("without it no shard can run", "see the message"),
         StartError::Stopped => ("clients would find no one there", "see the log above"),

@@ -7,11 +7,12 @@ mod disk;
 mod fs;
 mod glommio_driver;
 mod lock;
+pub mod probe;
 pub mod record;
 
 pub use clock::now;
-pub use lock::DirectoryLock;
 pub use disk::SystemDisk;
 pub use glommio_driver::{
     Bound, DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, bind, run,
 };
+pub use lock::DirectoryLock;

@@ -71,7 +71,7 @@ struct Core {
     timers: RefCell<BTreeMap<(u64, u64), Waker>>,
     timer_last: Cell<u64>,
     ready: Arc<Ready>,
-    seed: Cell<u64>,
+    random: RefCell<SeededRng>,
     panic: RefCell<Option<String>>,
 }
 
@@ -86,15 +86,6 @@ impl Core {
 
     fn waker(&self, task: u64) -> Waker {
         Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(&self.ready) }))
-    }
-
-    /// The next word of the seed's stream (SplitMix64, Steele et al. 2014).
-    fn random(&self) -> u64 {
-        let state = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.seed.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 
     fn note_panic(&self, payload: &(dyn Any + Send)) {
@@ -170,7 +161,7 @@ impl Executor {
             timers: RefCell::default(),
             timer_last: Cell::new(0),
             ready: Arc::default(),
-            seed: Cell::new(seed),
+            random: RefCell::new(SeededRng::new(seed)),
             panic: RefCell::default(),
         };
         Executor { core: Rc::new(core), choice: None, last: 0, trace: 0, polls: 0 }

@@ -53,7 +53,10 @@ pub enum ProposeError {
 struct InFlight {
     count: usize,
     bytes: usize,
-    /// What those who never get another answer are told.
+    /// Those that were dropped without an answer, as openraft does when it ends. What they are told depends on why
+    /// it ended, which shows a little later.
+    abandoned: Vec<u64>,
+    /// What they are told.
     end: Option<ProposeError>,
 }
 
@@ -69,13 +72,22 @@ impl Answers {
         Answers { outbox, in_flight: Rc::default() }
     }
 
-    /// From now on, proposals that are dropped are answered with `error`.
+    /// The quorum has ended: proposals without an answer get this one, now and later.
     pub fn end_with(&self, error: ProposeError) {
         self.in_flight.borrow_mut().end.get_or_insert(error);
     }
+
+    /// Answers what was abandoned, once it is known why.
+    pub fn settle(&self) {
+        let mut in_flight = self.in_flight.borrow_mut();
+        let Some(error) = in_flight.end.clone() else { return };
+        for id in std::mem::take(&mut in_flight.abandoned) {
+            self.outbox.push(QuorumOutput::Proposed { id, result: Err(error.clone()) });
+        }
+    }
 }
 
-/// The duty to answer a proposal. Dropped without an answer, it gives one.
+/// The duty to answer a proposal. Dropped without an answer, it leaves that to the quorum's end.
 pub(crate) struct Owed {
     answers: Answers,
     id: u64,
@@ -115,15 +127,11 @@ impl Owed {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        let end = {
-            let mut in_flight = self.answers.in_flight.borrow_mut();
-            in_flight.count -= 1;
-            in_flight.bytes -= self.bytes;
-            in_flight.end.clone()
-        };
+        let mut in_flight = self.answers.in_flight.borrow_mut();
+        in_flight.count -= 1;
+        in_flight.bytes -= self.bytes;
         if !self.answered {
-            let result = Err(end.unwrap_or(ProposeError::Stopped));
-            self.answers.outbox.push(QuorumOutput::Proposed { id: self.id, result });
+            in_flight.abandoned.push(self.id);
         }
     }
 }

@@ -286,7 +286,7 @@ impl Quorum {
             let reason = self.log.poison().or_else(|| self.fate.fatal()).or_else(|| executor.panicked());
             if let Some(reason) = reason {
                 self.answers.end_with(ProposeError::Fatal(reason.clone()));
-                // Dropping the tasks answers what was proposed.
+                // What was proposed is dropped with the tasks, and answered below.
                 self.executor = None;
                 self.outbox.push(QuorumOutput::Fatal(Fatal::new(reason)));
                 self.ended = true;
@@ -297,6 +297,7 @@ impl Quorum {
                 self.ended = true;
             }
         }
+        self.answers.settle();
         out.append(&mut self.outbox.take());
     }
 

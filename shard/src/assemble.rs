@@ -90,7 +90,7 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>) -> Result<Assemb
         data_dir: config.data_dir.clone(),
         journal_dir: config.journal_dir.clone(),
         shards: settings.shards,
-        salt: random.next(),
+        salt: random.draw(),
         fault: settings.fault,
     };
     let recovered = recover(&*disk, &recovery)?;
@@ -111,7 +111,7 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>) -> Result<Assemb
             ShardId(index),
             recovered.boot,
             logs,
-            random.next(),
+            random.draw(),
             load.clone(),
         ))));
     }
@@ -188,7 +188,7 @@ impl QuorumSeed {
             cluster_id: config.cluster_id.clone(),
             new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),
             new_directory_id: self.random.uuid().as_u128(),
-            seed: self.random.next(),
+            seed: self.random.draw(),
             first_token: QUORUM_FIRST_TOKEN,
             bounds: Bounds::default(),
         };
@@ -217,7 +217,7 @@ impl QuorumSeed {
             data_shards: self.settings.shards,
             controller,
             registration,
-            seed: self.random.next(),
+            seed: self.random.draw(),
             reports,
         };
         Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))

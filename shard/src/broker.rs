@@ -9,7 +9,9 @@ use corelane_core::{
     error::Fatal,
     log::{Fault, RecoveryReport},
 };
-use corelane_io::{DirectoryLock, DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind};
+use corelane_io::{
+    DirectoryLock, DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind,
+};
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,

@@ -33,8 +33,7 @@ impl Load {
         }))
     }
 
-    /// Counts a new connection and says which shard shall hold it: `here` unless another holds at least two fewer
-    /// (one fewer would only swap who has more).
+    /// Counts a new connection and says which shard shall hold it: the one with the fewest, `here` among equals.
     ///
     /// # Errors
     /// The bound that it would break.
@@ -54,7 +53,7 @@ impl Load {
         let own = self.0.by_shard[here.index()].load(Relaxed);
         let least = counts().enumerate().min_by_key(|(index, count)| (*count, *index));
         let place = match least {
-            Some((index, count)) if count + 1 < own => ShardId(u16::try_from(index).unwrap_or(here.0)),
+            Some((index, count)) if count < own => ShardId(u16::try_from(index).unwrap_or(here.0)),
             Some(_) | None => here,
         };
         self.0.by_shard[place.index()].fetch_add(1, Relaxed);

@@ -43,7 +43,11 @@ impl ConfigRules for Rules {
         }
     }
 
-    fn check_together(&self, resource: &ConfigResource, configs: &OrdMap<String, String>) -> Result<(), String> {
+    fn check_together(
+        &self,
+        resource: &ConfigResource,
+        configs: &OrdMap<String, String>,
+    ) -> Result<(), String> {
         match resource {
             ConfigResource::Topic(_) => topic::validate_together(&self.config, configs),
             ConfigResource::Broker(_)

@@ -64,7 +64,7 @@ pub(super) fn start(
     }
     let session = session_request(&request, header.api_version);
     let id = request.session_id;
-    let new_id = i32::try_from(context.random.next() >> 33).unwrap_or(1).max(1);
+    let new_id = i32::try_from(context.random.draw() >> 33).unwrap_or(1).max(1);
     let opened = context.sessions.open(context.now.monotonic, session, new_id);
     let (opened, wanted) = match opened {
         Ok(opened) => opened,

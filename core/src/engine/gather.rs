@@ -69,7 +69,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -80,7 +80,7 @@ impl Random {
     /// A version 4 UUID.
     pub fn uuid(&mut self) -> uuid::Uuid {
         uuid::Builder::from_random_bytes(
-            ((u128::from(self.next()) << 64) | u128::from(self.next())).to_be_bytes(),
+            ((u128::from(self.draw()) << 64) | u128::from(self.draw())).to_be_bytes(),
         )
         .into_uuid()
     }

@@ -15,6 +15,9 @@ mod producer_ids;
 mod timers;
 mod topics;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::Ordering;
 pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};

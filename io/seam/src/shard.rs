@@ -18,8 +18,9 @@ impl ShardId {
 /// What a shard asks for. `M` is what shards say to each other; a driver moves it and does not look inside.
 #[derive(Debug)]
 pub enum Operation<M> {
-    /// Read from the connection into the buffer's spare capacity (at least one byte of it) →
-    /// [`Completion::Received`]. At most one at a time per connection. Not asking is back-pressure.
+    /// Read from the connection into the buffer's spare capacity → [`Completion::Received`]. Without any, the
+    /// driver makes room once bytes are there, so that an idle connection costs no memory. At most one at a time
+    /// per connection. Not asking is back-pressure.
     Receive {
         /// From where.
         connection: ConnectionId,

@@ -56,7 +56,7 @@ pub(super) fn run_shard<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() ->
     let (id, shared) = (seat.id, Arc::clone(&seat.shared));
     let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&seat)))
         .unwrap_or_else(|panic| Err(format!("glommio: {}", text_of(&*panic))));
-    let (executor, ring) = match prepared {
+    let Prepared { executor, ring, bell } = match prepared {
         Ok(prepared) => prepared,
         Err(reason) => {
             // Whoever started us has gone if no one listens.
@@ -69,7 +69,7 @@ pub(super) fn run_shard<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() ->
     if go.recv().is_err() {
         return;
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(seat, make, &executor, ring)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(seat, make, &executor, ring, bell)));
     shared.shards[id.index()].watched.retire();
     if let Err(panic) = outcome {
         shared.fail(id.0, text_of(&*panic));
@@ -78,7 +78,15 @@ pub(super) fn run_shard<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() ->
     let _ = ended.send(());
 }
 
-fn prepare<M>(seat: &Seat<M>) -> Result<(LocalExecutor, Ring), String> {
+struct Prepared {
+    executor: LocalExecutor,
+    ring: Ring,
+    /// The doorbell's eventfd, for glommio to wait for.
+    bell: OwnedFd,
+}
+
+/// Makes all that needs a descriptor, so that a shard that has started cannot fail for want of one.
+fn prepare<M>(seat: &Seat<M>) -> Result<Prepared, String> {
     let placement = match seat.settings.shards[seat.id.index()].cpu {
         Some(cpu) => Placement::Fixed(cpu),
         None => Placement::Unbound,
@@ -95,10 +103,17 @@ fn prepare<M>(seat: &Seat<M>) -> Result<(LocalExecutor, Ring), String> {
     if let Err(error) = ring.spread_workers(&seat.cpus) {
         tracing::debug!(%error, shard = seat.id.0, "the kernel's workers stay on the shard's CPU");
     }
-    Ok((executor, ring))
+    let bell = me.doorbell.duplicate().map_err(|error| format!("its eventfd: {error}"))?;
+    Ok(Prepared { executor, ring, bell })
 }
 
-fn run<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() -> S, executor: &LocalExecutor, ring: Ring) {
+fn run<S: Shard>(
+    seat: Seat<S::Message>,
+    make: impl FnOnce() -> S,
+    executor: &LocalExecutor,
+    ring: Ring,
+    bell: OwnedFd,
+) {
     let Seat { id, settings, shared, helpers, mesh, sockets, .. } = seat;
     let me = Arc::clone(&shared.shards[id.index()]);
     let context = Context {
@@ -116,7 +131,7 @@ fn run<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() -> S, executor: &Lo
             let me = Arc::clone(&me);
             glommio::spawn_local(async move { me.watched.answer().await }).detach();
         }
-        let result = drive(&mut shard_loop, &me.doorbell).await;
+        let result = drive(&mut shard_loop, bell).await;
         me.watched.retire();
         result
     });
@@ -127,13 +142,9 @@ fn run<S: Shard>(seat: Seat<S::Message>, make: impl FnOnce() -> S, executor: &Lo
 }
 
 /// Runs the loop and sleeps in between.
-async fn drive<S: Shard>(
-    shard_loop: &mut ShardLoop<S>,
-    doorbell: &super::doorbell::Doorbell,
-) -> Result<(), String> {
-    let fd = doorbell.duplicate().map_err(|error| format!("its eventfd: {error}"))?;
+async fn drive<S: Shard>(shard_loop: &mut ShardLoop<S>, bell: OwnedFd) -> Result<(), String> {
     // SAFETY: the descriptor is ours, and from here on the file's, which closes it.
-    let bell = unsafe { BufferedFile::from_raw_fd(fd.into_raw_fd()) };
+    let bell = unsafe { BufferedFile::from_raw_fd(bell.into_raw_fd()) };
     let result = loop {
         shard_loop.count_turn();
         // A panic of the shard ends it, not the executor: the kernel still holds buffers that must come back.

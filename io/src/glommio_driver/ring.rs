@@ -121,10 +121,6 @@ impl Ring {
         self.ring.submitter().register_iowq_aff(cpus)
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
     /// Queues an entry; the kernel sees it with the next [`enter`](Self::enter).
     ///
     /// # Safety

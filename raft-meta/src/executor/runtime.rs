@@ -72,11 +72,16 @@ impl<F: Future> Future for Caught<F> {
     }
 }
 
-/// Random numbers of the executor's seed (SplitMix64): election timeouts and the like, nothing secret.
+/// Random numbers of the executor's seed (SplitMix64, Steele et al. 2014): election timeouts and the like, nothing
+/// secret.
 #[derive(Clone, Debug)]
 pub struct SeededRng(u64);
 
 impl SeededRng {
+    pub(super) fn new(seed: u64) -> SeededRng {
+        SeededRng(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -154,7 +159,7 @@ impl AsyncRuntime for Runtime {
     }
 
     fn thread_rng() -> SeededRng {
-        SeededRng(current().random())
+        SeededRng(current().random.borrow_mut().next())
     }
 
     fn new(_threads: usize) -> Runtime {

@@ -72,7 +72,9 @@ impl StreamState {
                 }
                 self.last = Some(entry.id);
             }
-            Frame::Truncate(last) => self.last = last.or(self.purged),
+            // Truncating behind the end leaves the end where it is.
+            Frame::Truncate(after) if after.map(|id| id.index) >= self.last.map(|id| id.index) => {}
+            Frame::Truncate(after) => self.last = after.or(self.purged),
             Frame::Purge(upto) => {
                 self.purged = Some(*upto);
                 if self.last.is_none_or(|last| last.index < upto.index) {

@@ -174,6 +174,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<RaftLogId>) -> Result<(), io::Error> {
+        if last_log_id.map(|id| id.index) >= self.visible.borrow().last.map(|id| id.index) {
+            return self.refuse_if_poisoned();
+        }
         // Not waited for: whatever is promised later stands behind it in the stream.
         self.push(Some(Frame::Truncate(last_log_id.map(Into::into))), Done::Nobody)?;
         let mut visible = self.visible.borrow_mut();

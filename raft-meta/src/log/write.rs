@@ -32,7 +32,7 @@ pub enum Done {
 
 impl Done {
     fn tell(self, result: &Result<(), String>) {
-        let result = result.as_ref().map(|()| ()).map_err(|reason| io::Error::other(reason.clone()));
+        let result = result.clone().map_err(io::Error::other);
         match self {
             Done::Nobody => {}
             Done::Append(callback) => callback.io_completed(result),

@@ -259,7 +259,7 @@ impl Disk for MemoryDisk {
         self.with(|state| {
             let file = state.files.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
             file.live.resize(len, 0);
-            Ok(())
+            Ok::<(), io::Error>(())
         })?;
         self.sync(path)
     }

@@ -1,0 +1,301 @@
+//! A broker of engines in one thread: the mesh is a queue, the quorum commits at once, files are in memory.
+
+use super::files::Files;
+use crate::{
+    config::BrokerConfig,
+    controller::{ConfigRules, FEATURES, RegisterBrokerRequest, Settings},
+    engine::{Desk, DeskEffects, Effects, Engine, Input, Place, Random, ShardMessage},
+    ids::NodeId,
+    log::{RecoverySettings, Store, StoreSettings, recover},
+    metadata::{ConfigResource, Endpoint, Image, MetadataOffset, SecurityProtocol},
+    wire::{decode_response, encode_request},
+};
+use bytes::Bytes;
+use corelane_seam::{ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, ShardId, Token};
+use imbl::OrdMap;
+use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
+
+struct NoRules;
+
+impl ConfigRules for NoRules {
+    fn check(&self, _: &ConfigResource, key: &str, value: &str) -> Result<(), String> {
+        crate::config::topic::validate(key, value)
+    }
+    fn check_together(&self, _: &ConfigResource, _: &OrdMap<String, String>) -> Result<(), String> {
+        Ok(())
+    }
+    fn is_list(&self, _: &ConfigResource, _: &str) -> bool {
+        false
+    }
+    fn default_value(&self, _: &ConfigResource, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Engines and the desk.
+pub struct Broker {
+    pub engines: Vec<Engine>,
+    pub files: Files,
+    pub now: Now,
+    desk: Desk,
+    image: Image,
+    random: Random,
+    applied: u64,
+    mesh: VecDeque<(ShardId, ShardId, ShardMessage)>,
+    /// File results that a test holds back: (shard, token, result).
+    pub held: Option<VecDeque<(usize, Token, FileResult)>>,
+    results: VecDeque<(usize, Token, FileResult)>,
+    replies: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
+    pub closed: Vec<(ConnectionId, String)>,
+    timers: Vec<Option<Monotonic>>,
+    correlation: i32,
+    /// Journal writes that were asked for, to count groups.
+    pub flushes: usize,
+}
+
+pub const NODE: NodeId = NodeId(1);
+
+impl Broker {
+    /// A broker with `shards` data shards over these files, serving.
+    pub fn start(shards: u16, files: Files) -> Broker {
+        Broker::start_with(shards, files, Image::default())
+    }
+
+    /// With metadata of an earlier life.
+    pub fn start_with(shards: u16, files: Files, image: Image) -> Broker {
+        let now = Now { monotonic: Monotonic(1_000_000_000), unix_ms: 1_700_000_000_000 };
+        let config = Arc::new(BrokerConfig::default());
+        let data_dir = PathBuf::from("/data");
+        let recovery = RecoverySettings {
+            data_dir: data_dir.clone(),
+            journal_dir: data_dir.clone(),
+            shards,
+            salt: 7,
+            fault: crate::log::Fault::None,
+        };
+        let recovered = recover(&files, &recovery).expect("the files are sound");
+        let mut logs: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+        for log in recovered.logs {
+            logs[log.id.owner(shards).index()].push(log);
+        }
+        let engines = (0..shards).zip(logs).map(|(index, logs)| {
+            let shard = ShardId(index);
+            let place = Place { shard, shards, quorum: ShardId(shards), node: NODE };
+            let store = StoreSettings {
+                journal_bytes_initial: 1 << 20,
+                journal_bytes_max: 4 << 20,
+                disk_reserve_bytes: 0,
+                ..StoreSettings::new(shard, data_dir.clone(), recovered.boot)
+            };
+            Engine::new(place, Arc::clone(&config), Store::new(store, logs), u64::from(index) + 1)
+        });
+        let settings = Settings {
+            default_partitions: 4,
+            default_replication_factor: 1,
+            config_rules: Arc::new(NoRules),
+            features: FEATURES,
+        };
+        let mut broker = Broker {
+            engines: engines.collect(),
+            files,
+            now,
+            desk: Desk::new(settings),
+            applied: image.last_applied().map_or(0, |offset| offset.0),
+            image,
+            random: Random(99),
+            mesh: VecDeque::new(),
+            held: None,
+            results: VecDeque::new(),
+            replies: BTreeMap::new(),
+            closed: Vec::new(),
+            timers: vec![None; usize::from(shards)],
+            correlation: 0,
+            flushes: 0,
+        };
+        for shard in 0..broker.engines.len() {
+            let mut effects = Effects::default();
+            broker.engines[shard].start(now, &mut effects);
+            broker.take(shard, effects);
+        }
+        broker.introduce();
+        broker.settle();
+        broker
+    }
+
+    fn introduce(&mut self) {
+        let registration = RegisterBrokerRequest {
+            id: NODE,
+            cluster_id: "test".to_owned(),
+            incarnation: self.random.uuid(),
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".to_owned(),
+                host: "broker.test".to_owned(),
+                port: 9092,
+                security_protocol: SecurityProtocol::Plaintext,
+            }],
+            rack: None,
+            directories: vec![uuid::Uuid::from_u128(5)],
+            fenced: false,
+        };
+        let mut effects = DeskEffects::default();
+        self.desk.lead(self.image.clone());
+        self.desk.introduce("test", &registration, &mut effects).expect("a new broker is welcome");
+        self.commit(effects);
+        assert!(self.desk.is_introduced());
+    }
+
+    /// The metadata as committed.
+    pub fn image(&self) -> Image {
+        self.image.clone()
+    }
+
+    /// Commits proposals at once, tells the shards, then lets the replies go.
+    fn commit(&mut self, mut effects: DeskEffects) {
+        let changed = !effects.proposals.is_empty();
+        for batch in std::mem::take(&mut effects.proposals) {
+            self.applied += 1;
+            let offset = MetadataOffset(self.applied);
+            self.image.apply(offset, &batch).expect("decisions hold");
+            self.desk.applied(offset, &batch, &mut effects);
+        }
+        let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
+        if changed {
+            for shard in 0..quorum.0 {
+                self.mesh.push_back((quorum, ShardId(shard), ShardMessage::Image(Box::new(self.image.clone()))));
+            }
+        }
+        for (to, message) in effects.replies {
+            self.mesh.push_back((quorum, to, message));
+        }
+    }
+
+    /// A client connects to a shard.
+    pub fn connect(&mut self, shard: usize, id: u64) -> ConnectionId {
+        let connection = ConnectionId(id * 100 + shard as u64);
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        self.input(shard, Input::Opened { connection, listener: ListenerId(0), peer });
+        connection
+    }
+
+    /// Sends a request and returns without waiting; its correlation id.
+    pub fn send<T: Request>(&mut self, connection: ConnectionId, version: i16, request: &T) -> i32 {
+        self.correlation += 1;
+        let bytes = encode_request(self.correlation, Some("test"), version, request).expect("encodes");
+        self.send_frame(connection, bytes.slice(4..));
+        self.correlation
+    }
+
+    pub fn send_frame(&mut self, connection: ConnectionId, frame: Bytes) {
+        self.input(Broker::shard_of(connection), Input::Frame { connection, frame });
+        self.settle();
+    }
+
+    fn shard_of(connection: ConnectionId) -> usize {
+        usize::try_from(connection.0 % 100).expect("small")
+    }
+
+    /// The next response on a connection, if one has come.
+    pub fn response<T: Decodable + HeaderVersion>(&mut self, connection: ConnectionId, version: i16) -> Option<T> {
+        let frame = self.replies.get_mut(&connection)?.pop_front()?;
+        let (length, frame) = frame.split_at(4);
+        assert_eq!(i32::from_be_bytes(length.try_into().expect("four")), i32::try_from(frame.len()).expect("small"));
+        Some(decode_response(version, &Bytes::copy_from_slice(frame)).expect("decodes").1)
+    }
+
+    /// Sends and takes the response, which must come without waiting for time.
+    pub fn ask<T: Request, R: Decodable + HeaderVersion>(
+        &mut self,
+        connection: ConnectionId,
+        version: i16,
+        request: &T,
+    ) -> R {
+        self.send(connection, version, request);
+        self.response(connection, version).expect("an answer")
+    }
+
+    /// Time passes.
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.now.monotonic = self.now.monotonic.after_ms(ms);
+        self.now.unix_ms += i64::try_from(ms).expect("small");
+        for shard in 0..self.engines.len() {
+            if self.timers[shard].is_some_and(|at| at <= self.now.monotonic) {
+                self.timers[shard] = None;
+                self.input(shard, Input::Timer);
+            }
+        }
+        self.settle();
+    }
+
+    pub fn input(&mut self, shard: usize, input: Input) {
+        let mut effects = Effects::default();
+        self.engines[shard].handle(self.now, input, &mut effects);
+        self.engines[shard].check();
+        self.take(shard, effects);
+    }
+
+    fn take(&mut self, shard: usize, effects: Effects) {
+        let from = ShardId(u16::try_from(shard).expect("few"));
+        for (to, message) in effects.messages {
+            self.mesh.push_back((from, to, message));
+        }
+        for (token, operation) in effects.files {
+            self.flushes += usize::from(matches!(operation, FileOperation::Write { flush: true, .. }));
+            for result in self.files.carry_out(operation) {
+                let queue = self.held.as_mut().unwrap_or(&mut self.results);
+                queue.push_back((shard, token, result));
+            }
+        }
+        for (connection, parts) in effects.replies {
+            self.replies.entry(connection).or_default().push_back(Files::bytes_of(&parts));
+        }
+        self.closed.extend(effects.closes);
+        if effects.timer.is_some() {
+            self.timers[shard] = effects.timer;
+        }
+    }
+
+    /// Lets what a test held back happen.
+    pub fn release(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.results.extend(held);
+        }
+        self.settle();
+    }
+
+    /// Runs until nothing is left to do.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if let Some((from, to, message)) = self.mesh.pop_front() {
+                self.deliver(from, to, message);
+            } else if let Some((shard, token, result)) = self.results.pop_front() {
+                self.input(shard, Input::File { token, result });
+            } else {
+                for shard in 0..self.engines.len() {
+                    self.input(shard, Input::TurnEnded);
+                }
+                if self.mesh.is_empty() && self.results.is_empty() {
+                    return;
+                }
+            }
+        }
+        panic!("the engines never come to rest");
+    }
+
+    fn deliver(&mut self, from: ShardId, to: ShardId, message: ShardMessage) {
+        if to.index() < self.engines.len() {
+            return self.input(to.index(), Input::Message { from, message });
+        }
+        if let ShardMessage::AskController { gather, request } = message {
+            let mut effects = DeskEffects::default();
+            let random = &mut self.random;
+            self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
+            self.commit(effects);
+        }
+    }
+}
+

@@ -1,0 +1,179 @@
+//! Files in memory, for engines under test: every operation succeeds at once unless told otherwise.
+
+use corelane_seam::{
+    ChunkWriter, Disk, DirectoryEntry, FileHandle, FileObject, FileOperation, FileResult, Part, Slice,
+};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+type Content = Arc<Mutex<Vec<u8>>>;
+
+/// A flat file system.
+#[derive(Clone, Default)]
+pub struct Files(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
+
+#[derive(Debug)]
+struct Open(Content);
+
+impl FileObject for Open {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn slice_of(bytes: &[u8]) -> Slice {
+    let mut chunk = ChunkWriter::with_capacity(bytes.len().max(1));
+    chunk.append(bytes);
+    chunk.slice(0..bytes.len())
+}
+
+fn write(content: &mut Vec<u8>, offset: u64, data: &[u8]) {
+    let start = usize::try_from(offset).expect("small");
+    if content.len() < start + data.len() {
+        content.resize(start + data.len(), 0);
+    }
+    content[start..start + data.len()].copy_from_slice(data);
+}
+
+fn read(content: &[u8], offset: u64, len: usize) -> Vec<u8> {
+    let start = usize::try_from(offset).expect("small").min(content.len());
+    content[start..content.len().min(start + len)].to_vec()
+}
+
+impl Files {
+    fn content(&self, path: &Path) -> Content {
+        Arc::clone(self.0.lock().expect("one thread").entry(path.to_owned()).or_default())
+    }
+
+    fn existing(&self, path: &Path) -> Option<Content> {
+        self.0.lock().expect("one thread").get(path).cloned()
+    }
+
+    /// The results of an operation, in order.
+    pub fn carry_out(&self, operation: FileOperation) -> Vec<FileResult> {
+        let content = |file: &FileHandle| Arc::clone(&file.downcast::<Open>().expect("ours").0);
+        match operation {
+            FileOperation::Open { path, .. } => {
+                let content = self.content(&path);
+                let len = content.lock().expect("one thread").len() as u64;
+                vec![FileResult::Opened(Ok((FileHandle::new(Open(content)), len)))]
+            }
+            FileOperation::Write { file, offset, data, flush } => {
+                write(&mut content(&file).lock().expect("one thread"), offset, &data);
+                let mut results = vec![FileResult::Written(Ok(()))];
+                results.extend(flush.then_some(FileResult::Flushed(Ok(()))));
+                results
+            }
+            FileOperation::Flush { .. } => vec![FileResult::Flushed(Ok(()))],
+            FileOperation::Read { file, offset, len } => {
+                let bytes = read(&content(&file).lock().expect("one thread"), offset, len);
+                vec![FileResult::Read(Ok(slice_of(&bytes)))]
+            }
+            FileOperation::Allocate { file, offset, len, zero } => {
+                if zero {
+                    let zeros = vec![0; usize::try_from(len).expect("small")];
+                    write(&mut content(&file).lock().expect("one thread"), offset, &zeros);
+                }
+                vec![FileResult::Done(Ok(()))]
+            }
+            FileOperation::SetLength { file, len } => {
+                content(&file).lock().expect("one thread").resize(usize::try_from(len).expect("small"), 0);
+                vec![FileResult::Done(Ok(()))]
+            }
+            FileOperation::Replace { path, data } => {
+                *self.content(&path).lock().expect("one thread") = data.to_vec();
+                vec![FileResult::Done(Ok(()))]
+            }
+            FileOperation::Remove { path } => vec![FileResult::Done(self.remove(&path))],
+            FileOperation::Rename { from, to } => vec![FileResult::Done(self.rename(&from, &to))],
+            FileOperation::Space { .. } => vec![FileResult::Space(Ok(1 << 40))],
+        }
+    }
+
+    /// The bytes that a list of parts stands for.
+    pub fn bytes_of(parts: &[Part]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in parts {
+            match part {
+                Part::Bytes(part) => bytes.extend_from_slice(part),
+                Part::Memory(part) => bytes.extend_from_slice(part),
+                Part::File { file, offset, len } => {
+                    let content = file.downcast::<Open>().expect("ours").0.lock().expect("one thread").clone();
+                    bytes.extend(read(&content, *offset, usize::try_from(*len).expect("small")));
+                }
+            }
+        }
+        bytes
+    }
+}
+
+impl Disk for Files {
+    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        let mut entries = BTreeMap::new();
+        for (path, content) in self.0.lock().expect("one thread").iter() {
+            let Ok(rest) = path.strip_prefix(directory) else { continue };
+            let mut parts = rest.components();
+            let Some(first) = parts.next() else { continue };
+            let is_directory = parts.next().is_some();
+            let len = if is_directory { 0 } else { content.lock().expect("one thread").len() as u64 };
+            let path = directory.join(first);
+            entries.insert(path.clone(), DirectoryEntry { path, is_directory, len });
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.existing(path).map(|content| content.lock().expect("one thread").clone()))
+    }
+
+    fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let content = self.existing(path).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = read(&content.lock().expect("one thread"), offset, buffer.len());
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_at(&self, path: &Path, offset: u64, data: &[u8]) -> io::Result<()> {
+        write(&mut self.content(path).lock().expect("one thread"), offset, data);
+        Ok(())
+    }
+
+    fn flush(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_length(&self, path: &Path, len: u64) -> io::Result<()> {
+        self.content(path).lock().expect("one thread").resize(usize::try_from(len).expect("small"), 0);
+        Ok(())
+    }
+
+    fn replace(&self, path: &Path, data: &[u8]) -> io::Result<()> {
+        *self.content(path).lock().expect("one thread") = data.to_vec();
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().expect("one thread").retain(|other, _| !other.starts_with(path));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.0.lock().expect("one thread");
+        let content = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn zero(&self, path: &Path, offset: u64, len: u64) -> io::Result<()> {
+        self.write_at(path, offset, &vec![0; usize::try_from(len).expect("small")])
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<u64> {
+        Ok(1 << 40)
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole brokers of engines, without a kernel and without a quorum: what a client sees.
+
+mod broker;
+mod clients;
+mod files;
+mod produce_fetch;
+mod requests;

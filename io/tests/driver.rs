@@ -1,0 +1,461 @@
+//! The driver on the real kernel, with toy shards.
+
+use bytes::{Bytes, BytesMut};
+use corelane_io::{
+    DriverError, DriverSettings, Faults, Running, ShardSettings,
+    record::{Recorder, images},
+    run,
+};
+use corelane_seam::{
+    ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, Monotonic, Now, OpenHow,
+    Operation, Part, Shard, ShardId, Slice, Token,
+};
+use std::{
+    collections::VecDeque,
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+type Out<M> = Vec<Operation<M>>;
+/// What a toy does with a completion; `None` is the start.
+type Script<M> = Box<dyn FnMut(Now, Option<Completion<M>>, &mut Out<M>)>;
+type Make<M> = Box<dyn FnOnce() -> Toy<M> + Send>;
+
+struct Toy<M>(Script<M>);
+
+impl<M: Send + 'static> Shard for Toy<M> {
+    type Message = M;
+    fn start(&mut self, now: Now, out: &mut Out<M>) {
+        (self.0)(now, None, out);
+    }
+    fn complete(&mut self, now: Now, completion: Completion<M>, out: &mut Out<M>) {
+        (self.0)(now, Some(completion), out);
+    }
+    fn end_of_turn(&mut self, _now: Now, _out: &mut Out<M>) {}
+    fn busy_with(&self) -> String {
+        "a toy".to_owned()
+    }
+}
+
+fn toy<M: 'static>(script: impl FnMut(Now, Option<Completion<M>>, &mut Out<M>) + Send + 'static) -> Make<M> {
+    Box::new(move || Toy(Box::new(script)))
+}
+
+fn settings(shards: usize, listens: bool) -> DriverSettings {
+    let shards = vec![ShardSettings { cpu: None, listens }; shards];
+    DriverSettings::new(
+        shards,
+        if listens { vec!["127.0.0.1:0".parse().expect("an address")] } else { vec![] },
+    )
+}
+
+fn start<M: Send + 'static>(settings: DriverSettings, make: Vec<Make<M>>) -> Running {
+    run(settings, make).expect("the driver runs")
+}
+
+/// Sends back what it receives; closes when the peer has finished and has been answered.
+fn echo(room: usize) -> Make<()> {
+    toy(move |_, completion, out| match completion {
+        Some(Completion::Accepted { connection, .. } | Completion::Sent { connection }) => {
+            out.push(Operation::Receive { connection, buffer: BytesMut::with_capacity(room) });
+        }
+        Some(Completion::Received { connection, bytes: 0, .. }) => out.push(Operation::Close { connection }),
+        Some(Completion::Received { connection, buffer, .. }) => {
+            out.push(Operation::Send { connection, parts: vec![Part::Bytes(buffer.freeze())] });
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    })
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+    stream
+}
+
+fn round_trip(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).expect("sent");
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).expect("received");
+    assert_eq!(back, bytes);
+}
+
+fn finish(running: Running) {
+    running.stop();
+    running.join().expect("a clean end");
+}
+
+#[test]
+fn many_connections_get_their_own_bytes_back() {
+    for room in [0, 4096] {
+        let running = start(settings(2, true), vec![echo(room), echo(room)]);
+        let mut streams: Vec<_> = (0..200).map(|_| connect(running.addresses()[0])).collect();
+        for round in 0..5_u8 {
+            for (index, stream) in streams.iter_mut().enumerate() {
+                round_trip(stream, &[round, index as u8, 3]);
+            }
+        }
+        round_trip(&mut streams[0], &vec![7; 100_000]);
+        finish(running);
+    }
+}
+
+#[test]
+fn a_half_closed_peer_still_gets_its_answer() {
+    let running = start(settings(1, true), vec![echo(0)]);
+    let mut stream = connect(running.addresses()[0]);
+    stream.write_all(b"last words").expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("received");
+    assert_eq!(all, b"last words");
+    finish(running);
+}
+
+#[test]
+fn a_peer_that_never_reads_holds_up_no_one_and_can_be_closed() {
+    let (tell, told) = mpsc::channel();
+    let mut deaf: Option<ConnectionId> = None;
+    let shard = toy(move |_, completion: Option<Completion<()>>, out| match completion {
+        Some(Completion::Accepted { connection, .. }) => {
+            out.push(Operation::Receive { connection, buffer: BytesMut::new() });
+        }
+        Some(Completion::Received { connection, buffer, .. }) if buffer[0] == b'D' => {
+            deaf = Some(connection);
+            out.push(Operation::Send { connection, parts: vec![Part::Bytes(vec![1; 64 << 20].into())] });
+        }
+        Some(Completion::Received { connection, buffer, .. }) => {
+            if buffer[0] == b'C' {
+                out.extend(deaf.map(|connection| Operation::Close { connection }));
+            }
+            out.push(Operation::Send { connection, parts: vec![Part::Bytes(buffer.freeze())] });
+        }
+        Some(Completion::Sent { connection }) => {
+            assert_ne!(Some(connection), deaf, "64 MiB do not fit into the buffers of a socket");
+            out.push(Operation::Receive { connection, buffer: BytesMut::new() });
+        }
+        Some(Completion::Closed { connection, .. }) if Some(connection) == deaf => {
+            tell.send(()).expect("someone waits");
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let running = start(settings(1, true), vec![shard]);
+    let mut silent = connect(running.addresses()[0]);
+    silent.write_all(b"D").expect("sent");
+    let mut other = connect(running.addresses()[0]);
+    for _ in 0..50 {
+        round_trip(&mut other, b"x");
+    }
+    round_trip(&mut other, b"C");
+    told.recv_timeout(Duration::from_secs(10)).expect("the deaf connection closed");
+    finish(running);
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index * 31 + index / 4096) as u8).collect()
+}
+
+fn drop_from_cache(path: &Path) {
+    use std::os::fd::AsRawFd as _;
+    let file = std::fs::File::open(path).expect("opened");
+    file.sync_all().expect("flushed");
+    // SAFETY: a plain system call on an open descriptor.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
+/// Answers every connection with a header, `ranges` of the file, and a trailer.
+fn file_server(path: PathBuf, ranges: Vec<(u64, u64)>) -> Make<()> {
+    let mut file: Option<FileHandle> = None;
+    let mut waiting = Vec::new();
+    let answer = move |file: &FileHandle| {
+        let mut parts = vec![Part::Bytes(Bytes::from_static(b"head"))];
+        parts.extend(ranges.iter().map(|&(offset, len)| Part::File { file: file.clone(), offset, len }));
+        parts.push(Part::Memory(Slice::copy_from(b"tail")));
+        parts
+    };
+    toy(move |_, completion, out| match completion {
+        None => {
+            let operation = FileOperation::Open { path: path.clone(), how: OpenHow::Read };
+            out.push(Operation::File { token: Token(1), operation });
+        }
+        Some(Completion::File { result: FileResult::Opened(opened), .. }) => {
+            let handle = file.insert(opened.expect("opened").0);
+            for connection in waiting.drain(..) {
+                out.push(Operation::Send { connection, parts: answer(handle) });
+            }
+        }
+        Some(Completion::Accepted { connection, .. }) => match &file {
+            Some(file) => out.push(Operation::Send { connection, parts: answer(file) }),
+            None => waiting.push(connection),
+        },
+        Some(Completion::Sent { connection }) => out.push(Operation::Close { connection }),
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    })
+}
+
+#[test]
+fn ranges_sent_from_a_file_equal_the_file_cold_and_warm() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let path = directory.path().join("segment");
+    let content = pattern(9 << 20);
+    std::fs::write(&path, &content).expect("written");
+    drop_from_cache(&path);
+    let ranges = vec![(5, 3), (4095, 2), (100, 0), (1 << 20, 8 << 20), (0, 70_000)];
+    let mut wanted = b"head".to_vec();
+    for (offset, len) in &ranges {
+        wanted.extend_from_slice(&content[*offset as usize..(*offset + *len) as usize]);
+    }
+    wanted.extend_from_slice(b"tail");
+    let running = start(settings(1, true), vec![file_server(path, ranges)]);
+    for _cold_then_warm in 0..2 {
+        let mut all = Vec::new();
+        connect(running.addresses()[0]).read_to_end(&mut all).expect("received");
+        assert!(all == wanted, "{} bytes of {}", all.len(), wanted.len());
+    }
+    finish(running);
+}
+
+#[test]
+fn a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("segment");
+    std::fs::write(&path, [1; 1000]).expect("written");
+    let running = start(settings(1, true), vec![file_server(path, vec![(0, 5000)])]);
+    let mut all = Vec::new();
+    let _ = connect(running.addresses()[0]).read_to_end(&mut all);
+    assert!(all.len() <= 4 + 1000, "{} bytes", all.len());
+    finish(running);
+}
+
+/// Runs the operations one after the other on one direct file and gives back their results.
+fn on_file(
+    settings: DriverSettings,
+    path: PathBuf,
+    steps: Vec<fn(FileHandle) -> FileOperation>,
+) -> Vec<FileResult> {
+    let (tell, told) = mpsc::channel();
+    let mut steps = VecDeque::from(steps);
+    let mut file: Option<FileHandle> = None;
+    let mut awaited = 1;
+    let shard = toy(move |_, completion: Option<Completion<()>>, out| {
+        match completion {
+            None => {
+                let operation = FileOperation::Open { path: path.clone(), how: OpenHow::Direct };
+                out.push(Operation::File { token: Token(1), operation });
+                return;
+            }
+            Some(Completion::File { token: Token(1), result: FileResult::Opened(opened) }) => {
+                file = Some(opened.expect("opened").0);
+                awaited -= 1;
+            }
+            Some(Completion::File { result, .. }) => {
+                let failed = matches!(&result, FileResult::Written(Err(_)));
+                tell.send(result).expect("someone waits");
+                awaited = if failed { 0 } else { awaited - 1 };
+            }
+            Some(Completion::Stop) => return out.push(Operation::Stopped),
+            _ => return,
+        }
+        if awaited == 0
+            && let Some(step) = steps.pop_front()
+        {
+            let operation = step(file.clone().expect("open"));
+            awaited = if matches!(operation, FileOperation::Write { flush: true, .. }) { 2 } else { 1 };
+            out.push(Operation::File { token: Token(2), operation });
+        }
+        if awaited == 0 {
+            out.push(Operation::Stopped);
+        }
+    });
+    start(settings, vec![shard]).join().expect("a clean end");
+    told.try_iter().collect()
+}
+
+fn blocks(byte: u8, count: usize) -> Slice {
+    let mut chunk = ChunkWriter::with_capacity(count * 4096);
+    chunk.append(&vec![byte; count * 4096]);
+    chunk.slice(0..count * 4096)
+}
+
+#[test]
+fn what_was_written_directly_and_flushed_is_read_back() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let results = on_file(
+        settings(1, false),
+        directory.path().join("deep/er/journal"),
+        vec![
+            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 20, zero: true },
+            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
+            |file| FileOperation::Write { file, offset: 0, data: blocks(6, 1), flush: false },
+            |file| FileOperation::Flush { file },
+            |file| FileOperation::Read { file, offset: 0, len: 1 << 16 },
+            |file| FileOperation::SetLength { file, len: 4096 },
+            |file| FileOperation::Read { file, offset: 0, len: 8192 },
+        ],
+    );
+    let [done, written, flushed, written2, flushed2, read, cut, short] = &results[..] else {
+        panic!("{results:?}")
+    };
+    assert!(matches!(done, FileResult::Done(Ok(()))) && matches!(cut, FileResult::Done(Ok(()))));
+    assert!(matches!((written, written2), (FileResult::Written(Ok(())), FileResult::Written(Ok(())))));
+    assert!(matches!((flushed, flushed2), (FileResult::Flushed(Ok(())), FileResult::Flushed(Ok(())))));
+    let FileResult::Read(Ok(read)) = read else { panic!("{read:?}") };
+    let firsts: Vec<_> = read.chunks(4096).map(|block| block[0]).collect();
+    assert_eq!((read.len(), &firsts[..6]), (1 << 16, &[6, 0, 5, 5, 5, 0][..]));
+    assert!(matches!(short, FileResult::Read(Ok(slice)) if slice.len() == 4096));
+}
+
+#[test]
+fn a_failed_write_is_an_error_and_reports_no_flush() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let results = on_file(
+        settings(1, false),
+        directory.path().join("file"),
+        vec![
+            // Direct access demands whole blocks.
+            |file| FileOperation::Write { file, offset: 100, data: blocks(5, 1), flush: true },
+            |file| FileOperation::Flush { file },
+        ],
+    );
+    assert!(
+        matches!(&results[..], [FileResult::Written(Err(_)), FileResult::Flushed(Ok(()))]),
+        "{results:?}"
+    );
+}
+
+#[test]
+fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not() {
+    let lost = |skip_fdatasync: bool| {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let path = directory.path().join("journal");
+        let recorder = Arc::new(Recorder::in_memory());
+        let mut settings = settings(1, false);
+        settings.recorder = Some(Arc::clone(&recorder));
+        settings.faults = Faults { skip_fdatasync };
+        let write = |file| FileOperation::Write { file, offset: 0, data: blocks(5, 2), flush: true };
+        let results = on_file(settings, path.clone(), vec![write]);
+        assert!(matches!(&results[..], [FileResult::Written(Ok(())), FileResult::Flushed(Ok(()))]));
+        let trace = recorder.trace();
+        images(&trace, 1)
+            .take(100)
+            .filter(|image| image.cut == trace.marks.len())
+            .any(|image| image.files.get(&path).is_none_or(|content| content != &[5; 8192]))
+    };
+    assert!(lost(true));
+    assert!(!lost(false));
+}
+
+#[test]
+fn messages_arrive_in_order_though_the_queue_is_full_all_the_time() {
+    const COUNT: u32 = 20_000;
+    let (tell, told) = mpsc::channel();
+    let sender = toy(|_, completion, out| match completion {
+        None => out.extend((0..COUNT).map(|message| Operation::Message { to: ShardId(1), message })),
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let mut next = 0;
+    let receiver = toy(move |_, completion, out| match completion {
+        Some(Completion::Message { from, message }) => {
+            assert_eq!((from, message), (ShardId(0), next));
+            next += 1;
+            if next == COUNT {
+                tell.send(()).expect("someone waits");
+            }
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let mut settings = settings(2, false);
+    settings.mesh_capacity = 8;
+    let running = start(settings, vec![sender, receiver]);
+    told.recv_timeout(Duration::from_secs(20)).expect("all arrived");
+    finish(running);
+}
+
+#[test]
+fn a_moved_connection_is_served_by_the_other_shard() {
+    let giver = toy(|_, completion: Option<Completion<()>>, out| match completion {
+        Some(Completion::Accepted { connection, moved, .. }) => {
+            assert!(!moved);
+            out.push(Operation::Move { connection, to: ShardId(1) });
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let taker = toy(|_, completion, out| match completion {
+        Some(Completion::Accepted { connection, moved, peer, .. }) => {
+            assert!(moved);
+            let parts = vec![Part::Bytes(format!("{peer}").into())];
+            out.push(Operation::Send { connection, parts });
+        }
+        Some(Completion::Sent { connection }) => out.push(Operation::Close { connection }),
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let mut settings = settings(2, true);
+    settings.shards[1].listens = false;
+    let running = start(settings, vec![giver, taker]);
+    let mut stream = connect(running.addresses()[0]);
+    let mut all = String::new();
+    stream.read_to_string(&mut all).expect("received");
+    assert_eq!(all, stream.local_addr().expect("a name").to_string());
+    finish(running);
+}
+
+#[test]
+fn the_same_port_is_bound_again_at_once_and_never_shared() {
+    let first = start(settings(2, true), vec![echo(0), echo(0)]);
+    let address = first.addresses()[0];
+    let mut stream = connect(address);
+    round_trip(&mut stream, b"one");
+    let mut second = settings(2, true);
+    second.listeners = vec![address];
+    second.bind_patience = Duration::from_millis(50);
+    let refused = run(second.clone(), vec![echo(0), echo(0)]).err().expect("the address is taken");
+    assert!(matches!(refused, DriverError::AddressInUse { .. }));
+    assert!(refused.to_string().contains("listens there already"), "{refused}");
+    finish(first);
+    let again = start(second, vec![echo(0), echo(0)]);
+    round_trip(&mut connect(address), b"two");
+    finish(again);
+}
+
+#[test]
+fn the_panic_of_one_shard_stops_all_and_is_reported() {
+    let bad = toy(|_, completion: Option<Completion<()>>, out| match completion {
+        None => out.push(Operation::Timer { at: Monotonic(0) }),
+        _ => panic!("a bug in a toy"),
+    });
+    let error = start(settings(2, false), vec![echo(0), bad]).join().expect_err("a shard panicked");
+    assert!(
+        matches!(&error, DriverError::Shard { shard: 1, reason } if reason.contains("a bug in a toy")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_timer_fires_at_its_time_and_a_later_one_replaces_it() {
+    let (tell, told) = mpsc::channel();
+    let mut at = Monotonic(0);
+    let shard = toy(move |now: Now, completion: Option<Completion<()>>, out| match completion {
+        None => {
+            at = now.monotonic.after_ms(30);
+            out.push(Operation::Timer { at: now.monotonic.after_ms(5) });
+            out.push(Operation::Timer { at });
+        }
+        Some(Completion::Timer) => tell.send(now.monotonic >= at).expect("someone waits"),
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let running = start(settings(1, false), vec![shard]);
+    assert!(told.recv_timeout(Duration::from_secs(10)).expect("it fired"));
+    finish(running);
+    assert!(told.try_recv().is_err());
+}

@@ -1,0 +1,116 @@
+//! glommio 0.9.0 loses wake-ups. These tests show that the driver's guard is needed and that it suffices. When the one
+//! without the guard fails, glommio has been mended, and the guard can go.
+
+use corelane_io::{DriverSettings, ShardSettings, probe, run};
+use corelane_seam::{Completion, Now, Operation, Shard};
+use std::{
+    env,
+    io::Read as _,
+    process::{Child, Command, Stdio, exit},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Never out of work, so its loop yields all the time; a shorter preempt timer than in production makes the bug likely.
+struct Busy(Arc<AtomicU64>);
+
+impl Shard for Busy {
+    type Message = ();
+    fn start(&mut self, now: Now, out: &mut Vec<Operation<()>>) {
+        out.push(Operation::Timer { at: now.monotonic });
+    }
+    fn complete(&mut self, now: Now, completion: Completion<()>, out: &mut Vec<Operation<()>>) {
+        match completion {
+            Completion::Stop => out.push(Operation::Stopped),
+            _ => {
+                let done = self.0.fetch_add(1, Ordering::Relaxed);
+                let begun = Instant::now();
+                let work = Duration::from_micros(50 + done * 37 % 400);
+                while begun.elapsed() < work {
+                    std::hint::spin_loop();
+                }
+                out.push(Operation::Timer { at: now.monotonic });
+            }
+        }
+    }
+    fn end_of_turn(&mut self, _now: Now, _out: &mut Vec<Operation<()>>) {}
+    fn busy_with(&self) -> String {
+        "spinning".to_owned()
+    }
+}
+
+const ROLE: &str = "CORELANE_TEST_GUARD_CHILD";
+const RUN_FOR: Duration = Duration::from_secs(8);
+/// Longer than any pause that a loaded machine causes.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// The child's part; as a test of its own it does nothing.
+#[test]
+fn child() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let progress = Arc::new(AtomicU64::new(0));
+    let cpu = probe::usable_cpus().first().copied();
+    let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: false }], vec![]);
+    settings.preempt_timer = Duration::from_micros(250);
+    settings.poll_budget = Duration::from_micros(50);
+    if role == "without" {
+        settings.guard_tick = Duration::ZERO;
+    }
+    let shard = Busy(Arc::clone(&progress));
+    let running = run(settings, vec![move || shard]).expect("the driver runs");
+    let (begun, mut last, mut moved) = (Instant::now(), 0, Instant::now());
+    while begun.elapsed() < RUN_FOR {
+        thread::sleep(Duration::from_millis(50));
+        let now = progress.load(Ordering::Relaxed);
+        if now != last {
+            (last, moved) = (now, Instant::now());
+        } else if moved.elapsed() > SILENCE {
+            println!("hung after {last} polls");
+            exit(3);
+        }
+    }
+    running.stop();
+    running.join().expect("a clean end");
+    println!("did {last} polls");
+    exit(0);
+}
+
+fn spawn(role: &str) -> Child {
+    Command::new(env::current_exe().expect("our own path"))
+        .args(["child", "--exact", "--nocapture"])
+        .env(ROLE, role)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child")
+}
+
+/// The exit code and what it said; a child that does not end is ended.
+fn outcome(mut child: Child) -> (Option<i32>, String) {
+    let deadline = Instant::now() + RUN_FOR + Duration::from_secs(7);
+    let code = loop {
+        match child.try_wait().expect("our child") {
+            Some(status) => break status.code(),
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
+            None => {
+                child.kill().expect("our child");
+                child.wait().expect("our child");
+                break None;
+            }
+        }
+    };
+    let mut said = String::new();
+    child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    (code, said)
+}
+
+#[test]
+fn without_the_guard_a_busy_shard_hangs_and_with_it_it_does_not() {
+    let (code, said) = outcome(spawn("without"));
+    assert_eq!(code, Some(3), "glommio no longer loses wake-ups? {said}");
+    let (code, said) = outcome(spawn("with"));
+    assert_eq!(code, Some(0), "{said}");
+}
