@@ -76,6 +76,8 @@ impl Broker {
             journal_dir: data_dir.clone(),
             shards,
             salt: 7,
+            journal_bytes_initial: 1 << 20,
+            unix_ms: now.unix_ms,
             fault: crate::log::Fault::None,
         };
         let recovered = recover(&files, &recovery).expect("the files are sound");
@@ -106,8 +108,9 @@ impl Broker {
             now,
             desk: Desk::new(settings),
             applied: image.last_applied().map_or(0, |offset| offset.0),
+            // Another life draws other ids.
+            random: Random(99 + image.last_applied().map_or(0, |offset| offset.0)),
             image,
-            random: Random(99),
             mesh: VecDeque::new(),
             held: None,
             results: VecDeque::new(),
@@ -215,7 +218,9 @@ impl Broker {
         request: &T,
     ) -> R {
         self.send(connection, version, request);
-        self.response(connection, version).expect("an answer")
+        let response = self.response(connection, version);
+        assert!(response.is_some(), "no answer; closed: {:?}", self.closed);
+        response.expect("checked")
     }
 
     /// Time passes.
@@ -273,7 +278,7 @@ impl Broker {
             if let Some((from, to, message)) = self.mesh.pop_front() {
                 self.deliver(from, to, message);
             } else if let Some((shard, token, result)) = self.results.pop_front() {
-                self.input(shard, Input::File { token, result });
+                        self.input(shard, Input::File { token, result });
             } else {
                 for shard in 0..self.engines.len() {
                     self.input(shard, Input::TurnEnded);
