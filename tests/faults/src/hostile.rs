@@ -275,7 +275,8 @@ pub fn garbage(address: SocketAddr, frames: usize, seed: u64) -> anyhow::Result<
         let _ = stream.write_all(&u32::try_from(body.len())?.to_be_bytes());
         let _ = stream.write_all(&body);
         let _ = stream.shutdown(Shutdown::Write);
-        await_close(stream).with_context(|| format!("garbage frame {index} of seed {seed}: {:02x?}", &body[..8]))?;
+        await_close(stream)
+            .with_context(|| format!("garbage frame {index} of seed {seed}: {:02x?}", &body[..8]))?;
     }
     Ok(())
 }
@@ -320,11 +321,8 @@ pub fn fill(address: SocketAddr, topic: &str, partition: i32, bytes: usize) -> a
     for number in 0..bytes.div_ceil(RECORD) as u64 {
         let value = Stamp { producer: FILLER, number }.value(RECORD);
         let mut batch = BatchBuilder::new();
-        let record = NewRecord {
-            timestamp_ms: crate::clock::unix_ms(),
-            value: Some(&value),
-            ..NewRecord::default()
-        };
+        let record =
+            NewRecord { timestamp_ms: crate::clock::unix_ms(), value: Some(&value), ..NewRecord::default() };
         batch.push(record);
         let produced = client.produce(topic, partition, batch.build(), crate::ACKS_ALL)?;
         ensure!(produced.error == ErrorCode::None, "{produced:?}");

@@ -103,11 +103,14 @@ fn judge(ledger: &Ledger, partition: i32, places: &[(u64, i64)], until: u64, fou
     let by_number: BTreeMap<u64, i64> = places.iter().copied().collect();
     for batch in sent {
         let numbers = batch.first..batch.first + batch.count;
-        let offsets: Vec<i64> = numbers.clone().filter_map(|number| by_number.get(&number).copied()).collect();
+        let offsets: Vec<i64> =
+            numbers.clone().filter_map(|number| by_number.get(&number).copied()).collect();
         let promised = batch.acknowledged.filter(|acknowledged| acknowledged.at <= until);
         if offsets.is_empty() {
             if promised.is_some() {
-                found.push(format!("{who}: records {numbers:?} were acknowledged ({promised:?}) and are lost"));
+                found.push(format!(
+                    "{who}: records {numbers:?} were acknowledged ({promised:?}) and are lost"
+                ));
             }
             continue;
         }

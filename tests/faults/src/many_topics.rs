@@ -134,10 +134,7 @@ fn write_once(client: &mut Client, topic: &str, number: u32, partitions: i32) ->
     let answers = produced(&response)?;
     ensure!(answers.len() == batches.len(), "{} partitions were answered", answers.len());
     for (partition, produced) in answers {
-        ensure!(
-            produced.error.is_none() && produced.base_offset == 0,
-            "{topic}-{partition}: {produced:?}"
-        );
+        ensure!(produced.error.is_none() && produced.base_offset == 0, "{topic}-{partition}: {produced:?}");
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::{
     fmt,
     net::SocketAddr,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -96,12 +96,15 @@ pub fn run(settings: PowerCutSettings) -> anyhow::Result<PowerCutReport> {
     for (number, image) in images(&recorded.trace, settings.seed).take(settings.images).enumerate() {
         let place = directory.path().join(format!("image-{number}"));
         let name = format!("image {number} of seed {}, cut at mark {}", settings.seed, image.cut);
-        image.write_to(&directory.path().join("data"), &place)?;
         // The first image is the end of a clean stop: there is nothing to recover.
         if number > 0 && recoveries > 0 {
             recoveries -= 1;
+            image.write_to(&directory.path().join("data"), &place)?;
             cut_recovery(settings, &recorded, &image, &place, &mut chance, &mut report)
                 .with_context(|| format!("recovery of {name}"))?;
+            if place.exists() {
+                std::fs::remove_dir_all(&place)?;
+            }
         }
         image.write_to(&directory.path().join("data"), &place)?;
         judge(&name, &recorded, image.at, &place, &mut chance, &mut report)?;
@@ -182,10 +185,7 @@ fn config(data_dir: &Path, chance: &mut SmallRng) -> anyhow::Result<BrokerConfig
 
 /// The smallest journal, so that images are small and it wraps.
 fn small() -> [(&'static str, String); 2] {
-    [
-        ("corelane.journal.bytes.max", (16 << 20).to_string()),
-        ("corelane.disk.reserve.bytes", "0".to_owned()),
-    ]
+    [("corelane.journal.bytes.max", (16 << 20).to_string()), ("corelane.disk.reserve.bytes", "0".to_owned())]
 }
 
 fn machine(seed: u64, recorder: &Arc<Recorder>, skip_fdatasync: bool) -> MachineSettings {
@@ -326,17 +326,4 @@ fn read_image(options: &BrokerOptions, must_exist: bool) -> anyhow::Result<Vec<V
     }
     broker.ensure_running()?;
     Ok(logs)
-}
-
-/// Where an image's files are, for those who want to look.
-///
-/// # Errors
-/// Those of the file system.
-pub fn write_image(settings: PowerCutSettings, number: usize, to: &Path) -> anyhow::Result<PathBuf> {
-    let directory = tempfile::tempdir()?;
-    let data = directory.path().join("data");
-    let recorded = record_load(settings, &data, &mut SmallRng::seed_from_u64(settings.seed))?;
-    let image = images(&recorded.trace, settings.seed).nth(number).context("images are without end")?;
-    image.write_to(&data, to)?;
-    Ok(to.to_owned())
 }

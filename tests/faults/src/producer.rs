@@ -106,7 +106,11 @@ impl Producer {
 
     fn produce(&mut self, address: SocketAddr, stop: &AtomicBool) -> anyhow::Result<()> {
         let mut client = Client::connect(address)?;
-        client.await_topic(&self.settings.topic, self.settings.partitions as usize, Duration::from_secs(20))?;
+        client.await_topic(
+            &self.settings.topic,
+            self.settings.partitions as usize,
+            Duration::from_secs(20),
+        )?;
         if self.settings.idempotent && self.identity.is_none() {
             self.identity = Some(client.init_producer_id()?);
         }
@@ -152,7 +156,8 @@ impl Producer {
         for number in first..first + count {
             let length = self.chance.random_range(settings.record_bytes.clone());
             let value = Stamp { producer: settings.producer, number }.value(length);
-            let record = NewRecord { timestamp_ms: clock::unix_ms(), value: Some(&value), ..NewRecord::default() };
+            let record =
+                NewRecord { timestamp_ms: clock::unix_ms(), value: Some(&value), ..NewRecord::default() };
             batch.push(record);
         }
         self.next.insert(partition, first + count);
@@ -186,7 +191,9 @@ impl Producer {
 /// Whether the connection broke, rather than that the broker is silent or says something wrong.
 pub fn is_disconnect(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof,
+        };
         matches!(
             cause.kind(),
             BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof

@@ -76,7 +76,11 @@ pub fn produce_request(topic: &str, batches: &[(i32, Bytes)], acks: i16) -> Prod
         PartitionProduceData::default().with_index(*index).with_records(Some(batch.clone()))
     });
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(partitions.collect());
-    ProduceRequest::default().with_acks(acks).with_timeout_ms(PRODUCE_TIMEOUT_MS).with_topic_data(vec![topic])
+    ProduceRequest::default()
+        .with_transactional_id(None)
+        .with_acks(acks)
+        .with_timeout_ms(PRODUCE_TIMEOUT_MS)
+        .with_topic_data(vec![topic])
 }
 
 /// What each partition of a response says, in its order.
@@ -192,9 +196,8 @@ impl Client {
                 .with_replication_factor(1)
                 .with_configs(configs.clone())
         });
-        let request = CreateTopicsRequest::default()
-            .with_timeout_ms(ADMIN_TIMEOUT_MS)
-            .with_topics(topics.collect());
+        let request =
+            CreateTopicsRequest::default().with_timeout_ms(ADMIN_TIMEOUT_MS).with_topics(topics.collect());
         let response = self.call(7, &request)?;
         for topic in response.topics {
             let error = code(topic.error_code)?;
@@ -253,7 +256,8 @@ impl Client {
     /// # Errors
     /// What the broker says.
     pub fn init_producer_id(&mut self) -> anyhow::Result<(ProducerId, ProducerEpoch)> {
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+        let request =
+            InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
         let response = self.call(4, &request)?;
         ensure!(response.error_code == 0, "InitProducerId: {}", code(response.error_code)?);
         Ok((ProducerId(response.producer_id.0), ProducerEpoch(response.producer_epoch)))
