@@ -329,3 +329,26 @@ pub fn fill(address: SocketAddr, topic: &str, partition: i32, bytes: usize) -> a
     }
     Ok(())
 }
+
+/// Produces small batches and reads none of the answers. The broker may stop reading; then this stops too.
+///
+/// # Errors
+/// When the connection cannot be made, or is closed.
+pub fn produce_unread(address: SocketAddr, topic: &str, requests: u64) -> anyhow::Result<()> {
+    let mut stream = connect(address)?;
+    stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+    for number in 0..requests {
+        let batch = small_batch(Stamp { producer: FILLER, number });
+        let request = requests::produce_request(topic, &[(1, batch)], crate::ACKS_LEADER);
+        let frame = corelane_core::wire::encode_request(0, None, requests::PRODUCE_VERSION, &request)?;
+        match stream.write_all(&frame) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                break;
+            }
+            Err(error) => return Err(error).context("the connection was closed"),
+        }
+    }
+    thread::sleep(Duration::from_secs(1));
+    Ok(())
+}

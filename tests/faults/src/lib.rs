@@ -22,6 +22,7 @@ pub mod power_cut;
 mod producer;
 mod read_back;
 pub mod requests;
+pub mod small_disk;
 
 pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, set_limit};
 pub use client::Client;
