@@ -64,6 +64,9 @@ pub(crate) struct PartitionLog {
     pub sealed: u64,
     pub written_place: u64,
     pub flushed_place: u64,
+    /// Place behind the last batch that is wholly flushed in the journal: segments are written up to here, so that
+    /// the beginning of a batch whose end was never journalled is never in a file that no journal speaks of.
+    pub durable_place: u64,
     /// Place: everything below is in flushed segments.
     pub persisted: u64,
     /// In order of groups and places.
@@ -84,6 +87,8 @@ pub(crate) struct PartitionLog {
     /// Write and flush whatever fills a block, however little.
     pub urgent: bool,
     pub checkpoint_due: bool,
+    /// Of the first segment, which lies below the log start.
+    pub index_removed: bool,
     /// Records and time since the last flush, for interval policies.
     pub unflushed_records: u64,
     pub unflushed_since: Option<corelane_seam::Monotonic>,
@@ -116,6 +121,7 @@ impl PartitionLog {
             sealed: 0,
             written_place: 0,
             flushed_place: 0,
+            durable_place: 0,
             persisted: 0,
             pins: VecDeque::new(),
             start_pins: Vec::new(),
@@ -128,6 +134,7 @@ impl PartitionLog {
             busy: false,
             urgent: false,
             checkpoint_due: false,
+            index_removed: false,
             unflushed_records: 0,
             unflushed_since: None,
             planned_at: None,
@@ -185,7 +192,7 @@ impl PartitionLog {
             let old = u64::try_from(age_ms).is_ok_and(|age| age >= self.settings.segment_ms);
             // The index counts offsets in 32 bits.
             let far = header.last_offset().0 - segment.base.0 > i64::from(i32::MAX);
-            if full || old || far {
+            if segment.bytes > 0 && (full || old || far) {
                 self.roll();
             }
         }
@@ -209,6 +216,9 @@ impl PartitionLog {
     pub fn roll(&mut self) {
         let snapshot = Snapshot::take(self.end, &self.epochs, &self.producers);
         if let Some(segment) = self.segments.back_mut().filter(|segment| segment.stage == Stage::Active) {
+            if segment.bytes == 0 {
+                return;
+            }
             segment.stage = Stage::Closing;
             segment.snapshot = Some(snapshot);
         }
@@ -243,7 +253,7 @@ impl PartitionLog {
     /// Bytes of the oldest open segment that may go to its file and are not flushed there.
     pub fn writable_bytes(&self) -> u64 {
         let segment = self.open_segment().map(|index| &self.segments[index]);
-        segment.map_or(0, |segment| segment.writable(self.flushed_place).saturating_sub(segment.flushed))
+        segment.map_or(0, |segment| segment.writable(self.durable_place).saturating_sub(segment.flushed))
     }
 
     /// What goes into the checkpoint's file now.
@@ -270,7 +280,8 @@ impl PartitionLog {
         assert!(self.start <= self.end, "{id}: log start ≤ log end");
         assert!(self.flushed <= self.written && self.written <= self.end, "{id}: flushed ≤ written ≤ end");
         assert!(self.high_watermark <= self.end, "{id}: high watermark ≤ log end");
-        assert!(self.persisted <= self.flushed_place, "{id}: segments hold only what the journal flushed");
+        assert!(self.durable_place <= self.flushed_place, "{id}: whole batches are flushed");
+        assert!(self.persisted <= self.durable_place, "{id}: segments hold only what the journal flushed");
         assert!(self.flushed_place <= self.written_place, "{id}: flushed ≤ written");
         assert!(self.written_place <= self.sealed && self.sealed <= self.tail.end(), "{id}: sealed ≤ tail");
         assert!(self.tail.start() <= self.persisted, "{id}: memory holds what is in no segment");
@@ -288,8 +299,14 @@ impl PartitionLog {
         let pins = self.pins.iter().zip(self.pins.iter().skip(1));
         assert!(pins.clone().all(|(one, next)| one.group <= next.group && one.to <= next.to), "{id}: pins");
         let cut = self.segments.iter().any(|segment| segment.needs_cut);
-        assert!(cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted), "{id}: no pin without need");
+        assert!(
+            cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted),
+            "{id}: no pin without need"
+        );
         let needed = self.remainder() > 0 || cut;
-        assert!(self.pins.is_empty() != needed || self.life != Life::Lives, "{id}: what no segment holds is pinned");
+        assert!(
+            self.pins.is_empty() != needed || self.life != Life::Lives,
+            "{id}: what no segment holds is pinned"
+        );
     }
 }

@@ -96,10 +96,9 @@ impl Segment {
         self.place + self.bytes
     }
 
-    /// How far the file may be written when the journal holds everything below `flushed_place` durably: whole
-    /// blocks, or everything when the segment takes no more.
-    pub fn writable(&self, flushed_place: u64) -> u64 {
-        let durable = flushed_place.saturating_sub(self.place).min(self.bytes);
+    /// How far the file may be written when the journal holds whole batches up to `durable_place`: whole blocks, or everything when the segment takes no more.
+    pub fn writable(&self, durable_place: u64) -> u64 {
+        let durable = durable_place.saturating_sub(self.place).min(self.bytes);
         if self.stage == Stage::Closing && durable == self.bytes { durable } else { block_floor(durable) }
     }
 

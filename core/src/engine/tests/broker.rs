@@ -54,6 +54,8 @@ pub struct Broker {
     pub closed: Vec<(ConnectionId, String)>,
     timers: Vec<Option<Monotonic>>,
     correlation: i32,
+    /// A shard whose images are late, and those images.
+    late: Option<(usize, Vec<ShardMessage>)>,
     /// Journal writes that were asked for, to count groups.
     pub flushes: usize,
 }
@@ -118,6 +120,7 @@ impl Broker {
             closed: Vec::new(),
             timers: vec![None; usize::from(shards)],
             correlation: 0,
+            late: None,
             flushes: 0,
         };
         for shard in 0..broker.engines.len() {
@@ -169,7 +172,11 @@ impl Broker {
         let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
         if changed {
             for shard in 0..quorum.0 {
-                self.mesh.push_back((quorum, ShardId(shard), ShardMessage::Image(Box::new(self.image.clone()))));
+                self.mesh.push_back((
+                    quorum,
+                    ShardId(shard),
+                    ShardMessage::Image(Box::new(self.image.clone())),
+                ));
             }
         }
         for (to, message) in effects.replies {
@@ -203,10 +210,17 @@ impl Broker {
     }
 
     /// The next response on a connection, if one has come.
-    pub fn response<T: Decodable + HeaderVersion>(&mut self, connection: ConnectionId, version: i16) -> Option<T> {
+    pub fn response<T: Decodable + HeaderVersion>(
+        &mut self,
+        connection: ConnectionId,
+        version: i16,
+    ) -> Option<T> {
         let frame = self.replies.get_mut(&connection)?.pop_front()?;
         let (length, frame) = frame.split_at(4);
-        assert_eq!(i32::from_be_bytes(length.try_into().expect("four")), i32::try_from(frame.len()).expect("small"));
+        assert_eq!(
+            i32::from_be_bytes(length.try_into().expect("four")),
+            i32::try_from(frame.len()).expect("small")
+        );
         Some(decode_response(version, &Bytes::copy_from_slice(frame)).expect("decodes").1)
     }
 
@@ -278,7 +292,7 @@ impl Broker {
             if let Some((from, to, message)) = self.mesh.pop_front() {
                 self.deliver(from, to, message);
             } else if let Some((shard, token, result)) = self.results.pop_front() {
-                        self.input(shard, Input::File { token, result });
+                self.input(shard, Input::File { token, result });
             } else {
                 for shard in 0..self.engines.len() {
                     self.input(shard, Input::TurnEnded);
@@ -291,7 +305,30 @@ impl Broker {
         panic!("the engines never come to rest");
     }
 
+    /// From now on this shard learns nothing new of the metadata.
+    pub fn delay_images_to(&mut self, shard: usize) {
+        self.late = Some((shard, Vec::new()));
+    }
+
+    /// What was delayed arrives.
+    pub fn release_images(&mut self) {
+        let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
+        if let Some((shard, images)) = self.late.take() {
+            for message in images {
+                self.input(shard, Input::Message { from: quorum, message });
+            }
+        }
+        self.settle();
+    }
+
     fn deliver(&mut self, from: ShardId, to: ShardId, message: ShardMessage) {
+        if let Some((_, images)) = self
+            .late
+            .as_mut()
+            .filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
+        {
+            return images.push(message);
+        }
         if to.index() < self.engines.len() {
             return self.input(to.index(), Input::Message { from, message });
         }
@@ -303,4 +340,3 @@ impl Broker {
         }
     }
 }
-

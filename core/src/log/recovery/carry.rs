@@ -34,10 +34,8 @@ pub(super) fn write_journal(
     let path = paths::journal(&settings.journal_dir, boot.generation, shard);
     let io = |error| failed("making the journal", &path, &error);
     disk.remove(&path).map_err(io)?;
-    let mut mine: Vec<&mut RecoveredLog> = logs
-        .iter_mut()
-        .filter(|log| log.carries() && log.id.owner(settings.shards).0 == shard)
-        .collect();
+    let mut mine: Vec<&mut RecoveredLog> =
+        logs.iter_mut().filter(|log| log.carries() && log.id.owner(settings.shards).0 == shard).collect();
     let mut groups: Vec<(GroupHeader, usize)> = Vec::new();
     let (mut first, mut offset, mut sequence) = (0, 0, 0);
     while first < mine.len() || groups.is_empty() || groups.last().is_some_and(|(_, count)| *count > 0) {

@@ -109,7 +109,7 @@ impl RecoveredLog {
             log.tail = tail;
         }
         let end = log.tail.end();
-        (log.sealed, log.written_place, log.flushed_place) = (end, end, end);
+        (log.sealed, log.written_place, log.flushed_place, log.durable_place) = (end, end, end, end);
         if let Some(group) = self.carried_in {
             log.pins.push_back(Pin { group: group.number, to: end });
         }

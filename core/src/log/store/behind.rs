@@ -26,7 +26,8 @@ const FLUSH_BEHIND_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     RemoveDirectory,
-    /// The first segment's file, and then its index.
+    /// The first segment's index goes first: without a segment nothing would tell whose it is.
+    RemoveIndex,
     RemoveSegment,
     Open(usize),
     /// Away with the fragment that recovery found: the length, and its flush.
@@ -93,7 +94,10 @@ impl Store {
         match finish(log, &step, result) {
             Ok(()) => {}
             // The same bytes are written again when there is space; nothing is flushed in between.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
+            {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
                 self.disk_full = true;
                 return;
@@ -121,6 +125,7 @@ impl Store {
             | Step::Allocate(..)
             | Step::Write(..)
             | Step::SetLength(_)
+            | Step::RemoveIndex
             | Step::RemoveSegment => {}
         }
         // The queue's turn: one log with much to write does not stand before the others.
@@ -199,7 +204,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
         return Some(Step::Checkpoint(log.start));
     }
     if log.segments.front().is_some_and(|first| first.stage == Stage::Closed && first.next <= log.start) {
-        return Some(Step::RemoveSegment);
+        return Some(if log.index_removed { Step::RemoveSegment } else { Step::RemoveIndex });
     }
     let index = log.open_segment()?;
     let segment = &log.segments[index];
@@ -210,7 +215,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             (Some(_), true) => Step::CutFlush(index),
         });
     }
-    let writable = segment.writable(log.flushed_place);
+    let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
         if !(ends
@@ -244,6 +249,10 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
     let writer = |index: usize| log.segments[index].writer.clone().expect("opened before");
     let operation = match step {
         Step::RemoveDirectory => FileOperation::Remove { path: log.directory.clone() },
+        Step::RemoveIndex => {
+            let first = &log.segments[0];
+            FileOperation::Remove { path: paths::index(&log.directory, first.base, first.serial) }
+        }
         Step::RemoveSegment => FileOperation::Remove { path: segment_path(log, 0) },
         Step::Open(index) => FileOperation::Open { path: segment_path(log, index), how: OpenHow::Direct },
         Step::Allocate(index, len) => {
@@ -259,7 +268,9 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
         }
-        Step::Cut(index) => FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed },
+        Step::Cut(index) => {
+            FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed }
+        }
         Step::Flush(index) | Step::CutFlush(index) => FileOperation::Flush { file: writer(index) },
         Step::Index(index) => {
             let segment = &log.segments[index];
@@ -344,12 +355,16 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             result?;
             log.start_checkpointed = *start;
         }
-        (Step::RemoveSegment | Step::RemoveDirectory, FileResult::Done(result)) => {
+        (Step::RemoveIndex, FileResult::Done(result)) => {
             result?;
-            if matches!(step, Step::RemoveSegment) {
-                log.segments.pop_front();
-            }
+            log.index_removed = true;
         }
+        (Step::RemoveSegment, FileResult::Done(result)) => {
+            result?;
+            log.index_removed = false;
+            log.segments.pop_front();
+        }
+        (Step::RemoveDirectory, FileResult::Done(result)) => result?,
         (step, result) => panic!("{step:?} was answered with {result:?}"),
     }
     Ok(())

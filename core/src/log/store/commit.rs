@@ -169,9 +169,10 @@ impl Journal {
         self.ring.check();
     }
 
+    /// Number of the first group that is still needed.
     #[cfg(test)]
-    pub fn ring(&self) -> &Ring {
-        &self.ring
+    pub fn low(&self) -> u64 {
+        self.ring.low()
     }
 }
 
@@ -402,7 +403,7 @@ impl Store {
             let What::Data { to } = entry.what else { continue };
             let Some(log) = self.get_mut(entry.slot).filter(|log| log.life == Life::Lives) else { continue };
             log.written_place = log.written_place.max(to);
-            let end = log.tail.offset_through(to).unwrap_or(log.written);
+            let end = log.tail.last_through(to).map_or(log.written, |mark| mark.next);
             if end > log.written {
                 log.written = end;
                 self.events.push(Event::Written { slot: entry.slot, end });
@@ -432,7 +433,9 @@ impl Store {
             match sealed.what {
                 What::Data { to } => {
                     log.flushed_place = log.flushed_place.max(to);
-                    let end = log.tail.offset_through(to).unwrap_or(log.flushed);
+                    let last = log.tail.last_through(to);
+                    log.durable_place = log.durable_place.max(last.map_or(0, |mark| mark.to));
+                    let end = last.map_or(log.flushed, |mark| mark.next);
                     (log.unflushed_records, log.unflushed_since) = (0, None);
                     if end > log.flushed && log.life == Life::Lives {
                         log.flushed = end;
@@ -514,7 +517,8 @@ impl Store {
     /// everything.
     fn grow_journal(&mut self, out: &mut Operations) {
         let size = self.journal.ring.size();
-        let least = BLOCKS_PER_LOG * BLOCK as u64 * self.slots.len() as u64;
+        let logs = BLOCKS_PER_LOG * BLOCK as u64 * self.slots.len() as u64;
+        let least = logs.max(self.largest_batch.saturating_mul(RESERVE_SHARE));
         let pressed = self.journal.ring.used() > size / RESERVE_SHARE * 2;
         let max = self.settings.journal_bytes_max.max(least);
         let wanted =

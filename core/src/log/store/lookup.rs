@@ -100,13 +100,13 @@ impl Store {
                 let slot = lookup.slot;
                 return self.fetch(slot, serial, Missing::Index, Some(Box::new(lookup)), out);
             };
-            (lookup.serial, lookup.from, lookup.to) = (serial, from, to);
             let segment = log.segments.iter().find(|segment| segment.serial == serial).expect("just found");
             let memory = segment.in_tail && segment.place + from >= log.tail.start();
             if memory {
                 let places = segment.place + from..segment.place + to;
                 let mut bytes = vec![0; usize::try_from(to - from).expect("a span is below 4 GiB")];
                 log.tail.copy_to(places, &mut bytes);
+                (lookup.serial, lookup.from, lookup.to) = (serial, from, to);
                 match self.search(&mut lookup, &bytes) {
                     Some(found) => return self.answer(&lookup, found),
                     None => continue,

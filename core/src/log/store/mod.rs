@@ -95,6 +95,8 @@ pub struct Store {
     filled: VecDeque<Slot>,
     memory: usize,
     unsealed: u64,
+    /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
+    largest_batch: u64,
     readers: VecDeque<(Slot, u32)>,
     indexes: VecDeque<(Slot, u32)>,
     disk_full: bool,
@@ -123,6 +125,7 @@ impl Store {
             filled: VecDeque::new(),
             memory: 0,
             unsealed: 0,
+            largest_batch: 0,
             readers: VecDeque::new(),
             indexes: VecDeque::new(),
             disk_full: false,
@@ -273,6 +276,7 @@ impl Store {
         let filled = log.tail.chunks() > filled;
         let newly_dirty = !std::mem::replace(&mut log.dirty, true);
         self.unsealed += batch.len() as u64;
+        self.largest_batch = self.largest_batch.max(batch.len() as u64);
         if newly_dirty {
             // The log may have been dirty no more while bytes of it were in no group: there are none.
             self.journal.dirty.push_back(slot);
@@ -471,6 +475,11 @@ impl Store {
     /// Whether nothing is outstanding and nothing waits for the journal.
     pub fn is_idle(&self) -> bool {
         self.jobs.is_empty() && (self.journal.is_flushed() || self.journal.failed.is_some())
+    }
+
+    #[cfg(test)]
+    pub(super) fn journal_low(&self) -> u64 {
+        self.journal.low()
     }
 
     /// Panics when an invariant does not hold. For tests and the simulator.
