@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("corelane-tuning", Some(&["corelane-io"])),
     ("xtask", Some(&[])),
     ("corelane", None),
+    ("corelane-client-tests", Some(&[])),
     ("corelane-simulation", None),
 ];
 
