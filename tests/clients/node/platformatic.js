@@ -1,14 +1,8 @@
 // @platformatic/kafka with its default settings; the contract is in ../src/lib.rs.
-const { createRequire } = require('node:module')
-const { readFileSync } = require('node:fs')
-const { join } = require('node:path')
+const { installed, main, records, text } = require('./lines.js')
+const { Admin, Consumer, Producer } = installed('@platformatic/kafka')
 
-const installed = createRequire(join(__dirname, '../../../target/clients/node/package.json'))
-const { Admin, Consumer, Producer, stringSerializers, stringDeserializers } = installed('@platformatic/kafka')
-
-function settings(address) {
-  return { clientId: 'test', bootstrapBrokers: [address] }
-}
+const settings = (address) => ({ clientId: 'test', bootstrapBrokers: [address] })
 
 async function create(address, topic, partitions) {
   const admin = new Admin(settings(address))
@@ -17,35 +11,47 @@ async function create(address, topic, partitions) {
 }
 
 async function produce(address, topic) {
-  const producer = new Producer({ ...settings(address), serializers: stringSerializers, autocreateTopics: true })
-  const messages = lines().map(({ key, value, headers }) => ({
-    topic,
-    key: key ?? undefined,
-    value: value ?? undefined,
-    headers: new Map(headers)
-  }))
+  const producer = new Producer({ ...settings(address), autocreateTopics: true })
+  const data = (value) => (value === null ? undefined : Buffer.from(value))
   // One at a time: a send of many tells only the first offset of each partition.
-  for (const message of messages) {
+  for (const { key, value, headers } of records()) {
+    const pairs = headers.map(([name, content]) => [Buffer.from(name), Buffer.from(content)])
+    const message = { topic, key: data(key), value: data(value), headers: new Map(pairs) }
     const { offsets } = await producer.send({ messages: [message] })
     console.log(JSON.stringify({ partition: offsets[0].partition, offset: Number(offsets[0].offset) }))
   }
   await producer.close()
 }
 
+// By the client's fetch: its stream of messages is only for members of a group.
 async function consume(address, topic) {
-  const consumer = new Consumer({ ...settings(address), groupId: 'none', deserializers: stringDeserializers })
-  const ends = (await consumer.listOffsets({ topics: [topic] })).get(topic)
-  console.error(ends)
+  const consumer = new Consumer({ ...settings(address), groupId: 'none' })
+  const { id: topicId, partitions } = (await consumer.metadata({ topics: [topic] })).topics.get(topic)
+  const all = partitions.map((_, partition) => partition)
+  const ends = (await consumer.listOffsets({ topics: [topic], partitions: { [topic]: all } })).get(topic)
+  for (const partition of all) {
+    for (let next = 0n; next < ends[partition]; ) {
+      const asked = {
+        partition,
+        currentLeaderEpoch: -1,
+        fetchOffset: next,
+        lastFetchedEpoch: -1,
+        partitionMaxBytes: 1_048_576
+      }
+      const request = { node: partitions[partition].leader, topics: [{ topicId, partitions: [asked] }] }
+      const { responses } = await consumer.fetch(request)
+      for (const batch of responses.flatMap((it) => it.partitions).flatMap((it) => it.records ?? [])) {
+        for (const record of batch.records) {
+          const offset = Number(batch.firstOffset) + record.offsetDelta
+          const headers = record.headers.map(([name, content]) => [text(name), text(content)])
+          const stored = { partition, offset, key: text(record.key), value: text(record.value), headers }
+          console.log(JSON.stringify(stored))
+        }
+        next = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n
+      }
+    }
+  }
   await consumer.close()
 }
 
-function lines() {
-  return readFileSync(0, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
-}
-
-const [command, ...rest] = process.argv.slice(2)
-const commands = { create, produce, consume }
-commands[command](...rest).catch((error) => {
-  console.error(error)
-  process.exit(1)
-})
+main({ create, produce, consume })

