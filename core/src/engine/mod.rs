@@ -185,7 +185,8 @@ impl Engine {
     /// First of all: opens the journal.
     pub fn start(&mut self, now: Now, effects: &mut Effects) {
         self.owner.store.start(now, &mut effects.files);
-        self.timers.set(now.monotonic.after_ms(MAINTENANCE_MS), Deadline::Maintenance);
+        // At once: whether the disk is full already must be known before much is appended.
+        self.timers.set(now.monotonic, Deadline::Maintenance);
         self.set_timer(effects);
     }
 

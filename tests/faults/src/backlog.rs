@@ -1,12 +1,13 @@
 //! A long backlog, read from its beginning while producing goes on.
 
 use crate::{
-    ACKS_ALL, Broker, BrokerOptions, Client, FetchWanted, Producer, ProducerSettings, hostile, payload::Stamp,
+    ACKS_ALL, Broker, BrokerOptions, Client, FetchWanted, Producer, ProducerSettings, hostile,
+    payload::Stamp, read_back::whole_batches,
 };
 use anyhow::{Context, ensure};
 use corelane_core::{
     error::ErrorCode,
-    records::{Batches, DecodedBatch, Scratch},
+    records::{DecodedBatch, Scratch},
 };
 use std::{
     fmt,
@@ -101,9 +102,7 @@ fn read_all_of(address: SocketAddr, bytes: usize) -> anyhow::Result<u64> {
         let fetched = client.fetch(TOPIC, 0, next, wanted)?;
         ensure!(fetched.error == ErrorCode::None, "offset {next}: {}", fetched.error);
         ensure!(!fetched.records.is_empty(), "offset {next}: nothing comes, {read} bytes were there");
-        for batch in Batches::new(&fetched.records) {
-            let batch = batch?;
-            ensure!(batch.checksum_matches(), "offset {next}: a wrong checksum");
+        for batch in whole_batches(&fetched.records)? {
             for record in DecodedBatch::new(batch, &mut scratch)?.records() {
                 let record = record?;
                 if record.offset.0 < next {

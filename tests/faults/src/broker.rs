@@ -303,10 +303,7 @@ impl Broker {
     /// # Errors
     /// When the process is gone.
     pub fn memory_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+        memory_bytes(self.id())
     }
 
     /// Open descriptors.
@@ -332,6 +329,14 @@ impl Drop for Broker {
             eprintln!("what the broker said:\n{}", self.said());
         }
     }
+}
+
+/// Resident memory of a process.
+pub(crate) fn memory_bytes(process: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
 }
 
 /// The address in "serving on 127.0.0.1:9092 after 12 ms"; the first, if there are several.

@@ -1,6 +1,6 @@
 //! Peers that mean harm, or behave as if: each is let loose on a broker while a well-behaved client works on.
 
-use crate::{Broker, Client, FetchWanted, payload::Stamp, requests};
+use crate::{Broker, Client, FetchWanted, broker::memory_bytes, payload::Stamp, requests};
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use corelane_core::{
@@ -28,6 +28,8 @@ pub const FILLER: u32 = 98;
 /// What a well-behaved client measured.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
+    /// The most memory that the broker was seen to hold meanwhile.
+    pub memory_bytes_max: u64,
     /// Of each produce (acks=all) with its fetch, in order of size.
     latencies: Vec<Duration>,
 }
@@ -100,19 +102,34 @@ pub fn during(
 ) -> anyhow::Result<Service> {
     let address = broker.address();
     let stop = AtomicBool::new(false);
+    let id = broker.id();
     let service = thread::scope(|scope| {
         let bystander = scope.spawn(|| behave_well(address, topic, &stop));
+        let memory = scope.spawn(|| watch_memory(id, &stop));
         // Some rounds before, some after.
         thread::sleep(Duration::from_millis(200));
         let attacked = attack(address);
         thread::sleep(Duration::from_millis(200));
         stop.store(true, Relaxed);
         let service = bystander.join().map_err(|_| anyhow::anyhow!("the client panicked"))?;
+        let memory_bytes_max = memory.join().map_err(|_| anyhow::anyhow!("the watch panicked"))?;
         attacked.context("the attack")?;
-        service.context("the well-behaved client")
+        let service = service.context("the well-behaved client")?;
+        Ok(Service { memory_bytes_max, ..service })
     });
     broker.ensure_running()?;
     service
+}
+
+/// The most that it holds until `stop`; looks often enough to see what lasts.
+fn watch_memory(process: u32, stop: &AtomicBool) -> u64 {
+    let mut most = 0;
+    while !stop.load(Relaxed) {
+        // A broker that is gone is told of elsewhere.
+        most = most.max(memory_bytes(process).unwrap_or(0));
+        thread::sleep(Duration::from_millis(20));
+    }
+    most
 }
 
 fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {

@@ -27,5 +27,5 @@ pub mod small_disk;
 pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, set_limit};
 pub use client::Client;
 pub use producer::{Ended, Producer, ProducerSettings, is_disconnect};
-pub use read_back::{read_all, read_on};
+pub use read_back::{read_all, read_on, whole_batches};
 pub use requests::{ACKS_ALL, ACKS_LEADER, FetchWanted};

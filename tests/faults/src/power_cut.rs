@@ -222,10 +222,13 @@ fn cut_recovery(
     if serves.and(broker.wait()).is_err() {
         return Ok(());
     }
+    let base_marks = 2 * base.len();
     let trace = upon(base, recorder.trace());
     std::fs::remove_dir_all(place)?;
     let second = settings.seed.wrapping_add(image.cut as u64);
-    for (number, again) in images(&trace, second).skip(1).take(settings.images_of_recovery).enumerate() {
+    // What was there before cannot be cut.
+    let cuts = images(&trace, second).skip(1).filter(|again| again.cut >= base_marks);
+    for (number, again) in cuts.take(settings.images_of_recovery).enumerate() {
         let copy = place.with_extension(format!("again-{number}"));
         again.write_to(place, &copy)?;
         let name = format!(

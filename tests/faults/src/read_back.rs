@@ -4,7 +4,7 @@ use crate::{Client, FetchWanted, payload::Stamp};
 use anyhow::{Context, ensure};
 use corelane_core::{
     error::ErrorCode,
-    records::{Batches, DecodedBatch, Scratch},
+    records::{Batch, BatchFault, Batches, DecodedBatch, Scratch},
 };
 use std::time::{Duration, Instant};
 
@@ -59,12 +59,30 @@ pub fn read_on(
     }
 }
 
+/// The batches of a fetch. The last may be cut short by the size that was asked for, as Kafka's may; the first may not
+/// (KIP-74), so that there is always progress.
+///
+/// # Errors
+/// When anything else is wrong with one, its checksum too.
+pub fn whole_batches(bytes: &[u8]) -> anyhow::Result<Vec<Batch<'_>>> {
+    let mut whole = Vec::new();
+    for batch in Batches::new(bytes) {
+        match batch {
+            Ok(batch) => {
+                ensure!(batch.checksum_matches(), "a batch's checksum is wrong: {batch:?}");
+                whole.push(batch);
+            }
+            Err(BatchFault::Truncated { .. }) if !whole.is_empty() => break,
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(whole)
+}
+
 /// Appends the records of fetched batches; those before the offset that was asked for are passed over.
 fn stamps(bytes: &[u8], known: &mut Vec<Stamp>) -> anyhow::Result<()> {
     let mut scratch = Scratch::new();
-    for batch in Batches::new(bytes) {
-        let batch = batch?;
-        ensure!(batch.checksum_matches(), "a batch's checksum is wrong: {batch:?}");
+    for batch in whole_batches(bytes)? {
         for record in DecodedBatch::new(batch, &mut scratch)?.records() {
             let record = record?;
             let expected = i64::try_from(known.len())?;
