@@ -125,17 +125,26 @@ pub enum Event {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     events: Vec<Event>,
+    power_cut: Option<Moment>,
 }
 
 impl History {
     /// Notes an event.
     pub fn note(&mut self, event: Event) {
+        if event == Event::PowerCut {
+            self.power_cut = Some(self.now());
+        }
         self.events.push(event);
     }
 
     /// The moment now: later than all that was noted.
     pub fn now(&self) -> Moment {
         Moment(self.events.len())
+    }
+
+    /// Whether the power was cut at `moment` or later.
+    pub fn power_cut_since(&self, moment: Moment) -> bool {
+        self.power_cut.is_some_and(|cut| cut >= moment)
     }
 
     /// All events, each with its moment.

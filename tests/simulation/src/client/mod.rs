@@ -5,6 +5,7 @@
 //! everything a client comes to know goes into the [`history`] by [`notes`], in one place for all operations.
 
 pub mod answer;
+pub mod catalog;
 pub mod history;
 pub mod model;
 pub mod notes;

@@ -85,6 +85,11 @@ impl Client {
         }
     }
 
+    /// The key of its wake-ups.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the connection is this client's.
     pub fn holds(&self, connection: ConnectionId) -> bool {
         self.connection == Some(connection)

@@ -42,7 +42,10 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
     match (request, answer) {
         (Request::Produce { acks, batches, .. }, Answer::Produce(outcomes)) => {
             for (batch, outcome) in batches.iter().zip(outcomes) {
-                acknowledged(history, *acks, batch, outcome);
+                // An answer may arrive after the power cut that took what it promised.
+                if outcome.error.is_none() && !(*acks == Acks::Leader && history.power_cut_since(asked)) {
+                    acknowledged(history, *acks, batch, outcome);
+                }
             }
         }
         (_, Answer::Fetch(ErrorCode::None, _, partitions)) => {
@@ -78,9 +81,6 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
 }
 
 fn acknowledged(history: &mut History, acks: Acks, batch: &Batch, outcome: &Produced) {
-    if !outcome.error.is_none() {
-        return;
-    }
     for (record, delta) in batch.records.iter().zip(0..) {
         history.note(Event::Acknowledged {
             record: *record,
