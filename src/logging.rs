@@ -13,13 +13,16 @@ pub struct Log {
     writer: Option<WorkerGuard>,
 }
 
-/// Starts the log. `filter` wins over RUST_LOG; neither is "info".
+/// What is logged unless someone asks: not the inner life of the raft library, which says at "info" what we say in one line.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
+/// Starts the log. `filter` wins over RUST_LOG; neither is [`DEFAULT_FILTER`].
 ///
 /// # Errors
 /// What is wrong with the filter.
 pub fn start(filter: Option<&str>) -> Result<Log, String> {
     let environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = filter.map(str::to_owned).or(environment).unwrap_or_else(|| "info".into());
+    let filter = filter.map(str::to_owned).or(environment).unwrap_or_else(|| DEFAULT_FILTER.into());
     let filter = EnvFilter::try_new(&filter).map_err(|error| format!("log filter {filter:?}: {error}"))?;
     let (lines, writer) = NonBlockingBuilder::default()
         .lossy(true)

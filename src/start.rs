@@ -55,6 +55,9 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
     }
 }
 
+/// What the limit of open files must leave room for, unless `max.connections` is lower.
+const EXPECTED_CONNECTIONS: u64 = 10_000;
+
 /// Runs until a signal asks for the end, or the broker cannot go on.
 fn serve(config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
     let machine = machine(&config)?;
@@ -99,7 +102,8 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
     let shards = config.shards.map_or(cpus.len(), usize::from);
     let wanted = probe::Wanted {
         shards: shards + 1,
-        connections: u64::try_from(config.connections_max).unwrap_or(u64::MAX),
+        // Without a bound of its own a broker should hold what its users expect of one.
+        connections: u64::try_from(config.connections_max).unwrap_or(u64::MAX).min(EXPECTED_CONNECTIONS),
     };
     let found = probe::findings(&probe::Readings::take(Some(&config.data_dir)), wanted);
     let (fatal, advice): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| finding.is_fatal);

@@ -29,6 +29,9 @@ use std::{
 /// File operations of the quorum carry tokens from here on; those of the logs stay below.
 const QUORUM_FIRST_TOKEN: u64 = 1 << 62;
 
+/// Journal bytes that are zeroed before a shard serves: a fraction of a second on a slow disk. It grows behind.
+const JOURNAL_BYTES_INITIAL: u64 = 16 << 20;
+
 /// What a broker is made of.
 #[derive(Clone)]
 pub struct BrokerSettings {
@@ -83,7 +86,7 @@ pub struct QuorumSeed {
 ///
 /// # Errors
 /// What recovery refuses.
-pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>) -> Result<Assembled, Fatal> {
+pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>, now: Now) -> Result<Assembled, Fatal> {
     let config = &settings.config;
     let mut random = Random(settings.seed);
     let recovery = RecoverySettings {
@@ -91,6 +94,8 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>) -> Result<Assemb
         journal_dir: config.journal_dir.clone(),
         shards: settings.shards,
         salt: random.draw(),
+        journal_bytes_initial: JOURNAL_BYTES_INITIAL.min(config.journal_bytes_max),
+        unix_ms: now.unix_ms,
         fault: settings.fault,
     };
     let recovered = recover(&*disk, &recovery)?;
@@ -133,6 +138,7 @@ fn data_seed(
     let quorum = ShardId(settings.shards);
     let store = StoreSettings {
         journal_dir: config.journal_dir.clone(),
+        journal_bytes_initial: JOURNAL_BYTES_INITIAL.min(config.journal_bytes_max),
         journal_bytes_max: config.journal_bytes_max,
         tail_cache_bytes: bytes(config.tail_cache_bytes),
         memory_bytes_max: bytes(config.shard_memory_bytes),

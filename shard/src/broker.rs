@@ -115,7 +115,7 @@ pub fn start(
         fault: Fault::None,
         reports,
     };
-    let assembled = assemble(&settings, Arc::new(disk))?;
+    let assembled = assemble(&settings, Arc::new(disk), corelane_io::now())?;
     let make: Vec<_> = assembled.seeds.into_iter().map(|seed| move || grow(seed)).collect();
     let running = bound.run(make)?;
     let addresses = running.addresses().to_vec();

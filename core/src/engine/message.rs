@@ -4,7 +4,7 @@ use super::desk::{ControllerRequest, ControllerResponse};
 use crate::{
     error::{ErrorCode, Fatal},
     ids::{LeaderEpoch, Offset, PartitionId},
-    metadata::Image,
+    metadata::{Image, MetadataOffset},
 };
 use bytes::Bytes;
 use corelane_seam::Part;
@@ -22,6 +22,9 @@ pub enum ShardMessage {
         gather: GatherId,
         /// What.
         request: OwnerRequest,
+        /// The metadata that the asker went by: an owner that is behind answers when it has caught up, so that a
+        /// topic is never unknown to one shard after another has spoken of it.
+        seen: Option<MetadataOffset>,
     },
     /// From a partition's owner. A waiting fetch is answered more than once.
     Answer {

@@ -32,7 +32,7 @@ use crate::{
     ids::Map,
     limits,
     log::Store,
-    metadata::{ConfigResource, Image},
+    metadata::{ConfigResource, Image, MetadataOffset},
 };
 use bytes::Bytes;
 use connection::Connection;
@@ -41,7 +41,7 @@ use corelane_seam::{
 };
 use gather::{GatherIds, Running};
 use owner::{Answers, Asker, Owner};
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 use timers::Timers;
 
 /// What happened to a shard.
@@ -147,6 +147,8 @@ pub struct Engine {
     sessions: FetchSessions,
     producer_ids: ProducerIdPool,
     random: Random,
+    /// Requests of shards that know newer metadata, in order.
+    early: VecDeque<(Asker, OwnerRequest, Option<MetadataOffset>)>,
     /// Bytes of frames that wait for their responses, of all connections.
     bytes_held: usize,
     paused_for_memory: Vec<ConnectionId>,
@@ -171,6 +173,7 @@ impl Engine {
             sessions: FetchSessions::default(),
             producer_ids: ProducerIdPool::default(),
             random: Random(seed),
+            early: VecDeque::new(),
             bytes_held: 0,
             paused_for_memory: Vec::new(),
             busy_with: "nothing",
@@ -358,7 +361,8 @@ impl Engine {
                     self.owner.ask(now, asker, request, effects, &mut answers);
                 }
                 Ask::Owner(shard, request) => {
-                    effects.messages.push((shard, ShardMessage::Ask { gather: id, request }));
+                    let seen = self.image.last_applied();
+                    effects.messages.push((shard, ShardMessage::Ask { gather: id, request, seen }));
                 }
                 Ask::Controller(request) => {
                     effects
@@ -454,14 +458,23 @@ impl Engine {
     fn message(&mut self, now: Now, from: ShardId, message: ShardMessage, effects: &mut Effects) {
         let mut answers = Answers::new();
         match message {
-            ShardMessage::Ask { gather, request } => {
+            ShardMessage::Ask { gather, request, seen } => {
                 self.busy_with = "another shard's request";
-                self.owner.ask(now, Asker { shard: from, gather }, request, effects, &mut answers);
+                let asker = Asker { shard: from, gather };
+                if self.early.is_empty() && seen <= self.image.last_applied() {
+                    self.owner.ask(now, asker, request, effects, &mut answers);
+                } else {
+                    self.early.push_back((asker, request, seen));
+                }
             }
             ShardMessage::Answer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| gather.answered(context, response));
             }
-            ShardMessage::Forget { gather } => self.owner.forget(Asker { shard: from, gather }),
+            ShardMessage::Forget { gather } => {
+                let asker = Asker { shard: from, gather };
+                self.early.retain(|(early, _, _)| *early != asker);
+                self.owner.forget(asker);
+            }
             ShardMessage::ControllerAnswer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| {
                     gather.controller_answered(context, response)
@@ -488,6 +501,11 @@ impl Engine {
             topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
         follower.follow(&self.image, &image, first, answers);
         self.image = image;
+        while self.early.front().is_some_and(|(_, _, seen)| *seen <= self.image.last_applied()) {
+            if let Some((asker, request, _)) = self.early.pop_front() {
+                self.owner.ask(now, asker, request, effects, answers);
+            }
+        }
         if first {
             self.phase = Phase::Serving;
             let mut waiting: Vec<ConnectionId> = self.connections.keys().copied().collect();

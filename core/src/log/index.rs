@@ -157,6 +157,12 @@ impl SegmentIndex {
         Some(self.span_of_entry(above.saturating_sub(1)))
     }
 
+    /// The span that begins at or behind `position`, where an earlier span ended. None at the end.
+    pub fn span_behind(&self, position: u32) -> Option<Span> {
+        let at = self.entries.partition_point(|entry| entry.position < position);
+        (at < self.entries.len()).then(|| self.span_of_entry(at))
+    }
+
     /// From an entry to the next one, or to the end.
     fn span_of_entry(&self, index: usize) -> Span {
         let from = self.entries.get(index).map_or(0, |entry| entry.position);

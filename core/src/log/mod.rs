@@ -5,12 +5,22 @@
 //! that was appended meanwhile, and one write with one flush makes it durable. Segments are written lazily behind.
 //! [`recover`] turns whatever a crash left into logs again, before any shard serves.
 
+mod checkpoint;
 pub mod epochs;
 pub mod index;
+mod journal;
+mod partition_log;
+mod paths;
 pub mod producers;
 mod recovery;
+mod segment;
 mod settings;
 mod store;
+mod tail;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod timestamp;
 
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};

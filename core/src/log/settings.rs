@@ -73,8 +73,8 @@ pub enum Fault {
     AcknowledgeBeforeFlush,
     /// Frees journal blocks although the segments that hold their data are not flushed.
     ReuseNeededBlocks,
-    /// Recovery replays entries that a later truncation cut off.
-    ReplayTruncated,
+    /// Recovery does not believe that a log was deleted.
+    ReplayDeleted,
 }
 
 /// When a log's appends are flushed.

@@ -117,7 +117,7 @@ impl Owner {
                     ErrorCode::KafkaStorageError,
                     "the disk is full up to its reserve; free space or lower retention".to_owned(),
                 ),
-                AppendError::Producer(code) => refuse(code, sequence_text(code).to_owned()),
+                AppendError::Producer(refused) => refuse(refused.code, refused.message),
                 AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
             },
         )?;
@@ -170,16 +170,6 @@ impl Owner {
             self.jobs.remove(&job);
             answers.push(response);
         }
-    }
-}
-
-/// What a refused sequence means, for people (the codes of Kafka's ProducerAppendInfo).
-fn sequence_text(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::OutOfOrderSequenceNumber => "a batch before this one is missing",
-        ErrorCode::InvalidProducerEpoch => "a newer incarnation of this producer has written already",
-        ErrorCode::DuplicateSequenceNumber => "a batch older than the last five of this producer",
-        _ => "the producer's sequence does not fit",
     }
 }
 

@@ -242,7 +242,6 @@ impl Owner {
                 }
             }
             Event::TimestampFound { job, result } => self.offset_found(job, result, answers),
-            Event::Truncated { .. } => {}
             Event::Stopped => self.stopped = true,
             Event::PartitionOffline { slot, reason } => {
                 if let Some(id) = self.by_slot.get(&slot).copied() {

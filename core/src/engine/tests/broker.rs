@@ -54,6 +54,8 @@ pub struct Broker {
     pub closed: Vec<(ConnectionId, String)>,
     timers: Vec<Option<Monotonic>>,
     correlation: i32,
+    /// A shard whose images are late, and those images.
+    late: Option<(usize, Vec<ShardMessage>)>,
     /// Journal writes that were asked for, to count groups.
     pub flushes: usize,
 }
@@ -76,6 +78,8 @@ impl Broker {
             journal_dir: data_dir.clone(),
             shards,
             salt: 7,
+            journal_bytes_initial: 1 << 20,
+            unix_ms: now.unix_ms,
             fault: crate::log::Fault::None,
         };
         let recovered = recover(&files, &recovery).expect("the files are sound");
@@ -106,8 +110,9 @@ impl Broker {
             now,
             desk: Desk::new(settings),
             applied: image.last_applied().map_or(0, |offset| offset.0),
+            // Another life draws other ids.
+            random: Random(99 + image.last_applied().map_or(0, |offset| offset.0)),
             image,
-            random: Random(99),
             mesh: VecDeque::new(),
             held: None,
             results: VecDeque::new(),
@@ -115,6 +120,7 @@ impl Broker {
             closed: Vec::new(),
             timers: vec![None; usize::from(shards)],
             correlation: 0,
+            late: None,
             flushes: 0,
         };
         for shard in 0..broker.engines.len() {
@@ -215,7 +221,9 @@ impl Broker {
         request: &T,
     ) -> R {
         self.send(connection, version, request);
-        self.response(connection, version).expect("an answer")
+        let response = self.response(connection, version);
+        assert!(response.is_some(), "no answer; closed: {:?}", self.closed);
+        response.expect("checked")
     }
 
     /// Time passes.
@@ -273,7 +281,7 @@ impl Broker {
             if let Some((from, to, message)) = self.mesh.pop_front() {
                 self.deliver(from, to, message);
             } else if let Some((shard, token, result)) = self.results.pop_front() {
-                self.input(shard, Input::File { token, result });
+                        self.input(shard, Input::File { token, result });
             } else {
                 for shard in 0..self.engines.len() {
                     self.input(shard, Input::TurnEnded);
@@ -286,7 +294,28 @@ impl Broker {
         panic!("the engines never come to rest");
     }
 
+    /// From now on this shard learns nothing new of the metadata.
+    pub fn delay_images_to(&mut self, shard: usize) {
+        self.late = Some((shard, Vec::new()));
+    }
+
+    /// What was delayed arrives.
+    pub fn release_images(&mut self) {
+        let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
+        if let Some((shard, images)) = self.late.take() {
+            for message in images {
+                self.input(shard, Input::Message { from: quorum, message });
+            }
+        }
+        self.settle();
+    }
+
     fn deliver(&mut self, from: ShardId, to: ShardId, message: ShardMessage) {
+        if let Some((_, images)) =
+            self.late.as_mut().filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
+        {
+            return images.push(message);
+        }
         if to.index() < self.engines.len() {
             return self.input(to.index(), Input::Message { from, message });
         }

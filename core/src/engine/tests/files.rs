@@ -17,8 +17,13 @@ type Content = Arc<Mutex<Vec<u8>>>;
 #[derive(Clone, Default)]
 pub struct Files(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
 
-#[derive(Debug)]
 struct Open(Content);
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Open")
+    }
+}
 
 impl FileObject for Open {
     fn as_any(&self) -> &dyn Any {

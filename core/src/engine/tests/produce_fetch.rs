@@ -225,3 +225,15 @@ fn records_and_metadata_outlive_a_restart_with_another_number_of_shards() {
     let again: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(0, sequenced(&["a", "b"], 7, 0, 0))]));
     assert_eq!(errors(&again), [(0, 0)], "the producer's state was recovered");
 }
+
+#[test]
+fn an_owner_that_is_behind_in_metadata_answers_when_it_has_caught_up() {
+    let (mut broker, client) = broker();
+    broker.delay_images_to(1);
+    let _: CreateTopicsResponse = broker.ask(client, 7, &create("new", 2, &[]));
+    let batches = [(0, batch(&["a"])), (1, batch(&["b"]))];
+    broker.send(client, 9, &produce("new", -1, &batches));
+    assert!(broker.response::<ProduceResponse>(client, 9).is_none(), "shard 1 does not know the topic yet");
+    broker.release_images();
+    assert_eq!(errors(&broker.response(client, 9).expect("answered")), [(0, 0), (0, 0)]);
+}

@@ -147,7 +147,7 @@ fn producer_ids_are_never_given_out_twice_by_two_shards() {
     let two = broker.connect(0, 2);
     let mut ids: Vec<i64> = Vec::new();
     for client in [one, two, one, two] {
-        let response: InitProducerIdResponse = broker.ask(client, 4, &InitProducerIdRequest::default());
+        let response: InitProducerIdResponse = broker.ask(client, 4, &InitProducerIdRequest::default().with_transactional_id(None));
         assert_eq!((response.error_code, response.producer_epoch), (0, 0));
         ids.push(response.producer_id.0);
     }
@@ -159,7 +159,7 @@ fn producer_ids_are_never_given_out_twice_by_two_shards() {
 #[test]
 fn a_topic_grows_and_goes() {
     let (mut broker, client) = broker();
-    let grow = CreatePartitionsTopic::default().with_name(name("t")).with_count(5);
+    let grow = CreatePartitionsTopic::default().with_name(name("t")).with_count(5).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![grow]).with_timeout_ms(1000);
     let response: CreatePartitionsResponse = broker.ask(client, 3, &request);
     assert_eq!(response.results[0].error_code, 0);

@@ -1,0 +1,201 @@
+//! What is written down of a log when a segment closes or the log start moves, so that recovery reads the log only
+//! from there on.
+//!
+//! A checkpoint only ever speaks of closed segments. Losing one costs time, not records: segments, epochs and
+//! producers are found again by reading the log. Only the log start has no other witness, so the journal keeps its
+//! entry until the checkpoint that holds it is durable.
+
+use super::{epochs::LeaderEpochs, index::MaxTimestamp, producers::ProducerStates, segment::Segment};
+use crate::ids::{Offset, PartitionId, TopicId};
+use uuid::Uuid;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{I32, I64, U32, U64},
+};
+
+const MAGIC: [u8; 8] = *b"CLCKPT\x00\x01";
+
+/// Epochs and producers as they were when the log ended at `offset`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub offset: Offset,
+    pub epochs: Vec<u8>,
+    pub producers: Vec<u8>,
+}
+
+impl Snapshot {
+    pub fn take(offset: Offset, epochs: &LeaderEpochs, producers: &ProducerStates) -> Snapshot {
+        Snapshot { offset, epochs: epochs.encode(), producers: producers.encode() }
+    }
+}
+
+/// A closed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub base: Offset,
+    pub serial: u32,
+    pub next: Offset,
+    pub bytes: u64,
+    pub max_timestamp: Option<MaxTimestamp>,
+}
+
+impl From<&Segment> for Closed {
+    fn from(segment: &Segment) -> Closed {
+        let &Segment { base, serial, next, bytes, max_timestamp, .. } = segment;
+        Closed { base, serial, next, bytes, max_timestamp }
+    }
+}
+
+/// A log's checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub id: PartitionId,
+    pub log_start: Offset,
+    pub high_watermark: Offset,
+    pub next_serial: u32,
+    pub snapshot: Snapshot,
+    /// Oldest first.
+    pub closed: Vec<Closed>,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Head {
+    magic: [u8; 8],
+    topic: [u8; 16],
+    partition: I32,
+    next_serial: U32,
+    log_start: I64,
+    high_watermark: I64,
+    snapshot_offset: I64,
+    epochs_bytes: U64,
+    producers_bytes: U64,
+    closed: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ClosedImage {
+    base: I64,
+    next: I64,
+    bytes: U64,
+    /// -1: no record has one.
+    max_timestamp_ms: I64,
+    max_timestamp_batch: I64,
+    serial: U32,
+}
+
+impl Checkpoint {
+    /// For its file, with a CRC32C at the end.
+    pub fn encode(&self) -> Vec<u8> {
+        let head = Head {
+            magic: MAGIC,
+            topic: *self.id.topic.0.as_bytes(),
+            partition: I32::new(self.id.index),
+            next_serial: U32::new(self.next_serial),
+            log_start: I64::new(self.log_start.0),
+            high_watermark: I64::new(self.high_watermark.0),
+            snapshot_offset: I64::new(self.snapshot.offset.0),
+            epochs_bytes: U64::new(self.snapshot.epochs.len() as u64),
+            producers_bytes: U64::new(self.snapshot.producers.len() as u64),
+            closed: U64::new(self.closed.len() as u64),
+        };
+        let mut out = head.as_bytes().to_vec();
+        out.extend_from_slice(&self.snapshot.epochs);
+        out.extend_from_slice(&self.snapshot.producers);
+        for closed in &self.closed {
+            let max = closed.max_timestamp;
+            let image = ClosedImage {
+                base: I64::new(closed.base.0),
+                next: I64::new(closed.next.0),
+                bytes: U64::new(closed.bytes),
+                max_timestamp_ms: I64::new(max.map_or(-1, |max| max.timestamp_ms)),
+                max_timestamp_batch: I64::new(max.map_or(-1, |max| max.batch.0)),
+                serial: U32::new(closed.serial),
+            };
+            out.extend_from_slice(image.as_bytes());
+        }
+        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// What [`encode`](Self::encode) wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+        let (content, crc) = bytes.split_last_chunk::<4>()?;
+        if u32::from_le_bytes(*crc) != crc32c::crc32c(content) {
+            return None;
+        }
+        let (head, rest) = Head::ref_from_prefix(content).ok()?;
+        if head.magic != MAGIC {
+            return None;
+        }
+        let (epochs, rest) = rest.split_at_checked(usize::try_from(head.epochs_bytes.get()).ok()?)?;
+        let (producers, rest) = rest.split_at_checked(usize::try_from(head.producers_bytes.get()).ok()?)?;
+        let images = <[ClosedImage]>::ref_from_bytes(rest).ok()?;
+        if images.len() as u64 != head.closed.get() {
+            return None;
+        }
+        let closed = images.iter().map(|image| Closed {
+            base: Offset(image.base.get()),
+            serial: image.serial.get(),
+            next: Offset(image.next.get()),
+            bytes: image.bytes.get(),
+            max_timestamp: (image.max_timestamp_ms.get() >= 0).then(|| MaxTimestamp {
+                timestamp_ms: image.max_timestamp_ms.get(),
+                batch: Offset(image.max_timestamp_batch.get()),
+            }),
+        });
+        Some(Checkpoint {
+            id: PartitionId { topic: TopicId(Uuid::from_bytes(head.topic)), index: head.partition.get() },
+            log_start: Offset(head.log_start.get()),
+            high_watermark: Offset(head.high_watermark.get()),
+            next_serial: head.next_serial.get(),
+            snapshot: Snapshot {
+                offset: Offset(head.snapshot_offset.get()),
+                epochs: epochs.to_vec(),
+                producers: producers.to_vec(),
+            },
+            closed: closed.collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let max = MaxTimestamp { timestamp_ms: 99, batch: Offset(12) };
+        let closed = |base, serial, max_timestamp| Closed {
+            base: Offset(base),
+            serial,
+            next: Offset(base + 10),
+            bytes: 777,
+            max_timestamp,
+        };
+        Checkpoint {
+            id: PartitionId { topic: TopicId(Uuid::from_u128(5)), index: 6 },
+            log_start: Offset(3),
+            high_watermark: Offset(19),
+            next_serial: 4,
+            snapshot: Snapshot { offset: Offset(20), epochs: vec![1, 2, 3], producers: vec![4, 5] },
+            closed: vec![closed(0, 0, None), closed(10, 2, Some(max))],
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_back() {
+        assert_eq!(Checkpoint::decode(&checkpoint().encode()), Some(checkpoint()));
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_none() {
+        let bytes = checkpoint().encode();
+        for place in 0..bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[place] ^= 4;
+            assert_eq!(Checkpoint::decode(&bytes), None, "byte {place}");
+            assert_eq!(Checkpoint::decode(&bytes[..place]), None);
+        }
+    }
+}

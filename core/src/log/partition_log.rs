@@ -1,0 +1,309 @@
+//! One partition's log: its segments, its tail, and how far each of them is.
+
+use super::{
+    LogSettings,
+    checkpoint::{Checkpoint, Closed, Snapshot},
+    epochs::LeaderEpochs,
+    producers::ProducerStates,
+    segment::{Segment, Stage},
+    tail::Tail,
+};
+use crate::{
+    error::Fatal,
+    ids::{LeaderEpoch, Offset, PartitionId},
+    records::{BatchHeader, header},
+};
+use corelane_seam::{BLOCK, Now};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+
+/// An index entry is at most this far from the next, whatever a topic's settings say: spans are read as one piece.
+const INDEX_INTERVAL_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A journal group that is needed until this log's bytes below `to` are in flushed segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pin {
+    pub group: u64,
+    pub to: u64,
+}
+
+/// Where a deletion stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// In use.
+    Lives,
+    /// Its end is not in the journal yet.
+    Dying,
+    /// Its end is durable: files may go.
+    Dead,
+}
+
+/// One partition's log.
+#[derive(Debug)]
+pub(crate) struct PartitionLog {
+    pub id: PartitionId,
+    pub directory: PathBuf,
+    pub settings: LogSettings,
+    /// Oldest first. Only the last may be active; there may be none before the first append.
+    pub segments: VecDeque<Segment>,
+    pub next_serial: u32,
+    pub tail: Tail,
+    pub epochs: LeaderEpochs,
+    pub producers: ProducerStates,
+    /// Goes into the next checkpoint: the state at the end of the last closed segment.
+    pub snapshot: Snapshot,
+    pub start: Offset,
+    /// A higher start on its way through the journal.
+    pub start_wanted: Option<Offset>,
+    /// The start that the checkpoint on disk holds.
+    pub start_checkpointed: Offset,
+    pub end: Offset,
+    pub written: Offset,
+    pub flushed: Offset,
+    pub high_watermark: Offset,
+    /// Places: everything below is in a sealed journal group, written, flushed in the journal.
+    pub sealed: u64,
+    pub written_place: u64,
+    pub flushed_place: u64,
+    /// Place behind the last batch that is wholly flushed in the journal: segments are written up to here, so that
+    /// the beginning of a batch whose end was never journalled is never in a file that no journal speaks of.
+    pub durable_place: u64,
+    /// Place: everything below is in flushed segments.
+    pub persisted: u64,
+    /// In order of groups and places.
+    pub pins: VecDeque<Pin>,
+    /// Groups that hold a higher log start than the checkpoint does, with that start.
+    pub start_pins: Vec<(u64, Offset)>,
+    /// The group that holds its deletion.
+    pub death_pin: Option<u64>,
+    pub life: Life,
+    pub offline: Option<Fatal>,
+    /// In the queue of what shall be sealed.
+    pub dirty: bool,
+    /// In the queue of remainders to be copied forward.
+    pub copying: bool,
+    /// In the queue of segment work, or a step is under way.
+    pub queued: bool,
+    pub busy: bool,
+    /// Write and flush whatever fills a block, however little.
+    pub urgent: bool,
+    pub checkpoint_due: bool,
+    /// Records and time since the last flush, for interval policies.
+    pub unflushed_records: u64,
+    pub unflushed_since: Option<corelane_seam::Monotonic>,
+    /// Where its planned bytes stand in the group being sealed.
+    pub planned_at: Option<usize>,
+    /// Memory as it was last counted.
+    pub counted_memory: usize,
+}
+
+impl PartitionLog {
+    /// A new, empty log.
+    pub fn new(id: PartitionId, directory: PathBuf, settings: LogSettings) -> PartitionLog {
+        PartitionLog {
+            id,
+            directory,
+            settings,
+            segments: VecDeque::new(),
+            next_serial: 0,
+            tail: Tail::starting_at(0),
+            epochs: LeaderEpochs::new(),
+            producers: ProducerStates::new(),
+            snapshot: Snapshot::take(Offset::ZERO, &LeaderEpochs::new(), &ProducerStates::new()),
+            start: Offset::ZERO,
+            start_wanted: None,
+            start_checkpointed: Offset::ZERO,
+            end: Offset::ZERO,
+            written: Offset::ZERO,
+            flushed: Offset::ZERO,
+            high_watermark: Offset::ZERO,
+            sealed: 0,
+            written_place: 0,
+            flushed_place: 0,
+            durable_place: 0,
+            persisted: 0,
+            pins: VecDeque::new(),
+            start_pins: Vec::new(),
+            death_pin: None,
+            life: Life::Lives,
+            offline: None,
+            dirty: false,
+            copying: false,
+            queued: false,
+            busy: false,
+            urgent: false,
+            checkpoint_due: false,
+            unflushed_records: 0,
+            unflushed_since: None,
+            planned_at: None,
+            counted_memory: 0,
+        }
+    }
+
+    /// Bytes appended and in no group yet.
+    pub fn unsealed(&self) -> u64 {
+        self.tail.end() - self.sealed
+    }
+
+    /// The segment that holds the byte at `place` of the tail.
+    pub fn segment_at(&self, place: u64) -> Option<&Segment> {
+        let holds = |segment: &&Segment| {
+            segment.stage != Stage::Closed && segment.place <= place && place < segment.end_place()
+        };
+        self.segments.iter().rev().take_while(|segment| segment.stage != Stage::Closed).find(holds)
+    }
+
+    /// The segment that holds `offset`, by its index in `segments`.
+    pub fn segment_of(&self, offset: Offset) -> Option<usize> {
+        let index = self.segments.partition_point(|segment| segment.next <= offset);
+        (index < self.segments.len()).then_some(index)
+    }
+
+    /// Appends a batch whose producer was checked. Gives its base offset.
+    pub fn append(&mut self, now: Now, epoch: LeaderEpoch, batch: &[u8], chunk_max: usize) -> Offset {
+        let mut head = [0; header::HEADER_BYTES];
+        head.copy_from_slice(&batch[..header::HEADER_BYTES]);
+        let base = self.end;
+        header::place(&mut head, base, epoch);
+        let header = *BatchHeader::view(&head).expect("as long as a header");
+        self.make_segment_for(now, batch.len() as u64, &header);
+        let segment = self.segments.back_mut().expect("just made");
+        let index = Arc::make_mut(segment.index.as_mut().expect("an active segment has its index"));
+        index.observe(&header, segment.bytes).expect("the segment was rolled where the index ends");
+        segment.max_timestamp = index.max_timestamp();
+        segment.bytes += batch.len() as u64;
+        segment.next = header.next_offset();
+        self.end = header.next_offset();
+        self.tail.append(base, self.end, [&head, &batch[header::HEADER_BYTES..]], chunk_max);
+        self.epochs.assign(epoch, base);
+        self.producers.replay(&header, now.unix_ms);
+        self.unflushed_records += u64::from(header.last_offset_delta().unsigned_abs()) + 1;
+        self.unflushed_since.get_or_insert(now.monotonic);
+        base
+    }
+
+    /// Rolls if the batch does not belong into the active segment any more, and makes one if there is none.
+    fn make_segment_for(&mut self, now: Now, bytes: u64, header: &BatchHeader) {
+        if let Some(segment) = self.active() {
+            let age_ms = now.unix_ms.saturating_sub(segment.first_append_ms);
+            let full = segment.bytes + bytes > self.settings.segment_bytes.min(u64::from(u32::MAX));
+            let old = u64::try_from(age_ms).is_ok_and(|age| age >= self.settings.segment_ms);
+            // The index counts offsets in 32 bits.
+            let far = header.last_offset().0 - segment.base.0 > i64::from(i32::MAX);
+            if segment.bytes > 0 && (full || old || far) {
+                self.roll();
+            }
+        }
+        if self.active().is_none() {
+            let interval = self.settings.index_interval_bytes.clamp(BLOCK as u64, INDEX_INTERVAL_BYTES_MAX);
+            let interval = u32::try_from(interval).expect("at most 1 MiB");
+            let mut segment = Segment::new(self.end, self.next_serial, self.tail.end(), interval);
+            segment.first_append_ms = now.unix_ms;
+            self.next_serial += 1;
+            self.tail.begin_segment();
+            self.segments.push_back(segment);
+        }
+    }
+
+    /// The segment that takes appends.
+    pub fn active(&self) -> Option<&Segment> {
+        self.segments.back().filter(|segment| segment.stage == Stage::Active)
+    }
+
+    /// Ends the active segment, if there is one.
+    pub fn roll(&mut self) {
+        let snapshot = Snapshot::take(self.end, &self.epochs, &self.producers);
+        if let Some(segment) = self.segments.back_mut().filter(|segment| segment.stage == Stage::Active) {
+            if segment.bytes == 0 {
+                return;
+            }
+            segment.stage = Stage::Closing;
+            segment.snapshot = Some(snapshot);
+        }
+    }
+
+    /// Recomputes how far flushed segments reach.
+    pub fn update_persisted(&mut self) {
+        let open = self.segments.iter().find(|segment| segment.stage != Stage::Closed);
+        let persisted = open.map_or(self.tail.end(), |segment| segment.place + segment.flushed);
+        self.persisted = self.persisted.max(persisted);
+    }
+
+    /// Bytes below the journal's flushed end that are in no flushed segment.
+    pub fn remainder(&self) -> u64 {
+        self.sealed - self.persisted
+    }
+
+    /// Whether the remainder is less than two blocks of one segment, so that one entry can carry it forward.
+    pub fn remainder_is_whole(&self) -> bool {
+        let segment = self.segment_at(self.persisted);
+        let remainder = self.remainder();
+        (1..=2 * BLOCK as u64).contains(&remainder)
+            && segment.is_some_and(|segment| self.sealed <= segment.end_place())
+    }
+
+    /// The oldest segment that is not closed.
+    pub fn open_segment(&self) -> Option<usize> {
+        let first = self.segments.partition_point(|segment| segment.stage == Stage::Closed);
+        (first < self.segments.len()).then_some(first)
+    }
+
+    /// Bytes of the oldest open segment that may go to its file and are not flushed there.
+    pub fn writable_bytes(&self) -> u64 {
+        let segment = self.open_segment().map(|index| &self.segments[index]);
+        segment.map_or(0, |segment| segment.writable(self.durable_place).saturating_sub(segment.flushed))
+    }
+
+    /// What goes into the checkpoint's file now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let closed = self.segments.iter().filter(|segment| segment.stage == Stage::Closed);
+        Checkpoint {
+            id: self.id,
+            log_start: self.start,
+            high_watermark: self.high_watermark,
+            next_serial: self.next_serial,
+            snapshot: self.snapshot.clone(),
+            closed: closed.map(Closed::from).collect(),
+        }
+    }
+
+    /// Bytes of the log, tail included.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Panics when an invariant does not hold.
+    pub fn check(&self) {
+        let id = self.id;
+        assert!(self.start <= self.end, "{id}: log start ≤ log end");
+        assert!(self.flushed <= self.written && self.written <= self.end, "{id}: flushed ≤ written ≤ end");
+        assert!(self.high_watermark <= self.end, "{id}: high watermark ≤ log end");
+        assert!(self.durable_place <= self.flushed_place, "{id}: whole batches are flushed");
+        assert!(self.persisted <= self.durable_place, "{id}: segments hold only what the journal flushed");
+        assert!(self.flushed_place <= self.written_place, "{id}: flushed ≤ written");
+        assert!(self.written_place <= self.sealed && self.sealed <= self.tail.end(), "{id}: sealed ≤ tail");
+        assert!(self.tail.start() <= self.persisted, "{id}: memory holds what is in no segment");
+        for (one, next) in self.segments.iter().zip(self.segments.iter().skip(1)) {
+            assert!(one.stage != Stage::Active, "{id}: only the last segment takes appends");
+            assert_eq!(one.next, next.base, "{id}: segments are contiguous");
+            assert!(one.serial < next.serial, "{id}: serials ascend");
+        }
+        for segment in &self.segments {
+            assert!(
+                segment.flushed <= segment.written && segment.written <= segment.bytes,
+                "{id}: {segment:?}"
+            );
+        }
+        let pins = self.pins.iter().zip(self.pins.iter().skip(1));
+        assert!(pins.clone().all(|(one, next)| one.group <= next.group && one.to <= next.to), "{id}: pins");
+        let cut = self.segments.iter().any(|segment| segment.needs_cut);
+        assert!(
+            cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted),
+            "{id}: no pin without need"
+        );
+        let needed = self.remainder() > 0 || cut;
+        assert!(
+            self.pins.is_empty() != needed || self.life != Life::Lives,
+            "{id}: what no segment holds is pinned"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Reading a journal: what it knows, what of it counts, and where each log's bytes lie in it.
+
+use super::{
+    super::{
+        Boot, Fault,
+        journal::{
+            entry::{Entry, Kind},
+            group::{self, GroupHeader},
+        },
+    },
+    RecoveryReport, failed,
+};
+use crate::{
+    error::Fatal,
+    ids::{Offset, PartitionId},
+};
+use corelane_seam::{BLOCK, Disk};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Read at once while headers are looked for.
+const SCAN_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a segment that a journal holds.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub base: Offset,
+    pub serial: u32,
+    pub position: u64,
+    pub journal: Arc<PathBuf>,
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// What the journals say of one log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Replay {
+    /// In the order of their sequences.
+    pub pieces: Vec<Piece>,
+    pub log_start: Option<Offset>,
+    pub deleted: bool,
+}
+
+/// Of every log that the journals name. A log's entries are all in one journal: its shard's.
+pub(super) type Replays = BTreeMap<PartitionId, Replay>;
+
+/// Reads one journal.
+pub(super) fn read(
+    disk: &dyn Disk,
+    path: PathBuf,
+    boot: Boot,
+    shard: u16,
+    fault: Fault,
+    replays: &mut Replays,
+    report: &mut RecoveryReport,
+) -> Result<(), Fatal> {
+    let headers = read_headers(disk, &path, boot, shard)?;
+    let low = headers.values().map(|header| header.low).max().unwrap_or(0);
+    let flushed = headers.values().map(|header| header.flushed).max().unwrap_or(0);
+    let journal = Arc::new(path);
+    report.journals += 1;
+    // The low group's first sequence is not known if its header is gone; whatever is known to be flushed reaches it
+    // then, or nothing was ever promised.
+    let mut sequence = headers.get(&low).map(|header| header.first_sequence);
+    let mut number = low;
+    loop {
+        let Some(header) = headers.get(&number).filter(|header| Some(header.first_sequence) == sequence)
+        else {
+            let promised = sequence.map_or(flushed > 0, |sequence| sequence < flushed);
+            if promised {
+                return Err(damaged(&journal, None, number, "is missing"));
+            }
+            break;
+        };
+        if let Err(why) = read_group(disk, &journal, header, boot, fault, replays, report)? {
+            if header.next_sequence() <= flushed && header.entries > 0 {
+                return Err(damaged(&journal, Some(header.offset), number, &why));
+            }
+            break;
+        }
+        sequence = Some(header.next_sequence());
+        number += 1;
+    }
+    report.groups_cut += headers.range(number..).count() as u64;
+    Ok(())
+}
+
+fn damaged(journal: &Path, offset: Option<u64>, number: u64, why: &str) -> Fatal {
+    let place = offset.map_or(String::new(), |offset| format!(" at offset {offset}"));
+    Fatal::new(format!(
+        "{}{place}: group {number} {why}, although later groups say that it was flushed: records that were \
+         acknowledged are damaged. Restore the file from a copy; or, to give these records up, move the data and \
+         journal directories away and start anew (with replicas, they are copied again).",
+        journal.display()
+    ))
+}
+
+/// All groups' headers, by number.
+fn read_headers(
+    disk: &dyn Disk,
+    path: &Path,
+    boot: Boot,
+    shard: u16,
+) -> Result<BTreeMap<u64, GroupHeader>, Fatal> {
+    let mut headers = BTreeMap::new();
+    let mut buffer = vec![0; SCAN_BYTES];
+    let mut offset = 0;
+    loop {
+        let count =
+            disk.read_at(path, offset, &mut buffer).map_err(|error| failed("reading", path, &error))?;
+        for (index, block) in buffer[..count].chunks(BLOCK).enumerate() {
+            let at = offset + (index * BLOCK) as u64;
+            if let Some(header) = group::read_header(block, boot, shard, at) {
+                headers.insert(header.number, header);
+            }
+        }
+        if count < SCAN_BYTES {
+            return Ok(headers);
+        }
+        offset += SCAN_BYTES as u64;
+    }
+}
+
+/// Notes a group's entries; the inner error says why it is damaged.
+fn read_group(
+    disk: &dyn Disk,
+    journal: &Arc<PathBuf>,
+    header: &GroupHeader,
+    boot: Boot,
+    fault: Fault,
+    replays: &mut Replays,
+    report: &mut RecoveryReport,
+) -> Result<Result<(), String>, Fatal> {
+    let Ok(length) = usize::try_from(header.bytes) else { return Ok(Err("is too long".to_owned())) };
+    let mut bytes = vec![0; length];
+    let count = disk
+        .read_at(journal, header.offset, &mut bytes)
+        .map_err(|error| failed("reading", journal, &error))?;
+    if count < length {
+        return Ok(Err("reaches beyond the file".to_owned()));
+    }
+    let start = bytes.as_ptr().addr();
+    let result = group::read_entries(&bytes, header, boot, |entry, payload| {
+        report.entries += 1;
+        let offset = header.offset + (payload.as_ptr().addr() - start) as u64;
+        note(replays.entry(entry.id).or_default(), &entry, journal, offset, payload.len() as u64, fault);
+    });
+    Ok(result.map_err(|bad| format!("is damaged ({bad})")))
+}
+
+fn note(replay: &mut Replay, entry: &Entry, journal: &Arc<PathBuf>, offset: u64, len: u64, fault: Fault) {
+    match entry.kind {
+        Kind::Append { base, serial, position } => {
+            let journal = Arc::clone(journal);
+            replay.pieces.push(Piece { base, serial, position, journal, offset, len });
+        }
+        Kind::LogStart { offset } => replay.log_start = replay.log_start.max(Some(offset)),
+        Kind::Deleted if fault == Fault::ReplayDeleted => {}
+        Kind::Deleted => *replay = Replay { deleted: true, ..Replay::default() },
+    }
+}

@@ -1,0 +1,446 @@
+//! One log's files and journal entries, made one again.
+
+use super::{
+    super::{
+        checkpoint::{Checkpoint, Closed, Snapshot},
+        epochs::LeaderEpochs,
+        index::SegmentIndex,
+        paths,
+        producers::ProducerStates,
+        segment::{Segment, Stage, block_floor},
+        tail::Mark,
+    },
+    RecoveredLog, RecoveryReport, RecoverySettings, failed,
+    journals::{Piece, Replay},
+    list,
+};
+use crate::{
+    error::Fatal,
+    ids::{Offset, PartitionId},
+    records::{Batch, BatchHeader, header::HEADER_BYTES},
+};
+use corelane_seam::{BLOCK, Disk};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Read at once from a segment.
+const WINDOW_BYTES: usize = 256 * 1024;
+/// Distance of index entries in an index that is built again (`index.interval.bytes`' default).
+const INDEX_INTERVAL_BYTES: u32 = 4096;
+
+/// A log under recovery.
+struct Work<'a> {
+    disk: &'a dyn Disk,
+    directory: PathBuf,
+    unix_ms: i64,
+    log: RecoveredLog,
+}
+
+/// Why a log goes no further: the disk failed (everything stops), or its own bytes are wrong (only it stops).
+enum Stop {
+    Fatal(Fatal),
+    Offline(Fatal),
+}
+
+impl From<Fatal> for Stop {
+    fn from(fatal: Fatal) -> Stop {
+        Stop::Fatal(fatal)
+    }
+}
+
+/// Recovers one log; `None` if it was deleted.
+pub(super) fn recover_log(
+    disk: &dyn Disk,
+    settings: &RecoverySettings,
+    id: PartitionId,
+    replay: &Replay,
+    report: &mut RecoveryReport,
+) -> Result<Option<RecoveredLog>, Fatal> {
+    let directory = paths::log_directory(&settings.data_dir, id);
+    if replay.deleted {
+        disk.remove(&directory).map_err(|error| failed("removing", &directory, &error))?;
+        return Ok(None);
+    }
+    let log = RecoveredLog {
+        id,
+        start: Offset::ZERO,
+        end: Offset::ZERO,
+        offline: None,
+        next_serial: 0,
+        segments: Vec::new(),
+        epochs: LeaderEpochs::new(),
+        producers: ProducerStates::new(),
+        snapshot: Snapshot::take(Offset::ZERO, &LeaderEpochs::new(), &ProducerStates::new()),
+        carried: Vec::new(),
+        marks: Vec::new(),
+        carried_in: None,
+    };
+    let mut work = Work { disk, directory, unix_ms: settings.unix_ms, log };
+    match work.run(replay, report) {
+        Ok(()) => {}
+        Err(Stop::Fatal(fatal)) => return Err(fatal),
+        Err(Stop::Offline(reason)) => {
+            work.log.segments.clear();
+            work.log.end = work.log.end.max(work.log.start);
+            work.log.offline = Some(reason);
+        }
+    }
+    Ok(Some(work.log))
+}
+
+impl Work<'_> {
+    fn run(&mut self, replay: &Replay, report: &mut RecoveryReport) -> Result<(), Stop> {
+        let checkpoint = self.load_checkpoint()?;
+        let checkpointed_start = self.log.start;
+        self.log.start = self.log.start.max(replay.log_start.unwrap_or(Offset::ZERO));
+        let mut files: BTreeMap<u32, (Offset, u64)> = BTreeMap::new();
+        for entry in list(self.disk, &self.directory)? {
+            if let Some((base, serial)) = paths::parse_segment(&entry.path) {
+                files.insert(serial, (base, entry.len));
+            }
+        }
+        for closed in checkpoint.map(|checkpoint| checkpoint.closed).unwrap_or_default() {
+            self.take_closed(&closed, files.remove(&closed.serial))?;
+        }
+        let known = self.log.segments.last().map(|segment| segment.serial);
+        let mut serials: BTreeMap<u32, (Offset, u64)> =
+            files.into_iter().filter(|(serial, _)| known.is_none_or(|known| *serial > known)).collect();
+        for piece in replay.pieces.iter().filter(|piece| known.is_none_or(|known| piece.serial > known)) {
+            serials.entry(piece.serial).or_insert((piece.base, 0));
+        }
+        // A segment below the log start whose closing no checkpoint saw: its removal may have been under way.
+        let last = serials.keys().next_back().copied();
+        let mut closed_more = false;
+        for (serial, (base, length)) in serials {
+            let pieces: Vec<&Piece> = replay.pieces.iter().filter(|piece| piece.serial == serial).collect();
+            closed_more |= self.take_open(serial, base, length, &pieces, Some(serial) == last, report)?;
+        }
+        if let (Some(first), true) = (self.log.segments.first(), checkpointed_start == Offset::ZERO) {
+            self.log.start = self.log.start.max(first.base);
+        }
+        self.log.end = self.log.end.max(self.log.start);
+        self.log.epochs.truncate_from_start(self.log.start);
+        if closed_more || self.log.start > checkpointed_start {
+            self.write_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what the checkpoint says; a damaged one is none.
+    fn load_checkpoint(&mut self) -> Result<Option<Checkpoint>, Stop> {
+        let path = paths::checkpoint(&self.directory);
+        let bytes = self.disk.read(&path).map_err(|error| failed("reading", &path, &error))?;
+        let checkpoint =
+            bytes.as_deref().and_then(Checkpoint::decode).filter(|found| found.id == self.log.id);
+        let Some(checkpoint) = checkpoint else { return Ok(None) };
+        let epochs = LeaderEpochs::decode(&checkpoint.snapshot.epochs);
+        let producers = ProducerStates::decode(&checkpoint.snapshot.producers);
+        let (Ok(epochs), Ok(producers)) = (epochs, producers) else { return Ok(None) };
+        (self.log.epochs, self.log.producers) = (epochs, producers);
+        self.log.snapshot = checkpoint.snapshot.clone();
+        (self.log.start, self.log.next_serial) = (checkpoint.log_start, checkpoint.next_serial);
+        self.log.end = checkpoint.snapshot.offset;
+        Ok(Some(checkpoint))
+    }
+
+    /// A segment that the checkpoint knows to be whole.
+    fn take_closed(&mut self, closed: &Closed, file: Option<(Offset, u64)>) -> Result<(), Stop> {
+        let path = paths::segment(&self.directory, closed.base, closed.serial);
+        self.log.next_serial = self.log.next_serial.max(closed.serial + 1);
+        if closed.next <= self.log.start {
+            let index = paths::index(&self.directory, closed.base, closed.serial);
+            for path in [&index, &path] {
+                self.disk.remove(path).map_err(|error| failed("removing", path, &error))?;
+            }
+            return Ok(());
+        }
+        if file.is_none_or(|(_, length)| length < closed.bytes) {
+            return Err(offline(&path, closed.bytes, "the file is missing or shorter than it was"));
+        }
+        let mut segment = Segment::new(closed.base, closed.serial, 0, INDEX_INTERVAL_BYTES);
+        (segment.next, segment.bytes, segment.max_timestamp) =
+            (closed.next, closed.bytes, closed.max_timestamp);
+        (segment.written, segment.flushed, segment.allocated) = (closed.bytes, closed.bytes, closed.bytes);
+        (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
+        let index = paths::index(&self.directory, closed.base, closed.serial);
+        let have = self.disk.read_at(&index, 0, &mut [0]).unwrap_or(0);
+        if have == 0 {
+            self.rebuild_index(&mut segment, &path, &index)?;
+        }
+        self.log.segments.push(segment);
+        Ok(())
+    }
+
+    fn rebuild_index(&self, segment: &mut Segment, path: &Path, index_path: &Path) -> Result<(), Stop> {
+        let content = Content { disk: self.disk, path, overlay_at: segment.bytes, overlay: Vec::new() };
+        let mut index = SegmentIndex::new(segment.base, INDEX_INTERVAL_BYTES);
+        scan(&content, segment.bytes, None, &mut index, |_, _| {})?;
+        self.disk
+            .replace(index_path, &index.encode())
+            .map_err(|error| failed("replacing", index_path, &error))?;
+        Ok(())
+    }
+
+    /// A segment that no checkpoint knows: the journal's bytes are put into it, and it is read. The last one goes
+    /// on; any other is closed. Gives whether it was closed.
+    fn take_open(
+        &mut self,
+        serial: u32,
+        base: Offset,
+        length: u64,
+        pieces: &[&Piece],
+        is_last: bool,
+        report: &mut RecoveryReport,
+    ) -> Result<bool, Stop> {
+        let path = paths::segment(&self.directory, base, serial);
+        let end = pieces.iter().map(|piece| piece.position + piece.len).max().unwrap_or(length);
+        let covered_from = pieces.iter().map(|piece| piece.position).min();
+        if covered_from.is_some_and(|from| from > length.max(0) && from > 0 && length < block_floor(from)) {
+            return Err(offline(&path, length, "the file is shorter than it was"));
+        }
+        let redo_to = if is_last { block_floor(end) } else { end };
+        let mut overlay = vec![0; usize::try_from(end - redo_to).expect("less than a block")];
+        let mut touched = false;
+        if pieces.is_empty() {
+            overlay.clear();
+        }
+        for piece in pieces {
+            touched |= self.redo(&path, piece, redo_to, &mut overlay, report)?;
+        }
+        if touched {
+            self.disk.flush(&path).map_err(|error| failed("flushing", &path, &error))?;
+        }
+        let overlay_at = if pieces.is_empty() { end } else { redo_to };
+        let content = Content { disk: self.disk, path: &path, overlay_at, overlay };
+        let mut index = SegmentIndex::new(base, INDEX_INTERVAL_BYTES);
+        let log = &mut self.log;
+        let mut marks = Vec::new();
+        let unix_ms = self.unix_ms;
+        let bytes = scan(&content, end, covered_from, &mut index, |header, position| {
+            log.epochs.assign(header.leader_epoch(), header.base_offset());
+            log.producers.replay(header, unix_ms);
+            let total = header.total_bytes().unwrap_or(0) as u64;
+            let (base, next) = (header.base_offset(), header.next_offset());
+            marks.push(Mark { base, next, from: position, to: position + total });
+            // Only what reaches into the last block is still needed.
+            if marks.len() > 4 * BLOCK {
+                let keep_from = block_floor(position);
+                marks.retain(|mark: &Mark| mark.to > keep_from);
+            }
+        })?;
+        if !is_last && bytes < end && !pieces.is_empty() {
+            return Err(offline(&path, bytes, "a batch is cut short, although later segments follow"));
+        }
+        let mut segment = Segment::new(base, serial, 0, INDEX_INTERVAL_BYTES);
+        (segment.next, segment.bytes, segment.max_timestamp) =
+            (index.next_offset(), bytes, index.max_timestamp());
+        segment.first_append_ms = unix_ms;
+        self.log.next_serial = self.log.next_serial.max(serial + 1);
+        self.log.end = segment.next;
+        let closes = !is_last || (pieces.is_empty() && !bytes.is_multiple_of(BLOCK as u64));
+        if closes {
+            self.close(&mut segment, &index, &path)?;
+        } else {
+            let floor = block_floor(bytes);
+            let carried = content.read(floor, usize::try_from(bytes - floor).expect("less than a block"))?;
+            (segment.written, segment.flushed) = (floor, floor);
+            segment.allocated = floor;
+            segment.needs_cut = self.has_fragment(&path, bytes);
+            segment.index = Some(Arc::new(index));
+            marks.retain(|mark| mark.to > floor);
+            (self.log.carried, self.log.marks) = (carried, marks);
+        }
+        if bytes > 0 || segment.needs_cut {
+            self.log.segments.push(segment);
+        }
+        Ok(closes)
+    }
+
+    /// Puts one piece where it belongs: into the file below `redo_to`, else into the overlay. Bytes that stand
+    /// there already are not written again. Gives whether the file must be flushed.
+    fn redo(
+        &self,
+        path: &Path,
+        piece: &Piece,
+        redo_to: u64,
+        overlay: &mut [u8],
+        report: &mut RecoveryReport,
+    ) -> Result<bool, Stop> {
+        let mut bytes = vec![0; usize::try_from(piece.len).expect("within a group")];
+        let count = self
+            .disk
+            .read_at(&piece.journal, piece.offset, &mut bytes)
+            .map_err(|error| failed("reading", &piece.journal, &error))?;
+        if count < bytes.len() {
+            return Err(Stop::Fatal(Fatal::new(format!("{} became shorter", piece.journal.display()))));
+        }
+        let in_file =
+            usize::try_from(redo_to.saturating_sub(piece.position)).unwrap_or(usize::MAX).min(bytes.len());
+        let (filed, rest) = bytes.split_at(in_file);
+        if !rest.is_empty() {
+            let at = usize::try_from(piece.position + in_file as u64 - redo_to).expect("less than a block");
+            overlay[at..at + rest.len()].copy_from_slice(rest);
+        }
+        if filed.is_empty() {
+            return Ok(false);
+        }
+        let mut there = vec![0; filed.len()];
+        let have = self.disk.read_at(path, piece.position, &mut there).unwrap_or(0);
+        if have < filed.len() || there != filed {
+            self.disk
+                .write_at(path, piece.position, filed)
+                .map_err(|error| failed("writing", path, &error))?;
+            report.bytes += filed.len() as u64;
+        }
+        Ok(true)
+    }
+
+    /// Whether the file goes on behind the last whole batch with the beginning of another, whose end was never
+    /// journalled. It must go before the journal forgets where the log ends; but not here, because an interrupted
+    /// recovery begins again with the old journal, to which these bytes belong.
+    fn has_fragment(&self, path: &Path, end: u64) -> bool {
+        let mut behind = [0; 2 * BLOCK];
+        let count = self.disk.read_at(path, end, &mut behind).unwrap_or(0);
+        behind[..count].iter().any(|byte| *byte != 0)
+    }
+
+    /// Gives a segment its true length and its index.
+    fn close(&mut self, segment: &mut Segment, index: &SegmentIndex, path: &Path) -> Result<(), Stop> {
+        let io = |error| failed("closing", path, &error);
+        self.disk.set_length(path, segment.bytes).map_err(io)?;
+        self.disk.flush(path).map_err(io)?;
+        let index_path = paths::index(&self.directory, segment.base, segment.serial);
+        self.disk
+            .replace(&index_path, &index.encode())
+            .map_err(|error| failed("replacing", &index_path, &error))?;
+        (segment.written, segment.flushed, segment.allocated) = (segment.bytes, segment.bytes, segment.bytes);
+        (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
+        self.log.snapshot = Snapshot::take(segment.next, &self.log.epochs, &self.log.producers);
+        Ok(())
+    }
+
+    fn write_checkpoint(&self) -> Result<(), Stop> {
+        let log = &self.log;
+        let closed = log.segments.iter().filter(|segment| segment.stage == Stage::Closed);
+        let checkpoint = Checkpoint {
+            id: log.id,
+            log_start: log.start,
+            high_watermark: log.end,
+            next_serial: log.next_serial,
+            snapshot: log.snapshot.clone(),
+            closed: closed.map(Closed::from).collect(),
+        };
+        let path = paths::checkpoint(&self.directory);
+        self.disk.replace(&path, &checkpoint.encode()).map_err(|error| failed("replacing", &path, &error))?;
+        Ok(())
+    }
+}
+
+fn offline(path: &Path, position: u64, why: &str) -> Stop {
+    Stop::Offline(Fatal::new(format!(
+        "{} at offset {position}: {why}. The partition is offline. Restore the file from a copy, or delete the topic.",
+        path.display()
+    )))
+}
+
+/// A segment's bytes: the file, and behind `overlay_at` what is in the journal only.
+struct Content<'a> {
+    disk: &'a dyn Disk,
+    path: &'a Path,
+    overlay_at: u64,
+    overlay: Vec<u8>,
+}
+
+impl Content<'_> {
+    /// Up to `len` bytes from `from` on.
+    fn read(&self, from: u64, len: usize) -> Result<Vec<u8>, Fatal> {
+        let filed = usize::try_from(self.overlay_at.saturating_sub(from)).unwrap_or(usize::MAX).min(len);
+        let mut bytes = vec![0; filed];
+        if filed > 0 {
+            let io = |error| failed("reading", self.path, &error);
+            let count = self.disk.read_at(self.path, from, &mut bytes).map_err(io)?;
+            bytes.truncate(count);
+        }
+        if bytes.len() == filed {
+            let at =
+                usize::try_from((from + filed as u64).saturating_sub(self.overlay_at)).unwrap_or(usize::MAX);
+            let rest = self.overlay.get(at..).unwrap_or_default();
+            bytes.extend_from_slice(&rest[..rest.len().min(len - filed)]);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Goes over the batches of a segment that ends at `end` at the latest, checks what the journal covers
+/// (`covered_from`) whole, and gives where the last whole batch ends.
+fn scan(
+    content: &Content<'_>,
+    end: u64,
+    covered_from: Option<u64>,
+    index: &mut SegmentIndex,
+    mut visit: impl FnMut(&BatchHeader, u64),
+) -> Result<u64, Stop> {
+    let mut window: (u64, Vec<u8>) = (0, Vec::new());
+    let mut position = 0;
+    while position < end {
+        let left = end - position;
+        let head = windowed(
+            content,
+            &mut window,
+            position,
+            HEADER_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX)),
+        )?;
+        let header = BatchHeader::view(head).copied();
+        let total = header.and_then(|header| header.total_bytes()).map(|total| total as u64);
+        let covered = covered_from.is_some();
+        let (Some(header), Some(total)) = (header, total) else {
+            // Behind the last batch a segment holds the zeros of its preallocation; behind the last journalled
+            // byte, nothing.
+            let ends = if covered { header.is_none() } else { head.iter().all(|byte| *byte == 0) };
+            return if ends {
+                Ok(position)
+            } else {
+                Err(offline(content.path, position, "no record batch begins here"))
+            };
+        };
+        if total > left {
+            let cut = covered && header.base_offset() == index.next_offset();
+            return if cut {
+                Ok(position)
+            } else {
+                Err(offline(content.path, position, "a batch is cut short"))
+            };
+        }
+        if covered_from.is_some_and(|from| position + total > from) {
+            let whole = content.read(position, usize::try_from(total).expect("a batch is below 2 GiB"))?;
+            let sound = matches!(Batch::split_from(&whole), Ok((batch, _)) if batch.checksum_matches());
+            if !sound {
+                return Err(offline(content.path, position, "a batch's checksum does not match"));
+            }
+        }
+        if let Err(why) = index.observe(&header, position) {
+            return Err(offline(content.path, position, &why.to_string()));
+        }
+        visit(&header, position);
+        position += total;
+    }
+    Ok(position)
+}
+
+/// `len` bytes at `position`, read in larger pieces.
+fn windowed<'a>(
+    content: &Content<'_>,
+    window: &'a mut (u64, Vec<u8>),
+    position: u64,
+    len: usize,
+) -> Result<&'a [u8], Fatal> {
+    let end = position + len as u64;
+    if position < window.0 || end > window.0 + window.1.len() as u64 {
+        *window = (position, content.read(position, WINDOW_BYTES)?);
+    }
+    let at = usize::try_from(position - window.0).expect("within the window");
+    Ok(&window.1[at..window.1.len().min(at + len)])
+}

@@ -1,0 +1,212 @@
+//! From what a crash left to logs again.
+//!
+//! 1. The manifest says which boot's journals count, and how many there are.
+//! 2. Each journal is read twice: for its groups' headers, which tell what is needed and what is known to be
+//!    flushed, and then group by group for where each log's bytes lie in it ([`journals`]).
+//! 3. Each log's bytes are put where they belong in its segments, as far as they fill blocks; segments are read
+//!    from the last checkpoint on ([`logs`]).
+//! 4. What fills no block is carried over into the first groups of the new boot's journals ([`carry`]).
+//! 5. One replacement of the manifest makes the new boot the one that counts; then the old journals go.
+//!
+//! Until step 5 nothing that the old journals need is changed, and what is written to segments is what they say, so
+//! an interrupted recovery begins again from the start.
+
+mod carry;
+mod journals;
+mod logs;
+mod manifest;
+
+use super::{
+    Boot, Fault, LogSettings,
+    checkpoint::Snapshot,
+    epochs::LeaderEpochs,
+    partition_log::{PartitionLog, Pin},
+    paths,
+    producers::ProducerStates,
+    segment::{Segment, Stage},
+    tail::{Mark, Tail},
+};
+use crate::{
+    error::Fatal,
+    ids::{Offset, PartitionId},
+};
+use corelane_seam::Disk;
+use manifest::Manifest;
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
+
+pub(super) use carry::CarriedGroup;
+
+/// What recovery is told.
+#[derive(Clone, Debug)]
+pub struct RecoverySettings {
+    /// As in [`StoreSettings`](super::StoreSettings).
+    pub data_dir: PathBuf,
+    /// As in [`StoreSettings`](super::StoreSettings).
+    pub journal_dir: PathBuf,
+    /// Data shards of the boot that begins.
+    pub shards: u16,
+    /// Random, for [`Boot::salt`].
+    pub salt: u64,
+    /// Bytes of journal that are zeroed per shard.
+    pub journal_bytes_initial: u64,
+    /// Wall clock, for producers that are found again.
+    pub unix_ms: i64,
+    /// Planted by tests.
+    pub fault: Fault,
+}
+
+/// A log as recovery found it, for [`Store::new`](super::Store::new).
+#[derive(Debug)]
+pub struct RecoveredLog {
+    /// Whose; its [`owner`](PartitionId::owner) among the new number of shards decides to which store it goes.
+    pub id: PartitionId,
+    /// Where it starts.
+    pub start: Offset,
+    /// Where it ends; all of it is flushed.
+    pub end: Offset,
+    /// Why it cannot be served, if it cannot.
+    pub offline: Option<Fatal>,
+    next_serial: u32,
+    segments: Vec<Segment>,
+    epochs: LeaderEpochs,
+    producers: ProducerStates,
+    snapshot: Snapshot,
+    /// Bytes of the last segment that fill no block, and the batches that they are of (places are positions).
+    carried: Vec<u8>,
+    marks: Vec<Mark>,
+    carried_in: Option<CarriedGroup>,
+}
+
+impl RecoveredLog {
+    /// Whether the new journal must say where it ends: there are bytes that fill no block, or the file holds bytes
+    /// behind the end.
+    fn carries(&self) -> bool {
+        !self.carried.is_empty() || self.segments.last().is_some_and(|segment| segment.needs_cut)
+    }
+
+    /// The group of the new journal that holds what was carried over.
+    pub(super) fn carried_in(&self) -> Option<CarriedGroup> {
+        self.carried_in
+    }
+
+    /// The log that goes on from here. Of an active segment, places are positions in it.
+    pub(super) fn into_log(self, directory: PathBuf) -> PartitionLog {
+        let mut log = PartitionLog::new(self.id, directory, LogSettings::default());
+        (log.start, log.start_checkpointed) = (self.start, self.start);
+        (log.end, log.written, log.flushed, log.high_watermark) = (self.end, self.end, self.end, self.end);
+        (log.next_serial, log.offline) = (self.next_serial, self.offline);
+        (log.epochs, log.producers, log.snapshot) = (self.epochs, self.producers, self.snapshot);
+        log.segments = self.segments.into();
+        if let Some(active) = log.segments.back().filter(|segment| segment.stage == Stage::Active) {
+            let mut tail = Tail::starting_at(active.flushed);
+            tail.append_bytes(&self.carried, corelane_seam::BLOCK);
+            self.marks.into_iter().for_each(|mark| tail.mark(mark));
+            log.persisted = active.flushed;
+            log.tail = tail;
+        }
+        let end = log.tail.end();
+        (log.sealed, log.written_place, log.flushed_place, log.durable_place) = (end, end, end, end);
+        if let Some(group) = self.carried_in {
+            log.pins.push_back(Pin { group: group.number, to: end });
+        }
+        log
+    }
+}
+
+/// What recovery did.
+#[derive(Debug)]
+pub struct Recovered {
+    /// For [`StoreSettings::boot`](super::StoreSettings::boot).
+    pub boot: Boot,
+    /// In order of their ids.
+    pub logs: Vec<RecoveredLog>,
+    /// For the start-up's log lines.
+    pub report: RecoveryReport,
+}
+
+/// Figures of a recovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The last boot ended with a clean stop of every shard.
+    pub clean: bool,
+    /// Journals read.
+    pub journals: usize,
+    /// Entries replayed.
+    pub entries: u64,
+    /// Bytes of them that went to segments.
+    pub bytes: u64,
+    /// Groups that were cut off because no one was promised anything about them.
+    pub groups_cut: u64,
+}
+
+/// Recovers the directories and begins a new boot: blocking, before any shard serves. May be interrupted anywhere
+/// and run again.
+///
+/// # Errors
+/// When a journal is damaged that held acknowledged records, or is of an unknown format, or the disk fails: nothing
+/// may be served then. The text names file, offset and what to do. A damaged segment takes only its own log
+/// [offline](RecoveredLog::offline).
+pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered, Fatal> {
+    let mut report = RecoveryReport::default();
+    let logs_dir = paths::logs(&settings.data_dir);
+    let directories = list(disk, &logs_dir)?;
+    let manifest = Manifest::read(disk, &settings.data_dir)?;
+    if manifest.is_none() && !directories.is_empty() {
+        return Err(Fatal::new(format!(
+            "{} holds logs, but {} is missing: without it no one knows which journals belong to them. Restore it, \
+             or start with an empty data directory.",
+            logs_dir.display(),
+            paths::manifest(&settings.data_dir).display()
+        )));
+    }
+    let mut replays = journals::Replays::new();
+    if let Some(old) = &manifest {
+        report.clean = (0..old.shards).all(|shard| {
+            let mark = paths::clean_mark(&settings.data_dir, old.boot.generation, shard);
+            matches!(disk.read(&mark), Ok(Some(_)))
+        });
+        for shard in 0..old.shards {
+            let path = paths::journal(&settings.journal_dir, old.boot.generation, shard);
+            journals::read(disk, path, old.boot, shard, settings.fault, &mut replays, &mut report)?;
+        }
+    }
+    let found = directories.iter().filter_map(|entry| paths::parse_log_directory(&entry.path));
+    let ids: BTreeSet<PartitionId> = found.chain(replays.keys().copied()).collect();
+    let mut logs = Vec::new();
+    for id in ids {
+        let replay = replays.remove(&id).unwrap_or_default();
+        logs.extend(logs::recover_log(disk, settings, id, &replay, &mut report)?);
+    }
+    let generation = manifest.map_or(1, |old| old.boot.generation + 1);
+    let boot = Boot { generation, salt: settings.salt };
+    for shard in 0..settings.shards {
+        carry::write_journal(disk, settings, boot, shard, &mut logs)?;
+    }
+    Manifest { boot, shards: settings.shards }.write(disk, &settings.data_dir)?;
+    remove_retired(disk, settings, generation)?;
+    Ok(Recovered { boot, logs, report })
+}
+
+/// Journals and clean marks of other boots.
+fn remove_retired(disk: &dyn Disk, settings: &RecoverySettings, generation: u64) -> Result<(), Fatal> {
+    let journals = list(disk, &settings.journal_dir)?.into_iter().map(|entry| ("journal-", entry));
+    let marks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("clean-", entry));
+    for (prefix, entry) in journals.chain(marks) {
+        if paths::parse_shard_file(&entry.path, prefix).is_some_and(|(of, _)| of != generation) {
+            disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<corelane_seam::DirectoryEntry>, Fatal> {
+    disk.list(path).map_err(|error| failed("listing", path, &error))
+}
+
+fn failed(doing: &str, path: &Path, error: &io::Error) -> Fatal {
+    Fatal::new(format!("{doing} {} failed: {error}. Check the disk, then start again.", path.display()))
+}

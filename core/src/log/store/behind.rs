@@ -1,0 +1,361 @@
+//! Writing behind the journal: segments, their closing, checkpoints, and the removal of what is gone.
+//!
+//! One step per log is under way at a time, on a bounded number of logs at once, so that the flushes of segments do
+//! not stand before the journal's.
+
+use super::{
+    super::{
+        partition_log::{Life, PartitionLog},
+        paths,
+        segment::{Stage, block_floor},
+    },
+    Job, Operations, Slot, Store,
+};
+use crate::{error::Fatal, ids::Offset};
+use corelane_seam::{BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
+use std::{io, path::PathBuf};
+
+/// Logs that may have a step of segment work under way at once.
+const WORKING_MAX: usize = 4;
+/// A log's whole blocks are written once there are so many bytes of them: large writes, and few.
+const WRITE_BEHIND_BYTES: u64 = 256 * 1024;
+/// A segment is flushed once so many bytes were written to it.
+const FLUSH_BEHIND_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The next thing to do for a log's files.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    RemoveDirectory,
+    /// The first segment's file, and then its index.
+    RemoveSegment,
+    Open(usize),
+    /// Away with the fragment that recovery found: the length, and its flush.
+    Cut(usize),
+    CutFlush(usize),
+    Allocate(usize, u64),
+    /// Up to this position.
+    Write(usize, u64),
+    SetLength(usize),
+    Flush(usize),
+    Index(usize),
+    /// With this log start.
+    Checkpoint(Offset),
+}
+
+impl Store {
+    /// Queues a log if enough of it waits for its segment.
+    pub(super) fn queue_write_behind(&mut self, slot: Slot) {
+        let log = self.log(slot);
+        let closing = log.open_segment().is_some_and(|index| log.segments[index].stage == Stage::Closing);
+        if closing || log.writable_bytes() >= WRITE_BEHIND_BYTES {
+            self.queue_work(slot);
+        }
+    }
+
+    pub(super) fn queue_work(&mut self, slot: Slot) {
+        let Some(log) = self.get_mut(slot) else { return };
+        if !std::mem::replace(&mut log.queued, true) {
+            self.work.push_back(slot);
+        }
+    }
+
+    /// Begins steps of queued logs, as many as may be under way.
+    pub(super) fn start_work(&mut self, out: &mut Operations) {
+        while self.working < WORKING_MAX && self.journal.failed.is_none() {
+            let Some(slot) = self.work.pop_front() else { return };
+            let Some(log) = self.get_mut(slot) else { continue };
+            log.queued = false;
+            if !log.busy {
+                self.step(slot, out);
+            }
+        }
+    }
+
+    /// Asks for the log's next step, if there is one.
+    fn step(&mut self, slot: Slot, out: &mut Operations) {
+        let log = self.log_mut(slot);
+        let step = next_step(log);
+        log.busy = step.is_some();
+        let Some(step) = step else {
+            log.urgent = false;
+            return;
+        };
+        let (step, operation) = begin(log, step);
+        self.working += 1;
+        self.ask(Job::Segment(slot, step), operation, out);
+    }
+
+    /// Takes the answer of a log's step and asks for the next.
+    pub(super) fn step_done(&mut self, slot: Slot, step: Step, result: FileResult, out: &mut Operations) {
+        self.working -= 1;
+        let Some(log) = self.get_mut(slot) else { return };
+        log.busy = false;
+        match finish(log, &step, result) {
+            Ok(()) => {}
+            // The same bytes are written again when there is space; nothing is flushed in between.
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
+            {
+                log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
+                self.disk_full = true;
+                return;
+            }
+            Err(error) => {
+                let directory = log.directory.display();
+                let reason = Fatal::new(format!(
+                    "{directory}: {step:?} failed: {error}. The partition is offline; its journal is kept. Check \
+                     the disk and restart the broker."
+                ));
+                return self.partition_offline(slot, reason);
+            }
+        }
+        match step {
+            Step::RemoveDirectory => return self.bury(slot),
+            Step::Flush(_) | Step::Index(_) | Step::CutFlush(_) => {
+                self.release_persisted(slot);
+                if self.log(slot).tail.can_drop(self.log(slot).persisted) {
+                    self.cached.push_back(slot);
+                }
+            }
+            Step::Checkpoint(_) => self.release_starts(slot),
+            Step::Open(_)
+            | Step::Cut(_)
+            | Step::Allocate(..)
+            | Step::Write(..)
+            | Step::SetLength(_)
+            | Step::RemoveSegment => {}
+        }
+        // The queue's turn: one log with much to write does not stand before the others.
+        self.queue_work(slot);
+        self.start_work(out);
+    }
+
+    fn release_starts(&mut self, slot: Slot) {
+        let log = self.log_mut(slot);
+        let checkpointed = log.start_checkpointed;
+        let released: Vec<u64> = log
+            .start_pins
+            .extract_if(.., |(_, offset)| *offset <= checkpointed)
+            .map(|(group, _)| group)
+            .collect();
+        released.into_iter().for_each(|group| self.journal.release(group));
+    }
+
+    /// The end of a deleted log: its files are gone, so the journal need not say anything of it.
+    fn bury(&mut self, slot: Slot) {
+        let entry = &mut self.slots[slot.index as usize];
+        let log = entry.log.take().expect("its step was under way");
+        entry.reuse += 1;
+        self.free.push(slot.index);
+        self.memory -= log.counted_memory;
+        let starts = log.start_pins.iter().map(|(group, _)| *group);
+        for group in log.pins.iter().map(|pin| pin.group).chain(starts).chain(log.death_pin) {
+            self.journal.release(group);
+        }
+    }
+
+    /// Gives memory back: first what is in segments, oldest first, down to the cache's size; and where that is not
+    /// enough, hurries the segments of the logs that filled memory first.
+    pub(super) fn drop_cached(&mut self) {
+        let high = self.memory_max() / 4 * 3;
+        let keep = self.settings.tail_cache_bytes.min(high);
+        while self.memory > keep {
+            let Some(slot) = self.cached.pop_front() else { break };
+            let Some(log) = self.get_mut(slot) else { continue };
+            let persisted = log.persisted;
+            if log.tail.drop_first(persisted) && log.tail.can_drop(persisted) {
+                self.cached.push_back(slot);
+            }
+            self.count_memory(slot);
+        }
+        if self.memory > high {
+            for _ in 0..WORKING_MAX {
+                let Some(slot) = self.filled.pop_front() else { break };
+                let Some(log) = self.get_mut(slot) else { continue };
+                log.urgent = true;
+                let base = log.open_segment().map_or(log.persisted, |index| log.segments[index].place);
+                let boundary = base + block_floor(log.persisted.saturating_sub(base));
+                log.tail.shrink(boundary);
+                self.count_memory(slot);
+                self.queue_work(slot);
+            }
+            self.journal.flush_due = true;
+        } else if self.filled.len() > 2 * self.slots.len() + 1024 {
+            self.filled.drain(..self.slots.len() + 512);
+        }
+        self.offer_room();
+    }
+}
+
+/// What is to be done next for this log's files.
+fn next_step(log: &PartitionLog) -> Option<Step> {
+    match log.life {
+        Life::Dead => return Some(Step::RemoveDirectory),
+        Life::Dying => return None,
+        Life::Lives => {}
+    }
+    if log.offline.is_some() {
+        return None;
+    }
+    if log.checkpoint_due {
+        return Some(Step::Checkpoint(log.start));
+    }
+    if log.segments.front().is_some_and(|first| first.stage == Stage::Closed && first.next <= log.start) {
+        return Some(Step::RemoveSegment);
+    }
+    let index = log.open_segment()?;
+    let segment = &log.segments[index];
+    if segment.needs_cut {
+        return Some(match (&segment.writer, segment.length_set) {
+            (None, _) => Step::Open(index),
+            (Some(_), false) => Step::Cut(index),
+            (Some(_), true) => Step::CutFlush(index),
+        });
+    }
+    let writable = segment.writable(log.durable_place);
+    let ends = segment.stage == Stage::Closing && writable == segment.bytes;
+    if writable > segment.written {
+        if !(ends
+            || log.urgent
+            || writable - segment.written >= WRITE_BEHIND_BYTES
+            || segment.stage == Stage::Closing)
+        {
+            return None;
+        }
+        let allocate = segment.allocation(writable);
+        return Some(match (&segment.writer, allocate) {
+            (None, _) => Step::Open(index),
+            (Some(_), 0) => Step::Write(index, writable),
+            (Some(_), bytes) => Step::Allocate(index, bytes),
+        });
+    }
+    if ends {
+        return Some(match (segment.length_set, segment.flushed == segment.bytes) {
+            _ if segment.writer.is_none() => Step::Open(index),
+            (false, _) => Step::SetLength(index),
+            (true, false) => Step::Flush(index),
+            (true, true) => Step::Index(index),
+        });
+    }
+    let unflushed = segment.written - segment.flushed;
+    (unflushed >= FLUSH_BEHIND_BYTES || (unflushed > 0 && log.urgent)).then_some(Step::Flush(index))
+}
+
+/// The operation of a step, and the step as it will be noted when that is done.
+fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
+    let writer = |index: usize| log.segments[index].writer.clone().expect("opened before");
+    let operation = match step {
+        Step::RemoveDirectory => FileOperation::Remove { path: log.directory.clone() },
+        Step::RemoveSegment => FileOperation::Remove { path: segment_path(log, 0) },
+        Step::Open(index) => FileOperation::Open { path: segment_path(log, index), how: OpenHow::Direct },
+        Step::Allocate(index, len) => {
+            let offset = log.segments[index].allocated;
+            FileOperation::Allocate { file: writer(index), offset, len, zero: false }
+        }
+        Step::Write(index, to) => {
+            let segment = &log.segments[index];
+            let data = blocks_to_write(log, index, to);
+            step = Step::Write(index, to.min(segment.written + data.len() as u64));
+            FileOperation::Write { file: writer(index), offset: segment.written, data, flush: false }
+        }
+        Step::SetLength(index) => {
+            FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
+        }
+        Step::Cut(index) => {
+            FileOperation::SetLength { file: writer(index), len: log.segments[index].flushed }
+        }
+        Step::Flush(index) | Step::CutFlush(index) => FileOperation::Flush { file: writer(index) },
+        Step::Index(index) => {
+            let segment = &log.segments[index];
+            let content = segment.index.as_ref().expect("an open segment has its index").encode();
+            let path = paths::index(&log.directory, segment.base, segment.serial);
+            FileOperation::Replace { path, data: Slice::copy_from(&content) }
+        }
+        Step::Checkpoint(_) => {
+            log.checkpoint_due = false;
+            let data = Slice::copy_from(&log.checkpoint().encode());
+            FileOperation::Replace { path: paths::checkpoint(&log.directory), data }
+        }
+    };
+    (step, operation)
+}
+
+fn segment_path(log: &PartitionLog, index: usize) -> PathBuf {
+    let segment = &log.segments[index];
+    paths::segment(&log.directory, segment.base, segment.serial)
+}
+
+/// The next blocks of a segment, out of one chunk of memory; the last of a closing segment padded with zeros.
+fn blocks_to_write(log: &PartitionLog, index: usize, to: u64) -> Slice {
+    let segment = &log.segments[index];
+    let whole = block_floor(to);
+    if whole > segment.written {
+        return log.tail.first_slice(segment.place + segment.written, segment.place + whole);
+    }
+    let mut chunk = ChunkWriter::with_capacity(BLOCK);
+    let rest = usize::try_from(to - segment.written).expect("less than a block");
+    chunk.append_with(rest, |space| {
+        log.tail.copy_to(segment.place + segment.written..segment.place + to, space);
+    });
+    chunk.pad_to_block();
+    chunk.slice(0..BLOCK)
+}
+
+/// Notes that a step was done.
+fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result<()> {
+    match (step, result) {
+        (Step::Open(index), FileResult::Opened(result)) => {
+            let (file, length) = result?;
+            let segment = &mut log.segments[*index];
+            segment.writer = Some(file);
+            segment.allocated = segment.allocated.max(block_floor(length));
+        }
+        (Step::Allocate(index, bytes), FileResult::Done(result)) => {
+            result?;
+            log.segments[*index].allocated += bytes;
+        }
+        (Step::Write(index, to), FileResult::Written(result)) => {
+            result?;
+            log.segments[*index].written = *to;
+        }
+        (Step::SetLength(index), FileResult::Done(result)) => {
+            result?;
+            log.segments[*index].length_set = true;
+        }
+        (Step::Cut(index), FileResult::Done(result)) => {
+            result?;
+            log.segments[*index].length_set = true;
+        }
+        (Step::CutFlush(index), FileResult::Flushed(result)) => {
+            result?;
+            let segment = &mut log.segments[*index];
+            (segment.needs_cut, segment.length_set, segment.allocated) = (false, false, segment.flushed);
+        }
+        (Step::Flush(index), FileResult::Flushed(result)) => {
+            result?;
+            let segment = &mut log.segments[*index];
+            segment.flushed = segment.written;
+        }
+        (Step::Index(index), FileResult::Done(result)) => {
+            result?;
+            let segment = &mut log.segments[*index];
+            segment.stage = Stage::Closed;
+            (segment.writer, segment.index) = (None, None);
+            log.snapshot = segment.snapshot.take().unwrap_or_else(|| log.snapshot.clone());
+            log.checkpoint_due = true;
+        }
+        (Step::Checkpoint(start), FileResult::Done(result)) => {
+            result?;
+            log.start_checkpointed = *start;
+        }
+        (Step::RemoveSegment | Step::RemoveDirectory, FileResult::Done(result)) => {
+            result?;
+            if matches!(step, Step::RemoveSegment) {
+                log.segments.pop_front();
+            }
+        }
+        (step, result) => panic!("{step:?} was answered with {result:?}"),
+    }
+    Ok(())
+}

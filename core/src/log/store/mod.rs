@@ -1,0 +1,524 @@
+//! One data shard's journal and logs, behind one face.
+
+mod behind;
+mod commit;
+mod face;
+mod lookup;
+mod read;
+mod upkeep;
+
+pub use face::{
+    AppendError, Appended, Event, Operations, Read, ReadError, ReadRequest, Slot, TimestampOffset,
+};
+
+use super::{
+    FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
+    partition_log::{Life, PartitionLog},
+    paths,
+    producers::Verdict,
+};
+use crate::{
+    error::Fatal,
+    ids::{LeaderEpoch, Offset, PartitionId},
+    records::BatchHeader,
+};
+use commit::Journal;
+use corelane_seam::{BLOCK, FileOperation, FileResult, Monotonic, Now, OpenHow, Token};
+use lookup::Lookup;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
+
+/// Marks this store's tokens among those of a shard's other users of files.
+const TOKEN_BIT: u64 = 1 << 62;
+
+/// Largest chunk of tail memory: what a busy log may hold unused.
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
+
+/// Unsealed bytes, in journal groups, past which appends answer Full: what waits before the journal bounds how long
+/// an acknowledgement takes.
+const UNSEALED_GROUPS_MAX: u64 = 8;
+
+/// What an answer of the disk is for.
+#[derive(Debug)]
+enum Job {
+    JournalOpen,
+    JournalGroup,
+    JournalFlush,
+    JournalGrow { to: u64 },
+    Space,
+    Segment(Slot, behind::Step),
+    Reader { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
+    Index { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
+    Scan(Box<Lookup>),
+    CleanMark,
+}
+
+#[derive(Debug, Default)]
+struct SlotEntry {
+    reuse: u32,
+    log: Option<Box<PartitionLog>>,
+}
+
+/// Where a clean stop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    Asked,
+    Marking,
+    Done,
+}
+
+/// One data shard's journal and logs.
+///
+/// Calling order: [`start`](Self::start) once; then any of the others; [`file`](Self::file) with each answer of the
+/// disk whose token this store [`owns`](Self::owns); [`end_of_turn`](Self::end_of_turn) when the turn's inputs are
+/// handled; [`tick`](Self::tick) when [`next_tick`](Self::next_tick) comes due; [`stop`](Self::stop) last.
+///
+/// Functions that take a [`Slot`] and give no `Result` panic on a slot of a deleted log: that is a bug.
+#[derive(Debug)]
+pub struct Store {
+    settings: StoreSettings,
+    slots: Vec<SlotEntry>,
+    free: Vec<u32>,
+    ids: BTreeMap<PartitionId, Slot>,
+    jobs: BTreeMap<u64, Job>,
+    next_token: u64,
+    journal: Journal,
+    /// Logs with segment work to do.
+    work: VecDeque<Slot>,
+    working: usize,
+    /// Logs whose first chunk was persisted, in that order: what may be dropped when memory is short.
+    cached: VecDeque<Slot>,
+    /// Logs that filled a chunk, in that order: what is written behind first when memory is short.
+    filled: VecDeque<Slot>,
+    memory: usize,
+    unsealed: u64,
+    /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
+    largest_batch: u64,
+    readers: VecDeque<(Slot, u32)>,
+    indexes: VecDeque<(Slot, u32)>,
+    disk_full: bool,
+    space_due: Monotonic,
+    sweep: upkeep::Sweep,
+    room_wanted: bool,
+    stopping: Stopping,
+    events: Vec<Event>,
+}
+
+impl Store {
+    /// A store over what recovery left for this shard (only logs whose [`PartitionId::owner`] is this shard).
+    pub fn new(settings: StoreSettings, recovered: Vec<RecoveredLog>) -> Store {
+        let carried = recovered.iter().filter_map(|log| log.carried_in()).collect();
+        let mut store = Store {
+            journal: Journal::new(carried, settings.group_bytes_max),
+            settings,
+            slots: Vec::new(),
+            free: Vec::new(),
+            ids: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            next_token: 0,
+            work: VecDeque::new(),
+            working: 0,
+            cached: VecDeque::new(),
+            filled: VecDeque::new(),
+            memory: 0,
+            unsealed: 0,
+            largest_batch: 0,
+            readers: VecDeque::new(),
+            indexes: VecDeque::new(),
+            disk_full: false,
+            space_due: Monotonic(0),
+            sweep: upkeep::Sweep::default(),
+            room_wanted: false,
+            stopping: Stopping::No,
+            events: Vec::new(),
+        };
+        for log in recovered {
+            let id = log.id;
+            let slot = store.insert(id, log.into_log(paths::log_directory(&store.settings.data_dir, id)));
+            store.count_memory(slot);
+            let log = store.slots[slot.index as usize].log.as_deref().expect("just inserted");
+            store.journal.hold(slot, log);
+            if log.segments.iter().any(|segment| segment.next <= log.start || segment.needs_cut) {
+                store.queue_work(slot);
+            }
+        }
+        store
+    }
+
+    /// Opens the journal. Appends are taken from the start and wait for it.
+    pub fn start(&mut self, _now: Now, out: &mut Operations) {
+        let settings = &self.settings;
+        let path = paths::journal(&settings.journal_dir, settings.boot.generation, settings.shard.0);
+        self.ask(Job::JournalOpen, FileOperation::Open { path, how: OpenHow::Direct }, out);
+    }
+
+    /// Whether the answer to this token is for this store.
+    pub fn owns(token: Token) -> bool {
+        token.0 & TOKEN_BIT != 0
+    }
+
+    fn ask(&mut self, job: Job, operation: FileOperation, out: &mut Operations) {
+        let token = self.next_token | TOKEN_BIT;
+        self.next_token += 1;
+        self.jobs.insert(token, job);
+        out.push((Token(token), operation));
+    }
+
+    fn insert(&mut self, id: PartitionId, log: PartitionLog) -> Slot {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(SlotEntry::default());
+            u32::try_from(self.slots.len() - 1).expect("fewer logs than 2^32")
+        });
+        let entry = &mut self.slots[index as usize];
+        entry.log = Some(Box::new(log));
+        let slot = Slot { index, reuse: entry.reuse };
+        self.ids.insert(id, slot);
+        slot
+    }
+
+    /// A new, empty log, or the existing one with new settings. No file is made before a segment is written.
+    pub fn create(&mut self, _now: Now, id: PartitionId, settings: LogSettings) -> Slot {
+        if let Some(slot) = self.slot(id) {
+            self.configure(slot, settings);
+            return slot;
+        }
+        let directory = paths::log_directory(&self.settings.data_dir, id);
+        self.insert(id, PartitionLog::new(id, directory, settings))
+    }
+
+    /// The log of a partition, if this store has it.
+    pub fn slot(&self, id: PartitionId) -> Option<Slot> {
+        self.ids.get(&id).copied()
+    }
+
+    /// All logs, in order of their ids.
+    pub fn slots(&self) -> impl Iterator<Item = (PartitionId, Slot)> {
+        self.ids.iter().map(|(id, slot)| (*id, *slot))
+    }
+
+    /// Takes new settings.
+    pub fn configure(&mut self, slot: Slot, settings: LogSettings) {
+        self.log_mut(slot).settings = settings;
+    }
+
+    /// Deletes a log for good. Its files go after the deletion is in the journal; reads under way keep theirs.
+    pub fn delete(&mut self, _now: Now, slot: Slot) {
+        let Some(log) = self.get_mut(slot).filter(|log| log.life == Life::Lives) else { return };
+        log.life = Life::Dying;
+        let id = log.id;
+        let unsealed = std::mem::take(&mut log.dirty).then(|| log.unsealed());
+        self.unsealed -= unsealed.unwrap_or(0);
+        self.ids.remove(&id);
+        self.journal.control.push_back(slot);
+    }
+
+    fn get(&self, slot: Slot) -> Option<&PartitionLog> {
+        let entry = self.slots.get(slot.index as usize)?;
+        entry.log.as_deref().filter(|_| entry.reuse == slot.reuse)
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut PartitionLog> {
+        let entry = self.slots.get_mut(slot.index as usize)?;
+        entry.log.as_deref_mut().filter(|_| entry.reuse == slot.reuse)
+    }
+
+    fn log(&self, slot: Slot) -> &PartitionLog {
+        self.get(slot).expect("the slot of a log that exists")
+    }
+
+    fn log_mut(&mut self, slot: Slot) -> &mut PartitionLog {
+        self.get_mut(slot).expect("the slot of a log that exists")
+    }
+
+    /// Appends one validated batch (magic 2, one whole batch, CRC right), in which the log writes offset and leader
+    /// epoch. Producer id, epoch and sequence are checked and recorded.
+    ///
+    /// # Errors
+    /// Then nothing changed.
+    pub fn append(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        leader_epoch: LeaderEpoch,
+        batch: &[u8],
+    ) -> Result<Appended, AppendError> {
+        if let Some(reason) = &self.journal.failed {
+            return Err(AppendError::Offline(reason.clone()));
+        }
+        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(AppendError::Unknown)?;
+        if let Some(reason) = &log.offline {
+            return Err(AppendError::Offline(reason.clone()));
+        }
+        let header = BatchHeader::view(batch).expect("a validated batch has its header");
+        if let Some(producer) = header.producer().filter(|_| !header.is_control()) {
+            match log.producers.check(&producer).map_err(AppendError::Producer)? {
+                Verdict::Append => {}
+                Verdict::Duplicate { base_offset, last_offset, .. } => {
+                    return Ok(Appended { base_offset, last_offset, duplicate: true });
+                }
+            }
+        }
+        if self.disk_full {
+            return Err(AppendError::DiskReserve);
+        }
+        if self.is_full() {
+            self.room_wanted = true;
+            return Err(AppendError::Full);
+        }
+        let count = i64::from(header.last_offset_delta());
+        let chunk_max = self.chunk_bytes_max();
+        let log = self.log_mut(slot);
+        let filled = log.tail.chunks();
+        let base_offset = log.append(now, leader_epoch, batch, chunk_max);
+        let filled = log.tail.chunks() > filled;
+        let newly_dirty = !std::mem::replace(&mut log.dirty, true);
+        self.unsealed += batch.len() as u64;
+        self.largest_batch = self.largest_batch.max(batch.len() as u64);
+        if newly_dirty {
+            // The log may have been dirty no more while bytes of it were in no group: there are none.
+            self.journal.dirty.push_back(slot);
+        }
+        if filled {
+            self.filled.push_back(slot);
+        }
+        self.count_memory(slot);
+        Ok(Appended { base_offset, last_offset: base_offset.plus(count), duplicate: false })
+    }
+
+    /// Bytes of tail memory that are allowed: as set, but never less than each log's share of two blocks.
+    fn memory_max(&self) -> usize {
+        self.settings.memory_bytes_max.max(2 * BLOCK * self.slots.len())
+    }
+
+    fn chunk_bytes_max(&self) -> usize {
+        let share = self.memory_max() / (4 * self.slots.len().max(1));
+        (share / BLOCK * BLOCK).clamp(BLOCK, CHUNK_BYTES_MAX)
+    }
+
+    fn is_full(&self) -> bool {
+        self.memory >= self.memory_max() || self.unsealed >= self.unsealed_max()
+    }
+
+    fn unsealed_max(&self) -> u64 {
+        UNSEALED_GROUPS_MAX * self.settings.group_bytes_max as u64
+    }
+
+    fn count_memory(&mut self, slot: Slot) {
+        let Some(log) = self.get_mut(slot) else { return };
+        let (now, before) = (log.tail.memory(), log.counted_memory);
+        log.counted_memory = now;
+        self.memory = self.memory + now - before;
+    }
+
+    /// Seals and issues the next journal group if none is in flight, and whatever else is due.
+    pub fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
+        self.drop_cached();
+        self.relieve(out);
+        self.seal(now, out);
+        if self.stopping == Stopping::No {
+            self.start_work(out);
+        }
+        self.go_on_stopping(out);
+    }
+
+    /// Takes an answer of the disk.
+    ///
+    /// # Panics
+    /// On a token that is not outstanding, or a result of another kind than was asked for: a driver's bug.
+    pub fn file(
+        &mut self,
+        now: Now,
+        token: Token,
+        result: FileResult,
+        out: &mut Operations,
+        events: &mut Vec<Event>,
+    ) {
+        let flush_follows = matches!((&result, self.jobs.get(&token.0)),
+            (FileResult::Written(Ok(())), Some(Job::JournalGroup)) if self.journal.awaits_flush());
+        let job =
+            if flush_follows { Job::JournalGroup } else { self.jobs.remove(&token.0).expect("was asked") };
+        match job {
+            Job::JournalOpen => self.journal_opened(opened(result)),
+            Job::JournalGroup => self.group_answered(now, result),
+            Job::JournalFlush => self.journal_flushed(flushed(result)),
+            Job::JournalGrow { to } => self.journal_grown(to, done(result)),
+            Job::Space => self.space_answered(result),
+            Job::Segment(slot, step) => self.step_done(slot, step, result, out),
+            Job::Reader { slot, serial, lookup } => self.reader_opened(slot, serial, lookup, result, out),
+            Job::Index { slot, serial, lookup } => self.index_read(slot, serial, lookup, result, out),
+            Job::Scan(lookup) => self.scanned(*lookup, result, out),
+            Job::CleanMark => self.marked(done(result)),
+        }
+        self.offer_room();
+        events.append(&mut self.events);
+    }
+
+    fn offer_room(&mut self) {
+        let room = self.memory < self.memory_max() / 8 * 7 && self.unsealed <= self.unsealed_max() / 2;
+        if self.room_wanted && room {
+            self.room_wanted = false;
+            self.events.push(Event::Room);
+        }
+    }
+
+    fn directory_offline(&mut self, what: &str, error: &io::Error) {
+        let reason = Fatal::new(format!(
+            "{what} failed: {error}. Nothing was acknowledged after it. Check the disk and restart the broker; \
+             recovery will tell what is durable."
+        ));
+        if self.journal.failed.is_none() {
+            self.journal.failed = Some(reason.clone());
+            self.events.push(Event::DirectoryOffline { reason });
+        }
+    }
+
+    fn partition_offline(&mut self, slot: Slot, reason: Fatal) {
+        let Some(log) = self.get_mut(slot) else { return };
+        if log.offline.is_none() {
+            log.offline = Some(reason.clone());
+            self.events.push(Event::PartitionOffline { slot, reason });
+        }
+    }
+
+    /// The first offset that is served.
+    pub fn log_start(&self, slot: Slot) -> Offset {
+        self.log(slot).start
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end(&self, slot: Slot) -> Offset {
+        self.log(slot).end
+    }
+
+    /// Everything below it has reached the kernel.
+    pub fn written_end(&self, slot: Slot) -> Offset {
+        self.log(slot).written
+    }
+
+    /// Everything below it is on stable storage.
+    pub fn flushed_end(&self, slot: Slot) -> Offset {
+        self.log(slot).flushed
+    }
+
+    /// The log's size in bytes, tail included.
+    pub fn size_bytes(&self, slot: Slot) -> u64 {
+        self.log(slot).bytes()
+    }
+
+    /// Why a log is offline, if it is.
+    pub fn offline(&self, slot: Slot) -> Option<&Fatal> {
+        self.journal.failed.as_ref().or(self.log(slot).offline.as_ref())
+    }
+
+    /// The last epoch in which a record was appended.
+    pub fn last_epoch(&self, slot: Slot) -> Option<LeaderEpoch> {
+        self.log(slot).epochs.latest().map(|latest| latest.epoch)
+    }
+
+    /// For OffsetForLeaderEpoch: the largest epoch not above `epoch` that the log knows, and the end offset of it;
+    /// see [`LeaderEpochs::end_offset_for`](super::epochs::LeaderEpochs::end_offset_for).
+    pub fn epoch_end(&self, slot: Slot, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let log = self.log(slot);
+        log.epochs.end_offset_for(epoch, log.end)
+    }
+
+    /// The epoch of the record at `offset`.
+    pub fn epoch_at(&self, slot: Slot, offset: Offset) -> Option<LeaderEpoch> {
+        self.log(slot).epochs.epoch_at(offset)
+    }
+
+    /// Tells the high watermark: retention stays below it, checkpoints hold it. It never goes back.
+    pub fn set_high_watermark(&mut self, slot: Slot, offset: Offset) {
+        let log = self.log_mut(slot);
+        log.high_watermark = log.high_watermark.max(offset.min(log.end));
+    }
+
+    /// Begins a clean stop: everything appended is flushed; [`Event::Stopped`] follows. What is not in segments
+    /// yet stays in the journal, for the next boot to carry over. Go on calling [`end_of_turn`](Self::end_of_turn).
+    pub fn stop(&mut self, now: Now, out: &mut Operations, events: &mut Vec<Event>) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Asked;
+            self.journal.flush_due = true;
+        }
+        self.end_of_turn(now, out);
+        events.append(&mut self.events);
+    }
+
+    fn go_on_stopping(&mut self, out: &mut Operations) {
+        if self.stopping != Stopping::Asked || !self.is_idle() {
+            return;
+        }
+        if self.journal.failed.is_some() {
+            self.stopping = Stopping::Done;
+            self.events.push(Event::Stopped);
+            return;
+        }
+        self.stopping = Stopping::Marking;
+        let settings = &self.settings;
+        let path = paths::clean_mark(&settings.data_dir, settings.boot.generation, settings.shard.0);
+        let data = corelane_seam::Slice::copy_from(b"clean\n");
+        self.ask(Job::CleanMark, FileOperation::Replace { path, data }, out);
+    }
+
+    fn marked(&mut self, result: io::Result<()>) {
+        // Without the mark the next start says "unclean" and recovers the same records.
+        if let Err(error) = result {
+            tracing::warn!(%error, "the mark of a clean stop could not be written");
+        }
+        self.stopping = Stopping::Done;
+        self.events.push(Event::Stopped);
+    }
+
+    /// Whether nothing is outstanding and nothing waits for the journal.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && (self.journal.is_flushed() || self.journal.failed.is_some())
+    }
+
+    #[cfg(test)]
+    pub(super) fn journal_low(&self) -> u64 {
+        self.journal.low()
+    }
+
+    /// Panics when an invariant does not hold. For tests and the simulator.
+    pub fn check(&self) {
+        self.journal.check();
+        let logs = || self.slots.iter().filter_map(|entry| entry.log.as_deref());
+        logs().for_each(PartitionLog::check);
+        assert_eq!(self.memory, logs().map(|log| log.counted_memory).sum::<usize>(), "memory is counted");
+        let dirty = logs().filter(|log| log.dirty).map(PartitionLog::unsealed).sum::<u64>();
+        assert_eq!(self.unsealed, dirty, "unsealed bytes are counted");
+    }
+}
+
+fn is_due(policy: FlushPolicy, records: u64, since: Option<Monotonic>, now: Monotonic) -> bool {
+    match policy {
+        FlushPolicy::EveryGroup => true,
+        FlushPolicy::Interval { messages, ms } => {
+            records >= messages || since.is_some_and(|since| now >= since.after_ms(ms))
+        }
+    }
+}
+
+fn opened(result: FileResult) -> io::Result<(corelane_seam::FileHandle, u64)> {
+    match result {
+        FileResult::Opened(result) => result,
+        other => panic!("an open was answered with {other:?}"),
+    }
+}
+
+fn flushed(result: FileResult) -> io::Result<()> {
+    match result {
+        FileResult::Flushed(result) => result,
+        other => panic!("a flush was answered with {other:?}"),
+    }
+}
+
+fn done(result: FileResult) -> io::Result<()> {
+    match result {
+        FileResult::Done(result) => result,
+        other => panic!("an operation was answered with {other:?}"),
+    }
+}

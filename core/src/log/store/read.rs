@@ -1,0 +1,259 @@
+//! Reads: from memory where the log is recent, else ranges of files.
+
+use super::{Job, Operations, Read, ReadError, ReadRequest, Slot, Store, lookup::Lookup};
+use crate::{
+    error::Fatal,
+    ids::Offset,
+    log::{
+        index::SegmentIndex,
+        partition_log::{Life, PartitionLog},
+        paths,
+        segment::Stage,
+    },
+};
+use corelane_seam::{FileHandle, FileOperation, FileResult, Now, OpenHow, Part};
+use std::{ops::Range, sync::Arc};
+
+/// Indexes of closed segments that are kept in memory (6 MiB each for a full segment at Kafka's defaults).
+const INDEXES_MAX: usize = 32;
+/// Longest index file that is read: entries of a 4 GiB segment, one per block.
+const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What is missing before a segment can be read.
+pub(super) enum Missing {
+    Reader,
+    Index,
+}
+
+impl Store {
+    /// Whole batches from `from` on, out of memory or files.
+    ///
+    /// A range of a file may begin before `from` and, when it is not the log's end, may end within a batch; clients
+    /// skip and cut.
+    ///
+    /// # Errors
+    /// [`ReadError::Later`]: [`Event::Readable`](super::Event::Readable) follows.
+    pub fn read(
+        &mut self,
+        _now: Now,
+        slot: Slot,
+        request: ReadRequest,
+        out: &mut Operations,
+    ) -> Result<Read, ReadError> {
+        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(ReadError::Unknown)?;
+        if let Some(reason) = &log.offline {
+            return Err(ReadError::Offline(reason.clone()));
+        }
+        if request.from < log.start || request.from > log.end {
+            return Err(ReadError::OutOfRange { start: log.start, end: log.end });
+        }
+        let up_to = request.up_to.min(log.flushed.max(log.written));
+        if request.from >= up_to {
+            return Ok(Read::default());
+        }
+        let request = ReadRequest { up_to, ..request };
+        let range = log.tail.find(request.from, up_to, request.max_bytes as u64, request.at_least_one);
+        let result = match range {
+            Some(range) => memory_parts(log, range),
+            None => file_parts(log, &request),
+        };
+        match result {
+            Ok(parts) => {
+                let bytes = parts.iter().map(Part::len).sum();
+                Ok(Read { parts, bytes })
+            }
+            Err((serial, missing)) => {
+                self.fetch(slot, serial, missing, None, out);
+                Err(ReadError::Later)
+            }
+        }
+    }
+
+    /// Opens a segment for reading, or reads its index; then goes on with `lookup`, or tells that the log is
+    /// readable.
+    pub(super) fn fetch(
+        &mut self,
+        slot: Slot,
+        serial: u32,
+        missing: Missing,
+        lookup: Option<Box<Lookup>>,
+        out: &mut Operations,
+    ) {
+        let log = self.log(slot);
+        let segment = log.segments.iter().find(|segment| segment.serial == serial).expect("just found");
+        match missing {
+            Missing::Reader => {
+                let path = paths::segment(&log.directory, segment.base, serial);
+                self.ask(
+                    Job::Reader { slot, serial, lookup },
+                    FileOperation::Open { path, how: OpenHow::Read },
+                    out,
+                );
+            }
+            Missing::Index => {
+                let path = paths::index(&log.directory, segment.base, serial);
+                self.ask(
+                    Job::Index { slot, serial, lookup },
+                    FileOperation::Open { path, how: OpenHow::Read },
+                    out,
+                );
+            }
+        }
+    }
+
+    pub(super) fn reader_opened(
+        &mut self,
+        slot: Slot,
+        serial: u32,
+        lookup: Option<Box<Lookup>>,
+        result: FileResult,
+        out: &mut Operations,
+    ) {
+        let opened = super::opened(result);
+        let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
+        match (opened, log.segments.iter_mut().find(|segment| segment.serial == serial)) {
+            (Ok((file, _)), Some(segment)) => {
+                if segment.reader.replace(file).is_none() {
+                    self.readers.push_back((slot, serial));
+                }
+                self.close_readers();
+            }
+            (Err(error), Some(segment)) => {
+                let path = paths::segment(&log.directory, segment.base, serial);
+                self.unreadable(slot, &path.display().to_string(), &error);
+            }
+            // Retention was faster; the next read finds the new log start.
+            (_, None) => {}
+        }
+        self.readable(slot, lookup, out);
+    }
+
+    /// Reads of an index go by a handle that is opened for it and not kept.
+    pub(super) fn index_read(
+        &mut self,
+        slot: Slot,
+        serial: u32,
+        lookup: Option<Box<Lookup>>,
+        result: FileResult,
+        out: &mut Operations,
+    ) {
+        let read = match result {
+            FileResult::Opened(Ok((file, length))) => {
+                let len = usize::try_from(length).unwrap_or(usize::MAX).min(INDEX_BYTES_MAX);
+                let job = Job::Index { slot, serial, lookup };
+                return self.ask(job, FileOperation::Read { file, offset: 0, len }, out);
+            }
+            FileResult::Opened(Err(error)) => Err(error),
+            FileResult::Read(read) => read,
+            other => panic!("an index was answered with {other:?}"),
+        };
+        let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
+        if let Some(segment) = log.segments.iter_mut().find(|segment| segment.serial == serial) {
+            let index = read.map_err(|error| error.to_string()).and_then(|bytes| {
+                let index = SegmentIndex::decode(&bytes).map_err(|damage| damage.to_string())?;
+                let fits = index.base() == segment.base && u64::from(index.observed_bytes()) == segment.bytes;
+                fits.then_some(index).ok_or_else(|| "it is of another segment".to_owned())
+            });
+            match index {
+                Ok(index) => {
+                    segment.index = Some(Arc::new(index));
+                    self.indexes.push_back((slot, serial));
+                    self.forget_indexes();
+                }
+                Err(damage) => {
+                    let path = paths::index(&log.directory, segment.base, serial);
+                    let reason = Fatal::new(format!(
+                        "{}: {damage}. Remove the file and restart the broker: it is built again from the segment.",
+                        path.display()
+                    ));
+                    self.partition_offline(slot, reason);
+                }
+            }
+        }
+        self.readable(slot, lookup, out);
+    }
+
+    fn unreadable(&mut self, slot: Slot, path: &str, error: &std::io::Error) {
+        let reason = Fatal::new(format!(
+            "{path} cannot be opened for reading: {error}. Check the file and the limit of open files, and restart \
+             the broker."
+        ));
+        self.partition_offline(slot, reason);
+    }
+
+    fn readable(&mut self, slot: Slot, lookup: Option<Box<Lookup>>, out: &mut Operations) {
+        match lookup {
+            Some(lookup) => self.look_up(*lookup, out),
+            None => self.events.push(super::Event::Readable { slot }),
+        }
+    }
+
+    fn close_readers(&mut self) {
+        while self.readers.len() > self.settings.read_handles_max.max(1) {
+            let Some((slot, serial)) = self.readers.pop_front() else { return };
+            let Some(log) = self.get_mut(slot) else { continue };
+            if let Some(segment) = log.segments.iter_mut().find(|segment| segment.serial == serial) {
+                segment.reader = None;
+            }
+        }
+    }
+
+    fn forget_indexes(&mut self) {
+        while self.indexes.len() > INDEXES_MAX {
+            let Some((slot, serial)) = self.indexes.pop_front() else { return };
+            let Some(log) = self.get_mut(slot) else { continue };
+            let closed = log
+                .segments
+                .iter_mut()
+                .find(|segment| segment.serial == serial && segment.stage == Stage::Closed);
+            if let Some(segment) = closed {
+                segment.index = None;
+            }
+        }
+    }
+}
+
+/// A range of places: memory, and in front of it what is only in the segment's file.
+fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (u32, Missing)> {
+    let mut parts = Vec::new();
+    let memory = log.tail.start().clamp(range.start, range.end);
+    if range.start < memory {
+        let open = log.segments.iter().find(|segment| {
+            segment.place <= range.start && range.start < segment.end_place() && segment.in_tail
+        });
+        let segment = open.expect("batches in the tail are in a segment of this boot");
+        let file = segment.reader.clone().ok_or((segment.serial, Missing::Reader))?;
+        parts.push(Part::File { file, offset: range.start - segment.place, len: memory - range.start });
+    }
+    parts.extend(log.tail.slices(memory..range.end).map(Part::Memory));
+    Ok(parts)
+}
+
+/// A range of the file of the segment that holds `from`.
+fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (u32, Missing)> {
+    let Some(segment) = log.segment_of(request.from).map(|index| &log.segments[index]) else {
+        return Ok(Vec::new());
+    };
+    let file: FileHandle = segment.reader.clone().ok_or((segment.serial, Missing::Reader))?;
+    let index = segment.index.as_ref().ok_or((segment.serial, Missing::Index))?;
+    let Some(span) = index.find_offset(request.from.max(segment.base)) else { return Ok(Vec::new()) };
+    // What the tail holds is read from there; only bytes in front of it are surely in the file.
+    let in_file = match segment.in_tail {
+        true => segment.bytes.min(
+            log.tail.marks().front().map_or(log.persisted, |mark| mark.from).saturating_sub(segment.place),
+        ),
+        false => segment.bytes,
+    };
+    let readable =
+        if segment.next <= request.up_to { in_file } else { in_file.min(below(index, request.up_to)) };
+    let (from, least) = (u64::from(span.from), u64::from(span.to).min(readable));
+    let most = (from + request.max_bytes as u64).min(readable);
+    let end = if request.at_least_one { most.max(least) } else { most };
+    let whole = end > from && (end >= least || request.at_least_one);
+    Ok(if whole { vec![Part::File { file, offset: from, len: end - from }] } else { Vec::new() })
+}
+
+/// Bytes of a segment that surely lie below an offset.
+fn below(index: &SegmentIndex, up_to: Offset) -> u64 {
+    index.find_offset(up_to).map_or(u64::from(index.observed_bytes()), |span| u64::from(span.from))
+}

@@ -1,0 +1,409 @@
+//! The log as a whole: stores, journal, segments and recovery on a disk that loses what was not flushed.
+
+use super::{testing::*, *};
+use crate::ids::Offset;
+use std::collections::BTreeMap;
+
+#[test]
+fn what_was_flushed_is_read_back_and_recovered_with_another_number_of_shards() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+    for mark in 0..40 {
+        machine.append(i32::try_from(mark % 5).unwrap(), &batch(mark, 3, 50, 0)).unwrap();
+        machine.settle();
+    }
+    let before: Vec<_> = (0..5).map(|index| machine.read_all(index)).collect();
+    assert!(before.iter().all(|marks| marks.len() == 24));
+    for shards in [1, 3, 2] {
+        let disk = machine.disk.fork();
+        disk.crash(&mut Rng(u64::from(shards)));
+        let mut again = Machine::boot(disk, Shape { shards, ..Shape::default() }, 2).unwrap();
+        again.settle();
+        for index in 0..5 {
+            assert_eq!(again.read_all(index), before[usize::try_from(index).unwrap()]);
+        }
+    }
+}
+
+/// Appends of many sizes to some logs, an operation of the disk carried out now and then; what is known to be
+/// flushed is kept.
+struct Workload {
+    rng: Rng,
+    next_mark: u64,
+    appended: BTreeMap<i32, Vec<u64>>,
+    flushed: BTreeMap<i32, usize>,
+}
+
+impl Workload {
+    fn new(seed: u64) -> Workload {
+        Workload { rng: Rng(seed), next_mark: 0, appended: BTreeMap::new(), flushed: BTreeMap::new() }
+    }
+
+    fn note(&mut self, machine: &mut Machine) {
+        for (shard, event) in std::mem::take(&mut machine.events) {
+            if let Event::Flushed { slot, end } = event {
+                let (id, _) = machine.stores[shard].slots().find(|(_, found)| *found == slot).unwrap();
+                let end = usize::try_from(end.0).unwrap();
+                let known = self.flushed.entry(id.index).or_default();
+                assert!(end > *known, "the flushed end only moves on");
+                *known = end;
+            }
+        }
+    }
+
+    fn step(&mut self, machine: &mut Machine) {
+        for _ in 0..self.rng.below(6) {
+            let index = i32::try_from(self.rng.below(6)).unwrap();
+            let size = [20, 300, 3000, 20_000, 90_000][usize::try_from(self.rng.below(5)).unwrap()];
+            let count = 1 + usize::try_from(self.rng.below(4)).unwrap();
+            let mark = self.next_mark;
+            match machine.append(index, &batch(mark, count, size, 0)) {
+                Ok(appended) => {
+                    self.next_mark += 1;
+                    let log = self.appended.entry(index).or_default();
+                    assert_eq!(appended.base_offset, Offset(log.len() as i64));
+                    log.extend((0..count).map(|_| mark));
+                }
+                Err(AppendError::Full) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        machine.turn();
+        for _ in 0..self.rng.below(12) {
+            machine.step();
+        }
+        self.note(machine);
+    }
+
+    /// Everything flushed is there, once and in order; what follows was appended in this order too.
+    fn verify(&mut self, machine: &mut Machine) -> Result<(), String> {
+        machine.settle();
+        for index in 0..6 {
+            let found = machine.read_all(index);
+            let appended = self.appended.get(&index).cloned().unwrap_or_default();
+            let flushed = self.flushed.get(&index).copied().unwrap_or(0);
+            if found.len() < flushed || found.len() > appended.len() || found != appended[..found.len()] {
+                return Err(format!(
+                    "{index}: {} found, {flushed} flushed, {} appended",
+                    found.len(),
+                    appended.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn crash_and_recover(seed: u64, steps: u64, shape: &Shape) -> Result<(), String> {
+    let mut machine = Machine::boot(MemDisk::new(), shape.clone(), seed).unwrap();
+    let mut workload = Workload::new(seed);
+    for life in 0..3 {
+        for _ in 0..steps {
+            workload.step(&mut machine);
+        }
+        let disk = machine.disk.clone();
+        disk.crash(&mut workload.rng);
+        // Recovery itself is cut off a few times.
+        for cut in 0..3 {
+            disk.calls_left(Some(workload.rng.below(200)));
+            let shards = 1 + u16::try_from(workload.rng.below(3)).unwrap();
+            let shape = Shape { shards, ..shape.clone() };
+            if Machine::boot(disk.clone(), shape, seed * 100 + life * 10 + cut).is_err() {
+                disk.crash(&mut workload.rng);
+            }
+        }
+        disk.calls_left(None);
+        let shards = 1 + u16::try_from(workload.rng.below(3)).unwrap();
+        let shape = Shape { shards, ..shape.clone() };
+        machine =
+            Machine::boot(disk, shape, seed * 100 + life * 10 + 9).map_err(|fatal| fatal.to_string())?;
+        workload.verify(&mut machine)?;
+        for (index, marks) in &mut workload.appended {
+            let found = machine.read_all(*index);
+            *marks = found;
+            workload.flushed.insert(*index, marks.len());
+        }
+        machine.events.clear();
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_flushed_is_lost_whenever_the_power_goes() {
+    for seed in 0..60 {
+        crash_and_recover(seed, 5 + seed % 40, &Shape::default())
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+fn fails_with(fault: Fault) -> bool {
+    let shape = Shape { fault, journal_bytes: 128 << 10, journal_bytes_max: 128 << 10, ..Shape::default() };
+    (0..80).any(|seed| {
+        let run = || crash_and_recover(seed, 20 + seed, &shape).is_err();
+        std::panic::catch_unwind(run).unwrap_or(true)
+    })
+}
+
+#[test]
+fn the_crash_test_sees_an_acknowledgement_before_the_flush() {
+    assert!(fails_with(Fault::AcknowledgeBeforeFlush));
+}
+
+#[test]
+fn the_crash_test_sees_needed_journal_blocks_reused() {
+    assert!(fails_with(Fault::ReuseNeededBlocks));
+    assert!(!fails_with(Fault::None), "the same runs pass without the fault");
+}
+
+#[test]
+fn a_deleted_log_stays_deleted_unless_its_deletion_is_not_believed() {
+    for (fault, expected) in [(Fault::None, false), (Fault::ReplayDeleted, true)] {
+        let mut machine = Machine::boot(MemDisk::new(), Shape { fault, ..Shape::default() }, 1).unwrap();
+        machine.append(0, &batch(1, 1, 100_000, 0)).unwrap();
+        machine.settle();
+        let (shard, slot) = machine.open(0);
+        let now = machine.now;
+        machine.stores[shard].delete(now, slot);
+        machine.settle();
+        assert!(machine.disk.paths().iter().all(|path| !path.starts_with("/data/logs")), "files are gone");
+        assert_eq!(machine.stores[shard].slot(partition(0)), None);
+        let disk = machine.disk.clone();
+        disk.crash(&mut Rng(1));
+        let machine = Machine::boot(disk, Shape { fault, ..Shape::default() }, 2).unwrap();
+        assert_eq!(machine.stores[shard].slot(partition(0)).is_some(), expected);
+    }
+}
+
+#[test]
+fn the_journal_wraps_many_times_under_large_and_small_batches() {
+    let shape = Shape { shards: 1, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    let mut expected = 0;
+    for mark in 0..400 {
+        let size = if mark % 3 == 0 { 40_000 } else { 100 };
+        machine.append(i32::try_from(mark % 7).unwrap(), &batch(mark, 1, size, 0)).unwrap();
+        expected += 1;
+        machine.settle();
+    }
+    assert!(machine.disk.paths().iter().any(|path| path.ends_with("00000000000000000000-00000000.index")));
+    let found: usize = (0..7).map(|index| machine.read_all(index).len()).sum();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_batch_far_larger_than_a_group_is_appended_whole() {
+    let shape = Shape { group_bytes: 256 << 10, journal_bytes: 2 << 20, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    machine.append(0, &batch(1, 1, 1_500_000, 0)).unwrap();
+    machine.append(2, &batch(2, 1, 20, 0)).unwrap();
+    machine.turn();
+    let first = std::iter::from_fn(|| {
+        machine.step().then(|| {
+            machine.turn();
+            machine.events.iter().position(|(_, event)| matches!(event, Event::Flushed { .. }))
+        })
+    });
+    first.flatten().next().expect("something is flushed");
+    let (shard, small) = machine.open(2);
+    assert_eq!(
+        machine.stores[shard].flushed_end(small),
+        Offset(1),
+        "the small one did not wait for the large one"
+    );
+    machine.settle();
+    assert_eq!((machine.read_all(0), machine.read_all(2)), (vec![1], vec![2]));
+    let disk = machine.disk.clone();
+    disk.crash(&mut Rng(3));
+    let mut machine = Machine::boot(disk, Shape::default(), 2).unwrap();
+    assert_eq!((machine.read_all(0), machine.read_all(2)), (vec![1], vec![2]));
+}
+
+#[test]
+fn a_thousand_logs_written_once_and_left_alone_do_not_hold_the_journal() {
+    let shape = Shape {
+        shards: 1,
+        group_bytes: 1 << 20,
+        memory_bytes: 64 << 20,
+        log: LogSettings { retention_ms: None, ..LogSettings::default() },
+        ..Shape::default()
+    };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    for index in 0..1_000 {
+        machine.append(index, &batch(1, 1, 100, 0)).unwrap();
+        if index % 10 == 0 {
+            machine.settle_quickly();
+        }
+    }
+    // Many times what the journal holds goes through it.
+    for mark in 0..1_000 {
+        machine.append(1_000, &batch(mark, 1, 100_000, 0)).unwrap();
+        machine.settle_quickly();
+    }
+    machine.stores[0].check();
+    assert!(machine.stores[0].journal_low() > 900, "the low mark moves: {}", machine.stores[0].journal_low());
+    assert_eq!(machine.disk.paths().len(), 3, "nobody's remainder made a file");
+    let disk = machine.disk.clone();
+    disk.crash(&mut Rng(5));
+    let mut machine = Machine::boot(disk, machine.shape, 2).unwrap();
+    assert_eq!(machine.read_all(999), vec![1]);
+    assert_eq!(machine.read_all(1_000).len(), 1_000);
+}
+
+#[test]
+fn damage_to_what_is_known_to_be_flushed_is_refused_and_torn_groups_behind_are_cut() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    for mark in 0..4 {
+        machine.append(0, &batch(mark, 1, 10, 0)).unwrap();
+        machine.settle();
+    }
+    let journal =
+        machine.disk.paths().into_iter().find(|path| path.display().to_string().contains("journal-"));
+    let journal = journal.unwrap();
+    // Four groups of a batch each; no later group says that the last was flushed.
+    for (block, refused) in [(0, true), (1, true), (2, true), (3, false)] {
+        let disk = machine.disk.fork();
+        disk.flip(&journal, block * 4096 + 200);
+        let again = Machine::boot(disk, Shape { shards: 1, ..Shape::default() }, 2);
+        match again {
+            Err(fatal) => assert!(refused && fatal.0.contains("offset"), "{block}: {fatal}"),
+            Ok(mut again) => {
+                assert!(!refused, "{block}");
+                assert_eq!(again.read_all(0).len(), 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_flush_of_the_journal_ends_all_acknowledgement() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.settle();
+    machine.append(0, &batch(1, 1, 10, 0)).unwrap();
+    machine.disk.fail_next_flush_of("journal-");
+    machine.settle();
+    assert!(machine.events.iter().any(|(_, event)| matches!(event, Event::DirectoryOffline { .. })));
+    assert!(!machine.events.iter().any(|(_, event)| matches!(event, Event::Flushed { .. })));
+    assert!(matches!(machine.append(0, &batch(2, 1, 10, 0)), Err(AppendError::Offline(_))));
+}
+
+#[test]
+fn a_failed_flush_of_a_segment_takes_only_its_partition_offline() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.disk.fail_next_flush_of("-0/");
+    for mark in 0..20 {
+        let result = machine.append(0, &batch(mark, 1, 30_000, 0));
+        assert!(matches!(result, Ok(_) | Err(AppendError::Offline(_))));
+        machine.append(1, &batch(mark, 1, 3_000, 0)).unwrap();
+        machine.settle();
+    }
+    assert!(machine.events.iter().any(|(_, event)| matches!(event, Event::PartitionOffline { .. })));
+    assert_eq!(machine.read_all(1).len(), 20);
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_serves_reads() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.append(0, &batch(1, 1, 10, 0)).unwrap();
+    machine.disk.space_left(999);
+    machine.tick(2_000);
+    assert_eq!(machine.append(0, &batch(2, 1, 10, 0)), Err(AppendError::DiskReserve));
+    assert_eq!(machine.read_all(0), vec![1]);
+    machine.disk.space_left(1 << 30);
+    machine.tick(2_000);
+    machine.append(0, &batch(2, 1, 10, 0)).unwrap();
+}
+
+#[test]
+fn retention_by_size_removes_the_oldest_segments_and_survives_a_restart() {
+    let mut log = Shape::default().log;
+    log.retention_bytes = Some(250_000);
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, log, ..Shape::default() }, 1).unwrap();
+    for mark in 0..60 {
+        machine.append(0, &batch(mark, 1, 10_000, 0)).unwrap();
+        machine.settle();
+    }
+    machine.tick(100_000);
+    let (start, end) = offsets(&mut machine, 0);
+    assert!(start > Offset(20) && end == Offset(60), "{start} {end}");
+    let logs =
+        machine.disk.paths().iter().filter(|path| path.extension().is_some_and(|ext| ext == "log")).count();
+    assert!(logs <= 4, "{logs} segments are left");
+    let disk = machine.disk.clone();
+    disk.crash(&mut Rng(1));
+    let mut machine = Machine::boot(disk, machine.shape, 2).unwrap();
+    assert_eq!(offsets(&mut machine, 0), (start, end));
+    assert_eq!(machine.read_all(0).len() as i64, end.0 - start.0);
+}
+
+#[test]
+fn a_log_start_that_was_told_is_kept_through_a_power_cut() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.append(0, &batch(1, 10, 10, 0)).unwrap();
+    machine.settle();
+    let (shard, slot) = machine.open(0);
+    let (now, mut events) = (machine.now, Vec::new());
+    machine.stores[shard].advance_log_start(now, slot, Offset(4), &mut events).unwrap();
+    assert_eq!((events.len(), machine.stores[shard].log_start(slot)), (0, Offset(0)));
+    machine.settle();
+    assert!(machine.events.contains(&(0, Event::LogStartMoved { slot, offset: Offset(4) })));
+    let disk = machine.disk.clone();
+    disk.crash(&mut Rng(1));
+    let mut machine = Machine::boot(disk, machine.shape, 2).unwrap();
+    assert_eq!(offsets(&mut machine, 0), (Offset(4), Offset(10)));
+}
+
+#[test]
+fn a_record_is_found_by_its_time_in_memory_and_in_files() {
+    let shape = Shape { shards: 1, cache_bytes: 0, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    for mark in 0..30 {
+        machine.append(0, &batch(mark, 2, 20_000, 1_000 + i64::try_from(mark).unwrap())).unwrap();
+        machine.settle();
+    }
+    let (shard, slot) = machine.open(0);
+    for (target, expected) in
+        [(0, Some(0)), (1_001, Some(2)), (1_013, Some(26)), (1_029, Some(58)), (1_030, None)]
+    {
+        machine.events.clear();
+        let mut events = Vec::new();
+        machine.with(shard, |store, now, out| {
+            store.find_timestamp(now, slot, target, Offset(60), 7, out, &mut events);
+        });
+        machine.settle();
+        let all = events.into_iter().chain(machine.events.iter().map(|(_, event)| event.clone()));
+        let found: Vec<_> = all.filter(|event| matches!(event, Event::TimestampFound { .. })).collect();
+        let [Event::TimestampFound { job: 7, result: Ok(found) }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(found.map(|found| found.offset.0), expected, "{target}");
+    }
+}
+
+#[test]
+fn a_clean_stop_is_known_at_the_next_start_and_loses_nothing() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+    machine.append(0, &batch(1, 1, 10, 0)).unwrap();
+    machine.append(1, &batch(2, 1, 10, 0)).unwrap();
+    for shard in 0..2 {
+        let mut events = Vec::new();
+        machine.with(shard, |store, now, out| store.stop(now, out, &mut events));
+    }
+    machine.settle();
+    let stopped = machine.events.iter().filter(|(_, event)| *event == Event::Stopped).count();
+    assert_eq!(stopped, 2);
+    let marks =
+        machine.disk.paths().iter().filter(|path| path.display().to_string().contains("clean-")).count();
+    assert_eq!(marks, 2);
+    let mut machine = Machine::boot(machine.disk, machine.shape, 2).unwrap();
+    assert_eq!((machine.read_all(0), machine.read_all(1)), (vec![1], vec![2]));
+}
+
+/// Many more seeds than a test run has time for.
+#[test]
+#[ignore = "a soak: run it by name, for instance for a thousand seeds"]
+fn soak_of_power_cuts() {
+    for seed in 1_000..2_000 {
+        let journal_bytes = if seed % 2 == 0 { 128 << 10 } else { 256 << 10 };
+        let shape = Shape { journal_bytes, journal_bytes_max: 2 * journal_bytes, ..Shape::default() };
+        crash_and_recover(seed, seed % 90, &shape).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
