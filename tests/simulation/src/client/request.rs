@@ -4,6 +4,7 @@ use super::history::{Acks, RecordId};
 use bytes::Bytes;
 use corelane_core::{
     ids::{Offset, PartitionId, ProducerId, TopicId},
+    records::{BatchHeader, Codec},
     wire::encode_request,
 };
 use kafka_protocol::{
@@ -34,6 +35,12 @@ pub struct Batch {
     pub bytes: Bytes,
     /// By which idempotent producer.
     pub producer: Option<ProducerId>,
+}
+
+impl Batch {
+    fn is_zstd(&self) -> bool {
+        BatchHeader::view(&self.bytes).is_some_and(|header| header.codec() == Ok(Codec::Zstd))
+    }
 }
 
 /// A partition that a fetch reads.
@@ -146,6 +153,8 @@ impl Request {
             Request::CreatePartitions { .. } => &[0, 1, 2, 3],
             Request::AlterConfig { .. } => &[0, 1],
             Request::InitProducerId => &[0, 1, 2, 3, 4, 5],
+            // zstd came with version 7 (KIP-110).
+            Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => &[7, 9, 12],
             Request::Produce { by_id: false, .. } => &[3, 5, 7, 8, 9, 11, 12],
             Request::Produce { by_id: true, .. } => &[13],
             // From version 5 on an answer tells the log start.
@@ -195,7 +204,9 @@ impl Request {
                 encode_request(correlation, id, version, &alter_config(name, key, value))
             }
             Request::InitProducerId => {
-                let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+                let request = InitProducerIdRequest::default()
+                    .with_transactional_id(None)
+                    .with_transaction_timeout_ms(60_000);
                 encode_request(correlation, id, version, &request)
             }
             Request::Produce { acks, batches, .. } => {
@@ -365,7 +376,7 @@ fn delete_records(partition: PartitionId, topic: &str, before: Offset) -> Delete
 mod tests {
     use super::*;
     use crate::client::record;
-    use corelane_core::{records::Codec, wire::try_frame};
+    use corelane_core::wire::try_frame;
 
     fn every_kind() -> Vec<Request> {
         let partition = PartitionId { topic: TopicId::ZERO, index: 1 };

@@ -27,7 +27,7 @@ pub(super) fn factory(rng: &mut Rng, fault: Fault) -> (Factory<Node>, Receiver<R
             fault,
             reports: reports.clone(),
         };
-        let assembled = assemble(&settings, Arc::new(boot.disk.clone()))?;
+        let assembled = assemble(&settings, Arc::new(boot.disk.clone()), boot.now)?;
         Ok(assembled.seeds.into_iter().map(|seed| seed.grow(boot.now)).collect())
     };
     (Box::new(factory), received)

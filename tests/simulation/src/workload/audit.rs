@@ -47,7 +47,10 @@ impl Audit {
     fn topics(&mut self, topics: Vec<Topic>, desk: &mut Desk<'_>) {
         let all = topics.iter().map(|topic| (topic.id, topic.partitions)).collect();
         desk.history.note(Event::TopicsAudited { topics: all });
-        for topic in topics.into_iter().filter(|topic| !desk.catalog.is_deleted(topic.id)) {
+        for topic in topics {
+            if desk.catalog.is_deleted(topic.id) {
+                continue;
+            }
             let name: Rc<str> = topic.name.as_str().into();
             for index in 0..topic.partitions {
                 let partition = PartitionId { topic: topic.id, index };
@@ -73,8 +76,9 @@ impl Audit {
             })
             .collect();
         if !wanted.is_empty() {
+            let by_id = desk.rng.below(2) == 0;
             desk.ask(Request::Fetch(Fetch {
-                by_id: desk.rng.below(2) == 0,
+                by_id,
                 session: None,
                 wanted,
                 forgotten: Vec::new(),
