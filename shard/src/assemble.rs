@@ -143,6 +143,7 @@ fn data_seed(
         tail_cache_bytes: bytes(config.tail_cache_bytes),
         memory_bytes_max: bytes(config.shard_memory_bytes),
         disk_reserve_bytes: config.disk_reserve_bytes,
+        producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
         fault: settings.fault,
         ..StoreSettings::new(shard, config.data_dir.clone(), boot)
     };

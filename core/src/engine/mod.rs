@@ -126,8 +126,10 @@ enum Deadline {
     Maintenance,
 }
 
-/// How often a log looks after itself: retention and time-based rolls need no finer grain.
+/// The logs' first look after themselves after the start; they say themselves when the next is due.
 const MAINTENANCE_MS: u64 = 1_000;
+/// Not more often than this.
+const MAINTENANCE_MS_MIN: u64 = 50;
 
 /// One data shard.
 pub struct Engine {
@@ -531,7 +533,8 @@ impl Engine {
                     let mut answers = Answers::new();
                     self.owner.tick(now, effects, &mut answers);
                     self.carry(now, answers, effects);
-                    self.timers.set(now.monotonic.after_ms(MAINTENANCE_MS), Deadline::Maintenance);
+                    let next = self.owner.store.next_tick().max(now.monotonic.after_ms(MAINTENANCE_MS_MIN));
+                    self.timers.set(next, Deadline::Maintenance);
                 }
             }
         }

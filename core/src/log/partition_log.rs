@@ -87,6 +87,8 @@ pub(crate) struct PartitionLog {
     /// Write and flush whatever fills a block, however little.
     pub urgent: bool,
     pub checkpoint_due: bool,
+    /// Of the first segment, which lies below the log start.
+    pub index_removed: bool,
     /// Records and time since the last flush, for interval policies.
     pub unflushed_records: u64,
     pub unflushed_since: Option<corelane_seam::Monotonic>,
@@ -132,6 +134,7 @@ impl PartitionLog {
             busy: false,
             urgent: false,
             checkpoint_due: false,
+            index_removed: false,
             unflushed_records: 0,
             unflushed_since: None,
             planned_at: None,

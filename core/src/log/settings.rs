@@ -37,6 +37,8 @@ pub struct StoreSettings {
     /// Free bytes on the file system below which appends answer
     /// [`DiskReserve`](super::AppendError::DiskReserve), so that retention, checkpoints and the metadata can go on.
     pub disk_reserve_bytes: u64,
+    /// How long an idle idempotent producer's sequences are kept (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: i64,
     /// Open read handles that are kept; more are closed, the longest unused first.
     pub read_handles_max: usize,
     /// A bug on purpose, for the tests that prove that the tests can fail.
@@ -57,6 +59,7 @@ impl StoreSettings {
             tail_cache_bytes: 64 << 20,
             memory_bytes_max: 256 << 20,
             disk_reserve_bytes: 256 << 20,
+            producer_expiration_ms: 24 * 3_600_000,
             read_handles_max: 1024,
             fault: Fault::None,
         }

@@ -232,4 +232,46 @@ impl Tail {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn tail() -> Tail {
+        let mut tail = Tail::starting_at(0);
+        for batch in 0..6 {
+            let bytes = vec![u8::try_from(batch).unwrap(); 3_000];
+            tail.append(Offset(batch), Offset(batch + 1), [&bytes[..61], &bytes[61..]], 2 * BLOCK);
+        }
+        tail
+    }
+
+    #[test]
+    fn whole_batches_are_found_within_both_bounds() {
+        let tail = tail();
+        assert_eq!(tail.find(Offset(1), Offset(6), 7_000, false), Some(3_000..9_000));
+        assert_eq!(tail.find(Offset(1), Offset(2), 7_000, false), Some(3_000..6_000));
+        assert_eq!(tail.find(Offset(1), Offset(6), 10, false), Some(3_000..3_000));
+        assert_eq!(tail.find(Offset(1), Offset(6), 10, true), Some(3_000..6_000));
+        assert_eq!(tail.find(Offset(1), Offset(1), 10, true), Some(3_000..3_000), "never beyond up_to");
+    }
+
+    #[test]
+    fn a_range_is_read_across_chunks() {
+        let tail = tail();
+        let mut bytes = vec![9; 7_000];
+        tail.copy_to(2_000..9_000, &mut bytes);
+        let expected = (2_000..9_000).map(|place| u8::try_from(place / 3_000).unwrap());
+        assert!(bytes.into_iter().eq(expected));
+    }
+
+    #[test]
+    fn only_what_is_persisted_is_dropped_and_a_batch_that_reaches_on_is_kept_in_mind() {
+        let mut tail = tail();
+        let first = tail.slices(0..18_000).next().unwrap().len() as u64;
+        assert!(!tail.drop_first(first - 1));
+        assert!(tail.drop_first(first));
+        assert_eq!(tail.start(), first);
+        let kept = tail.marks().front().copied().unwrap();
+        assert!(kept.from < first && first < kept.to, "{kept:?}");
+        assert_eq!(tail.find(Offset(0), Offset(6), 10, true), None, "it is in the file");
+    }
+}

@@ -184,9 +184,6 @@ impl MemDisk {
         inode.live[offset] ^= 0x10;
         inode.flush();
     }
-    pub fn content(&self, path: &Path) -> Vec<u8> {
-        self.image().by_path(path).unwrap().live.clone()
-    }
     /// Carries out one operation.
     pub fn run(&self, operation: FileOperation) -> Vec<FileResult> {
         let mut image = self.image();
@@ -567,7 +564,7 @@ impl Machine {
                 }
                 assert!(header.base_offset() <= from, "dense: {} then {}", from, header.base_offset());
                 assert_eq!(header.leader_epoch(), LeaderEpoch(3));
-                let mark = batch.body().windows(8).skip(5).next().map(|_| value_mark(&batch)).unwrap();
+                let mark = value_mark(&batch);
                 marks.extend((from.0..header.next_offset().0).map(|_| mark));
                 from = header.next_offset();
             }

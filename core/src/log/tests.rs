@@ -326,7 +326,9 @@ fn retention_by_size_removes_the_oldest_segments_and_survives_a_restart() {
     assert!(start > Offset(20) && end == Offset(60), "{start} {end}");
     let logs =
         machine.disk.paths().iter().filter(|path| path.extension().is_some_and(|ext| ext == "log")).count();
-    assert!(logs <= 4, "{logs} segments are left");
+    let indexes =
+        machine.disk.paths().iter().filter(|path| path.extension().is_some_and(|ext| ext == "index")).count();
+    assert!(logs <= 4 && indexes <= logs, "{logs} segments and {indexes} indexes are left");
     let disk = machine.disk.clone();
     disk.crash(&mut Rng(1));
     let mut machine = Machine::boot(disk, machine.shape, 2).unwrap();

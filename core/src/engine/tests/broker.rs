@@ -172,7 +172,11 @@ impl Broker {
         let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
         if changed {
             for shard in 0..quorum.0 {
-                self.mesh.push_back((quorum, ShardId(shard), ShardMessage::Image(Box::new(self.image.clone()))));
+                self.mesh.push_back((
+                    quorum,
+                    ShardId(shard),
+                    ShardMessage::Image(Box::new(self.image.clone())),
+                ));
             }
         }
         for (to, message) in effects.replies {
@@ -206,10 +210,17 @@ impl Broker {
     }
 
     /// The next response on a connection, if one has come.
-    pub fn response<T: Decodable + HeaderVersion>(&mut self, connection: ConnectionId, version: i16) -> Option<T> {
+    pub fn response<T: Decodable + HeaderVersion>(
+        &mut self,
+        connection: ConnectionId,
+        version: i16,
+    ) -> Option<T> {
         let frame = self.replies.get_mut(&connection)?.pop_front()?;
         let (length, frame) = frame.split_at(4);
-        assert_eq!(i32::from_be_bytes(length.try_into().expect("four")), i32::try_from(frame.len()).expect("small"));
+        assert_eq!(
+            i32::from_be_bytes(length.try_into().expect("four")),
+            i32::try_from(frame.len()).expect("small")
+        );
         Some(decode_response(version, &Bytes::copy_from_slice(frame)).expect("decodes").1)
     }
 
@@ -281,7 +292,7 @@ impl Broker {
             if let Some((from, to, message)) = self.mesh.pop_front() {
                 self.deliver(from, to, message);
             } else if let Some((shard, token, result)) = self.results.pop_front() {
-                        self.input(shard, Input::File { token, result });
+                self.input(shard, Input::File { token, result });
             } else {
                 for shard in 0..self.engines.len() {
                     self.input(shard, Input::TurnEnded);
@@ -311,8 +322,10 @@ impl Broker {
     }
 
     fn deliver(&mut self, from: ShardId, to: ShardId, message: ShardMessage) {
-        if let Some((_, images)) =
-            self.late.as_mut().filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
+        if let Some((_, images)) = self
+            .late
+            .as_mut()
+            .filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
         {
             return images.push(message);
         }
@@ -327,4 +340,3 @@ impl Broker {
         }
     }
 }
-

@@ -62,9 +62,9 @@ pub fn sequenced(values: &[&str], id: i64, epoch: i16, sequence: i32) -> Bytes {
 }
 
 pub fn produce(topic: &str, acks: i16, batches: &[(i32, Bytes)]) -> ProduceRequest {
-    let data = batches
-        .iter()
-        .map(|(index, batch)| PartitionProduceData::default().with_index(*index).with_records(Some(batch.clone())));
+    let data = batches.iter().map(|(index, batch)| {
+        PartitionProduceData::default().with_index(*index).with_records(Some(batch.clone()))
+    });
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(data.collect());
     ProduceRequest::default().with_acks(acks).with_timeout_ms(1000).with_topic_data(vec![topic])
 }

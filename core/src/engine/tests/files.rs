@@ -1,7 +1,7 @@
 //! Files in memory, for engines under test: every operation succeeds at once unless told otherwise.
 
 use corelane_seam::{
-    ChunkWriter, Disk, DirectoryEntry, FileHandle, FileObject, FileOperation, FileResult, Part, Slice,
+    ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part, Slice,
 };
 use std::{
     any::Any,
@@ -108,7 +108,8 @@ impl Files {
                 Part::Bytes(part) => bytes.extend_from_slice(part),
                 Part::Memory(part) => bytes.extend_from_slice(part),
                 Part::File { file, offset, len } => {
-                    let content = file.downcast::<Open>().expect("ours").0.lock().expect("one thread").clone();
+                    let content =
+                        file.downcast::<Open>().expect("ours").0.lock().expect("one thread").clone();
                     bytes.extend(read(&content, *offset, usize::try_from(*len).expect("small")));
                 }
             }

@@ -30,7 +30,8 @@ fn what_is_produced_to_partitions_of_two_shards_is_fetched_from_both() {
     let request = produce("t", -1, &[(0, batch(&["a", "b"])), (1, batch(&["c"])), (2, batch(&["d"]))]);
     let response: ProduceResponse = broker.ask(client, 9, &request);
     assert_eq!(errors(&response), [(0, 0), (0, 0), (0, 0)]);
-    let fetched: FetchResponse = broker.ask(client, 12, &fetch("t", &[(0, 1), (1, 0), (2, 0), (3, 0)], 1, 500));
+    let fetched: FetchResponse =
+        broker.ask(client, 12, &fetch("t", &[(0, 1), (1, 0), (2, 0), (3, 0)], 1, 500));
     let mut found = records(&fetched);
     found.retain(|(partition, offset, _)| (*partition, *offset) != (0, 0));
     let expected = [(0, 1, "b"), (1, 0, "c"), (2, 0, "d")].map(|(p, o, v)| (p, o, v.to_owned()));
@@ -46,7 +47,8 @@ fn acks_all_waits_for_the_flush_and_acks_1_for_the_write() {
     broker.send(other, 9, &produce("t", 1, &[(0, batch(&["b"]))]));
     assert!(broker.response::<ProduceResponse>(client, 9).is_none());
     let mut held = broker.held.take().expect("held");
-    let written = held.iter().position(|(_, _, result)| matches!(result, corelane_seam::FileResult::Written(_)));
+    let written =
+        held.iter().position(|(_, _, result)| matches!(result, corelane_seam::FileResult::Written(_)));
     let (shard, token, result) = held.remove(written.expect("a write was asked for")).expect("it is there");
     broker.held = Some(held);
     broker.input(shard, crate::engine::Input::File { token, result });
@@ -106,7 +108,9 @@ fn a_fetch_waits_until_min_bytes_are_there() {
 fn a_duplicate_batch_is_answered_with_the_originals_offsets_and_is_stored_once() {
     let (mut broker, client) = broker();
     let original = sequenced(&["a", "b"], 7, 0, 0);
-    let ask = |broker: &mut Broker, batch| -> ProduceResponse { broker.ask(client, 9, &produce("t", -1, &[(0, batch)])) };
+    let ask = |broker: &mut Broker, batch| -> ProduceResponse {
+        broker.ask(client, 9, &produce("t", -1, &[(0, batch)]))
+    };
     assert_eq!(errors(&ask(&mut broker, original.clone())), [(0, 0)]);
     assert_eq!(errors(&ask(&mut broker, sequenced(&["c"], 7, 0, 2))), [(0, 2)]);
     assert_eq!(errors(&ask(&mut broker, original)), [(0, 0)]);
@@ -183,7 +187,8 @@ fn a_batch_that_was_damaged_on_its_way_is_refused() {
 #[test]
 fn min_insync_replicas_beyond_the_replicas_refuses_acks_all() {
     let (mut broker, client) = broker();
-    let _: CreateTopicsResponse = broker.ask(client, 7, &create("strict", 1, &[("min.insync.replicas", "2")]));
+    let _: CreateTopicsResponse =
+        broker.ask(client, 7, &create("strict", 1, &[("min.insync.replicas", "2")]));
     let response: ProduceResponse = broker.ask(client, 9, &produce("strict", -1, &[(0, batch(&["a"]))]));
     assert_eq!(errors(&response), [(ErrorCode::NotEnoughReplicas.code(), -1)]);
 }
@@ -222,7 +227,8 @@ fn records_and_metadata_outlive_a_restart_with_another_number_of_shards() {
     let client = broker.connect(2, 1);
     let fetched: FetchResponse = broker.ask(client, 12, &fetch("t", &[(0, 0), (1, 0), (2, 0), (3, 0)], 1, 0));
     assert_eq!(records(&fetched).len(), 8);
-    let again: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(0, sequenced(&["a", "b"], 7, 0, 0))]));
+    let again: ProduceResponse =
+        broker.ask(client, 9, &produce("t", -1, &[(0, sequenced(&["a", "b"], 7, 0, 0))]));
     assert_eq!(errors(&again), [(0, 0)], "the producer's state was recovered");
 }
 
@@ -236,4 +242,22 @@ fn an_owner_that_is_behind_in_metadata_answers_when_it_has_caught_up() {
     assert!(broker.response::<ProduceResponse>(client, 9).is_none(), "shard 1 does not know the topic yet");
     broker.release_images();
     assert_eq!(errors(&broker.response(client, 9).expect("answered")), [(0, 0), (0, 0)]);
+}
+
+#[test]
+fn a_producer_that_was_silent_for_longer_than_its_expiration_is_forgotten() {
+    let (mut broker, client) = broker();
+    let ask = |broker: &mut Broker, batch| -> ProduceResponse {
+        broker.ask(client, 9, &produce("t", -1, &[(0, batch)]))
+    };
+    assert_eq!(errors(&ask(&mut broker, sequenced(&["a"], 7, 0, 0))), [(0, 0)]);
+    let gap = ErrorCode::OutOfOrderSequenceNumber.code();
+    assert_eq!(errors(&ask(&mut broker, sequenced(&["b"], 7, 0, 9))), [(gap, -1)]);
+    broker.pass_ms(25 * 3_600_000);
+    broker.pass_ms(1_000);
+    assert_eq!(
+        errors(&ask(&mut broker, sequenced(&["b"], 7, 0, 9))),
+        [(0, 1)],
+        "an unknown producer may begin anywhere"
+    );
 }

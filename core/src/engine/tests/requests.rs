@@ -11,12 +11,12 @@ use corelane_seam::ConnectionId;
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
-        CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-        DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-        DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, IncrementalAlterConfigsRequest,
-        IncrementalAlterConfigsResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-        ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
-        OffsetForLeaderEpochResponse, ProduceResponse,
+        CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
+        DeleteTopicsResponse, DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
+        DescribeConfigsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, InitProducerIdRequest,
+        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceResponse,
         create_partitions_request::CreatePartitionsTopic,
         delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
         delete_topics_request::DeleteTopicState,
@@ -94,7 +94,9 @@ fn a_new_topic_is_in_the_metadata_of_every_shard_when_its_creation_is_answered()
         let response: MetadataResponse = broker.ask(client, 12, &request);
         assert_eq!(response.topics[0].partitions.len(), 2);
         assert_eq!(response.brokers[0].host.as_str(), "broker.test");
-        assert!(response.topics[0].partitions.iter().all(|it| it.leader_id.0 == NODE.0 && it.leader_epoch >= 0));
+        assert!(
+            response.topics[0].partitions.iter().all(|it| it.leader_id.0 == NODE.0 && it.leader_epoch >= 0)
+        );
     }
 }
 
@@ -147,7 +149,8 @@ fn producer_ids_are_never_given_out_twice_by_two_shards() {
     let two = broker.connect(0, 2);
     let mut ids: Vec<i64> = Vec::new();
     for client in [one, two, one, two] {
-        let response: InitProducerIdResponse = broker.ask(client, 4, &InitProducerIdRequest::default().with_transactional_id(None));
+        let response: InitProducerIdResponse =
+            broker.ask(client, 4, &InitProducerIdRequest::default().with_transactional_id(None));
         assert_eq!((response.error_code, response.producer_epoch), (0, 0));
         ids.push(response.producer_id.0);
     }
@@ -181,7 +184,8 @@ fn an_epochs_end_is_the_logs_end_for_the_epoch_that_reigns() {
     let partition =
         OffsetForLeaderPartition::default().with_current_leader_epoch(-1).with_leader_epoch(i32::from(0u8));
     let topic = OffsetForLeaderTopic::default().with_topic(name("t")).with_partitions(vec![partition]);
-    let request = OffsetForLeaderEpochRequest::default().with_replica_id((-2).into()).with_topics(vec![topic]);
+    let request =
+        OffsetForLeaderEpochRequest::default().with_replica_id((-2).into()).with_topics(vec![topic]);
     let response: OffsetForLeaderEpochResponse = broker.ask(client, 4, &request);
     let end = &response.topics[0].partitions[0];
     assert_eq!((end.error_code, end.end_offset), (0, 2));

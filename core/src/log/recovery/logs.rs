@@ -198,7 +198,7 @@ impl Work<'_> {
         let path = paths::segment(&self.directory, base, serial);
         let end = pieces.iter().map(|piece| piece.position + piece.len).max().unwrap_or(length);
         let covered_from = pieces.iter().map(|piece| piece.position).min();
-        if covered_from.is_some_and(|from| from > length.max(0) && from > 0 && length < block_floor(from)) {
+        if covered_from.is_some_and(|from| length < block_floor(from)) {
             return Err(offline(&path, length, "the file is shorter than it was"));
         }
         let redo_to = if is_last { block_floor(end) } else { end };

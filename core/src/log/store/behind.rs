@@ -26,7 +26,8 @@ const FLUSH_BEHIND_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     RemoveDirectory,
-    /// The first segment's file, and then its index.
+    /// The first segment's index goes first: without a segment nothing would tell whose it is.
+    RemoveIndex,
     RemoveSegment,
     Open(usize),
     /// Away with the fragment that recovery found: the length, and its flush.
@@ -124,6 +125,7 @@ impl Store {
             | Step::Allocate(..)
             | Step::Write(..)
             | Step::SetLength(_)
+            | Step::RemoveIndex
             | Step::RemoveSegment => {}
         }
         // The queue's turn: one log with much to write does not stand before the others.
@@ -202,7 +204,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
         return Some(Step::Checkpoint(log.start));
     }
     if log.segments.front().is_some_and(|first| first.stage == Stage::Closed && first.next <= log.start) {
-        return Some(Step::RemoveSegment);
+        return Some(if log.index_removed { Step::RemoveSegment } else { Step::RemoveIndex });
     }
     let index = log.open_segment()?;
     let segment = &log.segments[index];
@@ -247,6 +249,10 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
     let writer = |index: usize| log.segments[index].writer.clone().expect("opened before");
     let operation = match step {
         Step::RemoveDirectory => FileOperation::Remove { path: log.directory.clone() },
+        Step::RemoveIndex => {
+            let first = &log.segments[0];
+            FileOperation::Remove { path: paths::index(&log.directory, first.base, first.serial) }
+        }
         Step::RemoveSegment => FileOperation::Remove { path: segment_path(log, 0) },
         Step::Open(index) => FileOperation::Open { path: segment_path(log, index), how: OpenHow::Direct },
         Step::Allocate(index, len) => {
@@ -349,12 +355,16 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             result?;
             log.start_checkpointed = *start;
         }
-        (Step::RemoveSegment | Step::RemoveDirectory, FileResult::Done(result)) => {
+        (Step::RemoveIndex, FileResult::Done(result)) => {
             result?;
-            if matches!(step, Step::RemoveSegment) {
-                log.segments.pop_front();
-            }
+            log.index_removed = true;
         }
+        (Step::RemoveSegment, FileResult::Done(result)) => {
+            result?;
+            log.index_removed = false;
+            log.segments.pop_front();
+        }
+        (Step::RemoveDirectory, FileResult::Done(result)) => result?,
         (step, result) => panic!("{step:?} was answered with {result:?}"),
     }
     Ok(())

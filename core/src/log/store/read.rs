@@ -111,6 +111,7 @@ impl Store {
     ) {
         let opened = super::opened(result);
         let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
+        let start = log.start;
         match (opened, log.segments.iter_mut().find(|segment| segment.serial == serial)) {
             (Ok((file, _)), Some(segment)) => {
                 if segment.reader.replace(file).is_none() {
@@ -118,11 +119,12 @@ impl Store {
                 }
                 self.close_readers();
             }
+            // Retention was faster; the next read finds the new log start.
+            (Err(_), Some(segment)) if segment.next <= start => {}
             (Err(error), Some(segment)) => {
                 let path = paths::segment(&log.directory, segment.base, serial);
                 self.unreadable(slot, &path.display().to_string(), &error);
             }
-            // Retention was faster; the next read finds the new log start.
             (_, None) => {}
         }
         self.readable(slot, lookup, out);
@@ -148,6 +150,7 @@ impl Store {
             other => panic!("an index was answered with {other:?}"),
         };
         let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
+        let start = log.start;
         if let Some(segment) = log.segments.iter_mut().find(|segment| segment.serial == serial) {
             let index = read.map_err(|error| error.to_string()).and_then(|bytes| {
                 let index = SegmentIndex::decode(&bytes).map_err(|damage| damage.to_string())?;
@@ -160,6 +163,7 @@ impl Store {
                     self.indexes.push_back((slot, serial));
                     self.forget_indexes();
                 }
+                Err(_) if segment.next <= start => {}
                 Err(damage) => {
                     let path = paths::index(&log.directory, segment.base, serial);
                     let reason = Fatal::new(format!(

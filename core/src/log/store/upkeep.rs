@@ -50,7 +50,7 @@ impl Store {
         }
         if let Some(first) = self.sweep.next {
             let last = (first + SWEEP_SLICE).min(self.slots.len());
-            (first..last).for_each(|index| self.retain(now, index));
+            (first..last).for_each(|index| self.look_after(now, index));
             self.sweep.next = (last < self.slots.len()).then_some(last);
         }
         self.sweep.tick_due = now.monotonic.after_ms(TICK_MS);
@@ -82,6 +82,15 @@ impl Store {
             slots.into_iter().for_each(|slot| self.queue_work(slot));
         }
         self.disk_full = full;
+    }
+
+    /// What one log needs from time to time.
+    fn look_after(&mut self, now: Now, index: usize) {
+        let expiration_ms = self.settings.producer_expiration_ms;
+        if let Some(log) = self.slots[index].log.as_deref_mut() {
+            log.producers.expire(now.unix_ms, expiration_ms);
+        }
+        self.retain(now, index);
     }
 
     /// Moves the log start past what the topic's retention lets go. Never past the high watermark.
