@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("corelane-tuning", Some(&["corelane-io"])),
     ("xtask", Some(&[])),
     ("corelane", None),
+    ("corelane-fault-tests", Some(&["corelane-core", "corelane-io", "corelane-shard"])),
     ("corelane-simulation", None),
 ];
 

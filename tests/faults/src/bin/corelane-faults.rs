@@ -1,0 +1,97 @@
+//! The scenarios of this crate for as long as wanted. `--help` tells of each.
+
+use anyhow::ensure;
+use clap::{Parser, Subcommand};
+use corelane_fault_tests::{
+    backlog, crowd,
+    kill::{self, KillSettings},
+    many_topics::{self, ManyTopicsSettings},
+    power_cut::{self, PowerCutSettings},
+};
+use std::time::Duration;
+
+/// Faults on the real broker. Each scenario ends with one line of figures, or fails and says what was lost.
+#[derive(Parser)]
+#[command(name = "corelane-faults")]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// `kill -9` under load, of starts and of stops; restarts with other numbers of shards.
+    Kill {
+        /// Kills under load.
+        #[arg(long, default_value_t = 200)]
+        rounds: u32,
+        /// For moments, shards and sizes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Images of what a disk may hold after a power cut, of load and of recovery.
+    PowerCut {
+        /// Loads to record, each with a seed of its own.
+        #[arg(long, default_value_t = 10)]
+        rounds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Images of each load.
+        #[arg(long, default_value_t = 100)]
+        images: usize,
+    },
+    /// Very many partitions, each written once and left alone.
+    Topics {
+        /// Topics.
+        #[arg(long, default_value_t = 1000)]
+        topics: usize,
+        /// Partitions of each.
+        #[arg(long, default_value_t = 10)]
+        partitions: i32,
+    },
+    /// A backlog read while producing.
+    Backlog {
+        /// Its size.
+        #[arg(long, default_value_t = 1024)]
+        mib: usize,
+    },
+    /// Connections opened and left idle.
+    Connections {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().scenario {
+        Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
+        Scenario::PowerCut { rounds, seed, images } => {
+            for seed in seed..seed.saturating_add(rounds) {
+                let report = power_cut::run(PowerCutSettings {
+                    seed,
+                    images,
+                    recoveries: images / 10,
+                    images_of_recovery: 10,
+                    load: Duration::from_secs(3),
+                    skip_fdatasync: false,
+                })?;
+                println!("seed {seed}: {report}");
+                ensure!(report.wrong.is_empty(), "acknowledged records were lost");
+            }
+        }
+        Scenario::Topics { topics, partitions } => {
+            let report = many_topics::run(ManyTopicsSettings {
+                topics,
+                partitions,
+                journal_bytes: 128 << 20,
+                hot_bytes: 1 << 30,
+            })?;
+            println!("{report}");
+        }
+        Scenario::Backlog { mib } => println!("{}", backlog::run(mib << 20, 1 << 30)?),
+        Scenario::Connections { connections } => println!("{}", crowd::run(connections)?),
+    }
+    Ok(())
+}

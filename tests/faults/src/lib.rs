@@ -1,0 +1,31 @@
+//! Faults on the real binary and real io_uring: kill -9, power cuts, hostile peers, crowds, full disks.
+//!
+//! The scenarios are functions of this library. The tests beside it call them bounded, for CI; `corelane-faults` calls
+//! them for as long as wanted:
+//!
+//! ```text
+//! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
+//! ```
+
+pub mod backlog;
+mod broker;
+mod client;
+pub mod clock;
+
+pub mod crowd;
+pub mod hostile;
+pub mod kill;
+pub mod ledger;
+pub mod many_topics;
+pub mod payload;
+pub mod power_cut;
+mod producer;
+mod read_back;
+pub mod requests;
+pub mod small_disk;
+
+pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, set_limit};
+pub use client::Client;
+pub use producer::{Ended, Producer, ProducerSettings, is_disconnect};
+pub use read_back::{read_all, read_on};
+pub use requests::{ACKS_ALL, ACKS_LEADER, FetchWanted};
