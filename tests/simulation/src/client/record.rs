@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use bytes::Bytes;
 use corelane_core::{
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchBuilder, Batches, Codec, DecodedBatch, NewRecord, Scratch},
+    records::{BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, NewRecord, Scratch},
 };
 
 const NUMBER_BYTES: usize = 8;
@@ -55,7 +55,7 @@ pub fn batch(
     builder.build()
 }
 
-/// The records in `bytes` from offset `from` on: whole batches, as a fetch is answered.
+/// The records in `bytes` from offset `from` on, as a fetch is answered: whole batches, but maybe the last.
 ///
 /// # Errors
 /// Whatever a client could not read.
@@ -63,7 +63,12 @@ pub fn records(bytes: &[u8], from: Offset) -> Result<Vec<Seen>, String> {
     let mut scratch = Scratch::default();
     let mut seen = Vec::new();
     for batch in Batches::new(bytes) {
-        let batch = batch.map_err(|fault| fault.to_string())?;
+        let batch = match batch {
+            Ok(batch) => batch,
+            // The range of a file may end within a batch, which clients leave out (KIP-74).
+            Err(BatchFault::Truncated { .. }) => break,
+            Err(fault @ (BatchFault::Length(_) | BatchFault::Magic(_))) => return Err(fault.to_string()),
+        };
         if !batch.checksum_matches() {
             return Err(format!("the checksum of {batch:?} is wrong"));
         }
