@@ -202,11 +202,14 @@ fn topics(response: MetadataResponse) -> Result<Vec<Topic>, String> {
 
 fn produced(partition: PartitionId, topic: &str, response: &ProduceResponse) -> Result<Produced, String> {
     let topics = response.responses.iter().filter(|found| {
-        if found.topic_id.is_nil() { found.name.as_str() == topic } else { found.topic_id == partition.topic.0 }
+        if found.topic_id.is_nil() {
+            found.name.as_str() == topic
+        } else {
+            found.topic_id == partition.topic.0
+        }
     });
-    let mut partitions = topics
-        .flat_map(|topic| &topic.partition_responses)
-        .filter(|found| found.index == partition.index);
+    let mut partitions =
+        topics.flat_map(|topic| &topic.partition_responses).filter(|found| found.index == partition.index);
     let found = partitions.next().ok_or_else(|| format!("no answer for {partition}"))?;
     Ok(Produced { error: code(found.error_code)?, base_offset: Offset(found.base_offset) })
 }

@@ -1,10 +1,6 @@
 //! What clients know together: topics, watermarks, and the numbers that are taken.
 
-use super::{
-    answer::Answer,
-    history::RecordId,
-    request::Request,
-};
+use super::{answer::Answer, history::RecordId, request::Request};
 use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, TopicId},
@@ -124,8 +120,7 @@ impl Catalog {
             return None;
         }
         let is_new = !self.topics.contains_key(&id);
-        let topic =
-            self.topics.entry(id).or_insert_with(|| KnownTopic { name: Rc::clone(name), partitions });
+        let topic = self.topics.entry(id).or_insert_with(|| KnownTopic { name: Rc::clone(name), partitions });
         topic.partitions = topic.partitions.max(partitions);
         (is_new && self.passing.contains(name)).then_some(id)
     }

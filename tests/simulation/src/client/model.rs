@@ -102,8 +102,11 @@ impl Client {
 
     /// What it waits for, in words.
     pub fn waits_for(&self) -> String {
-        let under_way: Vec<String> =
-            self.under_way.iter().map(|asked| format!("{:?}", asked.request).chars().take(80).collect()).collect();
+        let under_way: Vec<String> = self
+            .under_way
+            .iter()
+            .map(|asked| format!("{:?}", asked.request).chars().take(80).collect())
+            .collect();
         format!("{} under way {under_way:?}, {} to be sent", under_way.len(), self.waiting.len())
     }
 

@@ -154,7 +154,9 @@ impl Request {
             Request::AlterConfig { .. } => &[0, 1],
             Request::InitProducerId => &[0, 1, 2, 3, 4, 5],
             // zstd came with version 7 (KIP-110).
-            Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => &[7, 9, 12],
+            Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => {
+                &[7, 9, 12]
+            }
             Request::Produce { by_id: false, .. } => &[3, 5, 7, 8, 9, 11, 12],
             Request::Produce { by_id: true, .. } => &[13],
             // From version 5 on an answer tells the log start.
@@ -241,8 +243,7 @@ fn create_topic(topic: &str, partitions: i32, configs: &[(&'static str, String)]
 fn delete_topic(topic: TopicId, topic_name: &str, version: i16) -> DeleteTopicsRequest {
     let request = DeleteTopicsRequest::default().with_timeout_ms(BROKER_TIMEOUT_MS);
     if version >= 6 {
-        let state =
-            delete_topics_request::DeleteTopicState::default().with_name(None).with_topic_id(topic.0);
+        let state = delete_topics_request::DeleteTopicState::default().with_name(None).with_topic_id(topic.0);
         request.with_topics(vec![state])
     } else {
         request.with_topic_names(vec![name(topic_name)])
@@ -354,8 +355,7 @@ fn list_offsets(partition: PartitionId, topic: &str, spec: Spec, version: i16) -
     let topic = list_offsets_request::ListOffsetsTopic::default()
         .with_name(name(topic))
         .with_partitions(vec![partition]);
-    let mut request =
-        ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+    let mut request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
     if version >= 10 {
         request.timeout_ms = BROKER_TIMEOUT_MS;
     }
@@ -430,7 +430,8 @@ mod tests {
         for request in every_kind() {
             for version in request.versions() {
                 let frame = request.encode(5, *version).slice(4..);
-                let header = try_frame(&frame).unwrap_or_else(|error| panic!("{request:?} {version}: {error}"));
+                let header =
+                    try_frame(&frame).unwrap_or_else(|error| panic!("{request:?} {version}: {error}"));
                 assert_eq!((header.correlation_id, header.api_version), (5, *version));
             }
         }

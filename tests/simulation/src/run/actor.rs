@@ -78,11 +78,7 @@ impl Actor {
     }
 
     /// Begins an operation now. An error is a violation.
-    pub fn begin(
-        &mut self,
-        operation: Box<dyn Operation>,
-        outside: &mut Outside<'_>,
-    ) -> Result<(), String> {
+    pub fn begin(&mut self, operation: Box<dyn Operation>, outside: &mut Outside<'_>) -> Result<(), String> {
         outside.world.note(&format!("client {} begins {}", self.number, operation.name()));
         self.begun += 1;
         self.operation = Some(operation);

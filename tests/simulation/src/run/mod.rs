@@ -234,11 +234,8 @@ impl Run {
     /// One operation of the auditor, nothing else.
     fn alone(&mut self, operation: Box<dyn Operation>) -> Result<(), Broken> {
         self.world.note(&format!("== {}", operation.name()));
-        let mut outside = actor::Outside {
-            world: &mut self.world,
-            history: &mut self.history,
-            catalog: &mut self.catalog,
-        };
+        let mut outside =
+            actor::Outside { world: &mut self.world, history: &mut self.history, catalog: &mut self.catalog };
         self.actors[AUDITOR].begin(operation, &mut outside).map_err(answers)?;
         self.pump(CALM_NS_MAX, "an audit or a probe", |run| run.actors[AUDITOR].is_done())
     }
@@ -404,11 +401,8 @@ impl Run {
         index: usize,
         call: impl FnOnce(&mut Actor, &mut actor::Outside<'_>) -> Result<(), String>,
     ) -> Result<(), Broken> {
-        let mut outside = actor::Outside {
-            world: &mut self.world,
-            history: &mut self.history,
-            catalog: &mut self.catalog,
-        };
+        let mut outside =
+            actor::Outside { world: &mut self.world, history: &mut self.history, catalog: &mut self.catalog };
         call(&mut self.actors[index], &mut outside).map_err(answers)
     }
 }

@@ -7,7 +7,10 @@ use crate::client::{
     model::{Ended, Outcome},
     request::{Fetch, Request, Spec, Wanted},
 };
-use corelane_core::{error::ErrorCode, ids::{Offset, PartitionId}};
+use corelane_core::{
+    error::ErrorCode,
+    ids::{Offset, PartitionId},
+};
 use std::{collections::BTreeMap, rc::Rc};
 
 /// What a broker that has just started may need, in requests asked again.
@@ -150,10 +153,7 @@ impl Operation for Audit {
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         match (ended.request, ended.outcome) {
             (_, Outcome::Answered(Answer::Metadata(topics))) => self.topics(topics, desk),
-            (
-                Request::ListOffsets { partition, .. },
-                Outcome::Answered(Answer::ListOffsets(Ok(offset))),
-            ) => {
+            (Request::ListOffsets { partition, .. }, Outcome::Answered(Answer::ListOffsets(Ok(offset)))) => {
                 if let Some(reading) = self.reading.get_mut(&partition) {
                     (reading.start, reading.next) = (Some(offset), offset);
                 }

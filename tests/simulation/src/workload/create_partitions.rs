@@ -26,7 +26,8 @@ impl Operation for CreatePartitions {
         let count = desk.catalog.topics().len();
         let (chosen, more) = (desk.rng.index(count), 1 + i32::from(desk.rng.below(2) == 0));
         let found = desk.catalog.topics().nth(chosen);
-        let Some((topic, known)) = found.filter(|(_, known)| known.partitions + more <= PARTITIONS_MAX) else {
+        let Some((topic, known)) = found.filter(|(_, known)| known.partitions + more <= PARTITIONS_MAX)
+        else {
             return;
         };
         let request =

@@ -31,7 +31,9 @@ impl Operation for DeleteRecords {
         let Request::DeleteRecords { before, partition, .. } = ended.request else { return };
         match ended.outcome {
             Outcome::Answered(Answer::DeleteRecords(Ok(low_watermark))) if low_watermark < before => {
-                desk.violated(format!("{partition}: deleted below {before}, but it starts at {low_watermark}"));
+                desk.violated(format!(
+                    "{partition}: deleted below {before}, but it starts at {low_watermark}"
+                ));
             }
             Outcome::Answered(Answer::DeleteRecords(Err(error))) => {
                 desk.expect(error, &[], "DeleteRecords below the high watermark");

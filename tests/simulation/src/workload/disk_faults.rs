@@ -54,6 +54,8 @@ pub const FULL: Disturbance = Disturbance {
 
 /// Everything is well again.
 pub fn repair(world: &World<Node>, process: ProcessId) {
-    world.disk(process).set_faults(|faults| *faults = DiskFaults { capacity: CAPACITY, ..DiskFaults::default() });
+    world
+        .disk(process)
+        .set_faults(|faults| *faults = DiskFaults { capacity: CAPACITY, ..DiskFaults::default() });
     world.disk(process).crash_after_calls(None);
 }

@@ -42,11 +42,7 @@ pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
         session: (desk.rng.below(2) == 0).then_some((0, 0)),
         wanted,
         forgotten: Vec::new(),
-        max_wait_ms: if desk.rng.below(2) == 0 {
-            0
-        } else {
-            i32::try_from(desk.rng.below(500)).unwrap_or(0)
-        },
+        max_wait_ms: if desk.rng.below(2) == 0 { 0 } else { i32::try_from(desk.rng.below(500)).unwrap_or(0) },
         max_bytes: bytes(desk),
         partition_max_bytes: bytes(desk),
     })

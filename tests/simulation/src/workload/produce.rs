@@ -35,11 +35,8 @@ pub(super) fn fresh_batch(
     };
     let filler = desk.rng.index(filler_max);
     let records = desk.catalog.new_records(count);
-    let codec = if desk.rng.below(3) == 0 {
-        Codec::ALL[desk.rng.index(Codec::ALL.len())]
-    } else {
-        Codec::None
-    };
+    let codec =
+        if desk.rng.below(3) == 0 { Codec::ALL[desk.rng.index(Codec::ALL.len())] } else { Codec::None };
     let bytes = record::batch(&records, filler, codec, desk.unix_ms, producer);
     Batch { partition, topic: Rc::clone(topic), records, bytes, producer: producer.map(|(id, _, _)| id) }
 }
@@ -58,8 +55,10 @@ impl Operation for Produce {
         for _ in 0..desk.rng.between(1, 6) {
             let by_id = desk.rng.below(2) == 0;
             let partitions = desk.some_partitions(3);
-            let batches =
-                partitions.iter().map(|(partition, topic)| fresh_batch(desk, *partition, topic, None)).collect();
+            let batches = partitions
+                .iter()
+                .map(|(partition, topic)| fresh_batch(desk, *partition, topic, None))
+                .collect();
             desk.ask(Request::Produce { acks, by_id, batches });
         }
     }

@@ -45,8 +45,7 @@ impl Responder {
             return encode_response(id, version, &ApiVersionsResponse::default()).expect("encodes");
         }
         let request: ProduceRequest = decode_request(&header, frame).expect("a produce request");
-        let partition =
-            PartitionProduceResponse::default().with_index(PARTITION.index).with_base_offset(40);
+        let partition = PartitionProduceResponse::default().with_index(PARTITION.index).with_base_offset(40);
         let topic = TopicProduceResponse::default()
             .with_name(request.topic_data[0].name.clone())
             .with_partition_responses(vec![partition]);
@@ -116,9 +115,8 @@ fn scene(seed: u64, manner: Manner) -> Scene {
     let settings = Settings::draw(&mut rng);
     let client_rng = rng.fork("client");
     let mut world: World<Responder> = World::new(rng, settings);
-    let process = world.add_process(Box::new(move |_: &Boot| {
-        Ok(vec![Responder { manner, inbound: BytesMut::new() }])
-    }));
+    let process =
+        world.add_process(Box::new(move |_: &Boot| Ok(vec![Responder { manner, inbound: BytesMut::new() }])));
     world.start(process, 1);
     Scene { world, client: Client::new(9, process, client_rng), history: History::default() }
 }
@@ -169,7 +167,8 @@ fn pipelined_requests_are_answered_in_order_and_noted() {
         scene.ask(produce(&[RecordId(7), RecordId(8)], Acks::All));
         let ended = scene.ended().expect("answers");
         assert_eq!(ended[0].outcome, Outcome::Answered(Answer::ApiVersions(ErrorCode::None)));
-        let acknowledged: Vec<Event> = scene.history.events().map(|(_, event)| event.clone()).skip(2).collect();
+        let acknowledged: Vec<Event> =
+            scene.history.events().map(|(_, event)| event.clone()).skip(2).collect();
         let (partition, acks) = (PARTITION, Acks::All);
         assert_eq!(
             acknowledged,
