@@ -24,7 +24,7 @@ async function produce(address, topic) {
 }
 
 // By the client's fetch: its stream of messages is only for members of a group.
-async function consume(address, topic) {
+async function eachBatch(address, topic, handle) {
   const consumer = new Consumer({ ...settings(address), groupId: 'none' })
   const { id: topicId, partitions } = (await consumer.metadata({ topics: [topic] })).topics.get(topic)
   const all = partitions.map((_, partition) => partition)
@@ -41,12 +41,7 @@ async function consume(address, topic) {
       const request = { node: partitions[partition].leader, topics: [{ topicId, partitions: [asked] }] }
       const { responses } = await consumer.fetch(request)
       for (const batch of responses.flatMap((it) => it.partitions).flatMap((it) => it.records ?? [])) {
-        for (const record of batch.records) {
-          const offset = Number(batch.firstOffset) + record.offsetDelta
-          const headers = record.headers.map(([name, content]) => [text(name), text(content)])
-          const stored = { partition, offset, key: text(record.key), value: text(record.value), headers }
-          console.log(JSON.stringify(stored))
-        }
+        handle(partition, batch)
         next = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n
       }
     }
@@ -54,4 +49,20 @@ async function consume(address, topic) {
   await consumer.close()
 }
 
-main({ create, produce, consume })
+async function consume(address, topic) {
+  await eachBatch(address, topic, (partition, batch) => {
+    for (const record of batch.records) {
+      const offset = Number(batch.firstOffset) + record.offsetDelta
+      const headers = record.headers.map(([name, content]) => [text(name), text(content)])
+      const stored = { partition, offset, key: text(record.key), value: text(record.value), headers }
+      console.log(JSON.stringify(stored))
+    }
+  })
+}
+
+// Beyond the contract: the number of the codec of each batch.
+async function codecs(address, topic) {
+  await eachBatch(address, topic, (_, batch) => console.log(batch.attributes & 7))
+}
+
+main({ create, produce, consume, codecs })

@@ -91,10 +91,10 @@ impl Drop for Broker {
         // Without effect when it has ended: the child remembers having been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if thread::panicking() {
-            if let Ok(log) = self.log.lock() {
-                eprintln!("--- the broker's log\n{log}---");
-            }
+        if thread::panicking()
+            && let Ok(log) = self.log.lock()
+        {
+            eprintln!("--- the broker's log\n{log}---");
         }
     }
 }

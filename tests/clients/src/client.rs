@@ -1,6 +1,7 @@
 //! Clients as child processes, each under a time limit.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     path::PathBuf,
     process::{Command, Stdio},
@@ -133,6 +134,16 @@ impl Client {
         // Stable: within a partition the client's order stays.
         stored.sort_by_key(|record| record.partition);
         stored
+    }
+
+    /// The codecs of the topic's batches as they are stored, by their numbers in a batch's attributes.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails, or has no such command: only [`Client::Platformatic`] lets one look.
+    #[must_use]
+    pub fn codecs(self, address: &str, topic: &str) -> BTreeSet<u8> {
+        from_lines(&self.call(&["codecs", address, topic], Vec::new())).into_iter().collect()
     }
 
     fn call(self, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Real input: Debian's index of its packages, about 50 MB of text in records from 200 B to several kB. Each paragraph
 //! is a record, its key the package's name; kcat sends a sixth of them with each codec, Java's console producer the
-//! last sixth.
+//! last sixth with lz4.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,19 @@ fn console_producer(broker: &Broker, topic: &str, part: &[Paragraph]) {
     let class = "org.apache.kafka.tools.ConsoleProducer";
     let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
     let target = ["--bootstrap-server", broker.address(), "--topic", topic];
+    let compression = ["--compression-codec", "lz4"];
     let reader = ["--property", "parse.key=true", "--property", "key.separator=\t"];
-    run_with_input("java", &[&[quiet, "-cp", &jars(), class], &target[..], &reader].concat(), input.into());
+    run_with_input(
+        "java",
+        &[&[quiet, "-cp", &jars(), class], &target[..], &compression, &reader].concat(),
+        input.into(),
+    );
+}
+
+/// The batches are stored with the codec with which they were sent.
+fn assert_codec(broker: &Broker, topic: &str, number: u8) {
+    let stored = Client::Platformatic.codecs(broker.address(), topic);
+    assert_eq!(stored, [number].into(), "the codecs of {topic}");
 }
 
 /// Both readers find every record once, as it was sent and in the order of its key.
@@ -82,13 +93,18 @@ fn the_package_index_is_read_as_it_was_sent_by_every_codec_and_producer() {
     let broker = Broker::start();
     let paragraphs = index();
     let parts: Vec<&[Paragraph]> = paragraphs.chunks(paragraphs.len().div_ceil(PARTS)).collect();
-    for (codec, part) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().zip(&parts) {
+    // With the numbers of the codecs. librdkafka sends lz4 only to brokers that advertise FindCoordinator 0, by which
+    // it once told them apart; this one does not yet, so kcat silently sends its records as they are.
+    let codecs = [("none", 0), ("gzip", 1), ("snappy", 2), ("lz4", 0), ("zstd", 4)];
+    for ((codec, number), part) in codecs.into_iter().zip(&parts) {
         kcat(&broker, codec, part);
+        assert_codec(&broker, codec, number);
         compare(&broker, codec, part);
     }
     let lines: Vec<Paragraph> =
         parts[PARTS - 1].iter().map(|(key, value)| (key.clone(), value.replace('\n', SEPARATOR))).collect();
     console_producer(&broker, "console", &lines);
+    assert_codec(&broker, "console", 3);
     compare(&broker, "console", &lines);
     broker.stop();
 }
