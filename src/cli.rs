@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use std::path::PathBuf;
 
 /// A Kafka-protocol broker for people who cannot afford a slow tail.
@@ -22,6 +22,39 @@ pub enum Command {
     Start(StartOptions),
     /// Print the manual of all settings, as markdown.
     ConfigDocs,
+    /// What about this machine stands in the way of a short tail. Changes nothing.
+    #[command(subcommand)]
+    Tune(Tune),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tune {
+    /// Compare the machine's settings with what serves the tail best.
+    #[command(
+        after_help = "Exit code: 0 if nothing could be better, 1 if something could; what cannot be told does not \
+                            count.\nRun it as the user, and under the limits, that the broker will have."
+    )]
+    Check(TuneCheckOptions),
+    /// Say why settings matter, what changes them and what takes the change back.
+    Explain {
+        /// Only these.
+        #[arg(value_name = "ITEM", value_parser = tune_items())]
+        items: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct TuneCheckOptions {
+    /// Only these.
+    #[arg(value_name = "ITEM", value_parser = tune_items())]
+    pub items: Vec<String>,
+    /// The directory whose disks are looked at, as in log.dirs or corelane.journal.dir; it need not exist yet.
+    #[arg(long, value_name = "DIRECTORY", default_value = "./corelane-data")]
+    pub data_dir: PathBuf,
+}
+
+fn tune_items() -> PossibleValuesParser {
+    PossibleValuesParser::new(corelane_tuning::ITEMS.iter().map(|item| item.name))
 }
 
 #[derive(Args, Debug, Default)]

@@ -5,6 +5,7 @@ mod logging;
 mod report;
 mod signals;
 mod start;
+mod tune;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     match arguments.command {
         Some(cli::Command::ConfigDocs) => print(&corelane_core::config::manual()),
+        Some(cli::Command::Tune(command)) => tune::run(&command),
         Some(cli::Command::Start(options)) => start::run(&options, arguments.log_level.as_deref()),
         None => start::run(&cli::StartOptions::default(), arguments.log_level.as_deref()),
     }

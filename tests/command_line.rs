@@ -71,3 +71,80 @@ fn the_version_is_printed() {
     let (code, said, _) = run(&["--version"]);
     assert_eq!((code, said.trim()), (0, concat!("corelane ", env!("CARGO_PKG_VERSION"))));
 }
+
+/// Which item has which verdict, by the table; the machine decides which.
+fn verdicts(table: &str) -> Vec<(&str, &str)> {
+    let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
+    let verdict = |line: &str| {
+        let known = ["good", "could be better", "cannot tell: "];
+        known.into_iter().find(|verdict| line.contains(&format!("  {verdict}"))).expect("a verdict")
+    };
+    rows.map(|line| (line.split(' ').next().expect("a name"), verdict(line))).collect()
+}
+
+#[test]
+fn the_machine_is_checked_and_the_exit_code_tells_whether_it_could_be_better() {
+    let (code, table, said) = run(&["tune", "check"]);
+    assert!(table.starts_with("ITEM ") && said.is_empty(), "{table}{said}");
+    let verdicts = verdicts(&table);
+    let names: Vec<_> = verdicts.iter().map(|(name, _)| *name).collect();
+    let all: Vec<_> = corelane_tuning::ITEMS.iter().map(|item| item.name).collect();
+    assert_eq!(names, all);
+    let could_be_better = verdicts.iter().any(|(_, verdict)| *verdict == "could be better");
+    assert_eq!(code, i32::from(could_be_better), "{table}");
+}
+
+#[test]
+fn only_the_items_that_are_named_are_checked_and_count() {
+    for item in corelane_tuning::ITEMS {
+        let (code, table, _) = run(&["tune", "check", item.name]);
+        let verdicts = verdicts(&table);
+        assert_eq!(verdicts.len(), 1, "{table}");
+        assert_eq!((verdicts[0].0, code), (item.name, i32::from(verdicts[0].1 == "could be better")));
+    }
+}
+
+#[test]
+fn a_data_directory_without_a_disk_cannot_be_told_and_is_no_failure() {
+    let (code, table, _) = run(&["tune", "check", "disk-scheduler", "write-cache", "--data-dir", "/proc"]);
+    assert_eq!(code, 0);
+    assert_eq!(verdicts(&table), [("disk-scheduler", "cannot tell: "), ("write-cache", "cannot tell: ")]);
+}
+
+#[test]
+fn a_check_leaves_no_data_directory_behind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_, table, _) = outcome(
+        &corelane(&["tune", "check"]).current_dir(directory.path()).output().expect("the binary runs"),
+    );
+    assert!(!table.is_empty());
+    assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 0);
+}
+
+#[test]
+fn an_explanation_tells_reason_change_and_undoing() {
+    let (code, page, _) = run(&["tune", "explain", "swappiness"]);
+    assert_eq!(code, 0);
+    assert!(page.starts_with("swappiness\n"), "{page}");
+    assert!(page.contains("  change:\n    sysctl -w vm.swappiness=1\n"), "{page}");
+    assert!(page.contains("  undo:\n"), "{page}");
+    assert!(!page.contains("memlock"), "{page}");
+}
+
+#[test]
+fn without_a_name_every_item_is_explained() {
+    let (code, page, _) = run(&["tune", "explain"]);
+    assert_eq!(code, 0);
+    for item in corelane_tuning::ITEMS {
+        assert!(page.lines().any(|line| line == item.name), "{}", item.name);
+    }
+}
+
+#[test]
+fn an_unknown_item_is_refused_with_the_known_ones() {
+    for command in ["check", "explain"] {
+        let (code, _, said) = run(&["tune", command, "swapiness"]);
+        assert_eq!(code, 2);
+        assert!(said.contains("'swapiness'") && said.contains("swappiness"), "{said}");
+    }
+}

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("xtask", Some(&[])),
     ("corelane", None),
     ("corelane-fault-tests", Some(&["corelane-core", "corelane-io", "corelane-shard"])),
+    ("corelane-client-tests", Some(&[])),
     ("corelane-simulation", None),
 ];
 

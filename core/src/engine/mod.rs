@@ -126,9 +126,7 @@ enum Deadline {
     Maintenance,
 }
 
-/// The logs' first look after themselves after the start; they say themselves when the next is due.
-const MAINTENANCE_MS: u64 = 1_000;
-/// Not more often than this.
+/// The logs say when they want to look after themselves next; not more often than this.
 const MAINTENANCE_MS_MIN: u64 = 50;
 
 /// One data shard.

@@ -9,4 +9,6 @@
 pub mod client;
 pub mod invariants;
 pub mod rng;
+pub mod run;
+pub mod workload;
 pub mod world;

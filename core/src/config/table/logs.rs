@@ -1,17 +1,17 @@
 //! What a topic inherits, and the upkeep of logs.
 
-use super::reason::{CLEANER, JOURNAL, ONE_NODE};
+use super::reason::{CLEANER, CODEC_LEVELS, JOURNAL, ONE_NODE, OTHER_FILES};
 
 rows! {
-    "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Honoured =>
+    "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which gzip compresses where the broker does; -1 is the codec's own.";
-    "compression.lz4.level": Int = Some("9"), Between(1, 17), ClusterWide, Honoured =>
+    "compression.lz4.level": Int = Some("9"), Between(1, 17), ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which lz4 compresses where the broker does.";
     "compression.type": String = Some("producer"),
         OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         ClusterWide, Honoured =>
         "How batches are stored: as the producer sent them, uncompressed, or with one codec for all.";
-    "compression.zstd.level": Int = Some("3"), Between(-131072, 22), ClusterWide, Honoured =>
+    "compression.zstd.level": Int = Some("3"), Between(-131072, 22), ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which zstd compresses where the broker does.";
     "log.cleaner.backoff.ms": Long = Some("15000"), AtLeast(0), ClusterWide, Without(CLEANER) =>
         "How long the log cleaner sleeps when it finds nothing to do.";
@@ -62,7 +62,7 @@ rows! {
         "How often the offsets at which logs start are recorded.";
     "log.index.interval.bytes": Int = Some("4096"), AtLeast(0), ClusterWide, Honoured =>
         "How many bytes of log lie between two entries of an offset index.";
-    "log.index.size.max.bytes": Int = Some("10485760"), AtLeast(4), ClusterWide, Honoured =>
+    "log.index.size.max.bytes": Int = Some("10485760"), AtLeast(4), ClusterWide, Without(OTHER_FILES) =>
         "The largest index of a segment; a full one ends the segment.";
     "log.initial.task.delay.ms": Long = Some("30000"), AtLeast(0), Internal, Without(JOURNAL) =>
         "How long after the start background work on logs begins.";
@@ -80,7 +80,7 @@ rows! {
         OneOf(&["CreateTime", "LogAppendTime"]),
         ClusterWide, Honoured =>
         "Whose time a record bears: its producer's (CreateTime) or the leader's at append (LogAppendTime).";
-    "log.preallocate": Boolean = Some("false"), Any, ClusterWide, Honoured =>
+    "log.preallocate": Boolean = Some("false"), Any, ClusterWide, Without(OTHER_FILES) =>
         "Whether a segment's whole size is reserved on disk when it is created.";
     "log.retention.bytes": Long = Some("-1"), Any, ClusterWide, Honoured =>
         "The bytes of a partition beyond which its oldest segments are deleted; -1 is no bound.";
@@ -105,7 +105,7 @@ rows! {
         "After how long a new segment begins, full or not.";
     "log.segment.bytes": Int = Some("1073741824"), AtLeast(1048576), ClusterWide, Honoured =>
         "The size of a segment file.";
-    "log.segment.delete.delay.ms": Long = Some("60000"), AtLeast(0), ClusterWide, Honoured =>
+    "log.segment.delete.delay.ms": Long = Some("60000"), AtLeast(0), ClusterWide, Without(OTHER_FILES) =>
         "How long after its removal from the log a segment's file is deleted.";
     "min.insync.replicas": Int = Some("1"), AtLeast(1), ClusterWide, Honoured =>
         "How many replicas, the leader included, must have a record before acks=all is answered.";

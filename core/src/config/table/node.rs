@@ -1,6 +1,6 @@
 //! The node itself: identity, listeners, connections, and Corelane's own keys.
 
-use super::reason::{INTERNAL, ONE_NODE, PURGATORY, QUORUM_OF_ONE, TELEMETRY, THREADS};
+use super::reason::{INTERNAL, ONE_NODE, OTHER_SOCKETS, PURGATORY, QUORUM_OF_ONE, TELEMETRY, THREADS};
 
 rows! {
     "advertised.listeners": List = None, Any, ReadOnly, Honoured =>
@@ -75,7 +75,7 @@ rows! {
         "The most connections the broker holds open at once from one address.";
     "max.connections.per.ip.overrides": String = Some(""), Any, ClusterWide, Refused("quotas") =>
         "Bounds of max.connections.per.ip for single addresses.";
-    "max.incremental.fetch.session.cache.slots": Int = Some("1000"), AtLeast(0), ReadOnly, Honoured =>
+    "max.incremental.fetch.session.cache.slots": Int = Some("1000"), AtLeast(0), ReadOnly, Without(OTHER_SOCKETS) =>
         "How many incremental fetch sessions (KIP-227) are remembered.";
     "max.request.partition.size.limit": Int = Some("2000"), AtLeast(1), ReadOnly, Honoured =>
         "The most partitions one DescribeTopicPartitions response describes.";
@@ -122,13 +122,13 @@ rows! {
         "The longest wait for an outgoing connection after repeated failures.";
     "socket.connection.setup.timeout.ms": Long = Some("10000"), Any, ReadOnly, Without(ONE_NODE) =>
         "How long an outgoing connection may take to open.";
-    "socket.listen.backlog.size": Int = Some("50"), AtLeast(1), ReadOnly, Honoured =>
+    "socket.listen.backlog.size": Int = Some("50"), AtLeast(1), ReadOnly, Without(OTHER_SOCKETS) =>
         "How many connections the kernel holds until they are accepted.";
-    "socket.receive.buffer.bytes": Int = Some("102400"), Any, ReadOnly, Honoured =>
+    "socket.receive.buffer.bytes": Int = Some("102400"), Any, ReadOnly, Without(OTHER_SOCKETS) =>
         "The kernel's receive buffer of a connection; -1 leaves it to the kernel.";
     "socket.request.max.bytes": Int = Some("104857600"), AtLeast(1), ReadOnly, Honoured =>
         "The largest request that is read; a longer one closes its connection.";
-    "socket.send.buffer.bytes": Int = Some("102400"), Any, ReadOnly, Honoured =>
+    "socket.send.buffer.bytes": Int = Some("102400"), Any, ReadOnly, Without(OTHER_SOCKETS) =>
         "The kernel's send buffer of a connection; -1 leaves it to the kernel.";
     "telemetry.max.bytes": Int = Some("1048576"), AtLeast(1), ReadOnly, Without(TELEMETRY) =>
         "The largest telemetry push of a client (KIP-714).";

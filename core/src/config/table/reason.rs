@@ -15,3 +15,10 @@ pub const JOURNAL: &str = "recovery reads the journal, which needs no checkpoint
 pub const CLEANER: &str = "log compaction is not built yet";
 pub const TELEMETRY: &str = "client telemetry is not served";
 pub const INTERNAL: &str = "it steers Kafka's own tests and internals";
+
+pub const CODEC_LEVELS: &str = "batches that are compressed again use the codec's own level";
+
+pub const OTHER_FILES: &str =
+    "files are allocated in steps, indexes have no size to set, and removed files go at once";
+
+pub const OTHER_SOCKETS: &str = "the driver sizes this itself";

@@ -1,23 +1,23 @@
 //! A topic's settings.
 
-use super::reason::INTERNAL;
+use super::reason::{CODEC_LEVELS, INTERNAL, OTHER_FILES};
 
 rows! {
     "cleanup.policy": List = Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, Honoured =>
         "What becomes of old segments: delete, compact, both, or nothing; compact is not built yet.";
-    "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Honoured =>
+    "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which gzip compresses where the broker does; -1 is the codec's own.";
-    "compression.lz4.level": Int = Some("9"), Between(1, 17), ClusterWide, Honoured =>
+    "compression.lz4.level": Int = Some("9"), Between(1, 17), ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which lz4 compresses where the broker does.";
     "compression.type": String = Some("producer"),
         OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         ClusterWide, Honoured =>
         "How batches are stored: as the producer sent them, uncompressed, or with one codec for all.";
-    "compression.zstd.level": Int = Some("3"), Between(-131072, 22), ClusterWide, Honoured =>
+    "compression.zstd.level": Int = Some("3"), Between(-131072, 22), ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which zstd compresses where the broker does.";
     "delete.retention.ms": Long = Some("86400000"), AtLeast(0), ClusterWide, Honoured =>
         "How long a compacted topic keeps tombstones.";
-    "file.delete.delay.ms": Long = Some("60000"), AtLeast(0), ClusterWide, Honoured =>
+    "file.delete.delay.ms": Long = Some("60000"), AtLeast(0), ClusterWide, Without(OTHER_FILES) =>
         "How long after its removal from the log a segment's file is deleted.";
     "flush.messages": Long = Some("1"), AtLeast(1), ClusterWide, Honoured =>
         "After how many messages the log is flushed; 1, the default here and not Kafka's, flushes every \
@@ -61,7 +61,7 @@ rows! {
         "For how long a record is not compacted.";
     "min.insync.replicas": Int = Some("1"), AtLeast(1), ClusterWide, Honoured =>
         "How many replicas, the leader included, must have a record before acks=all is answered.";
-    "preallocate": Boolean = Some("false"), Any, ClusterWide, Honoured =>
+    "preallocate": Boolean = Some("false"), Any, ClusterWide, Without(OTHER_FILES) =>
         "Whether a segment's whole size is reserved on disk when it is created.";
     "remote.log.copy.disable": Boolean = Some("false"), Any, ClusterWide, Refused("tiered storage") =>
         "Whether copying to the remote tier is stopped.";
@@ -75,7 +75,7 @@ rows! {
         "How long segments are kept; -1 is for ever.";
     "segment.bytes": Int = Some("1073741824"), AtLeast(1048576), ClusterWide, Honoured =>
         "The size of a segment file.";
-    "segment.index.bytes": Int = Some("10485760"), AtLeast(4), ClusterWide, Honoured =>
+    "segment.index.bytes": Int = Some("10485760"), AtLeast(4), ClusterWide, Without(OTHER_FILES) =>
         "The largest index of a segment; a full one ends the segment.";
     "segment.jitter.ms": Long = Some("0"), AtLeast(0), ClusterWide, Honoured =>
         "The most by which the beginning of a new segment is varied, so that not all partitions roll at \

@@ -119,6 +119,8 @@ impl Store {
             let end =
                 if segment.in_tail { to.min(log.tail.start().saturating_sub(segment.place)) } else { to };
             let len = usize::try_from(end - from).expect("a span is below 4 GiB");
+            // Behind this span it goes on, or a search that finds nothing in it would never end.
+            (lookup.serial, lookup.from, lookup.to) = (serial, from, to);
             return self.ask(
                 Job::Scan(Box::new(lookup)),
                 FileOperation::Read { file, offset: from, len },

@@ -101,6 +101,9 @@ pub struct Store {
     indexes: VecDeque<(Slot, u32)>,
     disk_full: bool,
     space_due: Monotonic,
+    space_asked: Monotonic,
+    /// Bytes appended since the disk's free space was last asked for.
+    appended_since_space: u64,
     sweep: upkeep::Sweep,
     room_wanted: bool,
     stopping: Stopping,
@@ -130,6 +133,8 @@ impl Store {
             indexes: VecDeque::new(),
             disk_full: false,
             space_due: Monotonic(0),
+            space_asked: Monotonic(0),
+            appended_since_space: 0,
             sweep: upkeep::Sweep::default(),
             room_wanted: false,
             stopping: Stopping::No,
@@ -276,6 +281,7 @@ impl Store {
         let filled = log.tail.chunks() > filled;
         let newly_dirty = !std::mem::replace(&mut log.dirty, true);
         self.unsealed += batch.len() as u64;
+        self.appended_since_space += batch.len() as u64;
         self.largest_batch = self.largest_batch.max(batch.len() as u64);
         if newly_dirty {
             // The log may have been dirty no more while bytes of it were in no group: there are none.
@@ -316,6 +322,7 @@ impl Store {
     /// Seals and issues the next journal group if none is in flight, and whatever else is due.
     pub fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
         self.drop_cached();
+        self.ask_for_space(now, out);
         self.relieve(out);
         self.seal(now, out);
         if self.stopping == Stopping::No {

@@ -159,8 +159,10 @@ impl Store {
             });
             match index {
                 Ok(index) => {
-                    segment.index = Some(Arc::new(index));
-                    self.indexes.push_back((slot, serial));
+                    // Several readers may have asked for it; counted twice it would be forgotten too early.
+                    if segment.index.replace(Arc::new(index)).is_none() {
+                        self.indexes.push_back((slot, serial));
+                    }
                     self.forget_indexes();
                 }
                 Err(_) if segment.next <= start => {}

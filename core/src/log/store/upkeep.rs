@@ -13,8 +13,15 @@ const SWEEP_SLICE: usize = 256;
 const TICK_MS: u64 = 100;
 /// From the beginning of one sweep over all logs to the next.
 const SWEEP_MS: u64 = 30_000;
-/// From one question for the disk's free space to the next.
-const SPACE_MS: u64 = 1_000;
+/// From one question for the disk's free space to the next, while little is appended: others may fill the disk too.
+const SPACE_MS: u64 = 60_000;
+/// The same while the disk is full: room may be made at any time.
+const SPACE_FULL_MS: u64 = 1_000;
+/// The part of the reserve after whose appending the free space is asked for again: what is appended (twice, journal
+/// and segment) until the answer stays far within the reserve.
+const SPACE_RESERVE_SHARE: u64 = 8;
+/// However small the reserve is, not more often than this.
+const SPACE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// A pass over all logs, a slice at a time.
 #[derive(Debug, Default)]
@@ -28,11 +35,6 @@ pub(super) struct Sweep {
 impl Store {
     /// What comes due by time: retention, interval flushes, the disk's free space.
     pub fn tick(&mut self, now: Now, out: &mut Operations, events: &mut Vec<Event>) {
-        if now.monotonic >= self.space_due && self.journal.failed.is_none() {
-            self.space_due = now.monotonic.after_ms(SPACE_MS);
-            let path = self.settings.data_dir.clone();
-            self.ask(Job::Space, FileOperation::Space { path }, out);
-        }
         if self.journal.has_unflushed() {
             self.journal.flush_due |= self.slots.iter().filter_map(|entry| entry.log.as_deref()).any(|log| {
                 matches!(log.settings.flush, FlushPolicy::Interval { .. })
@@ -67,6 +69,21 @@ impl Store {
         }
     }
 
+    /// Asks for the disk's free space when enough was appended to matter, or enough time has passed.
+    pub(super) fn ask_for_space(&mut self, now: Now, out: &mut Operations) {
+        let share = (self.settings.disk_reserve_bytes / SPACE_RESERVE_SHARE).max(SPACE_BYTES_MIN);
+        let much = self.appended_since_space > share;
+        if self.journal.failed.is_some() || !(much || now.monotonic >= self.space_due) {
+            return;
+        }
+        self.appended_since_space = 0;
+        self.space_asked = now.monotonic;
+        let wait_ms = if self.disk_full { SPACE_FULL_MS } else { SPACE_MS };
+        self.space_due = now.monotonic.after_ms(wait_ms);
+        let path = self.settings.data_dir.clone();
+        self.ask(Job::Space, FileOperation::Space { path }, out);
+    }
+
     pub(super) fn space_answered(&mut self, result: FileResult) {
         let FileResult::Space(space) = result else { panic!("space was answered with {result:?}") };
         let full = match space {
@@ -82,6 +99,10 @@ impl Store {
             slots.into_iter().for_each(|slot| self.queue_work(slot));
         }
         self.disk_full = full;
+        if full {
+            // The wait was set when the disk was not known to be full.
+            self.space_due = self.space_asked.after_ms(SPACE_FULL_MS);
+        }
     }
 
     /// What one log needs from time to time.

@@ -1,6 +1,7 @@
 //! What clients know, in the order in which they came to know it. Invariants judge this and nothing else.
 
-use corelane_core::ids::{Offset, PartitionId, ProducerId};
+use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
+use std::collections::BTreeMap;
 
 /// A record's own number, carried in its value, never used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +92,30 @@ pub enum Event {
     /// A topic was asked to be deleted; all of it may be gone from here on.
     DeleteTopicAsked {
         /// Any of its partitions.
-        topic: corelane_core::ids::TopicId,
+        topic: TopicId,
+    },
+    /// Marks of a partition that an answer showed outside of a fetch.
+    Marks {
+        /// Where.
+        partition: PartitionId,
+        /// When it was asked.
+        asked: Moment,
+        /// The log start offset, if the answer showed it.
+        log_start: Option<Offset>,
+        /// The high watermark, if the answer showed it.
+        high_watermark: Option<Offset>,
+    },
+    /// A topic was acknowledged to have at least so many partitions.
+    TopicAcknowledged {
+        /// Which.
+        topic: TopicId,
+        /// How many.
+        partitions: i32,
+    },
+    /// All topics with their numbers of partitions, asked for while nothing was changed.
+    TopicsAudited {
+        /// Every topic.
+        topics: BTreeMap<TopicId, i32>,
     },
     /// The power of the broker's machine was cut: acks=1 promises nothing of before.
     PowerCut,
@@ -101,17 +125,26 @@ pub enum Event {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     events: Vec<Event>,
+    power_cut: Option<Moment>,
 }
 
 impl History {
     /// Notes an event.
     pub fn note(&mut self, event: Event) {
+        if event == Event::PowerCut {
+            self.power_cut = Some(self.now());
+        }
         self.events.push(event);
     }
 
     /// The moment now: later than all that was noted.
     pub fn now(&self) -> Moment {
         Moment(self.events.len())
+    }
+
+    /// Whether the power was cut at `moment` or later.
+    pub fn power_cut_since(&self, moment: Moment) -> bool {
+        self.power_cut.is_some_and(|cut| cut >= moment)
     }
 
     /// All events, each with its moment.

@@ -1,6 +1,7 @@
 //! What must be true of every history, one claim per file. Each judges only what clients asked and were answered.
 
 mod no_duplicate_of_idempotent;
+mod no_topic_lost;
 mod nothing_acknowledged_lost;
 mod offsets_dense;
 mod watermark_monotonic;
@@ -22,6 +23,7 @@ type Check = fn(&History) -> Result<(), String>;
 /// Every claim with its name.
 const ALL: &[(&str, Check)] = &[
     ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
+    ("no_topic_lost", no_topic_lost::check),
     ("offsets_dense", offsets_dense::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
     ("watermark_monotonic", watermark_monotonic::check),

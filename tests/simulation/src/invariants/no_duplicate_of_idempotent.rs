@@ -30,6 +30,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Fetched { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
+            | Event::Marks { .. }
+            | Event::TopicAcknowledged { .. }
+            | Event::TopicsAudited { .. }
             | Event::PowerCut => {}
         }
     }

@@ -52,7 +52,11 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                     }
                 }
             }
-            Event::Sent { .. } | Event::Fetched { .. } => {}
+            Event::Sent { .. }
+            | Event::Fetched { .. }
+            | Event::Marks { .. }
+            | Event::TopicAcknowledged { .. }
+            | Event::TopicsAudited { .. } => {}
         }
     }
     Ok(())

@@ -128,3 +128,27 @@ fn a_record_that_changed_or_was_never_sent_there_is_seen() {
     );
     assert_eq!(refuted(vec![audited(0, 1, &[(0, 9)])]), changed);
 }
+
+#[test]
+fn a_topic_or_a_partition_that_is_gone_is_seen_unless_its_deletion_was_asked_for() {
+    let acknowledged = || Event::TopicAcknowledged { topic: P.topic, partitions: 2 };
+    let audited = |partitions| Event::TopicsAudited { topics: [(P.topic, partitions)].into() };
+    assert_eq!(refuted(vec![acknowledged(), audited(2)]), None);
+    assert_eq!(refuted(vec![acknowledged(), audited(1)]), Some("no_topic_lost"));
+    let deleted = Event::DeleteTopicAsked { topic: P.topic };
+    let nothing = Event::TopicsAudited { topics: [].into() };
+    assert_eq!(refuted(vec![acknowledged(), nothing.clone()]), Some("no_topic_lost"));
+    assert_eq!(refuted(vec![acknowledged(), deleted, nothing]), None);
+}
+
+#[test]
+fn marks_shown_outside_of_a_fetch_count_as_well() {
+    let marks = |asked, high_watermark| Event::Marks {
+        partition: P,
+        asked: Moment(asked),
+        log_start: None,
+        high_watermark: Some(Offset(high_watermark)),
+    };
+    assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 4)]), Some("watermark_monotonic"));
+    assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 5)]), None);
+}

@@ -17,23 +17,32 @@ pub(super) fn check(history: &History) -> Result<(), String> {
     for (moment, event) in history.events() {
         let (partition, asked, high_watermark, log_start) = match event {
             Event::Fetched { partition, asked, high_watermark, log_start, .. } => {
+                (*partition, *asked, Some(*high_watermark), Some(*log_start))
+            }
+            Event::Marks { partition, asked, high_watermark, log_start } => {
                 (*partition, *asked, *high_watermark, *log_start)
             }
             // Nothing else is under way during an audit.
             Event::Audited { partition, high_watermark, log_start, .. } => {
-                (*partition, moment, *high_watermark, *log_start)
+                (*partition, moment, Some(*high_watermark), Some(*log_start))
             }
             Event::Sent { .. }
             | Event::Acknowledged { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
+            | Event::TopicAcknowledged { .. }
+            | Event::TopicsAudited { .. }
             | Event::PowerCut => continue,
         };
         let shown = shown.entry(partition).or_default();
-        observe(&mut shown.high_watermark, asked, moment, high_watermark)
-            .map_err(|before| went_back(partition, "high watermark", before, high_watermark))?;
-        observe(&mut shown.log_start, asked, moment, log_start)
-            .map_err(|before| went_back(partition, "log start", before, log_start))?;
+        if let Some(value) = high_watermark {
+            observe(&mut shown.high_watermark, asked, moment, value)
+                .map_err(|before| went_back(partition, "high watermark", before, value))?;
+        }
+        if let Some(value) = log_start {
+            observe(&mut shown.log_start, asked, moment, value)
+                .map_err(|before| went_back(partition, "log start", before, value))?;
+        }
     }
     Ok(())
 }

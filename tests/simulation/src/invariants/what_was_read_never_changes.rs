@@ -19,6 +19,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::Acknowledged { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
+            | Event::Marks { .. }
+            | Event::TopicAcknowledged { .. }
+            | Event::TopicsAudited { .. }
             | Event::PowerCut => continue,
         };
         for seen in records {

@@ -145,6 +145,8 @@ pub struct World<S: Shard> {
     hash: ScheduleHash,
     trace: Trace,
     failure: Option<Failure>,
+    inspection: Option<(u64, fn(&S))>,
+    calls: u64,
 }
 
 impl<S: Shard> World<S> {
@@ -167,12 +169,25 @@ impl<S: Shard> World<S> {
             hash: ScheduleHash::default(),
             trace,
             failure: None,
+            inspection: None,
+            calls: 0,
         }
     }
 
     /// Virtual time since the beginning, in ns.
     pub fn now_ns(&self) -> u64 {
         self.now_ns
+    }
+
+    /// The wall clock of all machines, in Unix ms.
+    pub fn unix_ms(&self) -> i64 {
+        let elapsed_ms = i64::try_from(self.now_ns / 1_000_000).unwrap_or(i64::MAX);
+        UNIX_MS_AT_START.saturating_add(elapsed_ms).saturating_add(self.wall_offset_ms)
+    }
+
+    /// Calls `inspect` with a shard after every `every`th call into one; a panic in it ends the run as a shard's own.
+    pub fn inspect_every(&mut self, every: u64, inspect: fn(&S)) {
+        self.inspection = Some((every, inspect));
     }
 
     /// Events so far.
@@ -311,8 +326,15 @@ impl<S: Shard> World<S> {
         if slot.stopped {
             return;
         }
+        self.calls += 1;
+        let inspect = self.inspection.filter(|(every, _)| self.calls.is_multiple_of(*every));
         let mut out = Vec::new();
-        let outcome = catch_unwind(AssertUnwindSafe(|| function(&mut slot.shard, now, &mut out)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            function(&mut slot.shard, now, &mut out);
+            if let Some((_, inspect)) = inspect {
+                inspect(&slot.shard);
+            }
+        }));
         match outcome {
             Ok(()) => self.submit(process, shard, out),
             Err(payload) if payload.is::<disk::CrashNow>() => self.crash(process, CrashKind::PowerCut),
@@ -324,11 +346,7 @@ impl<S: Shard> World<S> {
 
     fn clock_of(&self, process: ProcessId) -> Now {
         let since_boot = self.now_ns.saturating_sub(self.processes[process.0].monotonic_origin_ns);
-        let elapsed_ms = i64::try_from(self.now_ns / 1_000_000).unwrap_or(i64::MAX);
-        Now {
-            monotonic: Monotonic(since_boot),
-            unix_ms: UNIX_MS_AT_START.saturating_add(elapsed_ms).saturating_add(self.wall_offset_ms),
-        }
+        Now { monotonic: Monotonic(since_boot), unix_ms: self.unix_ms() }
     }
 
     fn submit(&mut self, process: ProcessId, shard: ShardId, operations: Vec<Operation<S::Message>>) {

@@ -143,6 +143,12 @@ impl SimDisk {
         change(&mut lock(&self.0).faults);
     }
 
+    /// Shrinks the disk to what is used now and `left` bytes.
+    pub fn fill_but(&self, left: u64) {
+        let mut state = lock(&self.0);
+        state.faults.capacity = state.used() + left;
+    }
+
     /// Lets the machine crash at the blocking call after `calls` more of them; `None`: at none.
     pub fn crash_after_calls(&self, calls: Option<u64>) {
         lock(&self.0).calls_before_crash = calls;

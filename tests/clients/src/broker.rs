@@ -1,0 +1,122 @@
+//! A broker of the test's own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::client::target;
+
+/// Generous: the machine that runs the tests may be compiling at the same moment.
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
+
+/// The real binary on a free port of the loopback interface, its data in a directory that goes with it. Four
+/// partitions for a topic that a client brings into being by naming it.
+pub struct Broker {
+    child: Child,
+    address: String,
+    log: Arc<Mutex<String>>,
+    _data: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker and waits until it says that it serves.
+    ///
+    /// # Panics
+    ///
+    /// When the binary is missing or does not serve within a minute.
+    #[must_use]
+    pub fn start() -> Self {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let mut child = Command::new(binary())
+            .arg("start")
+            .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
+            .args(["--override", &format!("log.dirs={}", data.path().display())])
+            .args(["--override", "num.partitions=4"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the broker's binary is there: cargo build --package corelane");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, serving) = mpsc::channel();
+        keep_log(child.stdout.take().expect("piped"), Arc::clone(&log), sender.clone());
+        keep_log(child.stderr.take().expect("piped"), Arc::clone(&log), sender);
+        let mut broker = Self { child, address: String::new(), log, _data: data };
+        broker.address = serving.recv_timeout(START).expect("the broker serves within a minute");
+        broker
+    }
+
+    /// Host and port, as clients take them.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Stops the broker in order, by SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within a minute, ends with another code than 0, or has said that anything panicked.
+    pub fn stop(mut self) {
+        let id = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: sends a signal to a child that has not been waited for, so the id is still the child's.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "the broker had ended before it was told to");
+        let deadline = Instant::now() + STOP;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child of this process") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the broker did not stop within a minute");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(status.success(), "the broker ended with {status}");
+        let log = self.log.lock().expect("no reader panicked").clone();
+        assert!(!log.contains("panicked"), "the broker panicked");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Without effect when it has ended: the child remembers having been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            if let Ok(log) = self.log.lock() {
+                eprintln!("--- the broker's log\n{log}---");
+            }
+        }
+    }
+}
+
+/// `CORELANE_BIN`, or the debug build beside the test executable.
+fn binary() -> PathBuf {
+    std::env::var_os("CORELANE_BIN").map_or_else(|| target().join("debug/corelane"), PathBuf::from)
+}
+
+/// Reads on until the broker closes the pipe, so that it never waits for a reader.
+fn keep_log(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>, serving: Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if let Some((_, after)) = line.split_once("serving on ") {
+                let address = after.split_whitespace().next().unwrap_or_default();
+                // Nobody listens after the first address.
+                let _ = serving.send(address.to_owned());
+            }
+            if let Ok(mut log) = log.lock() {
+                log.push_str(&line);
+                log.push('\n');
+            }
+        }
+    });
+}

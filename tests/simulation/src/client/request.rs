@@ -1,0 +1,439 @@
+//! What clients ask, and how it looks on the wire in each version they speak.
+
+use super::history::{Acks, RecordId};
+use bytes::Bytes;
+use corelane_core::{
+    ids::{Offset, PartitionId, ProducerId, TopicId},
+    records::{BatchHeader, Codec},
+    wire::encode_request,
+};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
+        DeleteTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+        ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName, create_partitions_request,
+        create_topics_request, delete_records_request, delete_topics_request, fetch_request,
+        incremental_alter_configs_request, list_offsets_request, produce_request,
+    },
+    protocol::StrBytes,
+};
+use std::{collections::BTreeMap, rc::Rc};
+
+/// How long a broker may wait for what a request needs, in ms: less than clients wait for the answer.
+const BROKER_TIMEOUT_MS: i32 = 10_000;
+
+/// A batch for one partition.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Where to.
+    pub partition: PartitionId,
+    /// The topic's name.
+    pub topic: Rc<str>,
+    /// What is in it.
+    pub records: Vec<RecordId>,
+    /// As it is sent.
+    pub bytes: Bytes,
+    /// By which idempotent producer.
+    pub producer: Option<ProducerId>,
+}
+
+impl Batch {
+    fn is_zstd(&self) -> bool {
+        BatchHeader::view(&self.bytes).is_some_and(|header| header.codec() == Ok(Codec::Zstd))
+    }
+}
+
+/// A partition that a fetch reads.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Which.
+    pub partition: PartitionId,
+    /// The topic's name.
+    pub topic: Rc<str>,
+    /// From where.
+    pub from: Offset,
+    /// Whether the request names it; a session knows the others.
+    pub named: bool,
+}
+
+/// A fetch.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// By topic id (from version 13 on) instead of by name.
+    pub by_id: bool,
+    /// Session and its epoch (KIP-227); `None` without sessions.
+    pub session: Option<(i32, i32)>,
+    /// All that is read, named or known to the session.
+    pub wanted: Vec<Wanted>,
+    /// What the session shall forget.
+    pub forgotten: Vec<Wanted>,
+    /// How long to wait for records, in ms.
+    pub max_wait_ms: i32,
+    /// Bytes of the answer.
+    pub max_bytes: i32,
+    /// Bytes of each partition.
+    pub partition_max_bytes: i32,
+}
+
+/// Which offset is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// The log start.
+    Earliest,
+    /// The high watermark.
+    Latest,
+    /// Of the largest timestamp.
+    MaxTimestamp,
+    /// Of the first record that is not older, in Unix ms.
+    Timestamp(i64),
+}
+
+/// What a client asks.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Request {
+    ApiVersions,
+    /// All topics.
+    Metadata,
+    CreateTopic {
+        name: Rc<str>,
+        partitions: i32,
+        configs: Vec<(&'static str, String)>,
+    },
+    DeleteTopic {
+        topic: TopicId,
+        name: Rc<str>,
+    },
+    CreatePartitions {
+        topic: TopicId,
+        name: Rc<str>,
+        count: i32,
+    },
+    AlterConfig {
+        name: Rc<str>,
+        key: &'static str,
+        value: String,
+    },
+    InitProducerId,
+    Produce {
+        acks: Acks,
+        by_id: bool,
+        batches: Vec<Batch>,
+    },
+    Fetch(Fetch),
+    ListOffsets {
+        partition: PartitionId,
+        topic: Rc<str>,
+        spec: Spec,
+    },
+    DeleteRecords {
+        partition: PartitionId,
+        topic: Rc<str>,
+        before: Offset,
+    },
+}
+
+fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+fn name(value: &str) -> TopicName {
+    TopicName(text(value))
+}
+
+impl Request {
+    /// Versions in which it can be asked.
+    pub fn versions(&self) -> &'static [i16] {
+        match self {
+            Request::ApiVersions => &[0, 1, 2, 3, 4],
+            // Topic ids come with version 10.
+            Request::Metadata => &[10, 11, 12, 13],
+            Request::CreateTopic { .. } => &[7],
+            Request::DeleteTopic { .. } => &[1, 3, 5, 6],
+            Request::CreatePartitions { .. } => &[0, 1, 2, 3],
+            Request::AlterConfig { .. } => &[0, 1],
+            Request::InitProducerId => &[0, 1, 2, 3, 4, 5],
+            // zstd came with version 7 (KIP-110).
+            Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => {
+                &[7, 9, 12]
+            }
+            Request::Produce { by_id: false, .. } => &[3, 5, 7, 8, 9, 11, 12],
+            Request::Produce { by_id: true, .. } => &[13],
+            // From version 5 on an answer tells the log start.
+            Request::Fetch(Fetch { by_id: true, .. }) => &[13, 14, 15, 16, 17, 18],
+            Request::Fetch(Fetch { session: Some(_), .. }) => &[7, 9, 11, 12],
+            Request::Fetch(Fetch { session: None, .. }) => &[5, 6, 7, 8, 10, 11, 12],
+            Request::ListOffsets { spec: Spec::MaxTimestamp, .. } => &[7, 8, 9, 10],
+            Request::ListOffsets { .. } => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            Request::DeleteRecords { .. } => &[0, 1, 2],
+        }
+    }
+
+    /// Whether it is answered at all.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Request::Produce { acks: Acks::None, .. })
+    }
+
+    /// The frame.
+    ///
+    /// # Panics
+    /// When the protocol crate refuses what this module builds.
+    pub fn encode(&self, correlation: i32, version: i16) -> Bytes {
+        let id = Some("sim");
+        let encoded = match self {
+            Request::ApiVersions => {
+                let mut request = ApiVersionsRequest::default();
+                if version >= 3 {
+                    request.client_software_name = text("corelane-sim");
+                    request.client_software_version = text("1");
+                }
+                encode_request(correlation, id, version, &request)
+            }
+            Request::Metadata => {
+                let request = MetadataRequest::default().with_topics(None);
+                encode_request(correlation, id, version, &request)
+            }
+            Request::CreateTopic { name, partitions, configs } => {
+                encode_request(correlation, id, version, &create_topic(name, *partitions, configs))
+            }
+            Request::DeleteTopic { topic, name } => {
+                encode_request(correlation, id, version, &delete_topic(*topic, name, version))
+            }
+            Request::CreatePartitions { name, count, .. } => {
+                encode_request(correlation, id, version, &create_partitions(name, *count))
+            }
+            Request::AlterConfig { name, key, value } => {
+                encode_request(correlation, id, version, &alter_config(name, key, value))
+            }
+            Request::InitProducerId => {
+                let request = InitProducerIdRequest::default()
+                    .with_transactional_id(None)
+                    .with_transaction_timeout_ms(60_000);
+                encode_request(correlation, id, version, &request)
+            }
+            Request::Produce { acks, batches, .. } => {
+                encode_request(correlation, id, version, &produce(*acks, batches, version))
+            }
+            Request::Fetch(request) => encode_request(correlation, id, version, &fetch(request, version)),
+            Request::ListOffsets { partition, topic, spec } => {
+                encode_request(correlation, id, version, &list_offsets(*partition, topic, *spec, version))
+            }
+            Request::DeleteRecords { partition, topic, before } => {
+                encode_request(correlation, id, version, &delete_records(*partition, topic, *before))
+            }
+        };
+        encoded.unwrap_or_else(|error| panic!("cannot encode {self:?} as version {version}: {error}"))
+    }
+}
+
+fn create_topic(topic: &str, partitions: i32, configs: &[(&'static str, String)]) -> CreateTopicsRequest {
+    let configs = configs.iter().map(|(key, value)| {
+        create_topics_request::CreatableTopicConfig::default()
+            .with_name(text(key))
+            .with_value(Some(text(value)))
+    });
+    let topic = create_topics_request::CreatableTopic::default()
+        .with_name(name(topic))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+        .with_configs(configs.collect());
+    CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
+}
+
+fn delete_topic(topic: TopicId, topic_name: &str, version: i16) -> DeleteTopicsRequest {
+    let request = DeleteTopicsRequest::default().with_timeout_ms(BROKER_TIMEOUT_MS);
+    if version >= 6 {
+        let state = delete_topics_request::DeleteTopicState::default().with_name(None).with_topic_id(topic.0);
+        request.with_topics(vec![state])
+    } else {
+        request.with_topic_names(vec![name(topic_name)])
+    }
+}
+
+fn create_partitions(topic: &str, count: i32) -> CreatePartitionsRequest {
+    let topic = create_partitions_request::CreatePartitionsTopic::default()
+        .with_name(name(topic))
+        .with_count(count)
+        .with_assignments(None);
+    CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
+}
+
+fn alter_config(topic: &str, key: &str, value: &str) -> IncrementalAlterConfigsRequest {
+    /// `ConfigResource.Type.TOPIC`.
+    const TOPIC: i8 = 2;
+    let config = incremental_alter_configs_request::AlterableConfig::default()
+        .with_name(text(key))
+        .with_config_operation(0)
+        .with_value(Some(text(value)));
+    let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text(topic))
+        .with_configs(vec![config]);
+    IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+}
+
+fn produce(acks: Acks, batches: &[Batch], version: i16) -> ProduceRequest {
+    let mut topics: BTreeMap<TopicId, produce_request::TopicProduceData> = BTreeMap::new();
+    for batch in batches {
+        let topic = topics.entry(batch.partition.topic).or_insert_with(|| {
+            let data = produce_request::TopicProduceData::default();
+            if version >= 13 {
+                data.with_topic_id(batch.partition.topic.0)
+            } else {
+                data.with_name(name(&batch.topic))
+            }
+        });
+        topic.partition_data.push(
+            produce_request::PartitionProduceData::default()
+                .with_index(batch.partition.index)
+                .with_records(Some(batch.bytes.clone())),
+        );
+    }
+    let acks = match acks {
+        Acks::None => 0,
+        Acks::Leader => 1,
+        Acks::All => -1,
+    };
+    ProduceRequest::default()
+        .with_acks(acks)
+        .with_timeout_ms(BROKER_TIMEOUT_MS)
+        .with_topic_data(topics.into_values().collect())
+}
+
+fn fetch(fetch: &Fetch, version: i16) -> FetchRequest {
+    let by_topic = |wanted: &mut dyn Iterator<Item = &Wanted>| {
+        let mut topics: BTreeMap<TopicId, (Rc<str>, Vec<Wanted>)> = BTreeMap::new();
+        for wanted in wanted {
+            let topic = topics
+                .entry(wanted.partition.topic)
+                .or_insert_with(|| (Rc::clone(&wanted.topic), Vec::new()));
+            topic.1.push(wanted.clone());
+        }
+        topics
+    };
+    let named = by_topic(&mut fetch.wanted.iter().filter(|wanted| wanted.named));
+    let topics = named.into_iter().map(|(id, (topic, wanted))| {
+        let partitions = wanted.iter().map(|wanted| {
+            fetch_request::FetchPartition::default()
+                .with_partition(wanted.partition.index)
+                .with_fetch_offset(wanted.from.0)
+                .with_partition_max_bytes(fetch.partition_max_bytes)
+        });
+        let topics = fetch_request::FetchTopic::default().with_partitions(partitions.collect());
+        if version >= 13 { topics.with_topic_id(id.0) } else { topics.with_topic(name(&topic)) }
+    });
+    let forgotten = by_topic(&mut fetch.forgotten.iter()).into_iter().map(|(id, (topic, wanted))| {
+        let partitions = wanted.iter().map(|wanted| wanted.partition.index).collect();
+        let topics = fetch_request::ForgottenTopic::default().with_partitions(partitions);
+        if version >= 13 { topics.with_topic_id(id.0) } else { topics.with_topic(name(&topic)) }
+    });
+    let mut request = FetchRequest::default()
+        .with_max_wait_ms(fetch.max_wait_ms)
+        .with_min_bytes(1)
+        .with_max_bytes(fetch.max_bytes)
+        .with_topics(topics.collect());
+    if version < 15 {
+        request.replica_id = (-1).into();
+    }
+    if version >= 7 {
+        request.forgotten_topics_data = forgotten.collect();
+        (request.session_id, request.session_epoch) = fetch.session.unwrap_or((0, -1));
+    }
+    request
+}
+
+fn list_offsets(partition: PartitionId, topic: &str, spec: Spec, version: i16) -> ListOffsetsRequest {
+    let timestamp = match spec {
+        Spec::Latest => -1,
+        Spec::Earliest => -2,
+        Spec::MaxTimestamp => -3,
+        Spec::Timestamp(at) => at,
+    };
+    let partition = list_offsets_request::ListOffsetsPartition::default()
+        .with_partition_index(partition.index)
+        .with_timestamp(timestamp);
+    let topic = list_offsets_request::ListOffsetsTopic::default()
+        .with_name(name(topic))
+        .with_partitions(vec![partition]);
+    let mut request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+    if version >= 10 {
+        request.timeout_ms = BROKER_TIMEOUT_MS;
+    }
+    request
+}
+
+fn delete_records(partition: PartitionId, topic: &str, before: Offset) -> DeleteRecordsRequest {
+    let partition = delete_records_request::DeleteRecordsPartition::default()
+        .with_partition_index(partition.index)
+        .with_offset(before.0);
+    let topic = delete_records_request::DeleteRecordsTopic::default()
+        .with_name(name(topic))
+        .with_partitions(vec![partition]);
+    DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::record;
+    use corelane_core::wire::try_frame;
+
+    fn every_kind() -> Vec<Request> {
+        let partition = PartitionId { topic: TopicId::ZERO, index: 1 };
+        let topic: Rc<str> = "t".into();
+        let wanted = Wanted { partition, topic: Rc::clone(&topic), from: Offset(3), named: true };
+        let fetch = |by_id, session| {
+            Request::Fetch(Fetch {
+                by_id,
+                session,
+                wanted: vec![wanted.clone()],
+                forgotten: if session.is_some() { vec![wanted.clone()] } else { Vec::new() },
+                max_wait_ms: 1,
+                max_bytes: 2,
+                partition_max_bytes: 3,
+            })
+        };
+        let produce = |by_id| Request::Produce {
+            acks: Acks::All,
+            by_id,
+            batches: vec![Batch {
+                partition,
+                topic: Rc::clone(&topic),
+                records: vec![RecordId(7)],
+                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None),
+                producer: None,
+            }],
+        };
+        let name = || Rc::clone(&topic);
+        let configs = vec![("segment.ms", "1000".to_owned())];
+        vec![
+            Request::ApiVersions,
+            Request::Metadata,
+            Request::CreateTopic { name: name(), partitions: 3, configs },
+            Request::DeleteTopic { topic: partition.topic, name: name() },
+            Request::CreatePartitions { topic: partition.topic, name: name(), count: 4 },
+            Request::AlterConfig { name: name(), key: "segment.ms", value: "5".to_owned() },
+            Request::InitProducerId,
+            produce(false),
+            produce(true),
+            fetch(false, None),
+            fetch(false, Some((7, 1))),
+            fetch(true, Some((7, 1))),
+            Request::ListOffsets { partition, topic: name(), spec: Spec::MaxTimestamp },
+            Request::ListOffsets { partition, topic: name(), spec: Spec::Timestamp(5) },
+            Request::DeleteRecords { partition, topic: name(), before: Offset(2) },
+        ]
+    }
+
+    #[test]
+    fn every_request_in_every_version_passes_the_brokers_guard() {
+        for request in every_kind() {
+            for version in request.versions() {
+                let frame = request.encode(5, *version).slice(4..);
+                let header =
+                    try_frame(&frame).unwrap_or_else(|error| panic!("{request:?} {version}: {error}"));
+                assert_eq!((header.correlation_id, header.api_version), (5, *version));
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs seeds and says how they went.
+
+use clap::Parser;
+use corelane_simulation::run::{Failed, Options, Passed, run};
+use std::{
+    panic,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Instant,
+};
+
+/// Simulates brokers, one seed after the other.
+#[derive(Parser)]
+#[command(name = "corelane-sim")]
+struct Arguments {
+    /// One seed.
+    #[arg(long, required_unless_present = "seeds")]
+    seed: Option<u64>,
+    /// Seeds from the first to before the second, `A..B`.
+    #[arg(long, value_parser = range)]
+    seeds: Option<(u64, u64)>,
+    /// Runs each seed twice and compares the schedules.
+    #[arg(long)]
+    twice: bool,
+    /// Prints every event to standard error.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").ok_or("not of the form A..B")?;
+    let number = |part: &str| part.parse::<u64>().map_err(|error| error.to_string());
+    Ok((number(from)?, number(to)?))
+}
+
+/// How one seed went.
+enum Verdict {
+    Passed(Passed),
+    Failed(Box<Failed>),
+    Differs(u64, u64),
+}
+
+fn judge(options: &Options, twice: bool) -> Verdict {
+    let passed = match run(options) {
+        Ok(passed) => passed,
+        Err(failed) => return Verdict::Failed(failed),
+    };
+    if twice {
+        let again = run(options).map_or_else(|failed| failed.hash, |passed| passed.hash);
+        if again != passed.hash {
+            return Verdict::Differs(passed.hash, again);
+        }
+    }
+    Verdict::Passed(passed)
+}
+
+fn print(seed: u64, verdict: &Verdict, one: bool) {
+    match verdict {
+        Verdict::Passed(passed) if one => println!(
+            "seed {seed}: {} events, {} records, {} starts, hash {:016x}",
+            passed.events, passed.records, passed.starts, passed.hash
+        ),
+        Verdict::Passed(_) => {}
+        Verdict::Failed(failed) => {
+            println!("seed {seed} broke {}: {}", failed.promise, failed.text);
+            failed.last_events.iter().for_each(|line| println!("    {line}"));
+            println!("replay: cargo xtask sim --seed {seed}");
+        }
+        Verdict::Differs(first, second) => {
+            println!("seed {seed} is not deterministic: hash {first:016x}, then {second:016x}");
+            println!("replay: cargo xtask sim --twice --seed {seed}");
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A panic of a shard is caught and told with its seed.
+    panic::set_hook(Box::new(|_| {}));
+    let (from, to) = match (arguments.seeds, arguments.seed) {
+        (Some(range), _) => range,
+        (None, Some(seed)) => (seed, seed + 1),
+        (None, None) => (0, 0),
+    };
+    let started = Instant::now();
+    let (next, passed, failed) = (AtomicU64::new(from), AtomicU64::new(0), AtomicU64::new(0));
+    let events = AtomicU64::new(0);
+    let output = Mutex::new(());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= to {
+                        return;
+                    }
+                    let options = Options { trace: arguments.trace, ..Options::new(seed) };
+                    let verdict = judge(&options, arguments.twice);
+                    match &verdict {
+                        Verdict::Passed(told) => {
+                            passed.fetch_add(1, Relaxed);
+                            events.fetch_add(told.events, Relaxed);
+                        }
+                        Verdict::Failed(_) | Verdict::Differs(..) => {
+                            failed.fetch_add(1, Relaxed);
+                        }
+                    }
+                    let _printing = output.lock().unwrap_or_else(PoisonError::into_inner);
+                    print(seed, &verdict, to - from == 1);
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    println!("{} events in {:.1} s", events.into_inner(), started.elapsed().as_secs_f64());
+    println!("seeds: {} passed, {failed} failed", passed.into_inner());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

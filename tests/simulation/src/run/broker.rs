@@ -1,0 +1,51 @@
+//! The broker of a run: as in production, but small, so that journals wrap, segments roll and memory runs short.
+
+use crate::{
+    rng::Rng,
+    world::{Boot, Factory},
+};
+use corelane_core::{
+    config::{BrokerConfig, ReadOptions, Source},
+    log::Fault,
+};
+use corelane_shard::{BrokerSettings, Node, Report, assemble};
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, channel},
+};
+
+/// What makes a broker at every start, and where it reports.
+pub(super) fn factory(rng: &mut Rng, fault: Fault) -> (Factory<Node>, Receiver<Report>) {
+    let (reports, received) = channel();
+    let config = Arc::new(config(rng));
+    let factory = move |boot: &Boot| {
+        let settings = BrokerSettings {
+            config: Arc::clone(&config),
+            shards: boot.shards,
+            ports: vec![9092],
+            seed: boot.entropy,
+            fault,
+            reports: reports.clone(),
+        };
+        let assembled = assemble(&settings, Arc::new(boot.disk.clone()), boot.now)?;
+        Ok(assembled.seeds.into_iter().map(|seed| seed.grow(boot.now)).collect())
+    };
+    (Box::new(factory), received)
+}
+
+fn config(rng: &mut Rng) -> BrokerConfig {
+    let entries = [
+        ("log.dirs", "/data"),
+        ("listeners", "PLAINTEXT://broker:9092"),
+        ("auto.create.topics.enable", "false"),
+    ];
+    let entries = entries.map(|(key, value)| (Source::Override, key.to_owned(), value.to_owned()));
+    let (mut config, _) = BrokerConfig::from_entries(&entries, &ReadOptions::default())
+        .unwrap_or_else(|errors| panic!("the simulated broker's configuration: {errors:?}"));
+    // Far below what the configuration's tables allow.
+    config.journal_bytes_max = 1 << rng.between(19, 22);
+    config.shard_memory_bytes = 1 << rng.between(21, 24);
+    config.tail_cache_bytes = 1 << rng.between(12, 22);
+    config.disk_reserve_bytes = 1 << 20;
+    config
+}

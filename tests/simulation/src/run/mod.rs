@@ -1,0 +1,415 @@
+//! One run: a broker with its quorum on a made-up machine, clients at work, disturbances, audits, judgement.
+//!
+//! A run is a few phases. In each, clients work while the broker is disturbed; then all is made well, the clients
+//! finish, everything is read back and held against the invariants; then the process ends in one way or another and
+//! starts again. After the last phase every partition must take a record again. Whatever takes too many events or
+//! too much virtual time is a failure: a stuck broker loses nothing, and is of no use.
+
+mod actor;
+mod broker;
+
+use crate::{
+    client::{
+        catalog::Catalog,
+        history::{Event, History},
+        model::Client,
+    },
+    invariants,
+    rng::Rng,
+    workload::{Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, probe::Probe},
+    world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
+};
+use actor::Actor;
+use corelane_core::log::Fault;
+use corelane_seam::ConnectionId;
+use corelane_shard::{Node, Report};
+use std::sync::mpsc::Receiver;
+
+/// Wake-up keys of clients are their numbers, far below these.
+const WAKE_START: u64 = 1 << 32;
+const WAKE_DISTURB: u64 = (1 << 32) + 1;
+const WAKE_DEADLINE: u64 = (1 << 32) + 2;
+
+/// The client that reads everything back.
+const AUDITOR: usize = 0;
+
+/// Virtual time that clients may need to finish once all is well, and an audit to read everything, in ns.
+const CALM_NS_MAX: u64 = 180_000_000_000;
+
+/// Virtual time of a phase of work, in ns: disturbed clients may wait for time-outs many times.
+const WORK_NS_MAX: u64 = 1_200_000_000_000;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Decides everything.
+    pub seed: u64,
+    /// A bug on purpose.
+    pub fault: Fault,
+    /// Prints every event.
+    pub trace: bool,
+    /// Events after which the run counts as stuck.
+    pub events_max: u64,
+}
+
+impl Options {
+    /// An ordinary run.
+    pub fn new(seed: u64) -> Options {
+        Options { seed, fault: Fault::None, trace: false, events_max: 3_000_000 }
+    }
+}
+
+/// A run in which nothing was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Of the whole schedule.
+    pub hash: u64,
+    /// Steps of the world.
+    pub events: u64,
+    /// Records that clients made.
+    pub records: u64,
+    /// How often the process started.
+    pub starts: u32,
+}
+
+/// A run in which something was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Which promise was broken: an invariant's name, or `liveness`, `answers`, `machine`.
+    pub promise: &'static str,
+    /// How.
+    pub text: String,
+    /// The last events, oldest first.
+    pub last_events: Vec<String>,
+    /// Of the schedule up to there.
+    pub hash: u64,
+}
+
+/// What broke a run.
+#[derive(Debug)]
+struct Broken {
+    promise: &'static str,
+    text: String,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Broken {
+        Broken { promise: "machine", text: failure.0 }
+    }
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// What was wrong.
+pub fn run(options: &Options) -> Result<Passed, Box<Failed>> {
+    let mut run = Run::new(options);
+    match run.go() {
+        Ok(()) => Ok(Passed {
+            hash: run.world.hash().value(),
+            events: run.world.events(),
+            records: run.catalog.records(),
+            starts: run.starts,
+        }),
+        Err(Broken { promise, text }) => Err(Box::new(Failed {
+            promise,
+            text,
+            last_events: run.world.last_events().map(str::to_owned).collect(),
+            hash: run.world.hash().value(),
+        })),
+    }
+}
+
+struct Run {
+    events_max: u64,
+    rng: Rng,
+    world: World<Node>,
+    process: ProcessId,
+    reports: Receiver<Report>,
+    history: History,
+    catalog: Catalog,
+    actors: Vec<Actor>,
+    serving: bool,
+    starts: u32,
+    /// A disturbance broke the disk since it was repaired last.
+    disk_is_bad: bool,
+    /// Counts of operations begun after which something happens, latest first.
+    disturbances: Vec<(u64, Disturbance)>,
+    operations_begun: u64,
+    /// The next disturbance, on its way.
+    disturbing: Option<Disturbance>,
+}
+
+impl Run {
+    fn new(options: &Options) -> Run {
+        let mut rng = Rng::new(options.seed);
+        let mut settings = Settings::draw(&mut rng);
+        settings.trace = options.trace;
+        let mut world: World<Node> = World::new(rng.fork("machines"), settings);
+        let (factory, reports) = broker::factory(&mut rng.fork("broker"), options.fault);
+        let process = world.add_process(factory);
+        disk_faults::repair(&world, process);
+        world.inspect_every(16, |node| {
+            if let Node::Data(shard) = node {
+                shard.engine().check();
+            }
+        });
+        let clients = rng.between(2, 5);
+        let actors = (0..=clients).map(|number| {
+            let mut own = rng.fork("client");
+            Actor::new(Client::new(number, process, own.fork("wire")), own)
+        });
+        let actors = actors.collect();
+        Run {
+            events_max: options.events_max,
+            rng,
+            world,
+            process,
+            reports,
+            history: History::default(),
+            catalog: Catalog::default(),
+            actors,
+            serving: false,
+            starts: 0,
+            disk_is_bad: false,
+            disturbances: Vec::new(),
+            operations_begun: 0,
+            disturbing: None,
+        }
+    }
+
+    fn go(&mut self) -> Result<(), Broken> {
+        self.start_later();
+        let phases = self.rng.between(1, 3);
+        for _ in 0..phases {
+            self.work()?;
+            self.calm()?;
+            self.alone(Box::new(Audit::new()))?;
+            self.judge()?;
+            self.end_process()?;
+        }
+        self.calm()?;
+        self.alone(Box::new(Audit::new()))?;
+        self.alone(Box::new(Probe::default()))?;
+        self.alone(Box::new(Audit::new()))?;
+        self.judge()
+    }
+
+    // ---- the parts of a run ----
+
+    /// Clients work, the broker is disturbed.
+    fn work(&mut self) -> Result<(), Broken> {
+        self.world.note("== work");
+        let mut total = 0;
+        for actor in &mut self.actors[AUDITOR + 1..] {
+            actor.left = self.rng.between(4, 16);
+            total += actor.left;
+            actor.begin_soon(&mut self.world);
+        }
+        self.operations_begun = 0;
+        let count = self.rng.below(4);
+        self.disturbances =
+            (0..count).map(|_| (self.rng.below(total), draw_disturbance(&mut self.rng))).collect();
+        self.disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        self.pump(WORK_NS_MAX, "work", |run| run.actors.iter().all(Actor::is_done))
+    }
+
+    /// Everything is well again; clients finish.
+    fn calm(&mut self) -> Result<(), Broken> {
+        self.world.note("== calm");
+        self.disturbances.clear();
+        self.disturbing = None;
+        disk_faults::repair(&self.world, self.process);
+        if std::mem::take(&mut self.disk_is_bad) {
+            let kind = if self.rng.below(2) == 0 { CrashKind::Kill } else { CrashKind::PowerCut };
+            self.world.crash(self.process, kind);
+            self.serving = false;
+            while self.reports.try_recv().is_ok() {
+                // What it said of its broken disk is excused.
+            }
+        }
+        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))
+    }
+
+    /// One operation of the auditor, nothing else.
+    fn alone(&mut self, operation: Box<dyn Operation>) -> Result<(), Broken> {
+        self.world.note(&format!("== {}", operation.name()));
+        let mut outside =
+            actor::Outside { world: &mut self.world, history: &mut self.history, catalog: &mut self.catalog };
+        self.actors[AUDITOR].begin(operation, &mut outside).map_err(answers)?;
+        self.pump(CALM_NS_MAX, "an audit or a probe", |run| run.actors[AUDITOR].is_done())
+    }
+
+    fn judge(&self) -> Result<(), Broken> {
+        invariants::check(&self.history)
+            .map_err(|violation| Broken { promise: violation.invariant, text: violation.text })
+    }
+
+    /// The process ends somehow and is started again by [`Notice`].
+    fn end_process(&mut self) -> Result<(), Broken> {
+        match self.rng.below(4) {
+            0 => self.world.crash(self.process, CrashKind::Kill),
+            1 => self.world.crash(self.process, CrashKind::PowerCut),
+            _ => self.world.stop(self.process),
+        }
+        self.serving = false;
+        self.pump(CALM_NS_MAX, "a stop and a start", |run| run.serving)
+    }
+
+    // ---- what happens ----
+
+    /// Lets things happen until `done`.
+    fn pump(
+        &mut self,
+        patience_ns: u64,
+        what: &'static str,
+        done: impl Fn(&Run) -> bool,
+    ) -> Result<(), Broken> {
+        let deadline_ns = self.world.now_ns() + patience_ns;
+        self.world.wake_after(patience_ns, WAKE_DEADLINE);
+        while !done(self) {
+            let stuck = |run: &Run, why: &str| {
+                let waits: Vec<String> =
+                    run.actors.iter().filter(|it| !it.is_done()).map(Actor::waits_for).collect();
+                let text = format!("{what} does not end: {why}; serving: {}; {waits:?}", run.serving);
+                Broken { promise: "liveness", text }
+            };
+            if self.world.now_ns() >= deadline_ns {
+                return Err(stuck(self, &format!("{} virtual seconds passed", patience_ns / 1_000_000_000)));
+            }
+            if self.world.events() > self.events_max {
+                return Err(stuck(self, &format!("{} events passed", self.events_max)));
+            }
+            let Some(notice) = self.world.advance()? else { return Err(stuck(self, "nothing happens")) };
+            self.drain_reports()?;
+            self.notice(notice)?;
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<(), Broken> {
+        match notice {
+            Notice::Wake(WAKE_START) => {
+                let shards = u16::try_from(self.rng.between(1, 4)).unwrap_or(1);
+                self.world.start(self.process, shards);
+            }
+            Notice::Wake(WAKE_DISTURB) => self.disturb(),
+            Notice::Wake(WAKE_DEADLINE) => {}
+            Notice::Wake(number) => {
+                let index = usize::try_from(number).unwrap_or(AUDITOR);
+                self.with_actor(index, |actor, outside| actor.wake(outside))?;
+                self.count_operations();
+            }
+            Notice::Refused(connection) | Notice::Closed(connection) => {
+                self.of(connection, |actor, outside| actor.closed(outside))?;
+            }
+            Notice::Received(connection, bytes) => {
+                self.of(connection, |actor, outside| actor.received(&bytes, outside))?;
+            }
+            Notice::Started(_) => {
+                self.serving = true;
+                self.starts += 1;
+            }
+            Notice::StartFailed(_, reason) => {
+                if !self.disk_is_bad {
+                    let text = format!("the broker refuses to start on a healthy disk: {reason}");
+                    return Err(Broken { promise: "machine", text });
+                }
+                // Whoever runs it repairs the disk first.
+                disk_faults::repair(&self.world, self.process);
+                self.start_later();
+            }
+            Notice::ShardStopped(_, shard) => {
+                self.excused(&format!("{shard:?} stopped without being asked"))?;
+                self.world.crash(self.process, CrashKind::Kill);
+            }
+            Notice::Stopped(_) => self.start_later(),
+            Notice::Crashed(_, kind) => {
+                if kind == CrashKind::PowerCut {
+                    self.history.note(Event::PowerCut);
+                }
+                self.start_later();
+            }
+        }
+        Ok(())
+    }
+
+    fn start_later(&mut self) {
+        self.serving = false;
+        let delay_ns = self.rng.between(1_000_000, 300_000_000);
+        self.world.wake_after(delay_ns, WAKE_START);
+    }
+
+    /// A broker that cannot go on is ended, as its supervisor would.
+    fn drain_reports(&mut self) -> Result<(), Broken> {
+        while let Ok(report) = self.reports.try_recv() {
+            if let Report::Fatal(fatal) = report {
+                self.excused(&fatal.0)?;
+                self.world.crash(self.process, CrashKind::Kill);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a broken disk explains it.
+    fn excused(&self, text: &str) -> Result<(), Broken> {
+        if self.disk_is_bad {
+            Ok(())
+        } else {
+            Err(Broken { promise: "machine", text: format!("on a healthy disk: {text}") })
+        }
+    }
+
+    fn disturb(&mut self) {
+        if let Some(disturbance) = self.disturbing.take() {
+            self.world.note(&format!("disturbance: {}", disturbance.name));
+            self.disk_is_bad |= disturbance.breaks_the_disk;
+            (disturbance.happen)(&mut self.world, self.process, &mut self.rng);
+        }
+    }
+
+    /// Lets the next disturbance come when enough operations have begun: soon, so that it meets them under way.
+    fn count_operations(&mut self) {
+        let begun: u64 = self.actors.iter().map(|actor| actor.begun).sum();
+        self.operations_begun += begun;
+        self.actors.iter_mut().for_each(|actor| actor.begun = 0);
+        if self.disturbing.is_none()
+            && let Some((_, disturbance)) = self.disturbances.pop_if(|(at, _)| *at <= self.operations_begun)
+        {
+            self.disturbing = Some(disturbance);
+            let delay_ns = self.rng.below(4_000_000);
+            self.world.wake_after(delay_ns, WAKE_DISTURB);
+        }
+    }
+
+    // ---- clients ----
+
+    fn of(
+        &mut self,
+        connection: ConnectionId,
+        call: impl FnOnce(&mut Actor, &mut actor::Outside<'_>) -> Result<(), String>,
+    ) -> Result<(), Broken> {
+        match self.actors.iter().position(|actor| actor.holds(connection)) {
+            Some(index) => self.with_actor(index, call),
+            // A connection that its client gave up.
+            None => Ok(()),
+        }
+    }
+
+    fn with_actor(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut Actor, &mut actor::Outside<'_>) -> Result<(), String>,
+    ) -> Result<(), Broken> {
+        let mut outside =
+            actor::Outside { world: &mut self.world, history: &mut self.history, catalog: &mut self.catalog };
+        call(&mut self.actors[index], &mut outside).map_err(answers)
+    }
+}
+
+fn answers(text: String) -> Broken {
+    Broken { promise: "answers", text }
+}
+
+#[cfg(test)]
+mod tests;

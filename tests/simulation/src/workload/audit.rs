@@ -1,0 +1,175 @@
+//! The audit: every topic, and every record of every partition, read while nothing else is under way.
+
+use super::{Desk, Operation, is_passing};
+use crate::client::{
+    answer::{Answer, FetchedPartition, Topic},
+    history::{Event, Seen},
+    model::{Ended, Outcome},
+    request::{Fetch, Request, Spec, Wanted},
+};
+use corelane_core::{
+    error::ErrorCode,
+    ids::{Offset, PartitionId},
+};
+use std::{collections::BTreeMap, rc::Rc};
+
+/// What a broker that has just started may need, in requests asked again.
+const TRIES_MAX: u32 = 60;
+
+struct Reading {
+    topic: Rc<str>,
+    /// The log start, once it is known.
+    start: Option<Offset>,
+    next: Offset,
+    records: Vec<Seen>,
+}
+
+/// See the module. The operation is over when all is read; a broker that does not answer is a violation.
+pub struct Audit {
+    tries: u32,
+    reading: BTreeMap<PartitionId, Reading>,
+    /// Questions for log starts that are under way.
+    starts: usize,
+}
+
+impl Audit {
+    /// From the beginning.
+    pub fn new() -> Audit {
+        Audit { tries: 0, reading: BTreeMap::new(), starts: 0 }
+    }
+
+    fn again(&mut self, desk: &mut Desk<'_>, request: Request, why: &str) {
+        self.tries += 1;
+        if self.tries > TRIES_MAX {
+            desk.violated(format!("an audit got no answer after {TRIES_MAX} tries, last {why}: {request:?}"));
+        } else {
+            desk.ask_again(request);
+        }
+    }
+
+    fn topics(&mut self, topics: Vec<Topic>, desk: &mut Desk<'_>) {
+        let all = topics.iter().map(|topic| (topic.id, topic.partitions)).collect();
+        desk.history.note(Event::TopicsAudited { topics: all });
+        for topic in topics {
+            if desk.catalog.is_deleted(topic.id) {
+                continue;
+            }
+            let name: Rc<str> = topic.name.as_str().into();
+            for index in 0..topic.partitions {
+                let partition = PartitionId { topic: topic.id, index };
+                let (topic, spec) = (Rc::clone(&name), Spec::Earliest);
+                let reading =
+                    Reading { topic: Rc::clone(&name), start: None, next: Offset::ZERO, records: Vec::new() };
+                self.reading.insert(partition, reading);
+                self.starts += 1;
+                desk.ask(Request::ListOffsets { partition, topic, spec });
+            }
+        }
+    }
+
+    fn fetch(&self, desk: &mut Desk<'_>) {
+        let wanted: Vec<Wanted> = self
+            .reading
+            .iter()
+            .map(|(partition, reading)| Wanted {
+                partition: *partition,
+                topic: Rc::clone(&reading.topic),
+                from: reading.next,
+                named: true,
+            })
+            .collect();
+        if !wanted.is_empty() {
+            let by_id = desk.rng.below(2) == 0;
+            desk.ask(Request::Fetch(Fetch {
+                by_id,
+                session: None,
+                wanted,
+                forgotten: Vec::new(),
+                max_wait_ms: 0,
+                max_bytes: 4 << 20,
+                partition_max_bytes: 1 << 20,
+            }));
+        }
+    }
+
+    /// Whether reading moved on.
+    fn take(&mut self, found: FetchedPartition, desk: &mut Desk<'_>) -> Result<bool, ErrorCode> {
+        if !found.error.is_none() {
+            return Err(found.error);
+        }
+        let Some(reading) = self.reading.get_mut(&found.partition) else { return Ok(false) };
+        let moved = !found.records.is_empty();
+        if let Some(last) = found.records.last() {
+            reading.next = last.offset.plus(1);
+        }
+        reading.records.extend(found.records);
+        if reading.next < found.high_watermark {
+            return Ok(moved);
+        }
+        if let Some(done) = self.reading.remove(&found.partition) {
+            desk.history.note(Event::Audited {
+                partition: found.partition,
+                log_start: done.start.unwrap_or_default(),
+                high_watermark: found.high_watermark,
+                records: done.records,
+            });
+        }
+        Ok(true)
+    }
+
+    fn fetched(&mut self, request: Request, partitions: Vec<FetchedPartition>, desk: &mut Desk<'_>) {
+        let mut moved = false;
+        for found in partitions {
+            let partition = found.partition;
+            match self.take(found, desk) {
+                Ok(more) => moved |= more,
+                Err(error) if is_passing(error) => {}
+                Err(error) => desk.violated(format!("{partition} was answered {error} in an audit")),
+            }
+        }
+        if moved {
+            self.fetch(desk);
+        } else {
+            self.again(desk, request, "a fetch that brought nothing");
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit::new()
+    }
+}
+
+impl Operation for Audit {
+    fn name(&self) -> &'static str {
+        "audit"
+    }
+
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        desk.ask(Request::Metadata);
+    }
+
+    fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
+        match (ended.request, ended.outcome) {
+            (_, Outcome::Answered(Answer::Metadata(topics))) => self.topics(topics, desk),
+            (Request::ListOffsets { partition, .. }, Outcome::Answered(Answer::ListOffsets(Ok(offset)))) => {
+                if let Some(reading) = self.reading.get_mut(&partition) {
+                    (reading.start, reading.next) = (Some(offset), offset);
+                }
+                self.starts -= 1;
+                if self.starts == 0 {
+                    self.fetch(desk);
+                }
+            }
+            (request, Outcome::Answered(Answer::Fetch(ErrorCode::None, _, partitions))) => {
+                self.fetched(request, partitions, desk);
+            }
+            (request, Outcome::Answered(answer)) => {
+                let why = format!("{answer:?}");
+                self.again(desk, request, &why);
+            }
+            (request, Outcome::Lost) => self.again(desk, request, "lost"),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The process is killed, or the power is cut, at any moment, that of recovery included.
+
+use super::Disturbance;
+use crate::world::CrashKind;
+
+/// `kill -9`.
+pub const KILL: Disturbance = Disturbance {
+    name: "kill",
+    weight: 25,
+    breaks_the_disk: false,
+    happen: |world, process, _| world.crash(process, CrashKind::Kill),
+};
+
+/// The power goes.
+pub const POWER_CUT: Disturbance = Disturbance {
+    name: "power cut",
+    weight: 35,
+    breaks_the_disk: false,
+    happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
+};
+
+/// The power goes, and again while the next start recovers.
+pub const POWER_CUT_IN_RECOVERY: Disturbance = Disturbance {
+    name: "power cut, also in recovery",
+    weight: 12,
+    breaks_the_disk: false,
+    happen: |world, process, rng| {
+        world.crash(process, CrashKind::PowerCut);
+        world.disk(process).crash_after_calls(Some(rng.below(60)));
+    },
+};

@@ -1,0 +1,53 @@
+//! CreateTopics with few partitions and settings that make segments roll soon.
+
+use super::{Desk, Operation};
+use crate::client::{
+    answer::Answer,
+    model::{Ended, Outcome},
+    request::Request,
+};
+
+struct CreateTopic {
+    configs: Vec<(&'static str, String)>,
+    partitions: i32,
+    /// Retention may take what was acknowledged.
+    retention: bool,
+}
+
+pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
+    let partitions = i32::try_from(desk.rng.between(1, 4)).unwrap_or(1);
+    let mut configs = Vec::new();
+    match desk.rng.below(3) {
+        0 => configs.push(("segment.bytes", "1048576".to_owned())),
+        1 => configs.push(("segment.ms", desk.rng.between(50, 5_000).to_string())),
+        _ => {}
+    }
+    if desk.rng.below(4) == 0 {
+        configs.push(("index.interval.bytes", desk.rng.below(1_000).to_string()));
+    }
+    let retention = desk.rng.below(8) == 0;
+    if retention {
+        configs.push(("retention.bytes", desk.rng.between(1, 200_000).to_string()));
+    }
+    Box::new(CreateTopic { configs, partitions, retention })
+}
+
+impl Operation for CreateTopic {
+    fn name(&self) -> &'static str {
+        "CreateTopics"
+    }
+
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        let name = desk.catalog.new_name();
+        if self.retention {
+            desk.catalog.expect_retention(&name);
+        }
+        desk.ask(Request::CreateTopic { name, partitions: self.partitions, configs: self.configs.clone() });
+    }
+
+    fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
+        if let Outcome::Answered(Answer::CreateTopic(Err(error))) = ended.outcome {
+            desk.expect(error, &[], "CreateTopics of a new name");
+        }
+    }
+}

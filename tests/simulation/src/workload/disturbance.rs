@@ -1,0 +1,45 @@
+//! What happens to the broker while clients work, drawn by weight.
+
+use super::{clock_jump, crash, disk_faults, restart};
+use crate::{
+    rng::Rng,
+    world::{ProcessId, World},
+};
+use corelane_shard::Node;
+
+/// Something that happens to a broker.
+#[derive(Clone, Copy)]
+pub struct Disturbance {
+    /// In the trace.
+    pub name: &'static str,
+    /// How often.
+    pub weight: u64,
+    /// Whether the disk is at fault from then on: errors are excused, and only a restart brings service back.
+    pub breaks_the_disk: bool,
+    /// Lets it happen.
+    pub happen: fn(&mut World<Node>, ProcessId, &mut Rng),
+}
+
+const ALL: &[Disturbance] = &[
+    crash::KILL,
+    crash::POWER_CUT,
+    crash::POWER_CUT_IN_RECOVERY,
+    restart::CLEAN_STOP,
+    disk_faults::ERRORS,
+    disk_faults::SLOW,
+    disk_faults::FULL,
+    clock_jump::CLOCK_JUMP,
+];
+
+/// One of them.
+pub fn draw(rng: &mut Rng) -> Disturbance {
+    let total = ALL.iter().map(|it| it.weight).sum();
+    let mut drawn = rng.below(total);
+    for disturbance in ALL {
+        if drawn < disturbance.weight {
+            return *disturbance;
+        }
+        drawn -= disturbance.weight;
+    }
+    crash::KILL
+}

@@ -1,0 +1,148 @@
+//! Produce by an idempotent producer: up to five requests at a time; what is not known to be there is asked again
+//! under the same sequences until it is, or until the producer gives itself up with all it does not know.
+
+use super::{Desk, Operation, Producer, is_passing, produce::fresh_batch};
+use crate::client::{
+    answer::{Answer, Produced},
+    history::Acks,
+    model::{Ended, Outcome},
+    request::{Batch, Request},
+};
+use corelane_core::{error::ErrorCode, ids::PartitionId, records::header::sequence_plus};
+use std::collections::BTreeSet;
+
+/// What Kafka's brokers remember of a producer, and so what may be under way at once.
+const IN_FLIGHT_MAX: u64 = 5;
+
+struct ProduceIdempotent {
+    tries_left: u32,
+    under_way: usize,
+    /// In the order of their sequences: what is to be asked again, with the error that said so.
+    unresolved: Vec<(Batch, Option<ErrorCode>)>,
+}
+
+pub(super) fn make(_: &mut Desk<'_>) -> Box<dyn Operation> {
+    Box::new(ProduceIdempotent { tries_left: 10, under_way: 0, unresolved: Vec::new() })
+}
+
+impl ProduceIdempotent {
+    fn send(&mut self, desk: &mut Desk<'_>, batches: Vec<Batch>, again: bool) {
+        let by_id = desk.rng.below(2) == 0;
+        let request = Request::Produce { acks: Acks::All, by_id, batches };
+        self.under_way += 1;
+        if again {
+            desk.ask_again(request);
+        } else {
+            desk.ask(request);
+        }
+    }
+
+    fn send_first(&mut self, desk: &mut Desk<'_>) {
+        let partitions = desk.some_partitions(2);
+        for _ in 0..desk.rng.between(1, IN_FLIGHT_MAX) {
+            let batches = partitions.iter().filter_map(|(partition, topic)| {
+                let producer = desk.memory.producer.as_ref()?;
+                let (id, epoch) = (producer.id, producer.epoch);
+                let sequence = producer.next_sequence.get(partition).copied().unwrap_or(0);
+                let batch = fresh_batch(desk, *partition, topic, Some((id, epoch, sequence)));
+                let count = i32::try_from(batch.records.len()).ok()?;
+                let next = sequence_plus(sequence, count);
+                desk.memory.producer.as_mut()?.next_sequence.insert(*partition, next);
+                Some(batch)
+            });
+            let batches = batches.collect();
+            self.send(desk, batches, false);
+        }
+    }
+
+    fn resolve(&mut self, desk: &mut Desk<'_>, batch: Batch, outcome: Option<Produced>) {
+        let Some(Produced { error, .. }) = outcome else {
+            self.unresolved.push((batch, None));
+            return;
+        };
+        match error {
+            // A duplicate older than the broker remembers is there, no one knows where.
+            ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {}
+            error if is_passing(error) || error == ErrorCode::OutOfOrderSequenceNumber => {
+                self.unresolved.push((batch, Some(error)));
+            }
+            error => desk.violated(format!("an idempotent producer was answered {error}")),
+        }
+    }
+
+    /// A sequence is out of order behind one that did not arrive. Nothing excuses the first one.
+    fn judge(&self, desk: &mut Desk<'_>) {
+        let mut seen: BTreeSet<PartitionId> = BTreeSet::new();
+        for (batch, error) in &self.unresolved {
+            if seen.insert(batch.partition) && *error == Some(ErrorCode::OutOfOrderSequenceNumber) {
+                let (partition, records) = (batch.partition, &batch.records);
+                desk.violated(format!(
+                    "{partition}: {records:?} came in order behind what was acknowledged, and was refused as out of \
+                     order"
+                ));
+            }
+        }
+    }
+
+    fn ask_unresolved(&mut self, desk: &mut Desk<'_>) {
+        self.unresolved.retain(|(batch, _)| !desk.catalog.is_deleted(batch.partition.topic));
+        self.judge(desk);
+        if self.unresolved.is_empty() {
+            return;
+        }
+        self.tries_left = self.tries_left.saturating_sub(1);
+        if self.tries_left == 0 {
+            desk.memory.producer = None;
+            return;
+        }
+        for (batch, _) in std::mem::take(&mut self.unresolved) {
+            self.send(desk, vec![batch], true);
+        }
+    }
+}
+
+impl Operation for ProduceIdempotent {
+    fn name(&self) -> &'static str {
+        "idempotent Produce"
+    }
+
+    fn begin(&mut self, desk: &mut Desk<'_>) {
+        if desk.memory.producer.is_some() && desk.rng.below(20) > 0 {
+            self.send_first(desk);
+        } else {
+            desk.ask(Request::InitProducerId);
+        }
+    }
+
+    fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
+        match (ended.request, ended.outcome) {
+            (_, Outcome::Answered(Answer::InitProducerId(Ok((id, epoch))))) => {
+                desk.memory.producer = Some(Producer { id, epoch, next_sequence: [].into() });
+                self.send_first(desk);
+            }
+            (request @ Request::InitProducerId, outcome) => {
+                if let Outcome::Answered(Answer::InitProducerId(Err(error))) = outcome {
+                    desk.expect(error, &[], "InitProducerId");
+                }
+                self.tries_left = self.tries_left.saturating_sub(1);
+                if self.tries_left > 0 {
+                    desk.ask_again(request);
+                }
+            }
+            (Request::Produce { batches, .. }, outcome) => {
+                self.under_way -= 1;
+                let outcomes: Vec<Option<Produced>> = match outcome {
+                    Outcome::Answered(Answer::Produce(outcomes)) => outcomes.into_iter().map(Some).collect(),
+                    Outcome::Answered(_) | Outcome::Lost => vec![None; batches.len()],
+                };
+                for (batch, outcome) in batches.into_iter().zip(outcomes) {
+                    self.resolve(desk, batch, outcome);
+                }
+                if self.under_way == 0 {
+                    self.ask_unresolved(desk);
+                }
+            }
+            _ => {}
+        }
+    }
+}
