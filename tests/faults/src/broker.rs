@@ -146,13 +146,14 @@ fn build() -> anyhow::Result<PathBuf> {
         folder = folder.parent().context("a folder")?;
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    // The whole workspace, so that the same features are chosen as for the workspace's tests.
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--workspace", "--bin", "corelane"]);
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     if folder.ends_with("release") {
-        command.arg("--release");
+        command.args(["build", "--quiet", "--release", "--package", "corelane", "--bin", "corelane"]);
+    } else {
+        // As `cargo test --workspace` builds it, with the same features, so that there it is there already.
+        command.args(["test", "--quiet", "--no-run", "--workspace", "--test", "command_line"]);
     }
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "the binary cannot be built");
     Ok(folder.join("corelane"))

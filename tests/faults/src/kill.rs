@@ -108,8 +108,8 @@ impl<'a> Run<'a> {
                 partitions: PARTITIONS,
                 idempotent,
                 acks,
-                record_bytes: if producer % 2 == 0 { 12..=300 } else { 12..=20_000 },
-                batch_records: if producer % 2 == 0 { 1..=20 } else { 1..=5 },
+                record_bytes: if producer.is_multiple_of(2) { 12..=300 } else { 12..=20_000 },
+                batch_records: if producer.is_multiple_of(2) { 1..=20 } else { 1..=5 },
                 pause: Duration::from_millis(2),
                 seed: settings.seed ^ u64::from(producer) << 32,
             })

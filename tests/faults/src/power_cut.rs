@@ -15,6 +15,7 @@ use corelane_io::record::{Change, FileId, Image, Mark, Recorder, Trace, images};
 use corelane_shard::MachineSettings;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
+    collections::BTreeSet,
     fmt,
     net::SocketAddr,
     os::unix::fs::MetadataExt,
@@ -44,8 +45,19 @@ pub struct PowerCutSettings {
     pub images_of_recovery: usize,
     /// How long the load lasts.
     pub load: Duration,
-    /// The driver reports flushes without flushing: losses must be found.
-    pub skip_fdatasync: bool,
+    /// What is broken on purpose: losses must be found.
+    pub fault: PowerCutFault,
+}
+
+/// A missing flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerCutFault {
+    /// None.
+    None,
+    /// The driver reports flushes without flushing.
+    SkipFdatasync,
+    /// The journals' flushes are struck from the record; all others stand, those of the metadata too.
+    ForgetJournalFlushes,
 }
 
 /// What was found.
@@ -121,7 +133,7 @@ fn record_load(
 ) -> anyhow::Result<Recorded> {
     std::fs::create_dir_all(data_dir)?;
     let recorder = Arc::new(Recorder::in_memory());
-    let machine = machine(settings.seed, &recorder, settings.skip_fdatasync);
+    let machine = machine(settings.seed, &recorder, settings.fault == PowerCutFault::SkipFdatasync);
     let broker = corelane_shard::start(config(data_dir, chance)?, &machine, Instant::now())?;
     broker.wait_until_serving()?;
     let address = *broker.addresses().first().context("it listens somewhere")?;
@@ -132,7 +144,31 @@ fn record_load(
     broker.stopper().stop();
     broker.wait()?;
     loaded?;
-    Ok(Recorded { trace: recorder.trace(), producers, created_at })
+    let mut trace = recorder.trace();
+    if settings.fault == PowerCutFault::ForgetJournalFlushes {
+        forget_journal_flushes(&mut trace);
+    }
+    Ok(Recorded { trace, producers, created_at })
+}
+
+/// Each becomes the flush of a file that does not exist.
+fn forget_journal_flushes(trace: &mut Trace) {
+    const NONE: FileId = FileId(u64::MAX);
+    let mut journals = BTreeSet::new();
+    for mark in &mut trace.marks {
+        let Mark::Begun { change, .. } = mark else { continue };
+        match change {
+            Change::Create { path, file: id, .. } if is_journal(path) => {
+                journals.insert(*id);
+            }
+            Change::Flush { file: id } if journals.contains(id) => *id = NONE,
+            _ => {}
+        }
+    }
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("journal-"))
 }
 
 fn load(producers: &mut [Producer], address: SocketAddr, lasts: Duration) -> anyhow::Result<()> {

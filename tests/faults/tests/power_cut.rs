@@ -1,6 +1,6 @@
 //! Power cuts, by images built from what the real driver wrote and flushed.
 
-use corelane_fault_tests::power_cut::{PowerCutReport, PowerCutSettings, run};
+use corelane_fault_tests::power_cut::{PowerCutFault, PowerCutReport, PowerCutSettings, run};
 use std::time::Duration;
 
 fn cut(settings: PowerCutSettings) -> PowerCutReport {
@@ -16,7 +16,7 @@ const SETTINGS: PowerCutSettings = PowerCutSettings {
     recoveries: 4,
     images_of_recovery: 5,
     load: Duration::from_millis(1500),
-    skip_fdatasync: false,
+    fault: PowerCutFault::None,
 };
 
 #[test]
@@ -27,10 +27,19 @@ fn power_cuts_of_load_and_of_recovery_lose_nothing_acknowledged() {
     assert!(report.demanded > 0, "nothing was demanded, so nothing is proven");
 }
 
-#[test]
-fn a_driver_that_skips_fdatasync_is_found_out() {
-    let report = cut(PowerCutSettings { images: 8, recoveries: 0, skip_fdatasync: true, ..SETTINGS });
+fn assert_found_out(fault: PowerCutFault) {
+    let report = cut(PowerCutSettings { images: 8, recoveries: 0, fault, ..SETTINGS });
     println!("{report}");
     assert!(report.demanded > 0, "nothing was demanded, so nothing is proven");
-    assert!(!report.wrong.is_empty(), "no loss was found where nothing was flushed");
+    assert!(!report.wrong.is_empty(), "no loss was found where flushes were missing");
+}
+
+#[test]
+fn a_driver_that_skips_fdatasync_is_found_out() {
+    assert_found_out(PowerCutFault::SkipFdatasync);
+}
+
+#[test]
+fn journals_that_are_not_flushed_are_found_out() {
+    assert_found_out(PowerCutFault::ForgetJournalFlushes);
 }

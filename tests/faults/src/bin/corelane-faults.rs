@@ -6,7 +6,7 @@ use corelane_fault_tests::{
     backlog, crowd,
     kill::{self, KillSettings},
     many_topics::{self, ManyTopicsSettings},
-    power_cut::{self, PowerCutSettings},
+    power_cut::{self, PowerCutFault, PowerCutSettings},
 };
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
                     recoveries: images / 10,
                     images_of_recovery: 10,
                     load: Duration::from_secs(3),
-                    skip_fdatasync: false,
+                    fault: PowerCutFault::None,
                 })?;
                 println!("seed {seed}: {report}");
                 ensure!(report.wrong.is_empty(), "acknowledged records were lost");
