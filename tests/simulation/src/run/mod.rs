@@ -16,7 +16,7 @@ use crate::{
     },
     invariants,
     rng::Rng,
-    workload::{Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, probe::Probe},
+    workload::{Disturbance, Operation, audit::Audit, crash::POWER_CUT, disk_faults, draw_disturbance, probe::Probe},
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
@@ -221,8 +221,7 @@ impl Run {
         self.disturbing = None;
         disk_faults::repair(&self.world, self.process);
         if std::mem::take(&mut self.disk_is_bad) {
-            let kind = if self.rng.below(2) == 0 { CrashKind::Kill } else { CrashKind::PowerCut };
-            self.world.crash(self.process, kind);
+            self.world.crash(self.process, CrashKind::PowerCut);
             self.serving = false;
             while self.reports.try_recv().is_ok() {
                 // What it said of its broken disk is excused.
@@ -321,7 +320,7 @@ impl Run {
             }
             Notice::ShardStopped(_, shard) => {
                 self.excused(&format!("{shard:?} stopped without being asked"))?;
-                self.world.crash(self.process, CrashKind::Kill);
+                self.world.crash(self.process, CrashKind::PowerCut);
             }
             Notice::Stopped(_) => self.start_later(),
             Notice::Crashed(_, kind) => {
@@ -340,12 +339,13 @@ impl Run {
         self.world.wake_after(delay_ns, WAKE_START);
     }
 
-    /// A broker that cannot go on is ended, as its supervisor would.
+    /// A broker that cannot go on is ended. The machine starts anew: after a failed flush its page cache shows what
+    /// is not on the disk, and a process that starts on it would believe what it reads.
     fn drain_reports(&mut self) -> Result<(), Broken> {
         while let Ok(report) = self.reports.try_recv() {
             if let Report::Fatal(fatal) = report {
                 self.excused(&fatal.0)?;
-                self.world.crash(self.process, CrashKind::Kill);
+                self.world.crash(self.process, CrashKind::PowerCut);
             }
         }
         Ok(())
@@ -363,6 +363,7 @@ impl Run {
     fn disturb(&mut self) {
         if let Some(disturbance) = self.disturbing.take() {
             self.world.note(&format!("disturbance: {}", disturbance.name));
+            let disturbance = if self.disk_is_bad { POWER_CUT } else { disturbance };
             self.disk_is_bad |= disturbance.breaks_the_disk;
             (disturbance.happen)(&mut self.world, self.process, &mut self.rng);
         }
