@@ -16,7 +16,9 @@ use crate::{
     },
     invariants,
     rng::Rng,
-    workload::{Disturbance, Operation, audit::Audit, crash::POWER_CUT, disk_faults, draw_disturbance, probe::Probe},
+    workload::{
+        Disturbance, Operation, audit::Audit, crash::POWER_CUT, disk_faults, draw_disturbance, probe::Probe,
+    },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
@@ -29,6 +31,7 @@ use std::sync::mpsc::Receiver;
 const WAKE_START: u64 = 1 << 32;
 const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
+const WAKE_REST: u64 = (1 << 32) + 3;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -38,6 +41,9 @@ const CALM_NS_MAX: u64 = 180_000_000_000;
 
 /// Virtual time of a phase of work, in ns: disturbed clients may wait for time-outs many times.
 const WORK_NS_MAX: u64 = 1_200_000_000_000;
+
+/// Longer than any operation of the disk, in ns.
+const REST_NS: u64 = 3_000_000_000;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -227,7 +233,11 @@ impl Run {
                 // What it said of its broken disk is excused.
             }
         }
-        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))
+        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))?;
+        // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
+        let rested_ns = self.world.now_ns() + REST_NS;
+        self.world.wake_after(REST_NS, WAKE_REST);
+        self.pump(CALM_NS_MAX, "a rest", |run| run.world.now_ns() >= rested_ns)
     }
 
     /// One operation of the auditor, nothing else.
@@ -293,7 +303,7 @@ impl Run {
                 self.world.start(self.process, shards);
             }
             Notice::Wake(WAKE_DISTURB) => self.disturb(),
-            Notice::Wake(WAKE_DEADLINE) => {}
+            Notice::Wake(WAKE_DEADLINE | WAKE_REST) => {}
             Notice::Wake(number) => {
                 let index = usize::try_from(number).unwrap_or(AUDITOR);
                 self.with_actor(index, |actor, outside| actor.wake(outside))?;
