@@ -219,7 +219,8 @@ impl Fetch {
     fn finish(&mut self, context: &mut Context<'_>) -> Response {
         let mut response = FetchResponse { session_id: self.session, ..FetchResponse::default() };
         let mut room = Room { left: self.bytes_max, first: true };
-        let unanswered = || ReadResult::failed(ErrorCode::None);
+        // Nothing is known of it, so no watermark may be told: clients ask again.
+        let unanswered = || ReadResult::failed(ErrorCode::OffsetNotAvailable);
         let mut session = context.sessions.get_mut(self.session);
         let uses_ids = self.reply_to.version >= 13;
         for (topic, results) in self.places.take(unanswered) {

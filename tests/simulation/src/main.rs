@@ -1,6 +1,7 @@
 //! Runs seeds and says how they went.
 
 use clap::Parser;
+use corelane_core::log::Fault;
 use corelane_simulation::run::{Failed, Options, Passed, run};
 use std::{
     panic,
@@ -26,9 +27,20 @@ struct Arguments {
     /// Runs each seed twice and compares the schedules.
     #[arg(long)]
     twice: bool,
+    /// Plants a bug, to see that it is found.
+    #[arg(long, value_parser = fault)]
+    fault: Option<Fault>,
     /// Prints every event to standard error.
     #[arg(long)]
     trace: bool,
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    match text {
+        "acknowledge-before-flush" => Ok(Fault::AcknowledgeBeforeFlush),
+        "reuse-needed-blocks" => Ok(Fault::ReuseNeededBlocks),
+        _ => Err("acknowledge-before-flush or reuse-needed-blocks".to_owned()),
+    }
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -99,7 +111,8 @@ fn main() -> ExitCode {
                     if seed >= to {
                         return;
                     }
-                    let options = Options { trace: arguments.trace, ..Options::new(seed) };
+                    let fault = arguments.fault.unwrap_or_default();
+                    let options = Options { trace: arguments.trace, fault, ..Options::new(seed) };
                     let verdict = judge(&options, arguments.twice);
                     match &verdict {
                         Verdict::Passed(told) => {

@@ -16,7 +16,9 @@ use crate::{
     },
     invariants,
     rng::Rng,
-    workload::{Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, probe::Probe},
+    workload::{
+        Disturbance, Operation, audit::Audit, crash::POWER_CUT, disk_faults, draw_disturbance, probe::Probe,
+    },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
@@ -29,6 +31,7 @@ use std::sync::mpsc::Receiver;
 const WAKE_START: u64 = 1 << 32;
 const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
+const WAKE_REST: u64 = (1 << 32) + 3;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -38,6 +41,9 @@ const CALM_NS_MAX: u64 = 180_000_000_000;
 
 /// Virtual time of a phase of work, in ns: disturbed clients may wait for time-outs many times.
 const WORK_NS_MAX: u64 = 1_200_000_000_000;
+
+/// Longer than any operation of the disk, in ns.
+const REST_NS: u64 = 3_000_000_000;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -221,14 +227,17 @@ impl Run {
         self.disturbing = None;
         disk_faults::repair(&self.world, self.process);
         if std::mem::take(&mut self.disk_is_bad) {
-            let kind = if self.rng.below(2) == 0 { CrashKind::Kill } else { CrashKind::PowerCut };
-            self.world.crash(self.process, kind);
+            self.world.crash(self.process, CrashKind::PowerCut);
             self.serving = false;
             while self.reports.try_recv().is_ok() {
                 // What it said of its broken disk is excused.
             }
         }
-        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))
+        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))?;
+        // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
+        let rested_ns = self.world.now_ns() + REST_NS;
+        self.world.wake_after(REST_NS, WAKE_REST);
+        self.pump(CALM_NS_MAX, "a rest", |run| run.world.now_ns() >= rested_ns)
     }
 
     /// One operation of the auditor, nothing else.
@@ -294,7 +303,7 @@ impl Run {
                 self.world.start(self.process, shards);
             }
             Notice::Wake(WAKE_DISTURB) => self.disturb(),
-            Notice::Wake(WAKE_DEADLINE) => {}
+            Notice::Wake(WAKE_DEADLINE | WAKE_REST) => {}
             Notice::Wake(number) => {
                 let index = usize::try_from(number).unwrap_or(AUDITOR);
                 self.with_actor(index, |actor, outside| actor.wake(outside))?;
@@ -321,7 +330,7 @@ impl Run {
             }
             Notice::ShardStopped(_, shard) => {
                 self.excused(&format!("{shard:?} stopped without being asked"))?;
-                self.world.crash(self.process, CrashKind::Kill);
+                self.world.crash(self.process, CrashKind::PowerCut);
             }
             Notice::Stopped(_) => self.start_later(),
             Notice::Crashed(_, kind) => {
@@ -340,12 +349,13 @@ impl Run {
         self.world.wake_after(delay_ns, WAKE_START);
     }
 
-    /// A broker that cannot go on is ended, as its supervisor would.
+    /// A broker that cannot go on is ended. The machine starts anew: after a failed flush its page cache shows what
+    /// is not on the disk, and a process that starts on it would believe what it reads.
     fn drain_reports(&mut self) -> Result<(), Broken> {
         while let Ok(report) = self.reports.try_recv() {
             if let Report::Fatal(fatal) = report {
                 self.excused(&fatal.0)?;
-                self.world.crash(self.process, CrashKind::Kill);
+                self.world.crash(self.process, CrashKind::PowerCut);
             }
         }
         Ok(())
@@ -363,6 +373,7 @@ impl Run {
     fn disturb(&mut self) {
         if let Some(disturbance) = self.disturbing.take() {
             self.world.note(&format!("disturbance: {}", disturbance.name));
+            let disturbance = if self.disk_is_bad { POWER_CUT } else { disturbance };
             self.disk_is_bad |= disturbance.breaks_the_disk;
             (disturbance.happen)(&mut self.world, self.process, &mut self.rng);
         }

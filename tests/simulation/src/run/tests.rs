@@ -6,6 +6,32 @@ use super::*;
 fn the_same_seed_is_the_same_run() {
     for seed in 0..3 {
         let options = Options::new(seed);
-        assert_eq!(run(&options).map(|passed| passed.hash), run(&options).map(|passed| passed.hash));
+        let hash = |outcome: Result<Passed, Box<Failed>>| match outcome {
+            Ok(passed) => passed.hash,
+            Err(failed) => failed.hash,
+        };
+        assert_eq!(hash(run(&options)), hash(run(&options)), "seed {seed}");
     }
+}
+
+/// The first of `seeds` in which the planted bug breaks one of `promises`.
+fn caught(fault: Fault, seeds: std::ops::Range<u64>, promises: &[&str]) -> Option<u64> {
+    seeds.into_iter().find(|seed| {
+        let outcome = run(&Options { fault, ..Options::new(*seed) });
+        outcome.is_err_and(|failed| promises.contains(&failed.promise))
+    })
+}
+
+#[test]
+fn acknowledging_before_the_flush_is_caught() {
+    let seed = caught(Fault::AcknowledgeBeforeFlush, 0..60, &["nothing_acknowledged_lost"]);
+    assert!(seed.is_some(), "the bug went unseen in 60 seeds");
+}
+
+#[test]
+fn reusing_journal_blocks_that_are_still_needed_is_caught() {
+    // Depending on what stood in the block, the log is damaged, refuses to start, or lacks what it promised.
+    let promises = ["nothing_acknowledged_lost", "answers", "machine"];
+    let seed = caught(Fault::ReuseNeededBlocks, 0..60, &promises);
+    assert!(seed.is_some(), "the bug went unseen in 60 seeds");
 }

@@ -126,6 +126,7 @@ pub fn is_passing(error: ErrorCode) -> bool {
             | ErrorCode::UnknownTopicId
             | ErrorCode::KafkaStorageError
             | ErrorCode::NotController
+            | ErrorCode::OffsetNotAvailable
             | ErrorCode::CoordinatorLoadInProgress
     )
 }
