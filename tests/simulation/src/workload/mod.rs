@@ -33,7 +33,10 @@ use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, ProducerEpoch, ProducerId},
 };
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 /// Something a client does.
 pub trait Operation {
@@ -54,6 +57,8 @@ pub struct Producer {
     pub epoch: ProducerEpoch,
     /// The sequence that the next record of each partition gets.
     pub next_sequence: BTreeMap<PartitionId, i32>,
+    /// Partitions in which something of it was acknowledged: there the broker must know it.
+    pub acknowledged: BTreeSet<PartitionId>,
 }
 
 /// What a client remembers from one operation to the next.

@@ -62,7 +62,11 @@ impl ProduceIdempotent {
         };
         match error {
             // A duplicate older than the broker remembers is there, no one knows where.
-            ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {}
+            ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
+                if let Some(producer) = &mut desk.memory.producer {
+                    producer.acknowledged.insert(batch.partition);
+                }
+            }
             error if is_passing(error) || error == ErrorCode::OutOfOrderSequenceNumber => {
                 self.unresolved.push((batch, Some(error)));
             }
@@ -70,11 +74,18 @@ impl ProduceIdempotent {
         }
     }
 
-    /// A sequence is out of order behind one that did not arrive. Nothing excuses the first one.
-    fn judge(&self, desk: &mut Desk<'_>) {
+    /// Whether a first batch was refused as out of order. Nothing excuses it where the broker must know the producer;
+    /// a broker that does not takes any sequence as the first (KIP-360), also a later batch's, and then this.
+    fn is_refused(&self, desk: &mut Desk<'_>) -> bool {
         let mut seen: BTreeSet<PartitionId> = BTreeSet::new();
+        let mut refused = false;
         for (batch, error) in &self.unresolved {
-            if seen.insert(batch.partition) && *error == Some(ErrorCode::OutOfOrderSequenceNumber) {
+            if !seen.insert(batch.partition) || *error != Some(ErrorCode::OutOfOrderSequenceNumber) {
+                continue;
+            }
+            refused = true;
+            let producer = desk.memory.producer.as_ref();
+            if producer.is_some_and(|it| it.acknowledged.contains(&batch.partition)) {
                 let (partition, records) = (batch.partition, &batch.records);
                 desk.violated(format!(
                     "{partition}: {records:?} came in order behind what was acknowledged, and was refused as out of \
@@ -82,16 +93,16 @@ impl ProduceIdempotent {
                 ));
             }
         }
+        refused
     }
 
     fn ask_unresolved(&mut self, desk: &mut Desk<'_>) {
         self.unresolved.retain(|(batch, _)| !desk.catalog.is_deleted(batch.partition.topic));
-        self.judge(desk);
         if self.unresolved.is_empty() {
             return;
         }
         self.tries_left = self.tries_left.saturating_sub(1);
-        if self.tries_left == 0 {
+        if self.is_refused(desk) || self.tries_left == 0 {
             desk.memory.producer = None;
             return;
         }
@@ -117,7 +128,8 @@ impl Operation for ProduceIdempotent {
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         match (ended.request, ended.outcome) {
             (_, Outcome::Answered(Answer::InitProducerId(Ok((id, epoch))))) => {
-                desk.memory.producer = Some(Producer { id, epoch, next_sequence: [].into() });
+                desk.memory.producer =
+                    Some(Producer { id, epoch, next_sequence: [].into(), acknowledged: [].into() });
                 self.send_first(desk);
             }
             (request @ Request::InitProducerId, outcome) => {

@@ -128,6 +128,9 @@ impl<M> Ord for Queued<M> {
     }
 }
 
+/// How often to look at a shard, and how.
+type Inspection<S> = (u64, fn(&S));
+
 /// The machine room.
 pub struct World<S: Shard> {
     now_ns: u64,
@@ -145,7 +148,7 @@ pub struct World<S: Shard> {
     hash: ScheduleHash,
     trace: Trace,
     failure: Option<Failure>,
-    inspection: Option<(u64, fn(&S))>,
+    inspection: Option<Inspection<S>>,
     calls: u64,
 }
 
