@@ -5,13 +5,19 @@
 //!
 //! ```text
 //! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
+//! cargo run --release --package corelane-fault-tests -- power-cut --rounds 10 --images 100 --seed 1
+//! cargo run --release --package corelane-fault-tests -- topics --topics 1000 --partitions 10
+//! cargo run --release --package corelane-fault-tests -- backlog --mib 1024
+//! cargo run --release --package corelane-fault-tests -- connections --connections 10000
 //! ```
+//!
+//! The binary under test is built from this workspace; `CORELANE_BINARY` names another. `CORELANE_FAULTS_SEED` gives the
+//! kill test another seed.
 
 pub mod backlog;
 mod broker;
 mod client;
 pub mod clock;
-
 pub mod crowd;
 pub mod hostile;
 pub mod kill;
