@@ -144,6 +144,8 @@ pub struct Engine {
     gather_ids: GatherIds,
     timers: Timers<Deadline>,
     timer_set: Option<Monotonic>,
+    /// When the logs look after themselves next.
+    maintenance: Option<(Monotonic, timers::TimerId)>,
     sessions: FetchSessions,
     producer_ids: ProducerIdPool,
     random: Random,
@@ -170,6 +172,7 @@ impl Engine {
             gather_ids: GatherIds::default(),
             timers: Timers::default(),
             timer_set: None,
+            maintenance: None,
             sessions: FetchSessions::default(),
             producer_ids: ProducerIdPool::default(),
             random: Random(seed),
@@ -184,7 +187,7 @@ impl Engine {
     pub fn start(&mut self, now: Now, effects: &mut Effects) {
         self.owner.store.start(now, &mut effects.files);
         // At once: whether the disk is full already must be known before much is appended.
-        self.timers.set(now.monotonic, Deadline::Maintenance);
+        self.maintenance = Some((now.monotonic, self.timers.set(now.monotonic, Deadline::Maintenance)));
         self.set_timer(effects);
     }
 
@@ -532,11 +535,23 @@ impl Engine {
                     let mut answers = Answers::new();
                     self.owner.tick(now, effects, &mut answers);
                     self.carry(now, answers, effects);
-                    let next = self.owner.store.next_tick().max(now.monotonic.after_ms(MAINTENANCE_MS_MIN));
-                    self.timers.set(next, Deadline::Maintenance);
+                    self.maintenance = None;
+                    self.plan_maintenance(now);
                 }
             }
         }
+    }
+
+    /// Sets the logs' next tick, or moves it up: what happened in this turn may have brought it nearer.
+    fn plan_maintenance(&mut self, now: Now) {
+        let next = self.owner.store.next_tick().max(now.monotonic.after_ms(MAINTENANCE_MS_MIN));
+        if let Some((at, timer)) = self.maintenance {
+            if at <= next {
+                return;
+            }
+            self.timers.cancel(timer);
+        }
+        self.maintenance = Some((next, self.timers.set(next, Deadline::Maintenance)));
     }
 
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
@@ -544,6 +559,7 @@ impl Engine {
         self.owner.wake_readers(now, effects, &mut answers);
         self.carry(now, answers, effects);
         self.owner.store.end_of_turn(now, &mut effects.files);
+        self.plan_maintenance(now);
         if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
             for connection in std::mem::take(&mut self.paused_for_memory) {
                 self.press_back(connection, effects);

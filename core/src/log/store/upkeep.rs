@@ -62,7 +62,8 @@ impl Store {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_tick(&self) -> Monotonic {
-        if self.sweep.next.is_some() || self.journal.has_unflushed() {
+        // A journal under pressure is relieved a slice per turn, and nothing else may bring the next turn.
+        if self.sweep.next.is_some() || self.journal.has_unflushed() || self.journal.is_pressed() {
             self.sweep.tick_due
         } else {
             self.sweep.due.min(self.space_due)
