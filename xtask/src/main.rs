@@ -55,6 +55,31 @@ enum Soak {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Kills the real broker under load, again and again.
+    Kill {
+        /// How often.
+        #[arg(long, default_value_t = 200)]
+        rounds: u64,
+    },
+    /// Recovers images that power cuts could have left, of the real driver's writes.
+    PowerCut {
+        /// Loads.
+        #[arg(long, default_value_t = 10)]
+        rounds: u64,
+        /// Images of each.
+        #[arg(long, default_value_t = 100)]
+        images: u64,
+    },
+    /// Cuts the power of the log alone, in memory, for a thousand seeds.
+    Log,
+    /// Fuzzes one target (frame or batch); needs cargo-fuzz.
+    Fuzz {
+        /// Which.
+        target: String,
+        /// For how long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -74,6 +99,25 @@ fn main() -> anyhow::Result<()> {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;
             succeed(&simulator(true).argument("--seeds").argument(&format!("{from}..{end}")))
         }
+        Task::Soak { subject: Soak::Kill { rounds } } => {
+            succeed(&faults("kill").argument("--rounds").argument(&rounds.to_string()))
+        }
+        Task::Soak { subject: Soak::PowerCut { rounds, images } } => {
+            let step = faults("power-cut").argument("--rounds").argument(&rounds.to_string());
+            succeed(&step.argument("--images").argument(&images.to_string()))
+        }
+        Task::Soak { subject: Soak::Log } => {
+            let arguments =
+                ["test", "--release", "--package", "corelane-core", "--lib", "soak_of_power_cuts"];
+            succeed(&Step::cargo("log", &arguments).argument("--").argument("--ignored"))
+        }
+        Task::Soak { subject: Soak::Fuzz { target, seconds } } => {
+            // The fuzzer's flags are open on a stable compiler only with this word.
+            let step =
+                Step::cargo("fuzz", &["fuzz", "run", "--fuzz-dir", "tests/fuzz", "--sanitizer", "none"]);
+            let step = step.environment("RUSTC_BOOTSTRAP", "1").argument(&target).argument("--");
+            succeed(&step.argument(&format!("-max_total_time={seconds}")))
+        }
     }
 }
 
@@ -83,6 +127,12 @@ fn succeed(step: &Step) -> anyhow::Result<()> {
         bail!("{} failed", step.name());
     }
     Ok(())
+}
+
+/// The fault scenarios, ready for their arguments.
+fn faults(scenario: &str) -> Step {
+    let run = ["run", "--quiet", "--release", "--package", "corelane-fault-tests", "--"];
+    Step::cargo("faults", &run).argument(scenario)
 }
 
 /// The simulator, ready for its arguments.

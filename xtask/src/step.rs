@@ -14,6 +14,7 @@ pub struct Step {
     name: &'static str,
     program: String,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 /// How it went.
@@ -30,12 +31,19 @@ impl Step {
     /// A call of the cargo that runs us.
     pub fn cargo(name: &'static str, arguments: &[&str]) -> Step {
         let program = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        Step { name, program, arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Step { name, program, arguments, environment: Vec::new() }
     }
 
     /// With one argument more.
     pub fn argument(mut self, argument: &str) -> Step {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn environment(mut self, name: &'static str, value: &'static str) -> Step {
+        self.environment.push((name, value));
         self
     }
 
@@ -49,6 +57,7 @@ impl Step {
         let started = Instant::now();
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
+            .envs(self.environment.iter().copied())
             .current_dir(root())
             .stdout(Stdio::piped())
             .spawn()
