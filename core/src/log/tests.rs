@@ -409,3 +409,18 @@ fn soak_of_power_cuts() {
         crash_and_recover(seed, seed % 90, &shape).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
 }
+
+#[test]
+fn a_log_that_is_deleted_between_its_write_and_its_flush_stays_consistent() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+    machine.append(0, &batch(1, 1, 50, 0)).unwrap();
+    machine.settle();
+    machine.append(0, &batch(2, 1, 50, 0)).unwrap();
+    machine.turn();
+    let (shard, slot) = machine.open(0);
+    let now = machine.now;
+    machine.stores[shard].delete(now, slot);
+    // Every step checks that what is flushed was written.
+    machine.settle();
+    assert_eq!(machine.stores[shard].slot(partition(0)), None);
+}
