@@ -401,10 +401,10 @@ impl Store {
         for entry in sealed.iter_mut().filter(|entry| !entry.written) {
             entry.written = true;
             let What::Data { to } = entry.what else { continue };
-            let Some(log) = self.get_mut(entry.slot).filter(|log| log.life == Life::Lives) else { continue };
+            let Some(log) = self.get_mut(entry.slot) else { continue };
             log.written_place = log.written_place.max(to);
             let end = log.tail.last_through(to).map_or(log.written, |mark| mark.next);
-            if end > log.written {
+            if end > log.written && log.life == Life::Lives {
                 log.written = end;
                 self.events.push(Event::Written { slot: entry.slot, end });
             }
