@@ -174,6 +174,26 @@ fn a_deleted_log_stays_deleted_unless_its_deletion_is_not_believed() {
 }
 
 #[test]
+fn a_log_may_be_deleted_while_a_group_with_its_records_is_written_or_flushed() {
+    for steps in 0..3 {
+        let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+        machine.append(0, &batch(1, 1, 100, 0)).unwrap();
+        machine.settle();
+        machine.events.clear();
+        machine.append(0, &batch(2, 1, 100, 0)).unwrap();
+        machine.turn();
+        (0..steps).for_each(|_| assert!(machine.step(), "the group is under way"));
+        let (shard, slot) = machine.open(0);
+        let now = machine.now;
+        let told = machine.events.len();
+        machine.stores[shard].delete(now, slot);
+        machine.settle();
+        assert_eq!(machine.events.len(), told, "nothing more is told of a log that is being deleted");
+        assert!(machine.disk.paths().iter().all(|path| !path.starts_with("/data/logs")), "files are gone");
+    }
+}
+
+#[test]
 fn the_journal_wraps_many_times_under_large_and_small_batches() {
     let shape = Shape { shards: 1, ..Shape::default() };
     let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();

@@ -26,17 +26,19 @@ pub mod restart;
 pub use disturbance::{Disturbance, draw as draw_disturbance};
 
 use crate::{
-    client::{catalog::Catalog, history::History, model::Ended, request::Request},
+    client::{
+        catalog::Catalog,
+        history::{History, RecordId},
+        model::Ended,
+        request::Request,
+    },
     rng::Rng,
 };
 use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, ProducerEpoch, ProducerId},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, rc::Rc};
 
 /// Something a client does.
 pub trait Operation {
@@ -57,8 +59,9 @@ pub struct Producer {
     pub epoch: ProducerEpoch,
     /// The sequence that the next record of each partition gets.
     pub next_sequence: BTreeMap<PartitionId, i32>,
-    /// Partitions in which something of it was acknowledged: there the broker must know it.
-    pub acknowledged: BTreeSet<PartitionId>,
+    /// The first record of the earliest batch that was acknowledged, of each partition: what comes behind it comes to
+    /// a broker that knows the producer.
+    pub acknowledged: BTreeMap<PartitionId, RecordId>,
 }
 
 /// What a client remembers from one operation to the next.

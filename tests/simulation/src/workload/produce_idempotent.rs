@@ -16,13 +16,15 @@ const IN_FLIGHT_MAX: u64 = 5;
 
 struct ProduceIdempotent {
     tries_left: u32,
+    /// Whether something is asked for the second time.
+    asks_again: bool,
     under_way: usize,
     /// In the order of their sequences: what is to be asked again, with the error that said so.
     unresolved: Vec<(Batch, Option<ErrorCode>)>,
 }
 
 pub(super) fn make(_: &mut Desk<'_>) -> Box<dyn Operation> {
-    Box::new(ProduceIdempotent { tries_left: 10, under_way: 0, unresolved: Vec::new() })
+    Box::new(ProduceIdempotent { tries_left: 10, asks_again: false, under_way: 0, unresolved: Vec::new() })
 }
 
 impl ProduceIdempotent {
@@ -63,8 +65,9 @@ impl ProduceIdempotent {
         match error {
             // A duplicate older than the broker remembers is there, no one knows where.
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
-                if let Some(producer) = &mut desk.memory.producer {
-                    producer.acknowledged.insert(batch.partition);
+                if let (Some(producer), Some(first)) = (&mut desk.memory.producer, batch.records.first()) {
+                    let earliest = producer.acknowledged.entry(batch.partition).or_insert(*first);
+                    *earliest = *first.min(earliest);
                 }
             }
             error if is_passing(error) || error == ErrorCode::OutOfOrderSequenceNumber => {
@@ -74,8 +77,10 @@ impl ProduceIdempotent {
         }
     }
 
-    /// Whether a first batch was refused as out of order. Nothing excuses it where the broker must know the producer;
-    /// a broker that does not takes any sequence as the first (KIP-360), also a later batch's, and then this.
+    /// Whether the first batch of a partition was refused as out of order. Nothing excuses it when it is asked for the
+    /// first time, nor behind a batch that was acknowledged. But a broker that does not know the producer takes any
+    /// sequence as the first (KIP-360): when the first batch is lost on its way and a later one of the same pipeline
+    /// arrives, the first one is refused from there on.
     fn is_refused(&self, desk: &mut Desk<'_>) -> bool {
         let mut seen: BTreeSet<PartitionId> = BTreeSet::new();
         let mut refused = false;
@@ -84,11 +89,17 @@ impl ProduceIdempotent {
                 continue;
             }
             refused = true;
+            let (partition, records) = (batch.partition, &batch.records);
             let producer = desk.memory.producer.as_ref();
-            if producer.is_some_and(|it| it.acknowledged.contains(&batch.partition)) {
-                let (partition, records) = (batch.partition, &batch.records);
+            let earliest = producer.and_then(|it| it.acknowledged.get(&partition));
+            if earliest.is_some_and(|earliest| records.first() > Some(earliest)) {
                 desk.violated(format!(
                     "{partition}: {records:?} came in order behind what was acknowledged, and was refused as out of \
+                     order"
+                ));
+            } else if !self.asks_again {
+                desk.violated(format!(
+                    "{partition}: {records:?} came before any other batch of its producer, and was refused as out of \
                      order"
                 ));
             }
@@ -106,6 +117,7 @@ impl ProduceIdempotent {
             desk.memory.producer = None;
             return;
         }
+        self.asks_again = true;
         for (batch, _) in std::mem::take(&mut self.unresolved) {
             self.send(desk, vec![batch], true);
         }
@@ -158,3 +170,6 @@ impl Operation for ProduceIdempotent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
