@@ -183,6 +183,12 @@ impl Tail {
         self.marks.get(behind.checked_sub(1)?).copied()
     }
 
+    /// The batch that holds the byte at `place`, if it is known.
+    pub fn batch_at(&self, place: u64) -> Option<Mark> {
+        let behind = self.marks.partition_point(|mark| mark.to <= place);
+        self.marks.get(behind).copied().filter(|mark| mark.from <= place)
+    }
+
     /// The bytes from `from` to at most `to`, as far as they lie in one chunk.
     pub fn first_slice(&self, from: u64, to: u64) -> Slice {
         self.slices(from..to).next().expect("the range is not empty")

@@ -444,3 +444,27 @@ fn a_log_that_is_deleted_between_its_write_and_its_flush_stays_consistent() {
     machine.settle();
     assert_eq!(machine.stores[shard].slot(partition(0)), None);
 }
+
+#[test]
+fn many_large_batches_at_once_do_not_fill_the_journal_with_beginnings() {
+    let shape = Shape {
+        shards: 1,
+        journal_bytes: 512 << 10,
+        journal_bytes_max: 512 << 10,
+        group_bytes: 256 << 10,
+        ..Shape::default()
+    };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    machine.settle();
+    for round in 0..4 {
+        for index in 0..12 {
+            machine.append(index, &batch(round, 1, 90_000, 0)).unwrap();
+        }
+        machine.settle();
+        for index in 0..12 {
+            let (shard, slot) = machine.open(index);
+            let store = &machine.stores[shard];
+            assert_eq!(store.flushed_end(slot), store.log_end(slot), "partition {index}, round {round}");
+        }
+    }
+}

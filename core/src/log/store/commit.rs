@@ -57,6 +57,10 @@ pub(super) struct Journal {
     spare: Option<ChunkWriter>,
     /// Logs with unsealed bytes, in turn.
     pub dirty: VecDeque<Slot>,
+    /// The log of which a batch was begun in an earlier turn and is not sealed to its end. There is one at most: no
+    /// segment takes any of such a batch, and so nothing gives back the blocks behind its beginning; a journal full
+    /// of beginnings would never have room for an end.
+    begun: Option<Slot>,
     /// Logs with a deletion or a log start to be sealed.
     pub control: VecDeque<Slot>,
     /// Logs whose remainder shall be copied forward.
@@ -121,6 +125,7 @@ impl Journal {
             in_flight: None,
             spare: Some(ChunkWriter::with_capacity(group_bytes_max)),
             dirty: VecDeque::new(),
+            begun: None,
             control: VecDeque::new(),
             copies: VecDeque::new(),
             unflushed: Vec::new(),
@@ -221,7 +226,8 @@ impl Store {
         }
     }
 
-    /// What goes into a group of `capacity` bytes: control entries, remainders, then data, round-robin across logs.
+    /// What goes into a group of `capacity` bytes: control entries, the begun batch, remainders, then data, round-robin
+    /// across logs.
     fn plan(&mut self, capacity: u64, with_data: bool) -> Vec<Planned> {
         let mut plan = Vec::new();
         let mut room = capacity - GROUP_HEADER_BYTES as u64;
@@ -232,10 +238,13 @@ impl Store {
                 room -= HEAD;
             }
         }
+        self.plan_begun(&mut plan, &mut room, !with_data);
         while let Some(slot) = self.journal.copies.front().copied() {
-            let Some(log) =
-                self.get_mut(slot).filter(|log| log.life == Life::Lives && log.remainder_is_whole())
-            else {
+            // Pins stand in the order of places: data of the log that is in the plan already may still grow.
+            let fits = |log: &&mut PartitionLog| {
+                log.life == Life::Lives && log.planned_at.is_none() && log.remainder_is_whole()
+            };
+            let Some(log) = self.get_mut(slot).filter(fits) else {
                 self.journal.copies.pop_front();
                 self.uncopy(slot);
                 continue;
@@ -249,39 +258,84 @@ impl Store {
             room -= HEAD + (to - from);
             self.journal.copies.pop_front();
         }
-        while with_data && room > HEAD {
-            let Some(slot) = self.journal.dirty.pop_front() else { break };
-            let Some(log) = self.get_mut(slot).filter(|log| log.dirty) else { continue };
-            let segment_end =
-                log.segment_at(log.sealed).expect("unsealed bytes are in a segment").end_place();
-            let (from, mut end) = (log.sealed, segment_end.min(log.sealed + TURN_BYTES));
-            let merged = log.planned_at.filter(|at| {
-                let earlier: &Planned = &plan[*at];
-                earlier.to == from
-                    && log.segment_at(earlier.from).map(|segment| segment.end_place()) == Some(segment_end)
-            });
-            room -= if merged.is_some() { 0 } else { HEAD };
-            end = end.min(from + room);
-            match merged {
-                Some(at) => {
-                    plan[at].to = end;
-                    plan[at].what = What::Data { to: end };
-                }
-                None => {
-                    log.planned_at = Some(plan.len());
-                    plan.push(plan_bytes(slot, log, What::Data { to: end }, from, end));
-                }
-            }
-            room -= end - from;
-            log.sealed = end;
-            log.dirty = log.unsealed() > 0;
-            let dirty = log.dirty;
-            self.unsealed -= end - from;
-            if dirty {
-                self.journal.dirty.push_back(slot);
-            }
+        if with_data {
+            self.plan_data(&mut plan, room);
         }
         plan
+    }
+
+    /// The begun batch. In the reserve it goes to its end, before copies and instead of other data: without its end
+    /// the blocks behind its beginning are never free. Else its log gets the first turn.
+    fn plan_begun(&mut self, plan: &mut Vec<Planned>, room: &mut u64, to_its_end: bool) {
+        self.journal.begun = self.journal.begun.filter(|slot| self.get(*slot).is_some_and(|log| log.dirty));
+        let Some(begun) = self.journal.begun else { return };
+        self.journal.dirty.retain(|slot| *slot != begun);
+        while *room > HEAD && self.take_turn(plan, begun, room) {
+            if !to_its_end || self.journal.begun.is_none() {
+                break;
+            }
+        }
+        self.go_on_later(begun);
+    }
+
+    /// Data of dirty logs, in turn.
+    fn plan_data(&mut self, plan: &mut Vec<Planned>, mut room: u64) {
+        // Large batches of others, while one is begun.
+        let mut deferred = VecDeque::new();
+        while room > HEAD {
+            let Some(slot) = self.journal.dirty.pop_front() else { break };
+            if !self.get(slot).is_some_and(|log| log.dirty) {
+                continue;
+            }
+            let ends = self.journal.begun == Some(slot);
+            if self.take_turn(plan, slot, &mut room) {
+                self.go_on_later(slot);
+            } else {
+                deferred.push_back(slot);
+                if room <= HEAD + TURN_BYTES {
+                    break;
+                }
+            }
+            if ends && self.journal.begun.is_none() {
+                deferred.drain(..).rev().for_each(|slot| self.journal.dirty.push_front(slot));
+            }
+        }
+        deferred.drain(..).rev().for_each(|slot| self.journal.dirty.push_front(slot));
+    }
+
+    /// Puts one turn of a dirty log into the plan. Gives whether anything fits.
+    fn take_turn(&mut self, plan: &mut Vec<Planned>, slot: Slot, room: &mut u64) -> bool {
+        let may_begin = self.journal.begun.is_none_or(|begun| begun == slot);
+        let log = self.log_mut(slot);
+        let Some(turn) = turn_of(log, plan, *room, may_begin) else { return false };
+        let (from, end) = (log.sealed, turn.end);
+        *room -= end - from;
+        match turn.merged {
+            Some(at) => {
+                plan[at].to = end;
+                plan[at].what = What::Data { to: end };
+            }
+            None => {
+                *room -= HEAD;
+                log.planned_at = Some(plan.len());
+                plan.push(plan_bytes(slot, log, What::Data { to: end }, from, end));
+            }
+        }
+        log.sealed = end;
+        log.dirty = log.unsealed() > 0;
+        self.unsealed -= end - from;
+        if turn.within_batch {
+            self.journal.begun = Some(slot);
+        } else if self.journal.begun == Some(slot) {
+            self.journal.begun = None;
+        }
+        true
+    }
+
+    fn go_on_later(&mut self, slot: Slot) {
+        if self.log(slot).dirty {
+            self.journal.dirty.push_back(slot);
+        }
     }
 
     fn uncopy(&mut self, slot: Slot) {
@@ -519,7 +573,9 @@ impl Store {
     fn grow_journal(&mut self, out: &mut Operations) {
         let size = self.journal.ring.size();
         let logs = BLOCKS_PER_LOG * BLOCK as u64 * self.slots.len() as u64;
-        let least = logs.max(self.largest_batch.saturating_mul(RESERVE_SHARE));
+        // The reserve holds the end of the begun batch beside the remainders.
+        let batch = self.largest_batch.saturating_add(MARK_RESERVE_BYTES).saturating_mul(RESERVE_SHARE);
+        let least = logs.saturating_add(batch);
         let pressed = self.journal.ring.used() > size / RESERVE_SHARE * 2;
         let max = self.settings.journal_bytes_max.max(least);
         let wanted =
@@ -542,6 +598,38 @@ impl Store {
             Err(error) => self.directory_offline("Growing the journal", &error),
         }
     }
+}
+
+/// What one log gets of a group in one turn.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    /// A place.
+    end: u64,
+    /// Whether the end lies within a batch.
+    within_batch: bool,
+    /// The entry of the plan that it goes on with.
+    merged: Option<usize>,
+}
+
+/// The next unsealed bytes of a log, as far as its turn and `room` (more than an entry's header) go: whole batches,
+/// or a part of one that is larger, where the log `may_begin` one. A begun batch ends before anything else of its
+/// log. `None` when nothing fits.
+fn turn_of(log: &PartitionLog, plan: &[Planned], room: u64, may_begin: bool) -> Option<Turn> {
+    let from = log.sealed;
+    let segment_end = log.segment_at(from).expect("unsealed bytes are in a segment").end_place();
+    let merged = log.planned_at.filter(|at| {
+        let earlier = &plan[*at];
+        earlier.to == from
+            && log.segment_at(earlier.from).map(|segment| segment.end_place()) == Some(segment_end)
+    });
+    let room = if merged.is_some() { room } else { room - HEAD };
+    let limit = segment_end.min(from + TURN_BYTES.min(room));
+    let batch = log.tail.batch_at(from).expect("unsealed bytes are of a batch in memory");
+    let whole =
+        if batch.from < from { batch.to } else { log.tail.last_through(limit).map_or(from, |last| last.to) };
+    let within_batch = whole <= from || whole > limit;
+    let end = if within_batch { limit } else { whole };
+    (may_begin || !within_batch).then_some(Turn { end, within_batch, merged })
 }
 
 fn plan_bytes(slot: Slot, log: &PartitionLog, what: What, from: u64, to: u64) -> Planned {
