@@ -545,6 +545,9 @@ impl Store {
             .flat_map(|(group, slots)| slots.iter().map(move |slot| (group, *slot)))
             .take(RELIEF_SLICE)
             .collect();
+        // The ring is freed from its low end only: behind a group that a copy cannot free now, copies would use the
+        // reserve up and free nothing.
+        let mut stuck_at = u64::MAX;
         for (group, index) in holders {
             let entry = &self.slots[index as usize];
             let slot = Slot { index, reuse: entry.reuse };
@@ -552,15 +555,23 @@ impl Store {
             if log.start_pins.iter().any(|(pinned, _)| *pinned == group) {
                 log.checkpoint_due = true;
                 self.queue_work(slot);
+                stuck_at = stuck_at.min(group);
                 continue;
             }
-            if log.pins.front().is_none_or(|pin| pin.group > group) || log.offline.is_some() || log.busy {
+            if log.pins.front().is_none_or(|pin| pin.group > group) {
+                continue;
+            }
+            let copies = log.remainder_is_whole() && log.writable_bytes() == 0;
+            if log.offline.is_some() || log.busy || !copies {
+                stuck_at = stuck_at.min(group);
+            }
+            if log.offline.is_some() || log.busy {
                 continue;
             }
             if log.writable_bytes() > 0 {
                 log.urgent = true;
                 self.queue_work(slot);
-            } else if log.remainder_is_whole() && !std::mem::replace(&mut log.copying, true) {
+            } else if copies && group <= stuck_at && !std::mem::replace(&mut log.copying, true) {
                 self.journal.copies.push_back(slot);
             }
         }
