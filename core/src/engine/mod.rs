@@ -556,9 +556,9 @@ impl Engine {
 
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
         let mut answers = Answers::new();
+        self.owner.end_of_turn(now, effects, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.carry(now, answers, effects);
-        self.owner.store.end_of_turn(now, &mut effects.files);
         self.plan_maintenance(now);
         if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
             for connection in std::mem::take(&mut self.paused_for_memory) {

@@ -75,6 +75,8 @@ pub(crate) struct PartitionLog {
     pub start_pins: Vec<(u64, Offset)>,
     /// The group that holds its deletion.
     pub death_pin: Option<u64>,
+    /// The first of all these groups, as the journal was told.
+    pub held: Option<u64>,
     pub life: Life,
     pub offline: Option<Fatal>,
     /// In the queue of what shall be sealed.
@@ -84,6 +86,8 @@ pub(crate) struct PartitionLog {
     /// In the queue of segment work, or a step is under way.
     pub queued: bool,
     pub busy: bool,
+    /// In the queue of those that filled a chunk.
+    pub filled: bool,
     /// Write and flush whatever fills a block, however little.
     pub urgent: bool,
     pub checkpoint_due: bool,
@@ -126,12 +130,14 @@ impl PartitionLog {
             pins: VecDeque::new(),
             start_pins: Vec::new(),
             death_pin: None,
+            held: None,
             life: Life::Lives,
             offline: None,
             dirty: false,
             copying: false,
             queued: false,
             busy: false,
+            filled: false,
             urgent: false,
             checkpoint_due: false,
             index_removed: false,
@@ -224,6 +230,24 @@ impl PartitionLog {
         }
     }
 
+    /// The journal groups that are needed for this log.
+    pub fn held_groups(&self) -> impl Iterator<Item = u64> {
+        let starts = self.start_pins.iter().map(|(group, _)| *group);
+        self.pins.iter().map(|pin| pin.group).chain(starts).chain(self.death_pin)
+    }
+
+    /// The first of them: each kind of pin is in the order of groups.
+    pub fn first_held(&self) -> Option<u64> {
+        let pin = self.pins.front().map(|pin| pin.group);
+        let start = self.start_pins.first().map(|(group, _)| *group);
+        pin.into_iter().chain(start).chain(self.death_pin).min()
+    }
+
+    /// Whether a segment still holds the beginning of a batch that recovery did not believe.
+    pub fn needs_cut(&self) -> bool {
+        self.segments.iter().any(|segment| segment.needs_cut)
+    }
+
     /// Recomputes how far flushed segments reach.
     pub fn update_persisted(&mut self) {
         let open = self.segments.iter().find(|segment| segment.stage != Stage::Closed);
@@ -298,7 +322,9 @@ impl PartitionLog {
         }
         let pins = self.pins.iter().zip(self.pins.iter().skip(1));
         assert!(pins.clone().all(|(one, next)| one.group <= next.group && one.to <= next.to), "{id}: pins");
-        let cut = self.segments.iter().any(|segment| segment.needs_cut);
+        let cut = self.needs_cut();
+        assert_eq!(self.held, self.first_held(), "{id}: the journal knows what is held");
+        assert_eq!(self.first_held(), self.held_groups().min(), "{id}: pins are in the order of groups");
         assert!(
             cut || self.pins.front().is_none_or(|pin| pin.to > self.persisted),
             "{id}: no pin without need"

@@ -196,9 +196,19 @@ impl Tail {
 
     /// Whether the first chunk lies below `place` (in flushed segments) and nothing more goes into it.
     pub fn can_drop(&self, place: u64) -> bool {
+        self.first_full().is_some_and(|end| end <= place)
+    }
+
+    /// Whether nothing more goes into the first chunk and not all of it lies below `place`.
+    pub fn must_persist(&self, place: u64) -> bool {
+        self.first_full().is_some_and(|end| end > place)
+    }
+
+    /// The end of the first chunk, if nothing more goes into it.
+    fn first_full(&self) -> Option<u64> {
         let full = self.fresh || self.chunks.len() > 1;
-        let first = self.chunks.front();
-        first.is_some_and(|chunk| chunk.end() <= place && (full || chunk.writer.remaining() == 0))
+        let first = self.chunks.front().filter(|chunk| full || chunk.writer.remaining() == 0);
+        first.map(TailChunk::end)
     }
 
     /// Drops the first chunk if it [can](Self::can_drop). Gives whether it did.

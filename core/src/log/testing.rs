@@ -471,7 +471,9 @@ impl Machine {
     /// Ends the turn of every shard.
     pub fn turn(&mut self) {
         for shard in 0..self.stores.len() {
-            self.with(shard, |store, now, out| store.end_of_turn(now, out));
+            let mut events = Vec::new();
+            self.with(shard, |store, now, out| store.end_of_turn(now, out, &mut events));
+            self.events.extend(events.into_iter().map(|event| (shard, event)));
         }
     }
 

@@ -468,3 +468,108 @@ fn many_large_batches_at_once_do_not_fill_the_journal_with_beginnings() {
         }
     }
 }
+
+#[test]
+fn more_quiet_logs_than_are_looked_at_in_a_turn_let_go_of_a_group_they_share() {
+    let shape = Shape {
+        shards: 1,
+        group_bytes: 1 << 20,
+        memory_bytes: 64 << 20,
+        log: LogSettings { retention_ms: None, ..LogSettings::default() },
+        ..Shape::default()
+    };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    for index in 0..6_000 {
+        machine.append(index, &batch(1, 1, 10, 0)).unwrap();
+    }
+    machine.settle_quickly();
+    // Twice through the journal, which has six blocks per log.
+    for mark in 0..3_000 {
+        machine.append(6_000, &batch(mark, 1, 100_000, 0)).unwrap();
+        if mark % 5 == 0 {
+            machine.settle_quickly();
+        }
+    }
+    machine.settle_quickly();
+    machine.stores[0].check();
+    assert_eq!(machine.read_all(6_000).len(), 3_000);
+    assert!(machine.stores[0].journal_low() > 100, "the low mark moves: {}", machine.stores[0].journal_low());
+}
+
+#[test]
+fn room_that_the_end_of_a_turn_makes_is_told_by_it() {
+    let shape = Shape { shards: 1, memory_bytes: 200 << 10, cache_bytes: 0, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    machine.settle();
+    let mut mark = 0;
+    for _ in 0..20 {
+        let full = loop {
+            match machine.append(0, &batch(mark, 1, 10_000, 0)) {
+                Ok(_) => mark += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full, AppendError::Full);
+        machine.events.clear();
+        machine.settle();
+        assert!(machine.events.iter().any(|(_, event)| *event == Event::Room), "after {mark} batches");
+    }
+    assert_eq!(machine.read_all(0).len() as u64, mark);
+}
+
+#[test]
+fn what_lies_below_the_watermark_is_read_also_where_an_index_span_reaches_into_memory() {
+    let shape = Shape {
+        shards: 1,
+        cache_bytes: 0,
+        log: LogSettings { segment_bytes: 1 << 20, retention_ms: None, ..LogSettings::default() },
+        ..Shape::default()
+    };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    for mark in 0..900 {
+        machine.append(0, &batch(mark, 1, 600, 0)).unwrap();
+        machine.settle();
+    }
+    // One more, not flushed: the segment goes on behind the watermark.
+    machine.append(0, &batch(900, 1, 600, 0)).unwrap();
+    let (shard, slot) = machine.open(0);
+    let up_to = machine.stores[shard].flushed_end(slot);
+    for from in (0..up_to.0).map(Offset) {
+        let request = ReadRequest { from, max_bytes: 10_000, up_to, at_least_one: true };
+        let mut read = || {
+            machine.with(shard, |store, now, out| store.read(now, slot, request, out).map(|read| read.bytes))
+        };
+        let mut bytes = read();
+        while bytes == Err(ReadError::Later) {
+            machine.step();
+            bytes = machine
+                .with(shard, |store, now, out| store.read(now, slot, request, out).map(|read| read.bytes));
+        }
+        assert!(bytes.as_ref().is_ok_and(|bytes| *bytes > 0), "at {from}: {bytes:?}");
+    }
+}
+
+#[test]
+fn a_journal_full_of_what_an_offline_partition_holds_says_so() {
+    let shape = Shape { shards: 1, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    machine.settle();
+    machine.disk.fail_next_flush_of(".log");
+    let mut mark = 0;
+    while !machine.events.iter().any(|(_, event)| matches!(event, Event::PartitionOffline { .. })) {
+        machine.append(0, &batch(mark, 1, 30_000, 0)).unwrap();
+        mark += 1;
+        machine.settle();
+    }
+    let reason = loop {
+        match machine.append(1, &batch(mark, 1, 30_000, 0)) {
+            Ok(_) => {}
+            Err(AppendError::Offline(reason)) => break reason.0,
+            Err(other) => panic!("{other:?}"),
+        }
+        mark += 1;
+        machine.settle();
+    };
+    assert!(reason.contains("full of what a partition holds"), "{reason}");
+    assert!(reason.contains("a planted error") && reason.contains("restart the broker"), "{reason}");
+}

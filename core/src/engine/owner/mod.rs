@@ -201,6 +201,17 @@ impl Owner {
         self.take_events(now, effects, answers);
     }
 
+    /// Ends the logs' turn. What that brings, room for appends above all, belongs to the same turn.
+    pub fn end_of_turn(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        loop {
+            self.store.end_of_turn(now, &mut effects.files, &mut self.events);
+            if self.events.is_empty() {
+                return;
+            }
+            self.take_events(now, effects, answers);
+        }
+    }
+
     /// Begins the clean stop, or goes on with it; whether it is complete.
     pub fn stop(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) -> bool {
         if !self.stopping {

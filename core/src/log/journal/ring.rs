@@ -20,8 +20,6 @@ struct GroupPlace {
     flushed: bool,
     /// The low mark that the group's header states.
     states_low: u64,
-    /// Who may hold a pin, in order of appearance; looked at to find who holds the low mark back.
-    holders: Vec<u32>,
 }
 
 /// The ring's bookkeeping. Group numbers and byte offsets only; the bytes are elsewhere.
@@ -101,13 +99,12 @@ impl Ring {
         (least <= there).then(|| (0, wanted.min(there)))
     }
 
-    /// Notes a group of `bytes` (whole blocks) at `offset`, as [`place`](Self::place) gave it, pinned once by each
-    /// of `holders`. Gives its number.
-    pub fn push(&mut self, offset: u64, bytes: u64, states_low: u64, holders: Vec<u32>) -> u64 {
+    /// Notes a group of `bytes` (whole blocks) at `offset`, as [`place`](Self::place) gave it, pinned so often.
+    /// Gives its number.
+    pub fn push(&mut self, offset: u64, bytes: u64, states_low: u64, pins: u32) -> u64 {
         assert!(bytes.is_multiple_of(BLOCK_BYTES) && offset + bytes <= self.size, "whole blocks of the file");
         let number = self.next_number();
-        let pins = u32::try_from(holders.len()).expect("entries of a group");
-        self.groups.push_back(GroupPlace { offset, bytes, pins, flushed: false, states_low, holders });
+        self.groups.push_back(GroupPlace { offset, bytes, pins, flushed: false, states_low });
         self.head = offset + bytes;
         number
     }
@@ -129,10 +126,8 @@ impl Ring {
     }
 
     /// One more pin, of a log that recovery carried into group `number`.
-    pub fn hold(&mut self, number: u64, holder: u32) {
-        let group = self.group_mut(number);
-        group.pins += 1;
-        group.holders.push(holder);
+    pub fn hold(&mut self, number: u64) {
+        self.group_mut(number).pins += 1;
     }
 
     /// Takes a pin off group `number`.
@@ -155,15 +150,6 @@ impl Ring {
             }
             self.low += 1;
         }
-    }
-
-    /// Numbers and possible holders of the groups from the low mark on, flushed ones only.
-    pub fn holders(&self) -> impl Iterator<Item = (u64, &[u32])> {
-        let skip = usize::try_from(self.low - self.first).unwrap_or(usize::MAX);
-        let groups = self.groups.iter().enumerate().skip(skip);
-        groups
-            .take_while(|(_, group)| group.flushed)
-            .map(|(index, group)| (self.first + index as u64, group.holders.as_slice()))
     }
 
     /// A bug on purpose ([`Fault::ReuseNeededBlocks`](crate::log::Fault)): forgets all flushed groups' pins.
@@ -197,11 +183,11 @@ mod tests {
     #[test]
     fn a_pinned_group_is_never_placed_over() {
         let mut ring = Ring::new(4 * BLOCKS);
-        let first = ring.push(0, 2 * BLOCKS, 0, vec![1]);
+        let first = ring.push(0, 2 * BLOCKS, 0, 1);
         ring.flushed(first);
         let (offset, bytes) = ring.place(4 * BLOCKS, BLOCKS, 0).unwrap();
         assert_eq!((offset, bytes), (2 * BLOCKS, 2 * BLOCKS));
-        let second = ring.push(offset, bytes, ring.low(), vec![2]);
+        let second = ring.push(offset, bytes, ring.low(), 1);
         ring.flushed(second);
         assert_eq!(ring.place(BLOCKS, BLOCKS, 0), None);
         ring.release(first);
@@ -213,10 +199,10 @@ mod tests {
     #[test]
     fn blocks_are_free_once_a_flushed_group_states_the_low_mark() {
         let mut ring = Ring::new(4 * BLOCKS);
-        let first = ring.push(0, 3 * BLOCKS, 0, vec![1]);
+        let first = ring.push(0, 3 * BLOCKS, 0, 1);
         ring.flushed(first);
         ring.release(first);
-        let mark = ring.push(3 * BLOCKS, BLOCKS, ring.low(), vec![]);
+        let mark = ring.push(3 * BLOCKS, BLOCKS, ring.low(), 0);
         assert_eq!(ring.place(BLOCKS, BLOCKS, 0), None);
         ring.flushed(mark);
         assert_eq!(ring.place(9 * BLOCKS, BLOCKS, 0), Some((0, 3 * BLOCKS)));
@@ -236,7 +222,7 @@ mod tests {
                             prop_assert!(offset + bytes <= group.offset || group.offset + group.bytes <= offset);
                         }
                         let low = ring.low();
-                        pinned.push(ring.push(offset, bytes, low, vec![0]));
+                        pinned.push(ring.push(offset, bytes, low, 1));
                     },
                     2 => if ring.next_number() > ring.first {
                         ring.flushed(ring.next_number() - 1);

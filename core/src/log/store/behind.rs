@@ -19,6 +19,8 @@ use std::{io, path::PathBuf};
 const WORKING_MAX: usize = 4;
 /// A log's whole blocks are written once there are so many bytes of them: large writes, and few.
 const WRITE_BEHIND_BYTES: u64 = 256 * 1024;
+/// Logs that filled a chunk that are looked at per turn while memory is short.
+const FILLED_SLICE: usize = 64;
 /// A segment is flushed once so many bytes were written to it.
 const FLUSH_BEHIND_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -141,7 +143,8 @@ impl Store {
             .extract_if(.., |(_, offset)| *offset <= checkpointed)
             .map(|(group, _)| group)
             .collect();
-        released.into_iter().for_each(|group| self.journal.release(group));
+        released.into_iter().for_each(|group| self.journal.ring.release(group));
+        self.rehold(slot);
     }
 
     /// The end of a deleted log: its files are gone, so the journal need not say anything of it.
@@ -151,9 +154,9 @@ impl Store {
         entry.reuse += 1;
         self.free.push(slot.index);
         self.memory -= log.counted_memory;
-        let starts = log.start_pins.iter().map(|(group, _)| *group);
-        for group in log.pins.iter().map(|pin| pin.group).chain(starts).chain(log.death_pin) {
-            self.journal.release(group);
+        log.held_groups().for_each(|group| self.journal.ring.release(group));
+        if let Some(group) = log.held {
+            self.journal.holds.remove(&(group, slot.index));
         }
     }
 
@@ -172,21 +175,37 @@ impl Store {
             self.count_memory(slot);
         }
         if self.memory > high {
-            for _ in 0..WORKING_MAX {
-                let Some(slot) = self.filled.pop_front() else { break };
-                let Some(log) = self.get_mut(slot) else { continue };
-                log.urgent = true;
+            self.hurry_filled();
+            self.journal.flush_due = true;
+        }
+        self.offer_room();
+    }
+
+    /// Hurries the segments of the logs that filled a chunk first. A log stays in the queue until its full chunks are
+    /// in flushed segments; what it holds beyond them is cut to size.
+    fn hurry_filled(&mut self) {
+        let mut hurried = 0;
+        for _ in 0..self.filled.len().min(FILLED_SLICE) {
+            if hurried == WORKING_MAX {
+                break;
+            }
+            let Some(slot) = self.filled.pop_front() else { break };
+            let Some(log) = self.get_mut(slot) else { continue };
+            log.filled = log.tail.must_persist(log.persisted) && log.offline.is_none();
+            if !log.filled {
                 let base = log.open_segment().map_or(log.persisted, |index| log.segments[index].place);
                 let boundary = base + block_floor(log.persisted.saturating_sub(base));
                 log.tail.shrink(boundary);
                 self.count_memory(slot);
+                continue;
+            }
+            if log.writable_bytes() > 0 {
+                log.urgent = true;
+                hurried += 1;
                 self.queue_work(slot);
             }
-            self.journal.flush_due = true;
-        } else if self.filled.len() > 2 * self.slots.len() + 1024 {
-            self.filled.drain(..self.slots.len() + 512);
+            self.filled.push_back(slot);
         }
-        self.offer_room();
     }
 }
 

@@ -4,37 +4,29 @@ use super::{
     super::{
         Fault,
         journal::{
-            entry::{ENTRY_HEADER_BYTES, Entry, Kind},
+            entry::{ENTRY_HEADER_BYTES, Entry},
             group::{self, GROUP_HEADER_BYTES, GroupHeader},
             ring::Ring,
         },
-        partition_log::{Life, PartitionLog, Pin},
+        partition_log::{Life, Pin},
         recovery::CarriedGroup,
         segment::block_floor,
     },
     Event, Job, Operations, Slot, Store, is_due,
+    plan::{Planned, Room, What},
 };
-use crate::{
-    error::Fatal,
-    ids::{LeaderEpoch, Offset},
-};
+use crate::error::Fatal;
 use corelane_seam::{BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, Now};
-use std::{collections::VecDeque, io};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+};
 
-/// Bytes that one log gets of a group before it is the next one's turn.
-const TURN_BYTES: u64 = 64 * 1024;
 /// The journal's share that new data leaves free, so that remainders can always be copied forward: a quarter.
-const RESERVE_SHARE: u64 = 4;
+pub(super) const RESERVE_SHARE: u64 = 4;
 /// Blocks that are left free for groups that only state the low mark.
-const MARK_RESERVE_BYTES: u64 = 4 * BLOCK as u64;
-/// The journal is zeroed in such steps when it grows.
-const GROW_STEP_BYTES: u64 = 16 * 1024 * 1024;
-/// The journal is at least so many blocks per log: remainders of under one block each can always be copied forward
-/// within the reserve.
-const BLOCKS_PER_LOG: u64 = 6;
-/// Holders of the low mark that are looked at per turn.
-const RELIEF_SLICE: usize = 4096;
-const HEAD: u64 = ENTRY_HEADER_BYTES as u64;
+pub(super) const MARK_RESERVE_BYTES: u64 = 4 * BLOCK as u64;
+pub(super) const HEAD: u64 = ENTRY_HEADER_BYTES as u64;
 
 /// What is under way in the journal's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +38,8 @@ enum InFlight {
 /// A shard's journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: Option<FileHandle>,
-    ring: Ring,
+    pub file: Option<FileHandle>,
+    pub ring: Ring,
     /// Sequence of the next entry.
     sequence: u64,
     /// Sequences below are flushed.
@@ -60,18 +52,20 @@ pub(super) struct Journal {
     /// The log of which a batch was begun in an earlier turn and is not sealed to its end. There is one at most: no
     /// segment takes any of such a batch, and so nothing gives back the blocks behind its beginning; a journal full
     /// of beginnings would never have room for an end.
-    begun: Option<Slot>,
+    pub begun: Option<Slot>,
     /// Logs with a deletion or a log start to be sealed.
     pub control: VecDeque<Slot>,
     /// Logs whose remainder shall be copied forward.
-    copies: VecDeque<Slot>,
+    pub copies: VecDeque<Slot>,
+    /// By its number, the first group that each log holds, which holds any: who holds the low mark back stands first.
+    pub holds: BTreeSet<(u64, u32)>,
     /// What was sealed and is not flushed yet.
     unflushed: Vec<Sealed>,
-    growing: bool,
+    pub growing: bool,
     /// Flush without waiting for an interval.
     pub flush_due: bool,
     /// State the low mark, even in a group without entries.
-    mark_due: bool,
+    pub mark_due: bool,
     pub failed: Option<Fatal>,
 }
 
@@ -84,26 +78,6 @@ struct Sealed {
     written: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Data { to: u64 },
-    Copy,
-    Start(Offset),
-    Death,
-}
-
-/// One entry of a group that is being planned.
-#[derive(Clone, Copy, Debug)]
-struct Planned {
-    slot: Slot,
-    what: What,
-    kind: Kind,
-    epoch: LeaderEpoch,
-    /// Places.
-    from: u64,
-    to: u64,
-}
-
 impl Journal {
     /// Over the groups that recovery wrote.
     pub fn new(mut carried: Vec<CarriedGroup>, group_bytes_max: usize) -> Journal {
@@ -113,7 +87,7 @@ impl Journal {
         for group in carried {
             if group.number == ring.next_number() {
                 // Who holds it is told by `hold`.
-                ring.push(group.offset, group.bytes, 0, Vec::new());
+                ring.push(group.offset, group.bytes, 0, 0);
                 sequence = group.next_sequence;
             }
         }
@@ -128,19 +102,13 @@ impl Journal {
             begun: None,
             control: VecDeque::new(),
             copies: VecDeque::new(),
+            holds: BTreeSet::new(),
             unflushed: Vec::new(),
             growing: false,
             flush_due: false,
             mark_due: false,
             failed: None,
         }
-    }
-
-    /// Takes a recovered log's pins.
-    pub fn hold(&mut self, slot: Slot, log: &PartitionLog) {
-        let pins = log.pins.iter().map(|pin| pin.group);
-        pins.chain(log.start_pins.iter().map(|(group, _)| *group))
-            .for_each(|group| self.ring.hold(group, slot.index));
     }
 
     /// Whether the flush of the group just written is still to be answered.
@@ -164,10 +132,6 @@ impl Journal {
     /// Whether something was sealed that is not flushed.
     pub fn has_unflushed(&self) -> bool {
         !self.unflushed.is_empty()
-    }
-
-    pub fn release(&mut self, group: u64) {
-        self.ring.release(group);
     }
 
     pub fn check(&self) {
@@ -201,20 +165,17 @@ impl Store {
             return;
         }
         self.grow_journal(out);
-        let ring = &self.journal.ring;
-        let least = BLOCK as u64;
-        let wanted = self.settings.group_bytes_max as u64;
-        let ample = ring.place(wanted, least, ring.size() / RESERVE_SHARE);
-        let scarce = || ring.place(wanted, least, MARK_RESERVE_BYTES);
-        let (place, with_data) = match ample {
-            Some(place) => (Some(place), true),
-            None => (scarce().or_else(|| ring.place(least, least, 0)), false),
-        };
-        if ample.is_none() && ring.low_is_ahead() {
-            self.journal.mark_due = true;
+        let place = self.place_of_group();
+        let is_ample = matches!(place, Some((_, Room::Ample(_))));
+        if !is_ample && !self.journal.dirty.is_empty() && self.stays_full() {
+            return;
         }
-        let plan = place.map_or(Vec::new(), |(_, capacity)| self.plan(capacity, with_data));
-        if let (Some((offset, _)), false) = (place, plan.is_empty() && !self.journal.mark_due) {
+        // Without a place there is one block, for the low mark alone; it frees at least its own group's worth.
+        self.journal.mark_due |= !is_ample && self.journal.ring.low_is_ahead();
+        let mark_only = || self.journal.ring.place(BLOCK as u64, BLOCK as u64, 0).map(|(offset, _)| offset);
+        let offset = place.map(|(offset, _)| offset).or_else(mark_only);
+        let plan = place.map_or(Vec::new(), |(_, room)| self.plan(room));
+        if let (Some(offset), false) = (offset, plan.is_empty() && !self.journal.mark_due) {
             self.issue(now, offset, &plan, out);
         } else if self.journal.flush_due && !self.journal.unflushed.is_empty() {
             self.journal.flush_due = false;
@@ -226,132 +187,26 @@ impl Store {
         }
     }
 
-    /// What goes into a group of `capacity` bytes: control entries, the begun batch, remainders, then data, round-robin
-    /// across logs.
-    fn plan(&mut self, capacity: u64, with_data: bool) -> Vec<Planned> {
-        let mut plan = Vec::new();
-        let mut room = capacity - GROUP_HEADER_BYTES as u64;
-        while room >= HEAD {
-            let Some(slot) = self.journal.control.pop_front() else { break };
-            if let Some(planned) = self.plan_control(slot) {
-                plan.push(planned);
-                room -= HEAD;
-            }
-        }
-        self.plan_begun(&mut plan, &mut room, !with_data);
-        while let Some(slot) = self.journal.copies.front().copied() {
-            // Pins stand in the order of places: data of the log that is in the plan already may still grow.
-            let fits = |log: &&mut PartitionLog| {
-                log.life == Life::Lives && log.planned_at.is_none() && log.remainder_is_whole()
-            };
-            let Some(log) = self.get_mut(slot).filter(fits) else {
-                self.journal.copies.pop_front();
-                self.uncopy(slot);
-                continue;
-            };
-            if room < HEAD + log.remainder() {
-                break;
-            }
-            log.copying = false;
-            let (from, to) = (log.persisted, log.sealed);
-            plan.push(plan_bytes(slot, log, What::Copy, from, to));
-            room -= HEAD + (to - from);
-            self.journal.copies.pop_front();
-        }
-        if with_data {
-            self.plan_data(&mut plan, room);
-        }
-        plan
+    /// Where the next group goes, and what it may hold.
+    fn place_of_group(&self) -> Option<(u64, Room)> {
+        let (ring, least) = (&self.journal.ring, BLOCK as u64);
+        let wanted = self.settings.group_bytes_max as u64;
+        let ample = ring.place(wanted, least, ring.size() / RESERVE_SHARE);
+        let reserve = || ring.place(wanted, least, MARK_RESERVE_BYTES);
+        ample
+            .map(|(offset, bytes)| (offset, Room::Ample(bytes)))
+            .or_else(|| reserve().map(|(offset, bytes)| (offset, Room::Reserve(bytes))))
     }
 
-    /// The begun batch. In the reserve it goes to its end, before copies and instead of other data: without its end
-    /// the blocks behind its beginning are never free. Else its log gets the first turn.
-    fn plan_begun(&mut self, plan: &mut Vec<Planned>, room: &mut u64, to_its_end: bool) {
-        self.journal.begun = self.journal.begun.filter(|slot| self.get(*slot).is_some_and(|log| log.dirty));
-        let Some(begun) = self.journal.begun else { return };
-        self.journal.dirty.retain(|slot| *slot != begun);
-        while *room > HEAD && self.take_turn(plan, begun, room) {
-            if !to_its_end || self.journal.begun.is_none() {
-                break;
-            }
-        }
-        self.go_on_later(begun);
-    }
-
-    /// Data of dirty logs, in turn.
-    fn plan_data(&mut self, plan: &mut Vec<Planned>, mut room: u64) {
-        // Large batches of others, while one is begun.
-        let mut deferred = VecDeque::new();
-        while room > HEAD {
-            let Some(slot) = self.journal.dirty.pop_front() else { break };
-            if !self.get(slot).is_some_and(|log| log.dirty) {
-                continue;
-            }
-            let ends = self.journal.begun == Some(slot);
-            if self.take_turn(plan, slot, &mut room) {
-                self.go_on_later(slot);
-            } else {
-                deferred.push_back(slot);
-                if room <= HEAD + TURN_BYTES {
-                    break;
-                }
-            }
-            if ends && self.journal.begun.is_none() {
-                deferred.drain(..).rev().for_each(|slot| self.journal.dirty.push_front(slot));
-            }
-        }
-        deferred.drain(..).rev().for_each(|slot| self.journal.dirty.push_front(slot));
-    }
-
-    /// Puts one turn of a dirty log into the plan. Gives whether anything fits.
-    fn take_turn(&mut self, plan: &mut Vec<Planned>, slot: Slot, room: &mut u64) -> bool {
-        let may_begin = self.journal.begun.is_none_or(|begun| begun == slot);
-        let log = self.log_mut(slot);
-        let Some(turn) = turn_of(log, plan, *room, may_begin) else { return false };
-        let (from, end) = (log.sealed, turn.end);
-        *room -= end - from;
-        match turn.merged {
-            Some(at) => {
-                plan[at].to = end;
-                plan[at].what = What::Data { to: end };
-            }
-            None => {
-                *room -= HEAD;
-                log.planned_at = Some(plan.len());
-                plan.push(plan_bytes(slot, log, What::Data { to: end }, from, end));
-            }
-        }
-        log.sealed = end;
-        log.dirty = log.unsealed() > 0;
-        self.unsealed -= end - from;
-        if turn.within_batch {
-            self.journal.begun = Some(slot);
-        } else if self.journal.begun == Some(slot) {
-            self.journal.begun = None;
-        }
+    /// Where the journal is full of what an offline log holds, nothing is journalled any more: that is said, not left
+    /// to the clients' timeouts.
+    fn stays_full(&mut self) -> bool {
+        let Some(reason) = self.frozen().cloned() else { return false };
+        self.fail(Fatal::new(format!(
+            "The journal is full of what a partition holds that went offline, so nothing else can be made durable. {}",
+            reason.0
+        )));
         true
-    }
-
-    fn go_on_later(&mut self, slot: Slot) {
-        if self.log(slot).dirty {
-            self.journal.dirty.push_back(slot);
-        }
-    }
-
-    fn uncopy(&mut self, slot: Slot) {
-        if let Some(log) = self.get_mut(slot) {
-            log.copying = false;
-        }
-    }
-
-    fn plan_control(&mut self, slot: Slot) -> Option<Planned> {
-        let log = self.get_mut(slot)?;
-        let (what, kind) = match (log.life, log.start_wanted) {
-            (Life::Dying, _) => (What::Death, Kind::Deleted),
-            (Life::Lives, Some(offset)) => (What::Start(offset), Kind::LogStart { offset }),
-            (Life::Lives, None) | (Life::Dead, _) => return None,
-        };
-        Some(Planned { slot, what, kind, epoch: LeaderEpoch::UNKNOWN, from: 0, to: 0 })
     }
 
     /// Writes the plan as a group at `offset`.
@@ -387,8 +242,8 @@ impl Store {
                 });
             }
         });
-        let holders = plan.iter().map(|planned| planned.slot.index).collect();
-        let number = journal.ring.push(offset, header.padded(), header.low, holders);
+        let pins = u32::try_from(plan.len()).expect("entries of a group");
+        let number = journal.ring.push(offset, header.padded(), header.low, pins);
         journal.sequence = header.next_sequence();
         let data = chunk.slice(0..needed);
         journal.spare = Some(chunk);
@@ -407,7 +262,7 @@ impl Store {
         self.journal.unflushed.push(Sealed { slot, group, what, written: false });
         let log = self.log_mut(slot);
         log.planned_at = None;
-        match what {
+        let is_due = match what {
             What::Data { .. } => {
                 log.pins.push_back(Pin { group, to: planned.to });
                 is_due(log.settings.flush, log.unflushed_records, log.unflushed_since, now.monotonic)
@@ -424,7 +279,11 @@ impl Store {
                 log.death_pin = Some(group);
                 true
             }
+        };
+        if log.held.is_none() {
+            self.rehold(slot);
         }
+        is_due
     }
 
     pub(super) fn group_answered(&mut self, _now: Now, result: FileResult) {
@@ -507,145 +366,4 @@ impl Store {
             }
         }
     }
-
-    /// The pins that stand before those of `group` are needed no more: their bytes were copied into it, or are in
-    /// flushed segments.
-    fn release_before(&mut self, slot: Slot, group: u64) {
-        let Some(log) = self.get_mut(slot) else { return };
-        if log.segments.iter().any(|segment| segment.needs_cut) {
-            return;
-        }
-        let count = log.pins.partition_point(|pin| pin.group < group);
-        let released: Vec<Pin> = log.pins.drain(..count).collect();
-        released.iter().for_each(|pin| self.journal.ring.release(pin.group));
-    }
-
-    /// Releases what flushed segments hold by now.
-    pub(super) fn release_persisted(&mut self, slot: Slot) {
-        let log = self.log_mut(slot);
-        if log.segments.iter().any(|segment| segment.needs_cut) {
-            return;
-        }
-        log.update_persisted();
-        let count = log.pins.partition_point(|pin| pin.to <= log.persisted);
-        let released: Vec<Pin> = log.pins.drain(..count).collect();
-        released.iter().for_each(|pin| self.journal.ring.release(pin.group));
-    }
-
-    /// Hurries who holds the low mark back while the journal is more than half used: whole blocks go to segments,
-    /// remainders are copied forward.
-    pub(super) fn relieve(&mut self, _out: &mut Operations) {
-        if !self.journal.is_pressed() || self.settings.fault == Fault::ReuseNeededBlocks {
-            return;
-        }
-        let holders: Vec<(u64, u32)> = self
-            .journal
-            .ring
-            .holders()
-            .flat_map(|(group, slots)| slots.iter().map(move |slot| (group, *slot)))
-            .take(RELIEF_SLICE)
-            .collect();
-        // The ring is freed from its low end only: behind a group that a copy cannot free now, copies would use the
-        // reserve up and free nothing.
-        let mut stuck_at = u64::MAX;
-        for (group, index) in holders {
-            let entry = &self.slots[index as usize];
-            let slot = Slot { index, reuse: entry.reuse };
-            let Some(log) = self.get_mut(slot) else { continue };
-            if log.start_pins.iter().any(|(pinned, _)| *pinned == group) {
-                log.checkpoint_due = true;
-                self.queue_work(slot);
-                stuck_at = stuck_at.min(group);
-                continue;
-            }
-            if log.pins.front().is_none_or(|pin| pin.group > group) {
-                continue;
-            }
-            let copies = log.remainder_is_whole() && log.writable_bytes() == 0;
-            if log.offline.is_some() || log.busy || !copies {
-                stuck_at = stuck_at.min(group);
-            }
-            if log.offline.is_some() || log.busy {
-                continue;
-            }
-            if log.writable_bytes() > 0 {
-                log.urgent = true;
-                self.queue_work(slot);
-            } else if copies && group <= stuck_at && !std::mem::replace(&mut log.copying, true) {
-                self.journal.copies.push_back(slot);
-            }
-        }
-        self.journal.flush_due |= !self.journal.unflushed.is_empty();
-        self.journal.mark_due |= self.journal.ring.low_is_ahead() && self.journal.is_pressed();
-    }
-
-    /// Grows the file in the background when it is small for its logs or more than half used in spite of
-    /// everything.
-    fn grow_journal(&mut self, out: &mut Operations) {
-        let size = self.journal.ring.size();
-        let logs = BLOCKS_PER_LOG * BLOCK as u64 * self.slots.len() as u64;
-        // The reserve holds the end of the begun batch beside the remainders.
-        let batch = self.largest_batch.saturating_add(MARK_RESERVE_BYTES).saturating_mul(RESERVE_SHARE);
-        let least = logs.saturating_add(batch);
-        let pressed = self.journal.ring.used() > size / RESERVE_SHARE * 2;
-        let max = self.settings.journal_bytes_max.max(least);
-        let wanted =
-            if pressed { (size * 2).min(max) } else { least.max(self.settings.journal_bytes_initial) };
-        if self.journal.growing || wanted <= size {
-            return;
-        }
-        let to = wanted.min(size + GROW_STEP_BYTES).next_multiple_of(BLOCK as u64);
-        self.journal.growing = true;
-        let file = self.journal.file.clone().expect("asked before");
-        let operation = FileOperation::Allocate { file, offset: size, len: to - size, zero: true };
-        self.ask(Job::JournalGrow { to }, operation, out);
-    }
-
-    pub(super) fn journal_grown(&mut self, to: u64, result: io::Result<()>) {
-        self.journal.growing = false;
-        match result {
-            Ok(()) => self.journal.ring.grow(to),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.disk_full = true,
-            Err(error) => self.directory_offline("Growing the journal", &error),
-        }
-    }
-}
-
-/// What one log gets of a group in one turn.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    /// A place.
-    end: u64,
-    /// Whether the end lies within a batch.
-    within_batch: bool,
-    /// The entry of the plan that it goes on with.
-    merged: Option<usize>,
-}
-
-/// The next unsealed bytes of a log, as far as its turn and `room` (more than an entry's header) go: whole batches,
-/// or a part of one that is larger, where the log `may_begin` one. A begun batch ends before anything else of its
-/// log. `None` when nothing fits.
-fn turn_of(log: &PartitionLog, plan: &[Planned], room: u64, may_begin: bool) -> Option<Turn> {
-    let from = log.sealed;
-    let segment_end = log.segment_at(from).expect("unsealed bytes are in a segment").end_place();
-    let merged = log.planned_at.filter(|at| {
-        let earlier = &plan[*at];
-        earlier.to == from
-            && log.segment_at(earlier.from).map(|segment| segment.end_place()) == Some(segment_end)
-    });
-    let room = if merged.is_some() { room } else { room - HEAD };
-    let limit = segment_end.min(from + TURN_BYTES.min(room));
-    let batch = log.tail.batch_at(from).expect("unsealed bytes are of a batch in memory");
-    let whole =
-        if batch.from < from { batch.to } else { log.tail.last_through(limit).map_or(from, |last| last.to) };
-    let within_batch = whole <= from || whole > limit;
-    let end = if within_batch { limit } else { whole };
-    (may_begin || !within_batch).then_some(Turn { end, within_batch, merged })
-}
-
-fn plan_bytes(slot: Slot, log: &PartitionLog, what: What, from: u64, to: u64) -> Planned {
-    let segment = log.segment_at(from).expect("bytes that are not persisted are in an open segment");
-    let kind = Kind::Append { base: segment.base, serial: segment.serial, position: from - segment.place };
-    let epoch = log.epochs.latest().map_or(LeaderEpoch::UNKNOWN, |latest| latest.epoch);
-    Planned { slot, what, kind, epoch, from, to }
 }

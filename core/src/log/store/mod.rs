@@ -4,7 +4,9 @@ mod behind;
 mod commit;
 mod face;
 mod lookup;
+mod plan;
 mod read;
+mod relief;
 mod upkeep;
 
 pub use face::{
@@ -145,7 +147,9 @@ impl Store {
             let slot = store.insert(id, log.into_log(paths::log_directory(&store.settings.data_dir, id)));
             store.count_memory(slot);
             let log = store.slots[slot.index as usize].log.as_deref().expect("just inserted");
-            store.journal.hold(slot, log);
+            log.held_groups().for_each(|group| store.journal.ring.hold(group));
+            store.rehold(slot);
+            let log = store.log(slot);
             if log.segments.iter().any(|segment| segment.next <= log.start || segment.needs_cut) {
                 store.queue_work(slot);
             }
@@ -287,7 +291,7 @@ impl Store {
             // The log may have been dirty no more while bytes of it were in no group: there are none.
             self.journal.dirty.push_back(slot);
         }
-        if filled {
+        if filled && !std::mem::replace(&mut self.log_mut(slot).filled, true) {
             self.filled.push_back(slot);
         }
         self.count_memory(slot);
@@ -319,16 +323,18 @@ impl Store {
         self.memory = self.memory + now - before;
     }
 
-    /// Seals and issues the next journal group if none is in flight, and whatever else is due.
-    pub fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
+    /// Seals and issues the next journal group if none is in flight, and whatever else is due. When it gives events,
+    /// what they bring belongs to the same turn: it is to be called again.
+    pub fn end_of_turn(&mut self, now: Now, out: &mut Operations, events: &mut Vec<Event>) {
         self.drop_cached();
         self.ask_for_space(now, out);
-        self.relieve(out);
+        self.relieve();
         self.seal(now, out);
         if self.stopping == Stopping::No {
             self.start_work(out);
         }
         self.go_on_stopping(out);
+        events.append(&mut self.events);
     }
 
     /// Takes an answer of the disk.
@@ -372,10 +378,14 @@ impl Store {
     }
 
     fn directory_offline(&mut self, what: &str, error: &io::Error) {
-        let reason = Fatal::new(format!(
+        self.fail(Fatal::new(format!(
             "{what} failed: {error}. Nothing was acknowledged after it. Check the disk and restart the broker; \
              recovery will tell what is durable."
-        ));
+        )));
+    }
+
+    /// The directory goes offline.
+    fn fail(&mut self, reason: Fatal) {
         if self.journal.failed.is_none() {
             self.journal.failed = Some(reason.clone());
             self.events.push(Event::DirectoryOffline { reason });
@@ -450,8 +460,7 @@ impl Store {
             self.stopping = Stopping::Asked;
             self.journal.flush_due = true;
         }
-        self.end_of_turn(now, out);
-        events.append(&mut self.events);
+        self.end_of_turn(now, out, events);
     }
 
     fn go_on_stopping(&mut self, out: &mut Operations) {
@@ -493,6 +502,8 @@ impl Store {
     pub fn check(&self) {
         self.journal.check();
         let logs = || self.slots.iter().filter_map(|entry| entry.log.as_deref());
+        let holds = logs().filter(|log| log.held.is_some()).count();
+        assert_eq!(self.journal.holds.len(), holds, "every log that holds a group is known");
         logs().for_each(PartitionLog::check);
         assert_eq!(self.memory, logs().map(|log| log.counted_memory).sum::<usize>(), "memory is counted");
         let dirty = logs().filter(|log| log.dirty).map(PartitionLog::unsealed).sum::<u64>();

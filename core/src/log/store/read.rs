@@ -250,8 +250,10 @@ fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (u
         ),
         false => segment.bytes,
     };
-    let readable =
-        if segment.next <= request.up_to { in_file } else { in_file.min(below(index, request.up_to)) };
+    // Everything in front of the first batch that the tail knows lies below that batch's offset.
+    let known = log.tail.marks().front().map_or(log.flushed, |mark| mark.base);
+    let all_below = segment.next <= request.up_to || (segment.in_tail && known <= request.up_to);
+    let readable = if all_below { in_file } else { in_file.min(below(index, request.up_to)) };
     let (from, least) = (u64::from(span.from), u64::from(span.to).min(readable));
     let most = (from + request.max_bytes as u64).min(readable);
     let end = if request.at_least_one { most.max(least) } else { most };

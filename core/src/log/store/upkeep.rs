@@ -56,14 +56,12 @@ impl Store {
             self.sweep.next = (last < self.slots.len()).then_some(last);
         }
         self.sweep.tick_due = now.monotonic.after_ms(TICK_MS);
-        self.end_of_turn(now, out);
-        events.append(&mut self.events);
+        self.end_of_turn(now, out, events);
     }
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_tick(&self) -> Monotonic {
-        // A journal under pressure is relieved a slice per turn, and nothing else may bring the next turn.
-        if self.sweep.next.is_some() || self.journal.has_unflushed() || self.journal.is_pressed() {
+        if self.sweep.next.is_some() || self.journal.has_unflushed() {
             self.sweep.tick_due
         } else {
             self.sweep.due.min(self.space_due)
