@@ -22,7 +22,7 @@ enum Task {
     /// Format, clippy, licences, layering, all tests and a bounded simulation: what CI runs.
     Verify {
         /// Seeds to simulate.
-        #[arg(long, default_value_t = 88)]
+        #[arg(long, default_value_t = 300)]
         seeds: u64,
     },
     /// Simulates one seed.

@@ -17,7 +17,6 @@ fn a_thousand_quiet_partitions_do_not_hold_the_smallest_journal_back() {
 }
 
 #[test]
-#[ignore = "stalls now and then: docs/KNOWN-FAILURES.md; run it by name"]
 fn ten_thousand_quiet_partitions_of_a_thousand_topics_are_created_written_and_kept() {
     run_and_tell(ManyTopicsSettings {
         topics: 1000,
