@@ -31,6 +31,8 @@ const QUORUM_FIRST_TOKEN: u64 = 1 << 62;
 
 /// Journal bytes that are zeroed before a shard serves: a fraction of a second on a slow disk. It grows behind.
 const JOURNAL_BYTES_INITIAL: u64 = 16 << 20;
+/// What a start writes beside each journal: the manifest, checkpoints, indexes, the metadata's log.
+const START_SLACK_BYTES: u64 = 1 << 20;
 
 /// What a broker is made of.
 #[derive(Clone)]
@@ -136,13 +138,18 @@ fn data_seed(
     let config = &settings.config;
     let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let quorum = ShardId(settings.shards);
+    let journal_bytes_initial = JOURNAL_BYTES_INITIAL.min(config.journal_bytes_max);
     let store = StoreSettings {
         journal_dir: config.journal_dir.clone(),
-        journal_bytes_initial: JOURNAL_BYTES_INITIAL.min(config.journal_bytes_max),
+        journal_bytes_initial,
         journal_bytes_max: config.journal_bytes_max,
         tail_cache_bytes: bytes(config.tail_cache_bytes),
         memory_bytes_max: bytes(config.shard_memory_bytes),
-        disk_reserve_bytes: config.disk_reserve_bytes,
+        disk_reserve_bytes: disk_reserve_bytes(
+            config.disk_reserve_bytes,
+            journal_bytes_initial,
+            settings.shards,
+        ),
         producer_expiration_ms: i64::from(config.producer_id_expiration_ms),
         fault: settings.fault,
         ..StoreSettings::new(shard, config.data_dir.clone(), boot)
@@ -163,6 +170,13 @@ fn data_seed(
             reports: settings.reports.clone(),
         },
     }
+}
+
+/// The free space that is kept, unless none is: never less than what the next start needs, which writes a journal for
+/// every shard before it gives up the old ones.
+fn disk_reserve_bytes(wanted: u64, journal_bytes: u64, shards: u16) -> u64 {
+    let start = u64::from(shards) * (journal_bytes + START_SLACK_BYTES);
+    if wanted == 0 { 0 } else { wanted.max(start) }
 }
 
 impl NodeSeed {
@@ -242,4 +256,17 @@ fn endpoints(config: &BrokerConfig, ports: &[u16]) -> Vec<Endpoint> {
             Some(Endpoint { listener: name, host, port, security_protocol: SecurityProtocol::Plaintext })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_holds_a_journal_for_every_shard_of_the_next_start_unless_there_is_none() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(disk_reserve_bytes(256 * MIB, 16 * MIB, 4), 256 * MIB);
+        assert_eq!(disk_reserve_bytes(256 * MIB, 16 * MIB, 32), 32 * 17 * MIB);
+        assert_eq!(disk_reserve_bytes(0, 16 * MIB, 32), 0);
+    }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Segment {
     pub writer: Option<FileHandle>,
     /// For reading, while it is among those that are kept open.
     pub reader: Option<FileHandle>,
+    /// Its file is being opened, or its index read, for whoever reads the log.
+    pub asked_by_readers: bool,
     /// While closing: the log's state at its end, for the checkpoint.
     pub snapshot: Option<Snapshot>,
 }
@@ -87,6 +89,7 @@ impl Segment {
             index: Some(Arc::new(SegmentIndex::new(base, index_interval_bytes))),
             writer: None,
             reader: None,
+            asked_by_readers: false,
             snapshot: None,
         }
     }

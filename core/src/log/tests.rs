@@ -573,3 +573,30 @@ fn a_journal_full_of_what_an_offline_partition_holds_says_so() {
     assert!(reason.contains("full of what a partition holds"), "{reason}");
     assert!(reason.contains("a planted error") && reason.contains("restart the broker"), "{reason}");
 }
+
+#[test]
+fn many_readers_of_a_cold_segment_open_its_file_once() {
+    let shape = Shape { shards: 1, cache_bytes: 0, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    for mark in 0..40 {
+        machine.append(0, &batch(mark, 1, 30_000, 0)).unwrap();
+        machine.settle();
+    }
+    let (shard, slot) = machine.open(0);
+    let request = ReadRequest { from: Offset(0), max_bytes: 1, up_to: Offset(40), at_least_one: true };
+    let mut asked = 0;
+    for _ in 0..5 {
+        machine.with(shard, |store, now, out| {
+            assert!(matches!(store.read(now, slot, request, out), Err(ReadError::Later)));
+            asked += out.len();
+        });
+    }
+    assert_eq!(asked, 1);
+    let told = |machine: &Machine| {
+        machine.events.iter().filter(|(_, event)| matches!(event, Event::Readable { .. })).count()
+    };
+    let before = told(&machine);
+    machine.settle();
+    assert_eq!(told(&machine), before + 1);
+    assert_eq!(machine.read_all(0).len(), 40);
+}

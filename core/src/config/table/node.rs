@@ -29,7 +29,8 @@ rows! {
     "corelane.cpu.pin": String = Some("auto"), OneOf(&["auto", "true", "false"]), ReadOnly, Honoured =>
         "Whether each shard is bound to its core; auto does so where the cores are this process's alone.";
     "corelane.disk.reserve.bytes": Long = Some("268435456"), AtLeast(0), ReadOnly, Honoured =>
-        "Free space of the data's file system below which produce is refused, so that the disk never fills.";
+        "Free space of the data's file system below which produce is refused, so that the disk never fills; it is at \
+         least what the next start needs, 17 MiB a shard, unless it is 0.";
     "corelane.journal.bytes.max": Long = Some("1073741824"), AtLeast(16777216), ReadOnly, Honoured =>
         "The largest size of one shard's journal; a full one delays produce.";
     "corelane.journal.dir": String = None, Any, ReadOnly, Honoured =>

@@ -79,11 +79,16 @@ impl Store {
         lookup: Option<Box<Lookup>>,
         out: &mut Operations,
     ) {
-        let log = self.log(slot);
-        let segment = log.segments.iter().find(|segment| segment.serial == serial).expect("just found");
+        let log = self.log_mut(slot);
+        let segment = log.segments.iter_mut().find(|segment| segment.serial == serial).expect("just found");
+        // Readers are all told when the log is readable; one question serves them.
+        if lookup.is_none() && std::mem::replace(&mut segment.asked_by_readers, true) {
+            return;
+        }
+        let base = segment.base;
         match missing {
             Missing::Reader => {
-                let path = paths::segment(&log.directory, segment.base, serial);
+                let path = paths::segment(&log.directory, base, serial);
                 self.ask(
                     Job::Reader { slot, serial, lookup },
                     FileOperation::Open { path, how: OpenHow::Read },
@@ -91,7 +96,7 @@ impl Store {
                 );
             }
             Missing::Index => {
-                let path = paths::index(&log.directory, segment.base, serial);
+                let path = paths::index(&log.directory, base, serial);
                 self.ask(
                     Job::Index { slot, serial, lookup },
                     FileOperation::Open { path, how: OpenHow::Read },
@@ -127,7 +132,7 @@ impl Store {
             }
             (_, None) => {}
         }
-        self.readable(slot, lookup, out);
+        self.readable(slot, serial, lookup, out);
     }
 
     /// Reads of an index go by a handle that is opened for it and not kept.
@@ -176,7 +181,7 @@ impl Store {
                 }
             }
         }
-        self.readable(slot, lookup, out);
+        self.readable(slot, serial, lookup, out);
     }
 
     fn unreadable(&mut self, slot: Slot, path: &str, error: &std::io::Error) {
@@ -187,11 +192,15 @@ impl Store {
         self.partition_offline(slot, reason);
     }
 
-    fn readable(&mut self, slot: Slot, lookup: Option<Box<Lookup>>, out: &mut Operations) {
-        match lookup {
-            Some(lookup) => self.look_up(*lookup, out),
-            None => self.events.push(super::Event::Readable { slot }),
+    fn readable(&mut self, slot: Slot, serial: u32, lookup: Option<Box<Lookup>>, out: &mut Operations) {
+        if let Some(lookup) = lookup {
+            return self.look_up(*lookup, out);
         }
+        let segments = &mut self.log_mut(slot).segments;
+        if let Some(segment) = segments.iter_mut().find(|segment| segment.serial == serial) {
+            segment.asked_by_readers = false;
+        }
+        self.events.push(super::Event::Readable { slot });
     }
 
     fn close_readers(&mut self) {
