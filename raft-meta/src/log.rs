@@ -16,8 +16,9 @@
 //! one, the bad frame was part of the last group, which no one was promised, and the stream is cut there.
 //!
 //! A vote is visible in memory only after its flush, an append calls back after its flush; the committed position
-//! rides along with the next group. An error of a write or flush poisons the log for good: what is on the disk then
-//! is known only after a restart.
+//! rides along with the next group. An error of a write or flush poisons the log for good. What is on the disk then is
+//! not known even after a restart: the page cache may show what the disk never took. So recovery writes all that it
+//! believes of the last segment into a new file, flushed, before anything is appended behind it.
 
 mod format;
 mod recover;

@@ -277,8 +277,9 @@ fn snapshots_bound_the_log_and_restarts_go_on_from_them() {
     assert!(again.applied.len() <= 50);
 }
 
-/// Proposes and crashes over and over. What was answered must be there, in order, whatever was lost.
-fn crash_loop(seed: u64) -> (Vec<String>, u64) {
+/// Proposes and crashes over and over. What was answered must be there, in order, whatever was lost. With `errors`,
+/// flushes fail from some moment on in every other process.
+fn crash_loop(seed: u64, errors: bool) -> (Vec<String>, u64) {
     let mut random = Random(seed);
     let disk = MemoryDisk::default();
     let (mut acknowledged, mut told, mut trace) = (0, Vec::new(), 0);
@@ -286,20 +287,24 @@ fn crash_loop(seed: u64) -> (Vec<String>, u64) {
         let seed = random.next();
         let mut process = Process::start_with(&disk, QuorumSettings { seed, ..settings() }, Some(seed));
         let mut next = None;
-        for _ in 0..random.below(120) {
-            if process.writable && random.below(3) == 0 {
+        let fails_at = (errors && random.below(2) == 0).then(|| random.below(60));
+        for step in 0..random.below(120) {
+            if Some(step) == fails_at {
+                disk.fail_flushes();
+            }
+            if process.fatal.is_none() && process.writable && random.below(3) == 0 {
                 let id = *next.get_or_insert_with(|| holds(&process.image));
                 process.propose(id, batch(id));
                 next = Some(id + 1);
             }
             process.step();
-            assert_eq!(process.fatal, None);
+            assert!(fails_at.is_some() || process.fatal.is_none(), "{:?}", process.fatal);
             if process.writable {
                 assert!(holds(&process.image) >= acknowledged, "seed {seed}: a writable leader knows all");
             }
             for (id, result) in process.proposed.drain(..) {
-                assert!(result.is_ok(), "{result:?}");
-                acknowledged = acknowledged.max(id + 1);
+                assert!(fails_at.is_some() || result.is_ok(), "{result:?}");
+                acknowledged = acknowledged.max(result.map_or(0, |_| id + 1));
             }
         }
         told.append(&mut process.told);
@@ -307,7 +312,7 @@ fn crash_loop(seed: u64) -> (Vec<String>, u64) {
         drop(process);
         match random.below(3) {
             // The process is killed, the machine lives on.
-            0 => {}
+            0 => disk.repair(),
             1 => disk.power_cut(&mut random),
             _ => disk.hard_cut(),
         }
@@ -355,18 +360,88 @@ fn a_kill_or_power_cut_at_any_event_loses_nothing_acknowledged() {
 #[test]
 fn nothing_acknowledged_is_lost_in_crash_loops() {
     for seed in 0..60 {
-        crash_loop(seed);
+        crash_loop(seed, false);
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_crash_loops_on_a_disk_whose_flushes_fail() {
+    for seed in 0..200 {
+        crash_loop(seed, true);
+    }
+}
+
+/// A disk on which one batch was acknowledged, and the flush of the next failed before the process was killed: that
+/// one stands in the page cache, over several pages, and not on the medium.
+fn after_a_failed_flush(segment_bytes_max: u64) -> (QuorumSettings, MemoryDisk) {
+    let bounds = Bounds { segment_bytes_max, ..settings().bounds };
+    let settings = QuorumSettings { bounds, ..settings() };
+    let disk = MemoryDisk::default();
+    let mut process = Process::start_with(&disk, settings.clone(), None);
+    process.settle();
+    process.propose(0, batch(0));
+    process.settle();
+    assert!(matches!(process.proposed[..], [(0, Ok(_))]), "{:?}", process.proposed);
+    disk.fail_flushes();
+    let mut long = batch(1);
+    long.records.extend(vec![long.records[1].clone(); 2_000]);
+    process.propose(1, long);
+    process.settle();
+    assert!(process.fatal.is_some() && process.proposed[1].1.is_err());
+    disk.repair();
+    (settings, disk)
+}
+
+#[test]
+fn what_a_failed_flush_left_in_the_page_cache_is_durable_before_anything_stands_behind_it() {
+    // Behind it in its segment, and in the next segment.
+    for segment_bytes_max in [1 << 20, 600] {
+        let (settings, disk) = after_a_failed_flush(segment_bytes_max);
+        let mut second = Process::start_with(&disk, settings.clone(), None);
+        second.settle();
+        assert_eq!(holds(&second.image), 2, "the page cache shows both");
+        second.propose(2, batch(2));
+        second.settle();
+        assert!(second.proposed[0].1.is_ok(), "{:?}", second.proposed);
+        disk.hard_cut();
+        let mut third = Process::start_with(&disk, settings, None);
+        third.settle();
+        assert_eq!(holds(&third.image), 3);
+    }
+}
+
+#[test]
+fn a_crash_at_any_call_of_recovery_after_a_failed_flush_is_survived() {
+    for calls in 0.. {
+        let mut was_open = false;
+        for power_goes in [false, true] {
+            let (settings, disk) = after_a_failed_flush(1 << 20);
+            disk.fail_after(calls);
+            was_open = Quorum::open(settings.clone(), &disk, Now::default()).is_ok();
+            if power_goes {
+                disk.hard_cut()
+            } else {
+                disk.repair()
+            }
+            let mut again = Process::start_with(&disk, settings, None);
+            again.settle();
+            assert!(again.writable && holds(&again.image) >= 1, "crash at call {calls}");
+        }
+        if was_open {
+            assert!(calls > 3, "it reads, lists and replaces");
+            return;
+        }
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 100..105 {
-        let first = crash_loop(seed);
+        let first = crash_loop(seed, false);
         assert!(!first.0.is_empty());
-        assert_eq!(first, crash_loop(seed));
+        assert_eq!(first, crash_loop(seed, false));
     }
-    assert_ne!(crash_loop(100).1, crash_loop(101).1);
+    assert_ne!(crash_loop(100, false).1, crash_loop(101, false).1);
 }
 
 #[test]

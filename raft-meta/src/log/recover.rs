@@ -116,6 +116,16 @@ impl Recovered {
     }
 }
 
+/// Makes what was read of the last segment durable, in a new file under its name.
+///
+/// It may stand in the page cache only, and a flush would not mend that: after a failed one the kernel takes the pages
+/// for clean, shows them to whoever reads, and lets the next flush succeed without them. Every segment before the
+/// last is durable already: the next one is begun only after a flush of all of it, or after it was restated here. The
+/// replacement flushes the directory as well, and with it what an earlier process renamed there but could not flush.
+fn restate(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Fatal> {
+    disk.replace(path, bytes).map_err(|error| failed(path, "rewriting", &error))
+}
+
 struct Replay {
     salt: Salt,
     /// None before the first segment's first frame.
@@ -143,35 +153,31 @@ impl Replay {
                     offset = next;
                 }
                 Err(reason) if is_last && find_group(bytes, self.salt, number, offset).is_none() => {
-                    return self.cut(disk, path, segment, offset, &reason);
+                    return self.cut(disk, path, segment, &bytes[..offset], &reason);
                 }
                 Err(reason) => return Err(damaged(path, offset, &reason)),
             }
         }
         segment.bytes = bytes.len() as u64;
         self.segments.push_back(segment);
-        if is_last {
-            // Whole, but perhaps only in the page cache of a process that was killed before its flush.
-            disk.flush(path).map_err(|error| failed(path, "flushing", &error))?;
-        }
-        Ok(())
+        if is_last { restate(disk, path, bytes) } else { Ok(()) }
     }
 
-    /// Cuts the last segment at `offset`.
+    /// Cuts the last segment behind `kept`.
     fn cut(
         &mut self,
         disk: &dyn Disk,
         path: &Path,
         mut segment: Segment,
-        offset: usize,
+        kept: &[u8],
         reason: &str,
     ) -> Result<(), Fatal> {
+        let offset = kept.len();
         tracing::info!(path = %path.display(), offset, reason, "cut an unflushed end of the metadata log");
         if offset > 0 {
             segment.bytes = offset as u64;
-            disk.set_length(path, segment.bytes).map_err(|error| failed(path, "cutting", &error))?;
             self.segments.push_back(segment);
-            return disk.flush(path).map_err(|error| failed(path, "flushing", &error));
+            return restate(disk, path, kept);
         }
         if self.segments.is_empty() {
             // The first segment is flushed when the directory is formatted; a later one, before older ones go.

@@ -5,7 +5,7 @@
 use corelane_seam::{DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Slice};
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -13,6 +13,9 @@ use std::{
 
 /// Bytes that reach the medium together.
 const SECTOR: usize = 512;
+
+/// Bytes that the page cache keeps, and writes back, together.
+const PAGE: usize = 4096;
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -37,8 +40,23 @@ struct File {
     live: Vec<u8>,
     /// What a power cut leaves for certain.
     durable: Vec<u8>,
-    /// Written since the last flush.
-    unflushed: Vec<(usize, Vec<u8>)>,
+    /// Pages written since the last flush, whether that succeeded or failed: a failed one leaves them clean, shown
+    /// and lost.
+    dirty: BTreeSet<usize>,
+}
+
+impl File {
+    fn write(&mut self, offset: usize, data: &[u8]) {
+        put(&mut self.live, offset, data);
+        self.dirty.extend(offset / PAGE..(offset + data.len()).div_ceil(PAGE));
+    }
+
+    fn flush(&mut self) {
+        for page in std::mem::take(&mut self.dirty) {
+            let end = self.live.len().min((page + 1) * PAGE);
+            put(&mut self.durable, page * PAGE, &self.live[page * PAGE..end]);
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,6 +66,14 @@ struct State {
     calls_left: Option<usize>,
     fail_flushes: bool,
     fail_writes: bool,
+}
+
+impl State {
+    fn repair(&mut self) {
+        self.fail_flushes = false;
+        self.fail_writes = false;
+        self.calls_left = None;
+    }
 }
 
 /// Clones are the same disk; [`MemoryDisk::copy`] is another one.
@@ -91,24 +117,22 @@ impl MemoryDisk {
     pub fn power_cut(&self, random: &mut Random) {
         self.with(|state| {
             for file in state.files.values_mut() {
-                let mut bytes = std::mem::take(&mut file.durable);
-                for (offset, data) in file.unflushed.drain(..) {
-                    for (place, sector) in data.chunks(SECTOR).enumerate() {
+                for page in std::mem::take(&mut file.dirty) {
+                    let end = file.live.len().min((page + 1) * PAGE);
+                    for start in (page * PAGE..end).step_by(SECTOR) {
+                        let sector = &file.live[start..end.min(start + SECTOR)];
                         // Also parts of a sector, as a file system's length may lag behind the data.
                         let keep = match random.below(4) {
                             0 => sector.len(),
                             1 => random.below(sector.len() + 1),
                             _ => 0,
                         };
-                        put(&mut bytes, offset + place * SECTOR, &sector[..keep]);
+                        put(&mut file.durable, start, &sector[..keep]);
                     }
                 }
-                file.live = bytes.clone();
-                file.durable = bytes;
+                file.live.clone_from(&file.durable);
             }
-            state.fail_flushes = false;
-            state.fail_writes = false;
-            state.calls_left = None;
+            state.repair();
         });
     }
 
@@ -116,10 +140,16 @@ impl MemoryDisk {
     pub fn hard_cut(&self) {
         self.with(|state| {
             for file in state.files.values_mut() {
-                file.unflushed.clear();
+                file.dirty.clear();
                 file.live.clone_from(&file.durable);
             }
+            state.repair();
         });
+    }
+
+    /// Nothing fails any more. What failed flushes lost stays lost, and shown.
+    pub fn repair(&self) {
+        self.with(State::repair);
     }
 
     pub fn fail_flushes(&self) {
@@ -142,7 +172,7 @@ impl MemoryDisk {
     /// Replaces a file's content behind everyone's back.
     pub fn tamper(&self, path: &Path, bytes: Vec<u8>) {
         self.with(|state| {
-            let file = File { live: bytes.clone(), durable: bytes, unflushed: Vec::new() };
+            let file = File { live: bytes.clone(), durable: bytes, dirty: BTreeSet::new() };
             state.files.insert(path.to_owned(), file);
         });
     }
@@ -187,20 +217,18 @@ impl MemoryDisk {
     fn store(&self, path: &Path, offset: u64, data: &[u8]) {
         let offset = usize::try_from(offset).expect("small");
         self.with(|state| {
-            let file = state.files.entry(path.to_owned()).or_default();
-            put(&mut file.live, offset, data);
-            file.unflushed.push((offset, data.to_vec()));
+            state.files.entry(path.to_owned()).or_default().write(offset, data);
         });
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.with(|state| {
+            let file = state.files.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
             if state.fail_flushes {
+                file.dirty.clear();
                 return Err(io::Error::other("flushed in vain"));
             }
-            let file = state.files.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
-            file.unflushed.clear();
-            file.durable.clone_from(&file.live);
+            file.flush();
             Ok(())
         })
     }
@@ -253,15 +281,8 @@ impl Disk for MemoryDisk {
         self.sync(path)
     }
 
-    fn set_length(&self, path: &Path, len: u64) -> io::Result<()> {
-        self.call()?;
-        let len = usize::try_from(len).expect("small");
-        self.with(|state| {
-            let file = state.files.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
-            file.live.resize(len, 0);
-            Ok::<(), io::Error>(())
-        })?;
-        self.sync(path)
+    fn set_length(&self, _path: &Path, _len: u64) -> io::Result<()> {
+        unimplemented!("the quorum changes no length")
     }
 
     fn replace(&self, path: &Path, data: &[u8]) -> io::Result<()> {

@@ -16,9 +16,7 @@ use crate::{
     },
     invariants,
     rng::Rng,
-    workload::{
-        Disturbance, Operation, audit::Audit, crash::POWER_CUT, disk_faults, draw_disturbance, probe::Probe,
-    },
+    workload::{Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, probe::Probe},
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
@@ -227,7 +225,7 @@ impl Run {
         self.disturbing = None;
         disk_faults::repair(&self.world, self.process);
         if std::mem::take(&mut self.disk_is_bad) {
-            self.world.crash(self.process, CrashKind::PowerCut);
+            self.crash_somehow();
             self.serving = false;
             while self.reports.try_recv().is_ok() {
                 // What it said of its broken disk is excused.
@@ -330,7 +328,7 @@ impl Run {
             }
             Notice::ShardStopped(_, shard) => {
                 self.excused(&format!("{shard:?} stopped without being asked"))?;
-                self.world.crash(self.process, CrashKind::PowerCut);
+                self.crash_somehow();
             }
             Notice::Stopped(_) => self.start_later(),
             Notice::Crashed(_, kind) => {
@@ -349,13 +347,19 @@ impl Run {
         self.world.wake_after(delay_ns, WAKE_START);
     }
 
-    /// A broker that cannot go on is ended. The machine starts anew: after a failed flush its page cache shows what
-    /// is not on the disk, and a process that starts on it would believe what it reads.
+    /// The process is killed, and the next one reads a page cache that may show what failed flushes never brought to
+    /// the disk; or the machine starts anew.
+    fn crash_somehow(&mut self) {
+        let kind = if self.rng.below(2) == 0 { CrashKind::Kill } else { CrashKind::PowerCut };
+        self.world.crash(self.process, kind);
+    }
+
+    /// A broker that cannot go on is ended, as its supervisor or the operator would.
     fn drain_reports(&mut self) -> Result<(), Broken> {
         while let Ok(report) = self.reports.try_recv() {
             if let Report::Fatal(fatal) = report {
                 self.excused(&fatal.0)?;
-                self.world.crash(self.process, CrashKind::PowerCut);
+                self.crash_somehow();
             }
         }
         Ok(())
@@ -373,7 +377,6 @@ impl Run {
     fn disturb(&mut self) {
         if let Some(disturbance) = self.disturbing.take() {
             self.world.note(&format!("disturbance: {}", disturbance.name));
-            let disturbance = if self.disk_is_bad { POWER_CUT } else { disturbance };
             self.disk_is_bad |= disturbance.breaks_the_disk;
             (disturbance.happen)(&mut self.world, self.process, &mut self.rng);
         }

@@ -133,6 +133,9 @@ pub(super) struct Contents {
     durable: Image,
     /// In the order in which they completed, each with its number.
     unflushed: Vec<(u64, Change)>,
+    /// Blocks that a failed flush left clean in the page cache, whatever the medium took of them; and whether the
+    /// cache will have dropped the block before someone writes to it.
+    lost: BTreeMap<u64, bool>,
     changes: u64,
     allocated: u64,
 }
@@ -153,10 +156,36 @@ impl Contents {
         self.live.len.max(self.allocated).next_multiple_of(BLOCK_BYTES)
     }
 
-    /// A write that completed.
+    /// A write that completed. The page cache marks whole blocks, so what a failed flush lost of a block is written
+    /// again with what is written to it next; unless the cache dropped the block before and reads it from the medium.
     pub fn write(&mut self, offset: u64, data: &[u8]) {
+        let mut end = offset + data.len() as u64;
+        let touched = offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES);
+        let lost: Vec<(u64, bool)> =
+            self.lost.range(touched).map(|(block, drops)| (*block, *drops)).collect();
+        let mut start = offset;
+        for (block, drops) in lost {
+            self.lost.remove(&block);
+            if drops {
+                self.reload(block);
+            } else {
+                start = start.min(block * BLOCK_BYTES);
+                end = end.max(self.live.len.min((block + 1) * BLOCK_BYTES));
+            }
+        }
         self.live.write(offset, data);
-        self.note(Change::Write { offset, data: data.to_vec() });
+        let mut written = vec![0; usize::try_from(end - start).expect("hardly more than the data")];
+        self.live.read(start, &mut written);
+        self.note(Change::Write { offset: start, data: written });
+    }
+
+    /// Shows of a block what the medium holds. The file's length is not the cache's to forget.
+    fn reload(&mut self, block: u64) {
+        let start = block * BLOCK_BYTES;
+        let len = self.live.len.saturating_sub(start).min(BLOCK_BYTES);
+        let mut bytes = vec![0; usize::try_from(len).expect("a block")];
+        self.durable.read(start, &mut bytes);
+        self.live.write(start, &bytes);
     }
 
     /// A write of which some blocks went through before it failed, or before its process died.
@@ -213,6 +242,11 @@ impl Contents {
     pub fn flush_failed(&mut self, rng: &mut Rng) {
         for (_, change) in std::mem::take(&mut self.unflushed) {
             survive(&mut self.durable, &change, rng);
+            if let Change::Write { offset, data } = change {
+                let end = offset + data.len() as u64;
+                let blocks = offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES);
+                self.lost.extend(blocks.map(|block| (block, rng.below(2) == 0)));
+            }
         }
     }
 
@@ -239,6 +273,7 @@ impl Contents {
             self.durable.set_len(len);
         }
         self.live = self.durable.clone();
+        self.lost.clear();
         self.allocated = self.allocated.min(self.live.len);
     }
 
@@ -348,6 +383,24 @@ mod tests {
             file.live().to_vec()
         });
         assert_eq!(outcomes, [b"".to_vec(), b"a".to_vec()]);
+    }
+
+    #[test]
+    fn what_is_written_behind_a_failed_flush_saves_at_most_the_block_that_it_shares() {
+        let outcomes = over_seeds(|rng| {
+            let mut file = Contents::default();
+            file.write(0, &[1; BLOCK + 8]);
+            file.flush_failed(rng);
+            file.write(BLOCK_BYTES + 8, &[2; 8]);
+            file.flush(file.changes());
+            assert_eq!(file.live().to_vec()[..BLOCK], [1; BLOCK], "the cache still shows it");
+            let shared = file.live().to_vec()[BLOCK];
+            file.power_cut(rng);
+            let bytes = file.live().to_vec();
+            assert_eq!(bytes[BLOCK..], [[shared; 8], [2; 8]].concat(), "flushed as it was seen");
+            vec![bytes[0], bytes[BLOCK]]
+        });
+        assert_eq!(outcomes, [[0, 0], [0, 1], [1, 0], [1, 1]]);
     }
 
     #[test]
