@@ -14,7 +14,7 @@ mod client;
 mod record;
 
 pub use broker::Broker;
-pub use client::{Client, jars, run, run_with_input, target};
+pub use client::{Client, jars, python, refused, run, run_with_input, target};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
