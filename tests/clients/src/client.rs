@@ -130,6 +130,8 @@ pub enum Client {
     Platformatic,
     /// kafkajs.
     Kafkajs,
+    /// franz-go.
+    FranzGo,
 }
 
 impl Client {
@@ -191,11 +193,13 @@ impl Client {
             Self::Aiokafka => (python, vec![script("python/aio.py")]),
             Self::Platformatic => (node, vec![script("node/platformatic.js")]),
             Self::Kafkajs => (node, vec![script("node/kafkajs.js")]),
+            Self::FranzGo => (clients.join("go/franz"), Vec::new()),
         };
         let missing = match self {
             Self::Java => !clients.join("java").is_dir(),
             Self::Librdkafka | Self::KafkaPython | Self::Aiokafka => !clients.join("python").is_dir(),
             Self::Platformatic | Self::Kafkajs => !clients.join("node").is_dir(),
+            Self::FranzGo => !clients.join("go").is_dir(),
         };
         assert!(!missing, "{self:?} is missing: run tests/install-clients");
         let arguments: Vec<&str> =
