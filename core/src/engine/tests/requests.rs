@@ -14,9 +14,10 @@ use kafka_protocol::{
         CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
         DeleteTopicsResponse, DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
         DescribeConfigsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, InitProducerIdRequest,
-        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceResponse,
+        FindCoordinatorRequest, FindCoordinatorResponse, IncrementalAlterConfigsRequest,
+        IncrementalAlterConfigsResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
+        ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
+        OffsetForLeaderEpochResponse, ProduceResponse,
         create_partitions_request::CreatePartitionsTopic,
         delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
         delete_topics_request::DeleteTopicState,
@@ -160,6 +161,16 @@ fn producer_ids_are_never_given_out_twice_by_two_shards() {
 }
 
 #[test]
+fn a_transactional_id_gets_no_producer_id() {
+    let (mut broker, client) = broker();
+    let id = StrBytes::from_static_str("tx").into();
+    let response: InitProducerIdResponse =
+        broker.ask(client, 4, &InitProducerIdRequest::default().with_transactional_id(Some(id)));
+    assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
+    assert_eq!((response.producer_id.0, response.producer_epoch), (-1, -1));
+}
+
+#[test]
 fn a_topic_grows_and_goes() {
     let (mut broker, client) = broker();
     let grow = CreatePartitionsTopic::default().with_name(name("t")).with_count(5).with_assignments(None);
@@ -246,4 +257,48 @@ fn topics_are_described_page_by_page() {
     }
     let expected = [("t", 0), ("t", 1), ("u", 0), ("u", 1), ("u", 2)].map(|(t, p)| (t.to_owned(), p));
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_coordinator_of_whatever_is_asked_for_is_this_broker_in_every_version() {
+    let (mut broker, client) = broker();
+    let key = |text: &'static str| StrBytes::from_static_str(text);
+    for version in 0..=3 {
+        let response: FindCoordinatorResponse =
+            broker.ask(client, version, &FindCoordinatorRequest::default().with_key(key("group")));
+        assert_eq!((response.error_code, response.node_id.0), (0, NODE.0), "v{version}");
+        assert_eq!((response.host.as_str(), response.port), ("broker.test", 9092), "v{version}");
+    }
+    for (version, key_type) in [(4, 0), (5, 1), (6, 1)] {
+        let request = FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(vec![
+            key("one"),
+            key("other"),
+            key(""),
+        ]);
+        let response: FindCoordinatorResponse = broker.ask(client, version, &request);
+        let keys: Vec<&str> = response.coordinators.iter().map(|found| found.key.as_str()).collect();
+        assert_eq!(keys, ["one", "other", ""], "v{version}");
+        for found in &response.coordinators {
+            assert_eq!((found.error_code, found.node_id.0), (0, NODE.0), "v{version}");
+            assert_eq!((found.host.as_str(), found.port), ("broker.test", 9092), "v{version}");
+        }
+    }
+}
+
+#[test]
+fn a_coordinator_that_cannot_be_asked_for_is_nowhere_and_the_others_of_the_request_are_found() {
+    let (mut broker, client) = broker();
+    let partition = StrBytes::from_static_str("group:gqPB3ew1Q9iWmL0t2k_-7A:0");
+    let request = FindCoordinatorRequest::default()
+        .with_key_type(2)
+        .with_coordinator_keys(vec![StrBytes::from_static_str("group"), partition]);
+    let response: FindCoordinatorResponse = broker.ask(client, 6, &request);
+    let [refused, found] = &response.coordinators[..] else { panic!("{response:?}") };
+    assert_eq!(refused.error_code, ErrorCode::InvalidRequest.code());
+    assert_eq!((refused.node_id.0, refused.host.as_str(), refused.port), (-1, "", -1));
+    assert!(refused.error_message.is_some());
+    assert_eq!((found.error_code, found.node_id.0), (0, NODE.0));
+    let request = FindCoordinatorRequest::default().with_key_type(9);
+    let response: FindCoordinatorResponse = broker.ask(client, 3, &request);
+    assert_eq!((response.error_code, response.node_id.0), (ErrorCode::InvalidRequest.code(), -1));
 }

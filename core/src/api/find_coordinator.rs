@@ -1,0 +1,186 @@
+//! FindCoordinator (key 10), versions 0-6 (transactions: KIP-98; batched from v4: KIP-699; share groups from v6: KIP-932).
+//!
+//! There is one node, so it coordinates whatever is asked for: the answer is this broker, by the listener by which the
+//! request came. As in Kafka the answer says who would coordinate, not that a group or a transactional id exists, and
+//! any text is the key of one. What a client then asks of a coordinator is in SKIPPED.md. The key is served all the
+//! same because clients read more out of it: librdkafka compresses with lz4 only for brokers that advertise version 0.
+
+use super::respond::{ReplyTo, text};
+use crate::{
+    engine::{Context, Start},
+    error::ErrorCode,
+    wire::{RequestHeader, WireError, decode_request},
+};
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::{
+        BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, find_coordinator_response::Coordinator,
+    },
+    protocol::StrBytes,
+};
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+
+/// The first version that may ask for the coordinator of a share group's partition.
+const SHARE_FROM: i16 = 6;
+
+/// The first version that may ask for several.
+const BATCHED_FROM: i16 = 4;
+
+/// Where a coordinator is.
+#[derive(Clone)]
+struct Place {
+    node: BrokerId,
+    host: StrBytes,
+    port: i32,
+}
+
+impl Place {
+    /// As Kafka says it.
+    const NOWHERE: Place = Place { node: BrokerId(-1), host: StrBytes::from_static_str(""), port: -1 };
+}
+
+/// Why nobody coordinates this.
+#[derive(Clone, Copy)]
+struct Refusal {
+    code: ErrorCode,
+    message: &'static str,
+}
+
+pub(super) fn start(
+    context: &mut Context<'_>,
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<Start, WireError> {
+    let request: FindCoordinatorRequest = decode_request(header, frame)?;
+    let reply_to = ReplyTo::new(header);
+    let here = here(context);
+    let find = |key: &str| match refused(request.key_type, key, header.api_version) {
+        Some(refusal) => Err(refusal),
+        None => here.clone(),
+    };
+    if header.api_version >= BATCHED_FROM {
+        let coordinators = request.coordinator_keys.iter().map(|key| {
+            let (place, refusal) = placed(find(key));
+            Coordinator::default()
+                .with_key(key.clone())
+                .with_node_id(place.node)
+                .with_host(place.host)
+                .with_port(place.port)
+                .with_error_code(refusal.map_or(ErrorCode::None, |refusal| refusal.code).code())
+                .with_error_message(refusal.map(|refusal| StrBytes::from_static_str(refusal.message)))
+        });
+        return reply_to.ready(&FindCoordinatorResponse::default().with_coordinators(coordinators.collect()));
+    }
+    let (place, refusal) = placed(find(&request.key));
+    let response = FindCoordinatorResponse::default()
+        .with_node_id(place.node)
+        .with_host(place.host)
+        .with_port(place.port)
+        .with_error_code(refusal.map_or(ErrorCode::None, |refusal| refusal.code).code())
+        .with_error_message(refusal.map(|refusal| StrBytes::from_static_str(refusal.message)));
+    reply_to.ready(&response)
+}
+
+/// This broker, as the clients of the request's listener reach it.
+fn here(context: &Context<'_>) -> Result<Place, Refusal> {
+    let listener = super::metadata::listener_name(context);
+    let broker = context.image.broker(context.place.node);
+    match broker.and_then(|broker| broker.endpoint(listener)) {
+        Some(endpoint) => Ok(Place {
+            node: context.place.node.0.into(),
+            host: text(endpoint.host.clone()),
+            port: i32::from(endpoint.port),
+        }),
+        None => Err(Refusal {
+            code: ErrorCode::CoordinatorNotAvailable,
+            message: "This broker is not registered with the request's listener",
+        }),
+    }
+}
+
+fn placed(found: Result<Place, Refusal>) -> (Place, Option<Refusal>) {
+    match found {
+        Ok(place) => (place, None),
+        Err(refusal) => (Place::NOWHERE, Some(refusal)),
+    }
+}
+
+/// What is wrong with a key of this type, if anything.
+fn refused(key_type: i8, key: &str, version: i16) -> Option<Refusal> {
+    let message = match key_type {
+        GROUP | TRANSACTION => return None,
+        SHARE if version < SHARE_FROM => "Coordinators of share groups are found from version 6 on",
+        SHARE if is_share_partition(key) => return None,
+        SHARE => "The key of a share group's partition is GROUP:TOPIC-ID:PARTITION",
+        _ => "Unknown type of coordinator",
+    };
+    Some(Refusal { code: ErrorCode::InvalidRequest, message })
+}
+
+/// `GROUP:TOPIC-ID:PARTITION`. The group may contain colons; the topic's id is written as everywhere in Kafka, 16 bytes
+/// in URL-safe base 64.
+fn is_share_partition(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let (Some(partition), Some(topic_id), Some(group)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let digits = topic_id.strip_suffix("==").unwrap_or(topic_id);
+    !group.trim().is_empty()
+        && digits.len() == 22
+        && digits.bytes().all(is_digit)
+        && partition.parse::<i32>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC_ID: &str = "gqPB3ew1Q9iWmL0t2k_-7A";
+
+    #[test]
+    fn any_text_names_a_group_or_a_transaction_in_every_version() {
+        for version in 0..=6 {
+            for key in ["", "group", "with spaces and ö", "a:b"] {
+                assert!(
+                    refused(GROUP, key, version).is_none() && refused(TRANSACTION, key, version).is_none()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_groups_partition_is_group_topic_id_and_partition_from_version_6_on() {
+        let code = |key: &str, version| refused(SHARE, key, version).map(|refusal| refusal.code);
+        let good = format!("group:{TOPIC_ID}:0");
+        assert_eq!(code(&good, 6), None);
+        assert_eq!(code(&good, 5), Some(ErrorCode::InvalidRequest));
+        assert_eq!(code(&format!("with:colons:{TOPIC_ID}==:17"), 6), None);
+        let bad = [
+            String::new(),
+            "group".to_owned(),
+            format!("group:{TOPIC_ID}"),
+            format!(":{TOPIC_ID}:0"),
+            format!(" :{TOPIC_ID}:0"),
+            "group:not-an-id:0".to_owned(),
+            format!("group:{}+:0", &TOPIC_ID[1..]),
+            format!("group:{TOPIC_ID}:first"),
+            format!("group:{TOPIC_ID}:"),
+            format!("group:{TOPIC_ID}:2147483648"),
+        ];
+        for key in bad {
+            assert_eq!(code(&key, 6), Some(ErrorCode::InvalidRequest), "{key}");
+        }
+    }
+
+    #[test]
+    fn other_types_of_coordinators_are_refused() {
+        for key_type in [-1, 3, i8::MIN, i8::MAX] {
+            let refusal = refused(key_type, "group", 6).expect("refused");
+            assert_eq!(refusal.code, ErrorCode::InvalidRequest);
+        }
+    }
+}
