@@ -1,10 +1,10 @@
 //! Appends: validated, given to the log, and answered when the producer's condition is met.
 
-use super::{Answers, Asker, Job, JobId, Owner};
+use super::{Answers, Asker, JobId, Owner};
 use crate::{
     config::{self, CompressionType, TopicConfig},
     engine::{
-        message::{Acks, AppendPartition, AppendRequest, AppendResult, OwnerResponse},
+        message::{Acks, AppendPartition, AppendRequest, AppendResult},
         partition::Parked,
     },
     error::ErrorCode,
@@ -40,8 +40,7 @@ impl Owner {
         request: AppendRequest,
         answers: &mut Answers,
     ) {
-        let left = request.partitions.len();
-        let job = self.new_job(Job::Append { asker, left, results: Vec::with_capacity(left) });
+        let job = self.jobs.append(asker, request.partitions.len());
         for partition in request.partitions {
             let delayed = Delayed { job, acks: request.acks, version: request.version, partition };
             if !self.delayed.is_empty() {
@@ -144,32 +143,13 @@ impl Owner {
         } else {
             partition.until_committed.push(parked);
         }
-        if let Some(Job::Append { results, .. }) = self.jobs.get_mut(&delayed.job) {
-            results.push((parked.place, done));
-        }
+        self.jobs.prepare(parked.job, parked.place, done);
         Ok(Placed::Parked)
     }
 
     fn append_done(&mut self, job: JobId, place: u32, result: AppendResult, answers: &mut Answers) {
-        if let Some(Job::Append { results, .. }) = self.jobs.get_mut(&job) {
-            results.push((place, result));
-        }
-        self.settle(job, place, None, answers);
-    }
-
-    /// One partition of a job is decided: with its prepared result, or with an error instead.
-    pub(super) fn settle(&mut self, job: JobId, place: u32, error: Option<ErrorCode>, answers: &mut Answers) {
-        let Some(Job::Append { asker, left, results }) = self.jobs.get_mut(&job) else { return };
-        if let Some(error) = error {
-            results.retain(|(other, _)| *other != place);
-            results.push((place, AppendResult::failed(error, None)));
-        }
-        *left -= 1;
-        if *left == 0 {
-            let response = (*asker, OwnerResponse::Append(std::mem::take(results)));
-            self.jobs.remove(&job);
-            answers.push(response);
-        }
+        self.jobs.prepare(job, place, result);
+        self.jobs.settle(job, place, None, answers);
     }
 }
 

@@ -4,13 +4,14 @@
 //! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
 
 mod append;
+mod jobs;
 mod offsets;
 mod read;
 
 use super::{
     Effects,
-    message::{AppendResult, DeleteResult, GatherId, OffsetResult, OwnerRequest, OwnerResponse, ReadRequest},
-    partition::{Parked, Partition},
+    message::{GatherId, OwnerRequest, OwnerResponse},
+    partition::Partition,
 };
 use crate::{
     error::ErrorCode,
@@ -18,27 +19,18 @@ use crate::{
     log::{Event, Slot, Store},
     records::Scratch,
 };
+pub(super) use jobs::JobId;
+
 use append::Delayed;
 use corelane_seam::{FileResult, Now, ShardId, Token};
+use jobs::Jobs;
 use std::collections::{BTreeMap, VecDeque};
-
-/// A request under way at its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct JobId(u64);
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asker {
     pub shard: ShardId,
     pub gather: GatherId,
-}
-
-#[derive(Debug)]
-enum Job {
-    Append { asker: Asker, left: usize, results: Vec<(u32, AppendResult)> },
-    Read { asker: Asker, request: ReadRequest },
-    Offsets { asker: Asker, left: usize, results: Vec<(u32, OffsetResult)> },
-    Delete { asker: Asker, left: usize, results: Vec<(u32, DeleteResult)> },
 }
 
 /// A DeleteRecords that waits for the moved log start to be durable.
@@ -58,8 +50,7 @@ pub(super) struct Owner {
     pub store: Store,
     pub partitions: Map<PartitionId, Partition>,
     by_slot: Map<Slot, PartitionId>,
-    jobs: BTreeMap<JobId, Job>,
-    next_job: u64,
+    jobs: Jobs,
     delayed: VecDeque<Delayed>,
     deletions: Vec<Deletion>,
     /// Reads whose partitions got something new in this turn.
@@ -82,8 +73,7 @@ impl Owner {
             store,
             partitions: Map::default(),
             by_slot: Map::default(),
-            jobs: BTreeMap::new(),
-            next_job: 0,
+            jobs: Jobs::default(),
             delayed: VecDeque::new(),
             deletions: Vec::new(),
             woken: Vec::new(),
@@ -115,10 +105,8 @@ impl Owner {
     }
 
     fn fail_parked(&mut self, partition: &mut Partition, error: ErrorCode, answers: &mut Answers) {
-        let parked: Vec<Parked> =
-            partition.until_written.take_all().chain(partition.until_committed.take_all()).collect();
-        for parked in parked {
-            self.settle(parked.job, parked.place, Some(error), answers);
+        for parked in partition.until_written.take_all().chain(partition.until_committed.take_all()) {
+            self.jobs.settle(parked.job, parked.place, Some(error), answers);
         }
     }
 
@@ -130,7 +118,8 @@ impl Owner {
             self.partition_offline(id, reason, answers);
         }
         for delayed in std::mem::take(&mut self.delayed) {
-            self.settle(delayed.job, delayed.partition.place, Some(ErrorCode::KafkaStorageError), answers);
+            let error = Some(ErrorCode::KafkaStorageError);
+            self.jobs.settle(delayed.job, delayed.partition.place, error, answers);
         }
     }
 
@@ -140,13 +129,6 @@ impl Owner {
         self.fail_parked(&mut partition, ErrorCode::KafkaStorageError, answers);
         self.woken.extend(partition.readers.iter().copied());
         self.partitions.insert(id, partition);
-    }
-
-    fn new_job(&mut self, job: Job) -> JobId {
-        self.next_job += 1;
-        let id = JobId(self.next_job);
-        self.jobs.insert(id, job);
-        id
     }
 
     /// Takes a request from a connection's shard.
@@ -235,8 +217,13 @@ impl Owner {
     /// Applies what the store reports; one report may bring another.
     fn take_events(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
         while !self.events.is_empty() {
-            for event in std::mem::take(&mut self.events) {
+            let mut events = std::mem::take(&mut self.events);
+            for event in events.drain(..) {
                 self.take_event(now, event, effects, answers);
+            }
+            if self.events.is_empty() {
+                // The vector goes back, so that it is allocated once.
+                self.events = events;
             }
         }
     }
@@ -271,15 +258,10 @@ impl Owner {
             return;
         };
         partition.written = partition.written.max(end);
-        let mut met = Vec::new();
         while let Some(parked) = partition.until_written.pop_met(end) {
-            met.push(parked);
+            self.jobs.settle(parked.job, parked.place, None, answers);
         }
-        let commits = partition.commits_when_written();
-        for parked in met {
-            self.settle(parked.job, parked.place, None, answers);
-        }
-        if commits {
+        if partition.commits_when_written() {
             self.commit(slot, end, answers);
         }
     }
@@ -293,13 +275,9 @@ impl Owner {
             return;
         }
         self.store.set_high_watermark(slot, partition.high_watermark);
-        let mut met = Vec::new();
-        while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
-            met.push(parked);
-        }
         self.woken.extend(partition.readers.iter().copied());
-        for parked in met {
-            self.settle(parked.job, parked.place, None, answers);
+        while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
+            self.jobs.settle(parked.job, parked.place, None, answers);
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Questions about offsets and epochs, and moving the log's start.
 
-use super::{Answers, Asker, Deletion, Job, JobId, Owner};
+use super::{Answers, Asker, Deletion, JobId, Owner};
 use crate::{
     engine::{
         Effects,
         message::{
             DeleteQuery, DeleteResult, EpochQuery, EpochResult, OffsetQuery, OffsetResult, OffsetSpec,
-            OwnerResponse,
         },
     },
     error::ErrorCode,
@@ -24,11 +23,10 @@ impl Owner {
         effects: &mut Effects,
         answers: &mut Answers,
     ) {
-        let left = queries.len();
-        let job = self.new_job(Job::Offsets { asker, left, results: Vec::with_capacity(left) });
+        let job = self.jobs.offsets(asker, queries.len());
         for query in queries {
             if let Some(result) = self.offset(now, job, &query, effects) {
-                self.offset_done(job, query.place, result, answers);
+                self.jobs.offset(job, query.place, result, answers);
             }
         }
     }
@@ -98,18 +96,7 @@ impl Owner {
                 leader_epoch: found.leader_epoch.0,
             },
         };
-        self.offset_done(job, place, result, answers);
-    }
-
-    fn offset_done(&mut self, job: JobId, place: u32, result: OffsetResult, answers: &mut Answers) {
-        let Some(Job::Offsets { asker, left, results }) = self.jobs.get_mut(&job) else { return };
-        results.push((place, result));
-        *left -= 1;
-        if *left == 0 {
-            let response = (*asker, OwnerResponse::Offsets(std::mem::take(results)));
-            self.jobs.remove(&job);
-            answers.push(response);
-        }
+        self.jobs.offset(job, place, result, answers);
     }
 
     pub(super) fn epoch_end(&self, query: &EpochQuery) -> EpochResult {
@@ -131,11 +118,10 @@ impl Owner {
         queries: Vec<DeleteQuery>,
         answers: &mut Answers,
     ) {
-        let left = queries.len();
-        let job = self.new_job(Job::Delete { asker, left, results: Vec::with_capacity(left) });
+        let job = self.jobs.delete(asker, queries.len());
         for query in queries {
             if let Some(result) = self.delete_one(now, job, &query) {
-                self.delete_done(job, query.place, result, answers);
+                self.jobs.deleted(job, query.place, result, answers);
             }
         }
     }
@@ -178,18 +164,7 @@ impl Owner {
         let met: Vec<Deletion> = met;
         for deletion in met {
             let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
-            self.delete_done(deletion.job, deletion.place, result, answers);
-        }
-    }
-
-    fn delete_done(&mut self, job: JobId, place: u32, result: DeleteResult, answers: &mut Answers) {
-        let Some(Job::Delete { asker, left, results }) = self.jobs.get_mut(&job) else { return };
-        results.push((place, result));
-        *left -= 1;
-        if *left == 0 {
-            let response = (*asker, OwnerResponse::DeleteRecords(std::mem::take(results)));
-            self.jobs.remove(&job);
-            answers.push(response);
+            self.jobs.deleted(deletion.job, deletion.place, result, answers);
         }
     }
 }

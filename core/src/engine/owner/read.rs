@@ -1,6 +1,6 @@
 //! Reads: what is committed, from memory or as ranges of files; and waiting for more.
 
-use super::{Answers, Asker, Job, JobId, Owner};
+use super::{Answers, Asker, JobId, Owner, jobs::Reading};
 use crate::{
     engine::{
         Effects,
@@ -26,16 +26,31 @@ impl Owner {
         answers: &mut Answers,
     ) {
         self.forget(asker);
-        let job = self.new_job(Job::Read { asker, request });
+        let reading = Reading { asker, request };
+        if self.read_now(now, &reading, true, effects, answers) {
+            return;
+        }
+        let job = self.jobs.next_id();
         self.readers_by_asker.insert(asker, job);
-        self.read_job(now, job, true, effects, answers);
+        for partition in &reading.request.partitions {
+            if let Some(partition) = self.partitions.get_mut(&partition.id) {
+                partition.readers.push(job);
+            }
+        }
+        self.jobs.keep_reading(job, reading);
     }
 
     /// No one waits for this fetch any more.
     pub fn forget(&mut self, asker: Asker) {
-        let Some(job) = self.readers_by_asker.remove(&asker) else { return };
-        let Some(Job::Read { request, .. }) = self.jobs.remove(&job) else { return };
-        for partition in &request.partitions {
+        let Some(job) = self.readers_by_asker.get(&asker) else { return };
+        if let Some(reading) = self.jobs.take_read(*job) {
+            self.end_reading(*job, &reading);
+        }
+    }
+
+    fn end_reading(&mut self, job: JobId, reading: &Reading) {
+        self.readers_by_asker.remove(&reading.asker);
+        for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
                 partition.readers.retain(|reader| *reader != job);
             }
@@ -48,18 +63,29 @@ impl Owner {
         woken.sort_unstable();
         woken.dedup();
         for job in woken.drain(..) {
-            self.read_job(now, job, false, effects, answers);
+            let Some(reading) = self.jobs.take_read(job) else { continue };
+            if self.read_now(now, &reading, false, effects, answers) {
+                self.end_reading(job, &reading);
+            } else {
+                self.jobs.keep_reading(job, reading);
+            }
         }
         if self.woken.is_empty() {
             self.woken = woken;
         }
     }
 
-    /// Reads what there is; answers, and stays registered while the asker wants more. A read that needs a file
-    /// opened first stays silent until it is open.
-    fn read_job(&mut self, now: Now, job: JobId, first: bool, effects: &mut Effects, answers: &mut Answers) {
-        let Some(Job::Read { asker, request }) = self.jobs.get(&job) else { return };
-        let (asker, request) = (*asker, request.clone());
+    /// Reads what there is and answers; whether that was the last answer. A read that needs a file opened first
+    /// stays silent until it is open.
+    fn read_now(
+        &mut self,
+        now: Now,
+        reading: &Reading,
+        first: bool,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) -> bool {
+        let request = &reading.request;
         let mut results = Vec::with_capacity(request.partitions.len());
         let mut bytes = 0;
         let mut decided = request.wait_for_bytes == 0;
@@ -75,22 +101,14 @@ impl Owner {
                 Err(Later) => later = true,
             }
         }
-        if first {
-            for partition in &request.partitions {
-                if let Some(partition) = self.partitions.get_mut(&partition.id) {
-                    partition.readers.push(job);
-                }
-            }
-        }
         if later {
-            return;
+            return false;
         }
-        if decided || bytes >= request.wait_for_bytes {
-            self.forget(asker);
-        } else if !first && bytes == 0 {
-            return;
+        let enough = decided || bytes >= request.wait_for_bytes;
+        if enough || first || bytes > 0 {
+            answers.push((reading.asker, OwnerResponse::Read(results)));
         }
-        answers.push((asker, OwnerResponse::Read(results)));
+        enough
     }
 
     fn read_one(
