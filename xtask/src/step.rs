@@ -35,6 +35,17 @@ impl Step {
         Step { name, program, arguments, environment: Vec::new() }
     }
 
+    /// A program of the workspace that the tests' build made: it stands where ours does. Asking cargo for it by its
+    /// package would build it anew, with the fewer features that it needs alone.
+    ///
+    /// # Errors
+    /// When our own place cannot be told.
+    pub fn built(name: &'static str, program: &str) -> anyhow::Result<Step> {
+        let ours = env::current_exe().context("cannot tell where this program is")?;
+        let program = ours.with_file_name(program).to_string_lossy().into_owned();
+        Ok(Step { name, program, arguments: Vec::new(), environment: Vec::new() })
+    }
+
     /// With one argument more.
     pub fn argument(mut self, argument: &str) -> Step {
         self.arguments.push(argument.to_owned());

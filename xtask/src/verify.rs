@@ -1,7 +1,7 @@
 //! Everything that must hold of every commit. All steps run, whatever the earlier ones say; the first that failed
 //! is named at the end.
 
-use crate::{simulator, step::Step, tally::Tally};
+use crate::{step::Step, tally::Tally};
 use anyhow::bail;
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ pub fn run(seeds: u64) -> anyhow::Result<()> {
     let mut total = Tally::default();
     let mut first_failure = None;
     let mut report = Vec::new();
-    for (step, counted) in steps(seeds) {
+    for (step, counted) in steps(seeds)? {
         println!("== {}", step.name());
         if step.name() == "licences, bans, sources" && !is_cargo_deny_there() {
             println!("cargo-deny is not installed; `cargo install --locked cargo-deny` installs it");
@@ -40,17 +40,21 @@ pub fn run(seeds: u64) -> anyhow::Result<()> {
     }
 }
 
-/// Cheapest first, each with whether its tests are counted (layering runs again with all the others).
-fn steps(seeds: u64) -> Vec<(Step, bool)> {
+/// Cheapest first, each with whether its tests are counted (layering runs again with all the others). All build the
+/// workspace as a whole: with a package alone its dependencies would have other features and be built again.
+fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    vec![
+    Ok(vec![
         (Step::cargo("format", &["fmt", "--all", "--check"]), true),
         (Step::cargo("licences, bans, sources", &["deny", "check", "licenses", "bans", "sources"]), true),
         (Step::cargo("clippy", &clippy), true),
-        (Step::cargo("layering", &["test", "--quiet", "--package", "corelane", "--test", "layering"]), false),
+        (Step::cargo("layering", &["test", "--quiet", "--workspace", "--test", "layering"]), false),
         (Step::cargo("tests", &["test", "--workspace", "--no-fail-fast"]), true),
-        (simulator(false).argument("--seeds").argument(&format!("0..{seeds}")), true),
-    ]
+        (
+            Step::built("simulation", "corelane-sim")?.argument("--seeds").argument(&format!("0..{seeds}")),
+            true,
+        ),
+    ])
 }
 
 fn is_cargo_deny_there() -> bool {
