@@ -21,6 +21,8 @@ use std::{
 const HOT: &str = "hot";
 const SHARDS: u16 = 2;
 const CREATE_AT_ONCE: usize = 50;
+/// What both shards' logs may hold in memory (`corelane.shard.memory.bytes`' default), and what the rest takes.
+const MEMORY_BYTES_MAX: u64 = SHARDS as u64 * (256 << 20) + (192 << 20);
 
 /// How many, and how much beside them.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +105,7 @@ pub fn run(settings: ManyTopicsSettings) -> anyhow::Result<ManyTopicsReport> {
         .with_context(|| format!("past the quiet ones; the broker said:\n{}", broker.said()))?;
     let hot = began.elapsed();
     let memory_bytes = broker.memory_bytes()?;
+    ensure!(memory_bytes <= MEMORY_BYTES_MAX, "the broker takes {} MiB of memory", memory_bytes >> 20);
     broker.ensure_running()?;
     broker.kill();
 
