@@ -7,9 +7,9 @@ use crate::{
     signals::StopSignals,
 };
 use corelane_core::config::{BrokerConfig, ReadOptions, Source, Warning, environment, properties};
-use corelane_io::probe;
+use corelane_io::{DriverError, probe};
 use corelane_shard::{MachineSettings, StartError};
-use std::{path::Path, process::ExitCode, thread, time::Instant};
+use std::{io, path::Path, process::ExitCode, thread, time::Instant};
 
 type Entries = Vec<(Source, String, String)>;
 
@@ -61,7 +61,9 @@ const EXPECTED_CONNECTIONS: u64 = 10_000;
 /// Runs until a signal asks for the end, or the broker cannot go on.
 fn serve(config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
     let machine = machine(&config)?;
-    let broker = corelane_shard::start(config, &machine, began).map_err(|error| vec![problem(&error)])?;
+    let directory = config.data_dir.clone();
+    let told = |error: StartError| vec![problem(&error, &directory)];
+    let broker = corelane_shard::start(config, &machine, began).map_err(told)?;
     let stopper = broker.stopper();
     let stop = move || {
         let signal = signals.wait();
@@ -83,7 +85,7 @@ fn serve(config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(
         broker.stopper().stop();
     }
     let ended = broker.wait();
-    served.and(ended).map_err(|error| vec![problem(&error)])?;
+    served.and(ended).map_err(told)?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -95,7 +97,7 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
         vec![Problem {
             wrong: format!("the data directory {directory} cannot be made: {error}"),
             why: "there is nowhere to keep what producers send".into(),
-            mend: format!("mkdir -p {directory}, writable for this user, or set log.dirs"),
+            mend: format!("mkdir -p {directory}; chown $(id -un) {directory}; or set log.dirs to where this user may write"),
         }]
     })?;
     let cpus = probe::usable_cpus();
@@ -139,20 +141,74 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
     })
 }
 
-fn problem(error: &StartError) -> Problem {
+/// What an operator needs to know of an error; `data` is the data directory.
+fn problem(error: &StartError, data: &Path) -> Problem {
+    let data = data.display();
     let (why, mend) = match error {
-        StartError::Fatal(_) => {
-            ("serving on could lose or hide records that were acknowledged", "see the message")
-        }
-        StartError::Directory { .. } => (
-            "two brokers on one directory would destroy each other's logs",
-            "stop the other broker, or set log.dirs",
+        StartError::Fatal(fatal) => return fatal_problem(&fatal.0, &data.to_string()),
+        StartError::Directory { directory, .. } => (
+            "a broker needs its directories for itself: two on one would destroy each other's logs",
+            format!(
+                "stop the other broker (fuser -v {directory}/.lock names it), let this user write there (ls -ld \
+                 {directory}), or set log.dirs"
+            ),
         ),
-        StartError::Resolve { .. } => ("clients would find no one there", "correct listeners"),
-        StartError::Driver(_) => ("without it no shard can run", "see the message"),
-        StartError::Stopped => ("clients would find no one there", "see the log above"),
+        StartError::Resolve { host, .. } => (
+            "clients would find no one there",
+            format!("correct listeners; getent hosts {host} shows what the name means here"),
+        ),
+        StartError::Driver(error) => return driver_problem(error),
+        StartError::Stopped => (
+            "clients would find no one there",
+            "look for the first error in the log above; start again with --log-level debug to see more"
+                .into(),
+        ),
     };
-    Problem { wrong: error.to_string(), why: why.into(), mend: mend.into() }
+    Problem { wrong: error.to_string(), why: why.into(), mend }
+}
+
+/// Of a text whose last sentence says what to do, as those of recovery do.
+fn fatal_problem(text: &str, data: &str) -> Problem {
+    let text = text.trim_end_matches('.');
+    let (wrong, advice) = text.rsplit_once(". ").unwrap_or((text, "Mend what the error names"));
+    Problem {
+        wrong: wrong.into(),
+        why: "serving on could lose or hide records that were acknowledged".into(),
+        mend: format!("{advice}. What the disk says: dmesg | tail -n 50; df -h {data}; ls -la {data}"),
+    }
+}
+
+fn driver_problem(error: &DriverError) -> Problem {
+    let (why, mend) = match error {
+        DriverError::AddressInUse { address } => (
+            "two brokers on one port would steal each other's clients",
+            format!("stop it (ss -ltnp 'sport = :{}' names it), or set listeners to another port", address.port()),
+        ),
+        DriverError::Listen { address, error } => (
+            "clients would find no one there",
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    let port = address.port();
+                    format!("set listeners to a port from 1024 on, or: sysctl -w net.ipv4.ip_unprivileged_port_start={port}")
+                }
+                _ => "set listeners to an address of this machine (ip address shows them)".into(),
+            },
+        ),
+        DriverError::Settings(_) => (
+            "shards cannot be laid out like that",
+            "unset corelane.shards and corelane.cpu.pin, and report this text".into(),
+        ),
+        DriverError::Start { .. } | DriverError::System { .. } => (
+            "every shard needs a thread, four rings and their memory",
+            "raise what is short: ulimit -l unlimited; ulimit -n 1048576; ulimit -u unlimited; or set fewer shards"
+                .into(),
+        ),
+        DriverError::Shard { .. } => (
+            "a shard that failed may have left its work half done; the next start recovers what was acknowledged",
+            "start again; if it fails again, report it with the log above".into(),
+        ),
+    };
+    Problem { wrong: error.to_string(), why: why.into(), mend }
 }
 
 /// The configuration of a start, from all of its sources.
@@ -226,5 +282,23 @@ fn host_name() -> String {
     match String::from_utf8(name) {
         Ok(name) if failed == 0 && !name.is_empty() => name,
         Ok(_) | Err(_) => "localhost".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_recovery_advises_is_the_fix_and_not_part_of_the_error() {
+        let problem =
+            fatal_problem("/d/log: it is damaged. It was flushed. Restore it; or start anew.", "/d");
+        assert_eq!(problem.wrong, "/d/log: it is damaged. It was flushed");
+        assert!(
+            problem.mend.starts_with("Restore it; or start anew. What the disk says: dmesg"),
+            "{}",
+            problem.mend
+        );
+        assert_eq!(fatal_problem("broken", "/d").wrong, "broken");
     }
 }

@@ -16,6 +16,13 @@ use std::{
 /// The layout of the whole directory. Another one is refused.
 const VERSION: &str = "1";
 
+/// What helps when the file says something else than this version wrote.
+const RESTORE: &str = "Start the version of Corelane that wrote it, or restore the directory from a copy";
+
+fn failed(path: &Path, error: &io::Error) -> Fatal {
+    Fatal::new(format!("using {} failed: {error}. Check the disk, then start again", path.display()))
+}
+
 /// A directory's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -84,12 +91,11 @@ fn parse(bytes: &[u8]) -> Result<(Meta, bool), String> {
 /// When it is another node's or another cluster's, of an unknown version, damaged, or the disk fails.
 pub(crate) fn open(disk: &dyn Disk, directory: &Path, claim: &Claim<'_>) -> Result<Meta, Fatal> {
     let path = path(directory);
-    let failed = |error: io::Error| Fatal::new(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| failed(&path, &error);
     let known = match disk.read(&path).map_err(failed)? {
-        Some(bytes) => Some(
-            parse(&bytes)
-                .map_err(|reason| Fatal::new(format!("{} cannot be used: {reason}", path.display())))?,
-        ),
+        Some(bytes) => Some(parse(&bytes).map_err(|reason| {
+            Fatal::new(format!("{} cannot be used: {reason}. {RESTORE}", path.display()))
+        })?),
         None => None,
     };
     match known {
@@ -109,7 +115,9 @@ pub(crate) fn open(disk: &dyn Disk, directory: &Path, claim: &Claim<'_>) -> Resu
             }
             let cluster_id = claim.cluster_id.unwrap_or(claim.new_cluster_id).to_owned();
             if cluster_id.is_empty() || cluster_id.contains(['\n', '\r', '=']) {
-                return Err(Fatal::new(format!("{cluster_id:?} cannot be a cluster id")));
+                return Err(Fatal::new(format!(
+                    "{cluster_id:?} cannot be a cluster id. Set corelane.cluster.id to a name on one line without '='"
+                )));
             }
             let meta = Meta { cluster_id, node_id: claim.node_id, directory_id: claim.new_directory_id };
             format(disk, directory, &path, meta)
@@ -146,7 +154,7 @@ fn check(meta: Meta, path: &Path, claim: &Claim<'_>) -> Result<Meta, Fatal> {
 }
 
 fn format(disk: &dyn Disk, directory: &Path, path: &Path, meta: Meta) -> Result<Meta, Fatal> {
-    let failed = |error: io::Error| Fatal::new(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| failed(path, &error);
     disk.replace(path, &render(&meta, "formatting")).map_err(failed)?;
     create(disk, directory, Salt(meta.directory_id))?;
     disk.replace(path, &render(&meta, "ready")).map_err(failed)?;

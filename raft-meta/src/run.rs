@@ -68,11 +68,14 @@ pub(crate) struct Parts {
 /// must not look like one that starts slowly.
 pub(crate) fn check_voters(node: u64, voters: &BTreeMap<u64, Peer>) -> Result<(), Fatal> {
     if !voters.contains_key(&node) {
-        return Err(Fatal::new(format!("controller.quorum.voters does not name this node, {node}")));
+        return Err(Fatal::new(format!(
+            "controller.quorum.voters does not name this node. Add {node}@HOST:PORT to it"
+        )));
     }
     if voters.len() > 1 {
         return Err(Fatal::new(format!(
-            "controller.quorum.voters names {} voters; this version runs a metadata quorum of one",
+            "controller.quorum.voters names {} voters; this version runs a metadata quorum of one. Leave {node} alone \
+             in it",
             voters.len()
         )));
     }

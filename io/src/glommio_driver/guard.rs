@@ -6,25 +6,31 @@
 //! is that event: a plain thread that wakes the first task of every executor whose loop has not moved since the last
 //! tick. A shard that moves by itself costs nothing but a load.
 
-use super::shared::Shared;
+use super::{
+    shared::Shared,
+    silence::{Reading, judge},
+};
 use std::{
     future::poll_fn,
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     thread::{self, JoinHandle, Thread},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a shard is watched closely after its last traffic.
 const WATCH: Duration = Duration::from_secs(1);
 /// Tick for shards without traffic.
 const IDLE_TICK: Duration = Duration::from_millis(100);
-/// An unanswered tick that is older raises an alarm.
+/// An unanswered tick that is older raises an alarm. Only time that the guard itself slept through counts: a guard
+/// that gets no CPU is no witness.
 const ALARM: Duration = Duration::from_secs(1);
+/// Silence after which the guard begins to watch what the shard's thread does.
+const SUSPICION: Duration = Duration::from_millis(500);
 /// An undelivered wake holds one of the task's 32,767 references (an i16 in glommio 0.9.0).
 const WAKES_MAX: u64 = 10_000;
 
@@ -34,11 +40,15 @@ pub(super) struct Watched {
     waker: Mutex<Option<Waker>>,
     sent: AtomicU64,
     answered: AtomicU64,
+    /// The kernel's number of the executor's thread; 0 before its first task has run.
+    thread: AtomicI32,
 }
 
 impl Watched {
     /// The first task of an executor: answers ticks, never ends by itself.
     pub(super) async fn answer(&self) {
+        // SAFETY: a plain question to the kernel.
+        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         poll_fn(|context| {
             self.waker
                 .lock()
@@ -107,6 +117,8 @@ struct Watch {
     idle: Duration,
     /// Ticks for which the shard is still watched closely.
     closely: u64,
+    /// When the silence became suspicious, and what the shard's thread was like then.
+    suspected: Option<(Instant, Option<Reading>)>,
     alarmed: bool,
 }
 
@@ -127,7 +139,7 @@ impl Watch {
         }
         let sent = shard.watched.sent.load(Ordering::Relaxed);
         if shard.watched.answered.load(Ordering::Relaxed) == sent {
-            (self.missed, self.silent, self.alarmed) = (0, Duration::ZERO, false);
+            (self.missed, self.silent, self.suspected, self.alarmed) = (0, Duration::ZERO, None, false);
             if self.closely == 0 && self.idle < IDLE_TICK {
                 return;
             }
@@ -137,13 +149,30 @@ impl Watch {
             self.missed += 1;
             self.silent += pause;
         }
-        if self.silent > ALARM && !self.alarmed {
-            self.alarmed = true;
-            let silent_ms = self.silent.as_millis() as u64;
-            tracing::error!(shard = index, silent_ms, "a shard answers no wake-up");
+        if self.silent > SUSPICION && !self.alarmed {
+            self.suspect(index, shard.watched.thread.load(Ordering::Relaxed));
         }
         if self.missed < WAKES_MAX || self.missed.is_multiple_of(100) && self.missed < 100 * WAKES_MAX {
             shard.watched.wake();
+        }
+    }
+
+    /// Looks at the silent shard's thread, and says what is wrong once the silence lasts.
+    fn suspect(&mut self, shard: usize, thread: i32) {
+        let Some((since, early)) = self.suspected else {
+            self.suspected = Some((Instant::now(), Reading::take(thread)));
+            return;
+        };
+        if self.silent <= ALARM {
+            return;
+        }
+        self.alarmed = true;
+        let silence = judge(early, Reading::take(thread), since.elapsed());
+        let silent_ms = self.silent.as_millis() as u64;
+        if silence.is_a_fault() {
+            tracing::error!(shard, silent_ms, "{}", silence.text());
+        } else {
+            tracing::warn!(shard, silent_ms, "{}", silence.text());
         }
     }
 }

@@ -5,7 +5,8 @@
 //! executor is what parks the thread, and one read of an eventfd is all it has under way. That eventfd is signalled by
 //! the ring, by other shards and by helper threads alike, and only while the shard sleeps.
 //!
-//! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up.
+//! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up; `silence`: why a shard
+//!   answers nothing.
 //! - `shard_loop`: gathers completions, calls the shard, carries out operations.
 //! - `accept`, `connections`, `send`: the network. `files`, `os_file`, `helpers`: the disk. `timer`.
 //! - `mesh`, `doorbell`: other shards.
@@ -26,6 +27,7 @@ mod send;
 mod settings;
 mod shard_loop;
 mod shared;
+mod silence;
 mod timer;
 
 pub use settings::{DriverError, DriverSettings, Faults, ShardSettings};

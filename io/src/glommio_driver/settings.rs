@@ -73,10 +73,7 @@ pub struct Faults {
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// Something already listens there.
-    #[error(
-        "cannot listen on {address}: another process (a second broker?) listens there already; \
-         `ss -ltnp 'sport = :{}'` names it", address.port()
-    )]
+    #[error("cannot listen on {address}: another process (a second broker?) listens there already")]
     AddressInUse {
         /// The address as configured.
         address: SocketAddr,

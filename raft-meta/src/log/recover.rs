@@ -35,7 +35,7 @@ pub(crate) struct Recovered {
 }
 
 fn failed(path: &Path, what: &str, error: &io::Error) -> Fatal {
-    Fatal::new(format!("{what} {} failed: {error}", path.display()))
+    Fatal::new(format!("{what} {} failed: {error}. Check the disk, then start again", path.display()))
 }
 
 fn damaged(path: &Path, offset: usize, reason: &str) -> Fatal {
@@ -74,12 +74,18 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, salt: Salt) -> Result<R
         if let Some(before) = replay.segments.back()
             && before.number + 1 != number
         {
-            return Err(Fatal::new(format!("{} does not follow segment {}", path.display(), before.number)));
+            return Err(Fatal::new(format!(
+                "{} does not follow segment {}: what lies between them is missing. Restore the directory from a copy",
+                path.display(),
+                before.number
+            )));
         }
-        let bytes = disk
-            .read(&path)
-            .map_err(|error| failed(&path, "reading", &error))?
-            .ok_or_else(|| Fatal::new(format!("{} vanished while it was read", path.display())))?;
+        let bytes = disk.read(&path).map_err(|error| failed(&path, "reading", &error))?.ok_or_else(|| {
+            Fatal::new(format!(
+                "{} vanished while it was read. Stop whoever removes files there, then start again",
+                path.display()
+            ))
+        })?;
         let is_last = place + 1 == numbers.len();
         replay.segment(disk, &path, number, &bytes, is_last)?;
     }
