@@ -3,12 +3,21 @@
 
 #[path = "wire_support/allocation.rs"]
 mod allocation;
+#[path = "../../tests/fuzz/exercise/batch.rs"]
+mod batch;
+#[path = "../../tests/fuzz/exercise/config.rs"]
+mod config;
+#[path = "../../tests/fuzz/exercise/recovery.rs"]
+mod recovery;
 #[path = "wire_support/values.rs"]
 mod values;
 
 use allocation::{Counting, INCIDENTALS_BYTES, allocated_by};
 use bytes::Bytes;
-use corelane_core::wire::{encode_request, fuzz_frame, guard, try_frame};
+use corelane_core::{
+    ids::Offset,
+    wire::{encode_request, fuzz_frame, guard, try_frame},
+};
 use kafka_protocol::protocol::Request;
 use std::{
     collections::BTreeSet,
@@ -45,6 +54,31 @@ fn no_frame_of_the_corpus_is_too_much_for_guard_or_decoder() {
         // The copy of the frame that `fuzz_frame` makes is not decoding's.
         let budget = frame.len() + guard::decode_budget_bytes(frame.len()) + INCIDENTALS_BYTES;
         assert!(allocated <= budget, "{name}: {allocated} bytes for {}", frame.len());
+    }
+}
+
+#[test]
+fn every_batch_of_the_corpus_is_read_or_refused() {
+    corpus("batch").iter().for_each(|(_, bytes)| batch::exercise(bytes));
+}
+
+#[test]
+fn every_configuration_of_the_corpus_is_taken_or_refused_with_reasons() {
+    corpus("config").iter().for_each(|(_, text)| config::exercise(text));
+}
+
+#[test]
+fn every_data_directory_of_the_corpus_is_refused_or_recovered_twice_to_the_same() {
+    for (_, files) in corpus("recovery") {
+        recovery::exercise(&files);
+    }
+}
+
+#[test]
+fn the_seeds_of_the_recovery_corpus_are_recovered_with_their_logs() {
+    for (name, end) in [("one-open-segment-killed", 3), ("closed-segments-killed", 9), ("clean-stop", 11)] {
+        let seed = fs::read(folder("recovery").join(name)).expect("it is part of the repository");
+        assert_eq!(recovery::exercise(&seed), [(Offset(0), Offset(end))], "{name}");
     }
 }
 

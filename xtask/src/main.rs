@@ -72,7 +72,7 @@ enum Soak {
     },
     /// Cuts the power of the log alone, in memory, for a thousand seeds.
     Log,
-    /// Fuzzes one target (frame or batch); needs cargo-fuzz.
+    /// Fuzzes one target (frame, batch, recovery or config); needs cargo-fuzz.
     Fuzz {
         /// Which.
         target: String,
