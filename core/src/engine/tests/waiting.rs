@@ -2,14 +2,21 @@
 
 use super::{
     broker::Broker,
-    clients::{alter, batch, create, fetch, produce, records},
+    clients::{alter, batch, create, delete_records, delete_topic, fetch, produce, records},
     files::Files,
 };
-use crate::{ids::PartitionId, metadata::Image};
-use corelane_seam::ConnectionId;
-use kafka_protocol::messages::{
-    CreateTopicsResponse, FetchResponse, IncrementalAlterConfigsResponse, ProduceResponse,
+use crate::{
+    engine::{Input, ShardMessage},
+    error::{ErrorCode, Fatal},
+    ids::PartitionId,
+    metadata::Image,
 };
+use corelane_seam::{ConnectionId, ShardId};
+use kafka_protocol::messages::{
+    CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, FetchResponse,
+    IncrementalAlterConfigsResponse, ProduceResponse,
+};
+use std::collections::VecDeque;
 
 fn append(broker: &mut Broker, client: ConnectionId, acks: i16, index: i32, value: &str) {
     let response: ProduceResponse = broker.ask(client, 9, &produce("t", acks, &[(index, batch(&[value]))]));
@@ -65,4 +72,38 @@ fn an_owner_that_finds_nothing_behind_a_file_says_so() {
     (0..64).for_each(|_| append(&mut broker, client, 1, 1, &"v".repeat(4000)));
     let fetched: FetchResponse = broker.ask(client, 12, &fetch("t", &[(0, 0), (1, 0)], 1, 500));
     assert_eq!(records(&fetched), [(0, 0, "warm".to_owned())]);
+}
+
+/// A broker with a DeleteRecords that waits for the journal, and its connection; another connection.
+fn deleting() -> (Broker, ConnectionId, ConnectionId) {
+    let mut broker = Broker::start(1, Files::default());
+    let (client, other) = (broker.connect(0, 1), broker.connect(0, 2));
+    let _: CreateTopicsResponse = broker.ask(client, 7, &create("t", 1, &[]));
+    append(&mut broker, client, -1, 0, "x");
+    broker.held = Some(VecDeque::new());
+    broker.send(client, 2, &delete_records("t", 1));
+    assert!(broker.response::<DeleteRecordsResponse>(client, 2).is_none(), "it is not durable yet");
+    (broker, client, other)
+}
+
+fn deleted(broker: &mut Broker, client: ConnectionId) -> (i16, i64) {
+    let response: DeleteRecordsResponse = broker.response(client, 2).expect("answered at once");
+    let partition = &response.topics[0].partitions[0];
+    (partition.error_code, partition.low_watermark)
+}
+
+#[test]
+fn a_deletion_of_records_fails_at_once_when_its_topic_is_deleted() {
+    let (mut broker, client, other) = deleting();
+    let _: DeleteTopicsResponse = broker.ask(other, 6, &delete_topic("t"));
+    assert_eq!(deleted(&mut broker, client), (ErrorCode::UnknownTopicOrPartition.code(), -1));
+    broker.release();
+}
+
+#[test]
+fn a_deletion_of_records_fails_at_once_when_its_log_goes_offline() {
+    let (mut broker, client, _) = deleting();
+    let message = ShardMessage::DirectoryOffline(Fatal::new("the disk is gone".to_owned()));
+    broker.input(0, Input::Message { from: ShardId(1), message });
+    assert_eq!(deleted(&mut broker, client), (ErrorCode::KafkaStorageError.code(), -1));
 }
