@@ -16,6 +16,8 @@ pub(in crate::engine) struct JobId(u64);
 pub(super) struct Reading {
     pub asker: Asker,
     pub request: ReadRequest,
+    /// Whether the asker knows what there was at first. Until it does it cannot respond, whatever others answer.
+    pub answered: bool,
 }
 
 #[derive(Debug)]

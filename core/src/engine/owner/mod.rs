@@ -99,6 +99,7 @@ impl Owner {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
+            self.fail_deletions(slot, error, answers);
         }
         self.fail_parked(&mut partition, error, answers);
         self.woken.append(&mut partition.readers);
@@ -126,6 +127,9 @@ impl Owner {
     fn partition_offline(&mut self, id: PartitionId, reason: &str, answers: &mut Answers) {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         partition.offline = Some(reason.to_owned());
+        if let Some(slot) = self.store.slot(id) {
+            self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
+        }
         self.fail_parked(&mut partition, ErrorCode::KafkaStorageError, answers);
         self.woken.extend(partition.readers.iter().copied());
         self.partitions.insert(id, partition);

@@ -157,14 +157,27 @@ impl Owner {
 
     /// The log start moved, durably, by a deletion or by retention.
     pub(super) fn log_start_moved(&mut self, slot: Slot, offset: Offset, answers: &mut Answers) {
-        let (met, waiting) = std::mem::take(&mut self.deletions)
-            .into_iter()
-            .partition(|it| it.slot == slot && it.before <= offset);
-        self.deletions = waiting;
-        let met: Vec<Deletion> = met;
-        for deletion in met {
-            let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
-            self.jobs.deleted(deletion.job, deletion.place, result, answers);
-        }
+        let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
+        self.end_deletions(|it| it.slot == slot && it.before <= offset, result, answers);
+    }
+
+    /// The log start of a partition will not move any more, as far as this leader can tell.
+    pub(super) fn fail_deletions(&mut self, slot: Slot, error: ErrorCode, answers: &mut Answers) {
+        self.end_deletions(|it| it.slot == slot, DeleteResult { error, low_watermark: -1 }, answers);
+    }
+
+    fn end_deletions(
+        &mut self,
+        ends: impl Fn(&Deletion) -> bool,
+        result: DeleteResult,
+        answers: &mut Answers,
+    ) {
+        self.deletions.retain(|deletion| {
+            let ends = ends(deletion);
+            if ends {
+                self.jobs.deleted(deletion.job, deletion.place, result, answers);
+            }
+            !ends
+        });
     }
 }

@@ -13,8 +13,22 @@ use crate::{
 };
 use corelane_seam::Now;
 
-/// A file must be opened first.
-struct Later;
+/// Files that one read has opened at a time. More would push each other out of the store's caches (32 indexes), and
+/// ask again for what is on its way.
+const OPENED_AT_ONCE_MAX: usize = 8;
+
+/// What a partition has for a read.
+struct Found {
+    result: ReadResult,
+    /// There is more, behind a file that must be opened first.
+    later: bool,
+}
+
+impl From<ReadResult> for Found {
+    fn from(result: ReadResult) -> Found {
+        Found { result, later: false }
+    }
+}
 
 impl Owner {
     pub(super) fn read_all(
@@ -26,8 +40,8 @@ impl Owner {
         answers: &mut Answers,
     ) {
         self.forget(asker);
-        let reading = Reading { asker, request };
-        if self.read_now(now, &reading, true, effects, answers) {
+        let mut reading = Reading { asker, request, answered: false };
+        if self.read_now(now, &mut reading, effects, answers) {
             return;
         }
         let job = self.jobs.next_id();
@@ -63,8 +77,8 @@ impl Owner {
         woken.sort_unstable();
         woken.dedup();
         for job in woken.drain(..) {
-            let Some(reading) = self.jobs.take_read(job) else { continue };
-            if self.read_now(now, &reading, false, effects, answers) {
+            let Some(mut reading) = self.jobs.take_read(job) else { continue };
+            if self.read_now(now, &mut reading, effects, answers) {
                 self.end_reading(job, &reading);
             } else {
                 self.jobs.keep_reading(job, reading);
@@ -75,40 +89,38 @@ impl Owner {
         }
     }
 
-    /// Reads what there is and answers; whether that was the last answer. A read that needs a file opened first
-    /// stays silent until it is open.
+    /// Reads what there is and answers; whether that was the last answer. Where nothing can be said before a file is
+    /// open, stays silent until it is. Where something can, what waits for its file does not hold it up: a read of
+    /// more cold partitions than files can be held open would else never be answered.
     fn read_now(
         &mut self,
         now: Now,
-        reading: &Reading,
-        first: bool,
+        reading: &mut Reading,
         effects: &mut Effects,
         answers: &mut Answers,
     ) -> bool {
         let request = &reading.request;
         let mut results = Vec::with_capacity(request.partitions.len());
         let mut bytes = 0;
-        let mut decided = request.wait_for_bytes == 0;
-        let mut later = false;
+        let mut urgent = false;
+        let mut opening = 0;
         for partition in &request.partitions {
-            let room = request.bytes_max.saturating_sub(bytes);
-            match self.read_one(now, partition, room, bytes == 0, effects) {
-                Ok(result) => {
-                    bytes += result.bytes;
-                    decided |= !result.error.is_none() || result.diverging.is_some();
-                    results.push((partition.place, result));
-                }
-                Err(Later) => later = true,
-            }
+            let may_open = opening < OPENED_AT_ONCE_MAX;
+            let room = if may_open { request.bytes_max.saturating_sub(bytes) } else { 0 };
+            let at_least_one = may_open && bytes == 0;
+            let Found { result, later } = self.read_one(now, partition, room, at_least_one, effects);
+            bytes += result.bytes;
+            urgent |= !result.error.is_none() || result.diverging.is_some();
+            opening += usize::from(later);
+            results.push((partition.place, result));
         }
-        if later {
+        let news = urgent || bytes > 0;
+        if !news && (opening > 0 || reading.answered) {
             return false;
         }
-        let enough = decided || bytes >= request.wait_for_bytes;
-        if enough || first || bytes > 0 {
-            answers.push((reading.asker, OwnerResponse::Read(results)));
-        }
-        enough
+        reading.answered = true;
+        answers.push((reading.asker, OwnerResponse::Read(results)));
+        urgent || bytes >= request.wait_for_bytes
     }
 
     fn read_one(
@@ -118,16 +130,16 @@ impl Owner {
         room: usize,
         at_least_one: bool,
         effects: &mut Effects,
-    ) -> Result<ReadResult, Later> {
+    ) -> Found {
         let partition = match self.leader_of(wanted.id, wanted.current_leader_epoch) {
             Ok(partition) => partition,
             Err((error, epoch)) => {
-                return Ok(ReadResult { current_leader_epoch: epoch, ..ReadResult::failed(error) });
+                return ReadResult { current_leader_epoch: epoch, ..ReadResult::failed(error) }.into();
             }
         };
         let high_watermark = partition.high_watermark;
         let Some(slot) = self.store.slot(wanted.id) else {
-            return Ok(ReadResult::failed(ErrorCode::KafkaStorageError));
+            return ReadResult::failed(ErrorCode::KafkaStorageError).into();
         };
         let mut result = ReadResult {
             error: ErrorCode::None,
@@ -139,13 +151,21 @@ impl Owner {
         if wanted.last_fetched_epoch != LeaderEpoch::UNKNOWN {
             let end = self.store.epoch_end(slot, wanted.last_fetched_epoch);
             match end {
-                None => return Ok(ReadResult::failed(ErrorCode::OffsetOutOfRange)),
+                None => return ReadResult::failed(ErrorCode::OffsetOutOfRange).into(),
                 Some((epoch, end)) if epoch < wanted.last_fetched_epoch || end < wanted.from => {
                     result.diverging = Some((epoch.0, end.0));
-                    return Ok(result);
+                    return result.into();
                 }
                 Some(_) => {}
             }
+        }
+        if room == 0
+            && !at_least_one
+            && result.log_start_offset <= wanted.from.0
+            && wanted.from < high_watermark
+        {
+            // There is something, but not for this answer: no file is opened in vain.
+            return result.into();
         }
         let request = LogRead {
             from: wanted.from,
@@ -157,17 +177,18 @@ impl Owner {
             Ok(read) => {
                 result.bytes = usize::try_from(read.bytes).unwrap_or(usize::MAX);
                 result.records = read.parts;
-                Ok(result)
+                result.into()
             }
-            Err(ReadError::OutOfRange { .. }) => Ok(ReadResult {
+            Err(ReadError::OutOfRange { .. }) => ReadResult {
                 log_start_offset: result.log_start_offset,
                 high_watermark: high_watermark.0,
                 ..ReadResult::failed(ErrorCode::OffsetOutOfRange)
-            }),
-            Err(ReadError::Offline(_) | ReadError::Unknown) => {
-                Ok(ReadResult::failed(ErrorCode::KafkaStorageError))
             }
-            Err(ReadError::Later) => Err(Later),
+            .into(),
+            Err(ReadError::Offline(_) | ReadError::Unknown) => {
+                ReadResult::failed(ErrorCode::KafkaStorageError).into()
+            }
+            Err(ReadError::Later) => Found { result, later: true },
         }
     }
 

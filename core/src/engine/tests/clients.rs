@@ -7,9 +7,13 @@ use crate::{
 use bytes::Bytes;
 use kafka_protocol::{
     messages::{
-        BrokerId, CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, TopicName,
+        BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest,
+        FetchResponse, IncrementalAlterConfigsRequest, ProduceRequest, TopicName,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
+        delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
+        delete_topics_request::DeleteTopicState,
         fetch_request::{FetchPartition, FetchTopic},
+        incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
         produce_request::{PartitionProduceData, TopicProduceData},
     },
     protocol::StrBytes,
@@ -31,6 +35,29 @@ pub fn create(topic: &str, partitions: i32, configs: &[(&str, &str)]) -> CreateT
         .with_replication_factor(1)
         .with_configs(configs.collect());
     CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000)
+}
+
+/// Sets one of a topic's settings.
+pub fn alter(topic: &str, key: &str, value: &str) -> IncrementalAlterConfigsRequest {
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_string(key.to_owned()))
+        .with_value(Some(StrBytes::from_string(value.to_owned())));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(StrBytes::from_string(topic.to_owned()))
+        .with_configs(vec![config]);
+    IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+}
+
+pub fn delete_topic(topic: &str) -> DeleteTopicsRequest {
+    let state = DeleteTopicState::default().with_name(Some(name(topic)));
+    DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(1000)
+}
+
+pub fn delete_records(topic: &str, offset: i64) -> DeleteRecordsRequest {
+    let partition = DeleteRecordsPartition::default().with_offset(offset);
+    let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000)
 }
 
 /// A batch of records with these values.

@@ -2,6 +2,8 @@
 
 mod broker;
 mod clients;
+mod cost;
 mod files;
 mod produce_fetch;
 mod requests;
+mod waiting;

@@ -2,7 +2,7 @@
 
 use super::{
     broker::{Broker, NODE},
-    clients::{batch, create, name, produce},
+    clients::{alter, batch, create, delete_records, delete_topic, name, produce},
     files::Files,
 };
 use crate::error::ErrorCode;
@@ -11,18 +11,14 @@ use corelane_seam::ConnectionId;
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
-        CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
-        DeleteTopicsResponse, DescribeClusterRequest, DescribeClusterResponse, DescribeConfigsRequest,
-        DescribeConfigsResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-        FindCoordinatorRequest, FindCoordinatorResponse, IncrementalAlterConfigsRequest,
-        IncrementalAlterConfigsResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-        ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
-        OffsetForLeaderEpochResponse, ProduceResponse,
+        CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeClusterRequest,
+        DescribeClusterResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+        DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, FindCoordinatorRequest,
+        FindCoordinatorResponse, IncrementalAlterConfigsResponse, InitProducerIdRequest,
+        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceResponse,
         create_partitions_request::CreatePartitionsTopic,
-        delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
-        delete_topics_request::DeleteTopicState,
         describe_configs_request::DescribeConfigsResource,
-        incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
         offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
@@ -72,10 +68,7 @@ fn deleted_records_are_gone_and_the_log_starts_behind_them() {
     append(&mut broker, client, &["a", "b"]);
     append(&mut broker, client, &["c"]);
     let delete = |broker: &mut Broker, offset| {
-        let partition = DeleteRecordsPartition::default().with_offset(offset);
-        let topic = DeleteRecordsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
-        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000);
-        let response: DeleteRecordsResponse = broker.ask(client, 2, &request);
+        let response: DeleteRecordsResponse = broker.ask(client, 2, &delete_records("t", offset));
         let partition = &response.topics[0].partitions[0];
         (partition.error_code, partition.low_watermark)
     };
@@ -179,9 +172,7 @@ fn a_topic_grows_and_goes() {
     assert_eq!(response.results[0].error_code, 0);
     let response: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(4, batch(&["a"]))]));
     assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
-    let state = DeleteTopicState::default().with_name(Some(name("t")));
-    let request = DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(1000);
-    let response: DeleteTopicsResponse = broker.ask(client, 6, &request);
+    let response: DeleteTopicsResponse = broker.ask(client, 6, &delete_topic("t"));
     assert_eq!(response.responses[0].error_code, 0);
     let response: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(4, batch(&["a"]))]));
     let error = response.responses[0].partition_responses[0].error_code;
@@ -205,15 +196,8 @@ fn an_epochs_end_is_the_logs_end_for_the_epoch_that_reigns() {
 #[test]
 fn a_configuration_that_is_altered_is_described_as_altered() {
     let (mut broker, client) = broker();
-    let config = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str("retention.ms"))
-        .with_value(Some(StrBytes::from_static_str("12345")));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(2)
-        .with_resource_name(StrBytes::from_static_str("t"))
-        .with_configs(vec![config]);
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let response: IncrementalAlterConfigsResponse = broker.ask(client, 1, &request);
+    let response: IncrementalAlterConfigsResponse =
+        broker.ask(client, 1, &alter("t", "retention.ms", "12345"));
     assert_eq!(response.responses[0].error_code, 0, "{response:?}");
     let resource = DescribeConfigsResource::default()
         .with_resource_type(2)
