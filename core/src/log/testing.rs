@@ -1,8 +1,8 @@
 //! A disk in memory with a live and a durable image, and a machine of stores on it.
 
 use super::{
-    Appended, Event, Fault, LogSettings, Operations, ReadRequest, RecoverySettings, Slot, Store,
-    StoreSettings, recover,
+    Appended, Event, Fault, LogSettings, Operations, ReadRequest, RecoveryReport, RecoverySettings, Slot,
+    Store, StoreSettings, recover,
 };
 use crate::{
     error::Fatal,
@@ -358,9 +358,24 @@ impl Default for Shape {
     }
 }
 
+impl Shape {
+    fn recovery(&self, boot: u64) -> RecoverySettings {
+        RecoverySettings {
+            data_dir: PathBuf::from("/data"),
+            journal_dir: PathBuf::from("/data"),
+            shards: self.shards,
+            salt: Rng(boot).next(),
+            journal_bytes_initial: self.journal_bytes,
+            unix_ms: 1_000,
+            fault: self.fault,
+        }
+    }
+}
+
 /// Stores on a disk.
 pub struct Machine {
     pub disk: MemDisk,
+    pub report: RecoveryReport,
     pub stores: Vec<Store>,
     queue: VecDeque<(usize, Token, FileOperation)>,
     pub now: Now,
@@ -389,18 +404,8 @@ pub fn batch(mark: u64, count: usize, bytes: usize, timestamp_ms: i64) -> Vec<u8
 impl Machine {
     pub fn boot(disk: MemDisk, shape: Shape, boot: u64) -> Result<Machine, Fatal> {
         let data_dir = PathBuf::from("/data");
-        let recovered = recover(
-            &disk,
-            &RecoverySettings {
-                data_dir: data_dir.clone(),
-                journal_dir: data_dir.clone(),
-                shards: shape.shards,
-                salt: Rng(boot).next(),
-                journal_bytes_initial: shape.journal_bytes,
-                unix_ms: 1_000,
-                fault: shape.fault,
-            },
-        )?;
+        let recovered = recover(&disk, &shape.recovery(boot))?;
+        let report = recovered.report;
         let mut logs: Vec<Vec<_>> = (0..shape.shards).map(|_| Vec::new()).collect();
         for log in recovered.logs {
             logs[log.id.owner(shape.shards).index()].push(log);
@@ -424,6 +429,7 @@ impl Machine {
         let stores = stores.collect();
         let mut machine = Machine {
             disk,
+            report,
             stores,
             queue: VecDeque::new(),
             now,

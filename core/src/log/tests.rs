@@ -402,7 +402,10 @@ fn a_record_is_found_by_its_time_in_memory_and_in_files() {
 
 #[test]
 fn a_clean_stop_is_known_at_the_next_start_and_loses_nothing() {
-    let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+    let killed = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+    assert!(killed.report.clean, "there was nothing to stop");
+    let mut machine = Machine::boot(killed.disk, Shape::default(), 1).unwrap();
+    assert!(!machine.report.clean);
     machine.append(0, &batch(1, 1, 10, 0)).unwrap();
     machine.append(1, &batch(2, 1, 10, 0)).unwrap();
     for shard in 0..2 {
@@ -416,6 +419,7 @@ fn a_clean_stop_is_known_at_the_next_start_and_loses_nothing() {
         machine.disk.paths().iter().filter(|path| path.display().to_string().contains("clean-")).count();
     assert_eq!(marks, 2);
     let mut machine = Machine::boot(machine.disk, machine.shape, 2).unwrap();
+    assert!(machine.report.clean);
     assert_eq!((machine.read_all(0), machine.read_all(1)), (vec![1], vec![2]));
 }
 

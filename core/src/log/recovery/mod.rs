@@ -131,7 +131,7 @@ pub struct Recovered {
 /// Figures of a recovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
-    /// The last boot ended with a clean stop of every shard.
+    /// The last boot ended with a clean stop of every shard, or there was none.
     pub clean: bool,
     /// Journals read.
     pub journals: usize,
@@ -151,7 +151,7 @@ pub struct RecoveryReport {
 /// may be served then. The text names file, offset and what to do. A damaged segment takes only its own log
 /// [offline](RecoveredLog::offline).
 pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered, Fatal> {
-    let mut report = RecoveryReport::default();
+    let mut report = RecoveryReport { clean: true, ..RecoveryReport::default() };
     let logs_dir = paths::logs(&settings.data_dir);
     let directories = list(disk, &logs_dir)?;
     let manifest = Manifest::read(disk, &settings.data_dir)?;
