@@ -1,21 +1,23 @@
 //! DeleteRecords (key 21), versions 0-2 (KIP-107): moves the log start up, durably, before it is answered.
 
-use super::{places::Places, respond::ReplyTo, topics};
+use super::{
+    places::{ByOwner, Places},
+    respond::ReplyTo,
+    topics,
+};
 use crate::{
     engine::{
-        Ask, Context, DeleteQuery, DeleteResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step,
+        Context, DeleteQuery, DeleteResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step,
     },
     error::ErrorCode,
     ids::Offset,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
-use corelane_seam::ShardId;
 use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse,
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
 };
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 struct DeleteRecords {
@@ -30,7 +32,7 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: DeleteRecordsRequest = decode_request(header, frame)?;
     let mut gather = DeleteRecords { reply_to: ReplyTo::new(header), places: Places::default() };
-    let mut by_owner: BTreeMap<ShardId, Vec<DeleteQuery>> = BTreeMap::new();
+    let mut by_owner = ByOwner::default();
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
         gather.places.topic(topic.name, Uuid::nil());
@@ -40,7 +42,7 @@ pub(super) fn start(
                 Ok(id) => {
                     // -1: up to the high watermark.
                     let before = (partition.offset != -1).then_some(Offset(partition.offset));
-                    by_owner.entry(context.owner(id)).or_default().push(DeleteQuery { place, id, before });
+                    by_owner.push(context.owner(id), DeleteQuery { place, id, before });
                 }
                 Err(error) => gather.places.set(place, DeleteResult { error, low_watermark: -1 }),
             }
@@ -49,10 +51,9 @@ pub(super) fn start(
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
     }
-    let asks =
-        by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::DeleteRecords(queries)));
+    let asks = by_owner.into_asks(OwnerRequest::DeleteRecords);
     let deadline = Some(context.after_ms(request.timeout_ms));
-    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline })
+    Ok(Start::Gather { asks, gather: Box::new(gather), deadline })
 }
 
 impl Gather for DeleteRecords {

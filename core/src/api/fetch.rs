@@ -5,10 +5,14 @@
 //! stored, from memory or by sendfile. Sessions: KIP-227; epochs: KIP-320; topic ids: KIP-516; divergence: KIP-595; the
 //! first batch is returned however large: KIP-74. Followers (replica id ≥ 0) are refused: this is one node.
 
-use super::{places::Places, respond::ReplyTo, topics};
+use super::{
+    places::{ByOwner, Places},
+    respond::ReplyTo,
+    topics,
+};
 use crate::{
     engine::{
-        Ask, Context, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest, ReadResult,
+        Context, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest, ReadResult,
         Response, SessionError, SessionKey, SessionRequest, Start, Step, Wanted,
     },
     error::ErrorCode,
@@ -21,7 +25,6 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{FetchRequest, TopicName};
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 struct Fetch {
@@ -34,7 +37,7 @@ struct Fetch {
     read_committed: bool,
     places: Places<ReadResult>,
     /// Bytes so far of each owner's answer, and whether it holds anything that cannot wait.
-    owners: BTreeMap<ShardId, Option<Progress>>,
+    owners: Vec<(ShardId, Option<Progress>)>,
     /// Which owner a place belongs to.
     owner_of: Vec<Option<ShardId>>,
     watched: Vec<ShardId>,
@@ -142,7 +145,7 @@ impl Fetch {
             incremental,
             read_committed: request.isolation_level == 1,
             places: Places::default(),
-            owners: BTreeMap::new(),
+            owners: Vec::new(),
             owner_of: Vec::new(),
             watched: Vec::new(),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
@@ -158,7 +161,7 @@ impl Fetch {
         wanted: Vec<(SessionKey, Wanted)>,
         max_wait_ms: i32,
     ) -> Start {
-        let mut by_owner: BTreeMap<ShardId, Vec<ReadPartition>> = BTreeMap::new();
+        let mut by_owner = ByOwner::default();
         let mut last: Option<(TopicName, TopicId)> = None;
         for (key, wanted) in wanted {
             let name = (key.topic, key.topic_id);
@@ -173,14 +176,17 @@ impl Fetch {
                 Ok(id) => {
                     let owner = context.owner(id);
                     self.owner_of.push(Some(owner));
-                    by_owner.entry(owner).or_default().push(ReadPartition {
-                        place,
-                        id,
-                        from: Offset(wanted.fetch_offset),
-                        bytes_max: usize::try_from(wanted.bytes_max).unwrap_or(0),
-                        current_leader_epoch: wanted.current_leader_epoch,
-                        last_fetched_epoch: wanted.last_fetched_epoch,
-                    });
+                    by_owner.push(
+                        owner,
+                        ReadPartition {
+                            place,
+                            id,
+                            from: Offset(wanted.fetch_offset),
+                            bytes_max: usize::try_from(wanted.bytes_max).unwrap_or(0),
+                            current_leader_epoch: wanted.current_leader_epoch,
+                            last_fetched_epoch: wanted.last_fetched_epoch,
+                        },
+                    );
                 }
                 Err(error) => {
                     self.owner_of.push(None);
@@ -195,22 +201,22 @@ impl Fetch {
         let waits = max_wait_ms > 0 && self.bytes_min > 0 && !self.urgent;
         let wait_for_bytes = if waits { self.bytes_min } else { 0 };
         self.urgent |= !waits;
-        self.owners = by_owner.keys().map(|shard| (*shard, None)).collect();
+        self.owners = by_owner.owners().map(|shard| (shard, None)).collect();
         if waits {
-            self.watched = by_owner.keys().copied().collect();
+            self.watched = by_owner.owners().collect();
         }
         let bytes_max = self.bytes_max;
-        let asks = by_owner.into_iter().map(|(shard, partitions)| {
-            Ask::Owner(shard, OwnerRequest::Read(ReadRequest { partitions, bytes_max, wait_for_bytes }))
+        let asks = by_owner.into_asks(|partitions| {
+            OwnerRequest::Read(ReadRequest { partitions, bytes_max, wait_for_bytes })
         });
         let deadline = waits.then(|| context.after_ms(max_wait_ms));
-        Start::Gather { asks: asks.collect(), gather: Box::new(self), deadline }
+        Start::Gather { asks, gather: Box::new(self), deadline }
     }
 
     /// Whether the client can be answered without waiting on.
     fn is_enough(&self) -> bool {
-        let all_answered = self.owners.values().all(Option::is_some);
-        let known = self.owners.values().flatten();
+        let all_answered = self.owners.iter().all(|(_, progress)| progress.is_some());
+        let known = self.owners.iter().filter_map(|(_, progress)| progress.as_ref());
         let urgent = self.urgent || known.clone().any(|progress| progress.urgent);
         let bytes: usize = known.map(|progress| progress.bytes).sum();
         all_answered && (urgent || bytes >= self.bytes_min)
@@ -299,8 +305,8 @@ impl Gather for Fetch {
             bytes: results.iter().map(|(_, result)| result.bytes).sum(),
             urgent: results.iter().any(|(_, result)| !result.error.is_none() || result.diverging.is_some()),
         };
-        if let Some(owner) = owner {
-            self.owners.insert(owner, Some(progress));
+        if let Some((_, known)) = self.owners.iter_mut().find(|(other, _)| Some(*other) == owner) {
+            *known = Some(progress);
         }
         self.places.set_all(results);
         if self.is_enough() { Step::Done(self.finish(context)) } else { Step::Wait }

@@ -3,23 +3,25 @@
 //! Earliest (-2), latest (-1), by timestamp, the largest timestamp (-3, v7, KIP-734); earliest-local (-4, v8) is the
 //! earliest and latest-tiered (-5, v9) none, as without tiered storage (KIP-405, KIP-1005). Leader epochs from v4.
 
-use super::{places::Places, respond::ReplyTo, topics};
+use super::{
+    places::{ByOwner, Places},
+    respond::ReplyTo,
+    topics,
+};
 use crate::{
     engine::{
-        Ask, Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response,
-        Start, Step,
+        Context, Gather, OffsetQuery, OffsetResult, OffsetSpec, OwnerRequest, OwnerResponse, Response, Start,
+        Step,
     },
     error::ErrorCode,
     ids::LeaderEpoch,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
-use corelane_seam::ShardId;
 use kafka_protocol::messages::{
     ListOffsetsRequest, ListOffsetsResponse,
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
 };
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// How long a search by time may take when the client does not say (below v10): less than any client's own time-out.
@@ -38,7 +40,7 @@ pub(super) fn start(
     let request: ListOffsetsRequest = decode_request(header, frame)?;
     let version = header.api_version;
     let mut gather = ListOffsets { reply_to: ReplyTo::new(header), places: Places::default() };
-    let mut by_owner: BTreeMap<ShardId, Vec<OffsetQuery>> = BTreeMap::new();
+    let mut by_owner = ByOwner::default();
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
         gather.places.topic(topic.name, Uuid::nil());
@@ -50,7 +52,7 @@ pub(super) fn start(
                 Ok((id, Some(what))) => {
                     let current_leader_epoch = LeaderEpoch(partition.current_leader_epoch);
                     let query = OffsetQuery { place, id, current_leader_epoch, what };
-                    by_owner.entry(context.owner(id)).or_default().push(query);
+                    by_owner.push(context.owner(id), query);
                 }
                 Ok((_, None)) => gather.places.set(place, OffsetResult::failed(ErrorCode::None)),
                 Err(error) => gather.places.set(place, OffsetResult::failed(error)),
@@ -61,9 +63,9 @@ pub(super) fn start(
         return Ok(Start::Ready(gather.finish()));
     }
     let timeout_ms = if version >= 10 && request.timeout_ms > 0 { request.timeout_ms } else { SEARCH_MS_MAX };
-    let asks = by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::Offsets(queries)));
+    let asks = by_owner.into_asks(OwnerRequest::Offsets);
     let deadline = Some(context.after_ms(timeout_ms));
-    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline })
+    Ok(Start::Gather { asks, gather: Box::new(gather), deadline })
 }
 
 /// `None`: there is no such offset here, without being wrong.

@@ -1,21 +1,21 @@
 //! OffsetForLeaderEpoch (key 23), versions 2-4 (KIP-101, KIP-320).
 
-use super::{places::Places, respond::ReplyTo, topics};
+use super::{
+    places::{ByOwner, Places},
+    respond::ReplyTo,
+    topics,
+};
 use crate::{
-    engine::{
-        Ask, Context, EpochQuery, EpochResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step,
-    },
+    engine::{Context, EpochQuery, EpochResult, Gather, OwnerRequest, OwnerResponse, Response, Start, Step},
     error::ErrorCode,
     ids::LeaderEpoch,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
-use corelane_seam::ShardId;
 use kafka_protocol::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
 };
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 struct EpochEnds {
@@ -30,7 +30,7 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: OffsetForLeaderEpochRequest = decode_request(header, frame)?;
     let mut gather = EpochEnds { reply_to: ReplyTo::new(header), places: Places::default() };
-    let mut by_owner: BTreeMap<ShardId, Vec<EpochQuery>> = BTreeMap::new();
+    let mut by_owner = ByOwner::default();
     for topic in request.topics {
         let image = topics::find(context, &topic.topic, Uuid::nil());
         gather.places.topic(topic.topic, Uuid::nil());
@@ -38,12 +38,15 @@ pub(super) fn start(
             let place = gather.places.partition(partition.partition);
             match image.and_then(|image| topics::led_here(context, image, partition.partition)) {
                 Ok(id) => {
-                    by_owner.entry(context.owner(id)).or_default().push(EpochQuery {
-                        place,
-                        id,
-                        current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
-                        epoch: LeaderEpoch(partition.leader_epoch),
-                    });
+                    by_owner.push(
+                        context.owner(id),
+                        EpochQuery {
+                            place,
+                            id,
+                            current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+                            epoch: LeaderEpoch(partition.leader_epoch),
+                        },
+                    );
                 }
                 Err(error) => gather.places.set(place, EpochResult { error, epoch: -1, end_offset: -1 }),
             }
@@ -52,9 +55,8 @@ pub(super) fn start(
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
     }
-    let asks =
-        by_owner.into_iter().map(|(shard, queries)| Ask::Owner(shard, OwnerRequest::EpochEnds(queries)));
-    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(gather), deadline: None })
+    let asks = by_owner.into_asks(OwnerRequest::EpochEnds);
+    Ok(Start::Gather { asks, gather: Box::new(gather), deadline: None })
 }
 
 impl Gather for EpochEnds {

@@ -1,5 +1,7 @@
 //! Partitions of a request and their results, in the order in which the response must name them.
 
+use crate::engine::{Ask, OwnerRequest};
+use corelane_seam::ShardId;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
@@ -67,6 +69,41 @@ impl<R> Places<R> {
                 (topic, of_topic)
             })
             .collect()
+    }
+}
+
+/// What each owner is asked. Owners are few, so they are searched one by one.
+#[derive(Debug)]
+pub(super) struct ByOwner<Q>(Vec<(ShardId, Vec<Q>)>);
+
+impl<Q> Default for ByOwner<Q> {
+    fn default() -> Self {
+        ByOwner(Vec::new())
+    }
+}
+
+impl<Q> ByOwner<Q> {
+    /// Asks this owner one thing more.
+    pub fn push(&mut self, owner: ShardId, query: Q) {
+        match self.0.iter_mut().find(|(other, _)| *other == owner) {
+            Some((_, queries)) => queries.push(query),
+            None => self.0.push((owner, vec![query])),
+        }
+    }
+
+    /// Whether no one is asked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Who is asked.
+    pub fn owners(&self) -> impl Iterator<Item = ShardId> {
+        self.0.iter().map(|(owner, _)| *owner)
+    }
+
+    /// One request to each.
+    pub fn into_asks(self, mut request: impl FnMut(Vec<Q>) -> OwnerRequest) -> Vec<Ask> {
+        self.0.into_iter().map(|(owner, queries)| Ask::Owner(owner, request(queries))).collect()
     }
 }
 

@@ -6,25 +6,23 @@
 //! KIP-98 (idempotence), KIP-467 (per-record errors, v8), KIP-951 (current leader, v10), KIP-516 (topic ids, v13).
 
 use super::{
-    places::Places,
+    places::{ByOwner, Places},
     respond::{ReplyTo, text},
     topics,
 };
 use crate::{
     engine::{
-        Acks, AppendPartition, AppendRequest, AppendResult, Ask, Context, Gather, OwnerRequest,
-        OwnerResponse, Response, Start, Step,
+        Acks, AppendPartition, AppendRequest, AppendResult, Context, Gather, OwnerRequest, OwnerResponse,
+        Response, Start, Step,
     },
     error::ErrorCode,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
-use corelane_seam::ShardId;
 use kafka_protocol::messages::{
     ProduceRequest, ProduceResponse,
     produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
 };
-use std::collections::BTreeMap;
 
 struct Produce {
     reply_to: ReplyTo,
@@ -49,7 +47,7 @@ pub(super) fn start(
         return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidTxnState)));
     }
     let mut produce = Produce { reply_to, acks, places: Places::default() };
-    let mut by_owner: BTreeMap<ShardId, Vec<AppendPartition>> = BTreeMap::new();
+    let mut by_owner = ByOwner::default();
     for topic in request.topic_data {
         let image = topics::find(context, &topic.name, topic.topic_id);
         produce.places.topic(topic.name, topic.topic_id);
@@ -59,11 +57,7 @@ pub(super) fn start(
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();
-                    by_owner.entry(context.owner(id)).or_default().push(AppendPartition {
-                        place,
-                        id,
-                        records,
-                    });
+                    by_owner.push(context.owner(id), AppendPartition { place, id, records });
                 }
                 Err(error) => produce.places.set(place, AppendResult::failed(error, None)),
             }
@@ -73,11 +67,10 @@ pub(super) fn start(
         return Ok(Start::Ready(produce.finish()));
     }
     let deadline = (acks == Acks::All).then(|| context.after_ms(request.timeout_ms));
-    let asks = by_owner.into_iter().map(|(shard, partitions)| {
-        let request = AppendRequest { partitions, acks, version: header.api_version };
-        Ask::Owner(shard, OwnerRequest::Append(request))
-    });
-    Ok(Start::Gather { asks: asks.collect(), gather: Box::new(produce), deadline })
+    let version = header.api_version;
+    let asks =
+        by_owner.into_asks(|partitions| OwnerRequest::Append(AppendRequest { partitions, acks, version }));
+    Ok(Start::Gather { asks, gather: Box::new(produce), deadline })
 }
 
 impl Gather for Produce {

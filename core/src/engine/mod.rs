@@ -412,8 +412,7 @@ impl Engine {
                 self.ask_all(now, id, asks, effects);
             }
             Step::Done(response) => {
-                self.gathers.insert(id, running);
-                self.end_gather(id, effects);
+                self.end_running(id, &running, effects);
                 self.respond(now, connection, id, response, effects);
             }
         }
@@ -442,9 +441,14 @@ impl Engine {
         self.run(now, connection, effects);
     }
 
-    /// A gather needs no more answers: its deadline and its waiting reads are forgotten.
     fn end_gather(&mut self, id: GatherId, effects: &mut Effects) {
-        let Some(running) = self.gathers.remove(&id) else { return };
+        if let Some(running) = self.gathers.remove(&id) {
+            self.end_running(id, &running, effects);
+        }
+    }
+
+    /// A gather needs no more answers: its deadline and its waiting reads are forgotten.
+    fn end_running(&mut self, id: GatherId, running: &Running, effects: &mut Effects) {
         if let Some(timer) = running.timer {
             self.timers.cancel(timer);
         }
