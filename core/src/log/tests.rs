@@ -2,6 +2,7 @@
 
 use super::{testing::*, *};
 use crate::ids::Offset;
+use corelane_seam::Disk as _;
 use std::collections::BTreeMap;
 
 #[test]
@@ -603,4 +604,60 @@ fn many_readers_of_a_cold_segment_open_its_file_once() {
     machine.settle();
     assert_eq!(told(&machine), before + 1);
     assert_eq!(machine.read_all(0).len(), 40);
+}
+
+#[test]
+fn a_removed_segment_of_which_the_journal_still_holds_a_part_is_passed_over() {
+    let shape = Shape { shards: 1, journal_bytes: 1 << 20, journal_bytes_max: 1 << 20, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    // A remainder that keeps the first group, and so all that follow, in the journal.
+    machine.append(1, &batch(0, 1, 10, 0)).unwrap();
+    machine.settle();
+    for mark in 0..12 {
+        machine.append(0, &batch(mark, 1, 10_000, 0)).unwrap();
+        machine.settle();
+    }
+    let (shard, slot) = machine.open(0);
+    let first = |machine: &Machine| {
+        machine.disk.paths().into_iter().find(|path| path.ends_with("00000000000000000000-00000000.log"))
+    };
+    assert!(first(&machine).is_some());
+    let mut events = Vec::new();
+    machine.with(shard, |store, now, _| store.advance_log_start(now, slot, Offset(11), &mut events)).unwrap();
+    machine.settle();
+    assert!(first(&machine).is_none(), "its segment was removed");
+    let shape = machine.shape.clone();
+    let mut machine = Machine::boot(machine.disk, shape, 2).unwrap();
+    assert_eq!(offsets(&mut machine, 0), (Offset(11), Offset(12)));
+    assert_eq!(machine.read_all(0), vec![11]);
+}
+
+#[test]
+fn what_the_journal_holds_of_a_damaged_log_is_kept_until_the_log_is_mended() {
+    let shape = Shape { shards: 1, ..Shape::default() };
+    let mut machine = Machine::boot(MemDisk::new(), shape.clone(), 1).unwrap();
+    for mark in 0..12 {
+        machine.append(0, &batch(mark, 1, 10_000, 0)).unwrap();
+        machine.settle();
+    }
+    let disk = machine.disk.clone();
+    let path =
+        disk.paths().into_iter().find(|path| path.ends_with("00000000000000000000-00000000.log")).unwrap();
+    let bytes = disk.read(&path).unwrap().unwrap();
+    disk.remove(&path).unwrap();
+    for boot in 2..5 {
+        let mut machine = Machine::boot(disk.clone(), shape.clone(), boot).unwrap();
+        let (shard, slot) = machine.open(0);
+        assert!(machine.stores[shard].offline(slot).is_some(), "boot {boot}");
+        assert!(matches!(machine.append(0, &batch(99, 1, 10, 0)), Err(AppendError::Offline(_))));
+        machine.append(1, &batch(boot, 1, 10, 0)).unwrap();
+        machine.settle();
+    }
+    disk.replace(&path, &bytes).unwrap();
+    for boot in 5..7 {
+        let mut machine = Machine::boot(disk.clone(), shape.clone(), boot).unwrap();
+        assert_eq!(machine.read_all(0), (0..12).collect::<Vec<_>>());
+        assert_eq!(machine.read_all(1), vec![2, 3, 4]);
+        assert!(!disk.paths().iter().any(|path| path.ends_with("unreplayed")));
+    }
 }

@@ -12,7 +12,7 @@ use super::{
     },
     RecoveredLog, RecoveryReport, RecoverySettings, failed,
     journals::{Piece, Replay},
-    list,
+    list, unreplayed,
 };
 use crate::{
     error::Fatal,
@@ -77,13 +77,19 @@ pub(super) fn recover_log(
         carried: Vec::new(),
         marks: Vec::new(),
         carried_in: None,
+        was_offline: false,
     };
+    let kept = unreplayed::with_kept(disk, &directory, replay)?;
+    let replay = kept.as_ref().unwrap_or(replay);
     let mut work = Work { disk, directory, unix_ms: settings.unix_ms, log };
+    work.log.was_offline = kept.is_some();
     match work.run(replay, report) {
         Ok(()) => {}
         Err(Stop::Fatal(fatal)) => return Err(fatal),
         Err(Stop::Offline(reason)) => {
+            unreplayed::keep(disk, &work.directory, replay)?;
             work.log.segments.clear();
+            (work.log.carried, work.log.marks) = (Vec::new(), Vec::new());
             work.log.end = work.log.end.max(work.log.start);
             work.log.offline = Some(reason);
         }
@@ -102,16 +108,18 @@ impl Work<'_> {
                 files.insert(serial, (base, entry.len));
             }
         }
+        let mut known = None;
         for closed in checkpoint.map(|checkpoint| checkpoint.closed).unwrap_or_default() {
+            // Also of a segment below the log start, whose file is gone: the journal may still hold a part of it.
+            known = Some(closed.serial);
             self.take_closed(&closed, files.remove(&closed.serial))?;
         }
-        let known = self.log.segments.last().map(|segment| segment.serial);
         let mut serials: BTreeMap<u32, (Offset, u64)> =
             files.into_iter().filter(|(serial, _)| known.is_none_or(|known| *serial > known)).collect();
         for piece in replay.pieces.iter().filter(|piece| known.is_none_or(|known| piece.serial > known)) {
             serials.entry(piece.serial).or_insert((piece.base, 0));
         }
-        // A segment below the log start whose closing no checkpoint saw: its removal may have been under way.
+        self.pass_over_removed(&mut serials, replay);
         let last = serials.keys().next_back().copied();
         let mut closed_more = false;
         for (serial, (base, length)) in serials {
@@ -127,6 +135,19 @@ impl Work<'_> {
             self.write_checkpoint()?;
         }
         Ok(())
+    }
+
+    /// Segments below the log start whose files are gone and of which the journal holds a later part only: they were
+    /// removed, and no checkpoint that is left speaks of them.
+    fn pass_over_removed(&self, serials: &mut BTreeMap<u32, (Offset, u64)>, replay: &Replay) {
+        let bases: Vec<Offset> = serials.values().map(|(base, _)| *base).collect();
+        let mut ends = bases.into_iter().skip(1);
+        serials.retain(|serial, (_, length)| {
+            let is_below = ends.next().is_some_and(|end| end <= self.log.start);
+            let pieces = replay.pieces.iter().filter(|piece| piece.serial == *serial);
+            let is_partial = pieces.map(|piece| piece.position).min().is_some_and(|from| from > 0);
+            !(is_below && *length == 0 && is_partial)
+        });
     }
 
     /// Takes over what the checkpoint says; a damaged one is none.
@@ -259,8 +280,9 @@ impl Work<'_> {
         Ok(closes)
     }
 
-    /// Puts one piece where it belongs: into the file below `redo_to`, else into the overlay. Bytes that stand
-    /// there already are not written again. Gives whether the file must be flushed.
+    /// Puts one piece where it belongs: into the file below `redo_to`, else into the overlay. Also bytes that stand
+    /// there already are written again: they may stand in the page cache only, of a write whose flush failed, and only
+    /// what is written anew is covered by the next flush. Gives whether the file must be flushed.
     fn redo(
         &self,
         path: &Path,
@@ -269,14 +291,7 @@ impl Work<'_> {
         overlay: &mut [u8],
         report: &mut RecoveryReport,
     ) -> Result<bool, Stop> {
-        let mut bytes = vec![0; usize::try_from(piece.len).expect("within a group")];
-        let count = self
-            .disk
-            .read_at(&piece.journal, piece.offset, &mut bytes)
-            .map_err(|error| failed("reading", &piece.journal, &error))?;
-        if count < bytes.len() {
-            return Err(Stop::Fatal(Fatal::new(format!("{} became shorter", piece.journal.display()))));
-        }
+        let bytes = piece.read(self.disk)?;
         let in_file =
             usize::try_from(redo_to.saturating_sub(piece.position)).unwrap_or(usize::MAX).min(bytes.len());
         let (filed, rest) = bytes.split_at(in_file);
@@ -287,14 +302,8 @@ impl Work<'_> {
         if filed.is_empty() {
             return Ok(false);
         }
-        let mut there = vec![0; filed.len()];
-        let have = self.disk.read_at(path, piece.position, &mut there).unwrap_or(0);
-        if have < filed.len() || there != filed {
-            self.disk
-                .write_at(path, piece.position, filed)
-                .map_err(|error| failed("writing", path, &error))?;
-            report.bytes += filed.len() as u64;
-        }
+        self.disk.write_at(path, piece.position, filed).map_err(|error| failed("writing", path, &error))?;
+        report.bytes += filed.len() as u64;
         Ok(true)
     }
 

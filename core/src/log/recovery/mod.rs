@@ -6,6 +6,7 @@
 //! 3. Each log's bytes are put where they belong in its segments, as far as they fill blocks; segments are read
 //!    from the last checkpoint on ([`logs`]).
 //! 4. What fills no block is carried over into the first groups of the new boot's journals ([`carry`]).
+//!    What the journals hold of a log that cannot be made whole is kept beside it ([`unreplayed`]).
 //! 5. One replacement of the manifest makes the new boot the one that counts; then the old journals go.
 //!
 //! Until step 5 nothing that the old journals need is changed, and what is written to segments is what they say, so
@@ -15,6 +16,7 @@ mod carry;
 mod journals;
 mod logs;
 mod manifest;
+mod unreplayed;
 
 use super::{
     Boot, Fault, LogSettings,
@@ -79,6 +81,8 @@ pub struct RecoveredLog {
     carried: Vec<u8>,
     marks: Vec<Mark>,
     carried_in: Option<CarriedGroup>,
+    /// An earlier start had kept what the journal held of it, because it could not be made whole.
+    was_offline: bool,
 }
 
 impl RecoveredLog {
@@ -187,6 +191,9 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
         carry::write_journal(disk, settings, boot, shard, &mut logs)?;
     }
     Manifest { boot, shards: settings.shards }.write(disk, &settings.data_dir)?;
+    for log in logs.iter().filter(|log| log.was_offline && log.offline.is_none()) {
+        unreplayed::forget(disk, &paths::log_directory(&settings.data_dir, log.id))?;
+    }
     remove_retired(disk, settings, generation)?;
     Ok(Recovered { boot, logs, report })
 }
