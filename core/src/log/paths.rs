@@ -5,6 +5,7 @@
 //! <data>/clean-<generation>-<shard>                a shard's clean stop
 //! <journals>/journal-<generation>-<shard>
 //! <data>/logs/<topic id>-<partition>/checkpoint
+//! <data>/logs/<topic id>-<partition>/kept             only of a log that is offline
 //! <data>/logs/<topic id>-<partition>/<base offset, 20 digits>-<serial, 8 hex digits>.log and .index
 //! ```
 //!
@@ -37,6 +38,10 @@ pub(super) fn log_directory(data: &Path, id: PartitionId) -> PathBuf {
 
 pub(super) fn checkpoint(directory: &Path) -> PathBuf {
     directory.join("checkpoint")
+}
+
+pub(super) fn kept(directory: &Path) -> PathBuf {
+    directory.join("kept")
 }
 
 pub(super) fn segment(directory: &Path, base: Offset, serial: u32) -> PathBuf {

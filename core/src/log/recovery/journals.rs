@@ -35,6 +35,20 @@ pub(super) struct Piece {
     pub len: u64,
 }
 
+impl Piece {
+    /// Its bytes.
+    pub fn read(&self, disk: &dyn Disk) -> Result<Vec<u8>, Fatal> {
+        let mut bytes = vec![0; usize::try_from(self.len).expect("within a group")];
+        let count = disk
+            .read_at(&self.journal, self.offset, &mut bytes)
+            .map_err(|error| failed("reading", &self.journal, &error))?;
+        if count < bytes.len() {
+            return Err(Fatal::new(format!("{} became shorter", self.journal.display())));
+        }
+        Ok(bytes)
+    }
+}
+
 /// What the journals say of one log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replay {

@@ -12,7 +12,7 @@ use super::{
     },
     RecoveredLog, RecoveryReport, RecoverySettings, failed,
     journals::{Piece, Replay},
-    list,
+    kept, list,
 };
 use crate::{
     error::Fatal,
@@ -77,12 +77,24 @@ pub(super) fn recover_log(
         carried: Vec::new(),
         marks: Vec::new(),
         carried_in: None,
+        was_offline: false,
     };
     let mut work = Work { disk, directory, unix_ms: settings.unix_ms, log };
+    let found = kept::read(disk, &work.directory, replay)?;
+    work.log.was_offline = found.is_some();
+    let replay = match found {
+        None => replay,
+        Some(Ok(ref kept)) => kept,
+        Some(Err(damage)) => {
+            work.log.offline = Some(damage);
+            return Ok(Some(work.log));
+        }
+    };
     match work.run(replay, report) {
         Ok(()) => {}
         Err(Stop::Fatal(fatal)) => return Err(fatal),
         Err(Stop::Offline(reason)) => {
+            kept::write(disk, &work.directory, replay)?;
             work.log.segments.clear();
             work.log.end = work.log.end.max(work.log.start);
             work.log.offline = Some(reason);
@@ -269,14 +281,7 @@ impl Work<'_> {
         overlay: &mut [u8],
         report: &mut RecoveryReport,
     ) -> Result<bool, Stop> {
-        let mut bytes = vec![0; usize::try_from(piece.len).expect("within a group")];
-        let count = self
-            .disk
-            .read_at(&piece.journal, piece.offset, &mut bytes)
-            .map_err(|error| failed("reading", &piece.journal, &error))?;
-        if count < bytes.len() {
-            return Err(Stop::Fatal(Fatal::new(format!("{} became shorter", piece.journal.display()))));
-        }
+        let bytes = piece.read(self.disk)?;
         let in_file =
             usize::try_from(redo_to.saturating_sub(piece.position)).unwrap_or(usize::MAX).min(bytes.len());
         let (filed, rest) = bytes.split_at(in_file);
