@@ -111,23 +111,7 @@ fn decode(bytes: &[u8], path: &Path) -> Option<Replay> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{
-        Fault, RecoveredLog, RecoverySettings, recover,
-        testing::{Machine, MemDisk, Shape, batch, partition},
-    };
-
-    fn start(disk: &MemDisk, salt: u64) -> RecoveredLog {
-        let settings = RecoverySettings {
-            data_dir: "/data".into(),
-            journal_dir: "/data".into(),
-            shards: 1,
-            salt,
-            journal_bytes_initial: 256 << 10,
-            unix_ms: 1_000,
-            fault: Fault::None,
-        };
-        recover(disk, &settings).expect("the journal is sound").logs.remove(0)
-    }
+    use crate::log::testing::{Machine, MemDisk, Shape, batch, partition, start};
 
     /// A disk whose one log ends in a batch of which a block is in the segment and the rest in the journal alone; and
     /// the segment.
