@@ -180,7 +180,11 @@ fn suggestion(key: &str) -> (String, String) {
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let far = 2 + key.len() / 4;
     let lower = key.to_ascii_lowercase();
+    let length = lower.chars().count();
+    // Names are as many errors away as they are longer or shorter, at least: what that rules out is not measured, or a
+    // long line of nonsense would take its time with every name there is.
     broker_rows()
+        .filter(|row| row.name.len().abs_diff(length) <= far)
         .map(|row| (strsim::damerau_levenshtein(&lower, row.name), row.name))
         .min()
         .filter(|(distance, _)| *distance <= far)

@@ -5,7 +5,7 @@
 //! <data>/clean-<generation>-<shard>                a shard's clean stop
 //! <journals>/journal-<generation>-<shard>
 //! <data>/logs/<topic id>-<partition>/checkpoint
-//! <data>/logs/<topic id>-<partition>/unreplayed   of an offline log: what the journal held of it
+//! <data>/logs/<topic id>-<partition>/kept             only of a log that is offline
 //! <data>/logs/<topic id>-<partition>/<base offset, 20 digits>-<serial, 8 hex digits>.log and .index
 //! ```
 //!
@@ -40,9 +40,8 @@ pub(super) fn checkpoint(directory: &Path) -> PathBuf {
     directory.join("checkpoint")
 }
 
-/// What the journal held of a log that went offline at a start.
-pub(super) fn unreplayed(directory: &Path) -> PathBuf {
-    directory.join("unreplayed")
+pub(super) fn kept(directory: &Path) -> PathBuf {
+    directory.join("kept")
 }
 
 pub(super) fn segment(directory: &Path, base: Offset, serial: u32) -> PathBuf {

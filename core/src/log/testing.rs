@@ -1,8 +1,8 @@
 //! A disk in memory with a live and a durable image, and a machine of stores on it.
 
 use super::{
-    Appended, Event, Fault, LogSettings, Operations, ReadRequest, RecoveryReport, RecoverySettings, Slot,
-    Store, StoreSettings, recover,
+    Appended, Event, Fault, LogSettings, Operations, ReadRequest, RecoveredLog, RecoveryReport,
+    RecoverySettings, Slot, Store, StoreSettings, recover,
 };
 use crate::{
     error::Fatal,
@@ -399,6 +399,20 @@ pub fn batch(mark: u64, count: usize, bytes: usize, timestamp_ms: i64) -> Vec<u8
         builder.push(NewRecord { timestamp_ms, key: None, value: Some(&value), ..NewRecord::default() });
     }
     builder.build().to_vec()
+}
+
+/// The one log on a disk, as the next start on one shard finds it.
+pub fn start(disk: &MemDisk, salt: u64) -> RecoveredLog {
+    let settings = RecoverySettings {
+        data_dir: "/data".into(),
+        journal_dir: "/data".into(),
+        shards: 1,
+        salt,
+        journal_bytes_initial: 256 << 10,
+        unix_ms: 1_000,
+        fault: Fault::None,
+    };
+    recover(disk, &settings).expect("the journal is sound").logs.remove(0)
 }
 
 impl Machine {

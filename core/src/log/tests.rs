@@ -658,6 +658,6 @@ fn what_the_journal_holds_of_a_damaged_log_is_kept_until_the_log_is_mended() {
         let mut machine = Machine::boot(disk.clone(), shape.clone(), boot).unwrap();
         assert_eq!(machine.read_all(0), (0..12).collect::<Vec<_>>());
         assert_eq!(machine.read_all(1), vec![2, 3, 4]);
-        assert!(!disk.paths().iter().any(|path| path.ends_with("unreplayed")));
+        assert!(!disk.paths().iter().any(|path| path.ends_with("kept")));
     }
 }

@@ -12,7 +12,7 @@ use super::{
     },
     RecoveredLog, RecoveryReport, RecoverySettings, failed,
     journals::{Piece, Replay},
-    list, unreplayed,
+    kept, list,
 };
 use crate::{
     error::Fatal,
@@ -79,15 +79,22 @@ pub(super) fn recover_log(
         carried_in: None,
         was_offline: false,
     };
-    let kept = unreplayed::with_kept(disk, &directory, replay)?;
-    let replay = kept.as_ref().unwrap_or(replay);
     let mut work = Work { disk, directory, unix_ms: settings.unix_ms, log };
-    work.log.was_offline = kept.is_some();
+    let found = kept::read(disk, &work.directory, replay)?;
+    work.log.was_offline = found.is_some();
+    let replay = match found {
+        None => replay,
+        Some(Ok(ref kept)) => kept,
+        Some(Err(damage)) => {
+            work.log.offline = Some(damage);
+            return Ok(Some(work.log));
+        }
+    };
     match work.run(replay, report) {
         Ok(()) => {}
         Err(Stop::Fatal(fatal)) => return Err(fatal),
         Err(Stop::Offline(reason)) => {
-            unreplayed::keep(disk, &work.directory, replay)?;
+            kept::write(disk, &work.directory, replay)?;
             work.log.segments.clear();
             (work.log.carried, work.log.marks) = (Vec::new(), Vec::new());
             work.log.end = work.log.end.max(work.log.start);
@@ -108,11 +115,12 @@ impl Work<'_> {
                 files.insert(serial, (base, entry.len));
             }
         }
-        let mut known = None;
+        let (mut known, mut next) = (None, None);
         for closed in checkpoint.map(|checkpoint| checkpoint.closed).unwrap_or_default() {
             // Also of a segment below the log start, whose file is gone: the journal may still hold a part of it.
             known = Some(closed.serial);
             self.take_closed(&closed, files.remove(&closed.serial))?;
+            next = Some(closed.next);
         }
         let mut serials: BTreeMap<u32, (Offset, u64)> =
             files.into_iter().filter(|(serial, _)| known.is_none_or(|known| *serial > known)).collect();
@@ -123,8 +131,15 @@ impl Work<'_> {
         let last = serials.keys().next_back().copied();
         let mut closed_more = false;
         for (serial, (base, length)) in serials {
+            // Segments go oldest first, so none is missing between two that are there.
+            let is_gone = |from| from < base && base <= self.log.start;
+            if next.is_some_and(|next| next != base && !is_gone(next)) {
+                let path = paths::segment(&self.directory, base, serial);
+                return Err(offline(&path, 0, "it does not begin where the segment before it ends"));
+            }
             let pieces: Vec<&Piece> = replay.pieces.iter().filter(|piece| piece.serial == serial).collect();
             closed_more |= self.take_open(serial, base, length, &pieces, Some(serial) == last, report)?;
+            next = Some(self.log.end);
         }
         if let (Some(first), true) = (self.log.segments.first(), checkpointed_start == Offset::ZERO) {
             self.log.start = self.log.start.max(first.base);
@@ -452,4 +467,41 @@ fn windowed<'a>(
     }
     let at = usize::try_from(position - window.0).expect("within the window");
     Ok(&window.1[at..window.1.len().min(at + len)])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ids::Offset,
+        log::{
+            LogSettings,
+            testing::{Machine, MemDisk, Shape, batch, start},
+        },
+    };
+    use corelane_seam::Disk;
+
+    #[test]
+    fn a_log_that_misses_a_segment_in_the_middle_is_offline() {
+        let log = LogSettings { segment_bytes: 10 << 10, retention_ms: None, ..LogSettings::default() };
+        let shape = Shape { shards: 1, log, ..Shape::default() };
+        let mut machine = Machine::boot(MemDisk::new(), shape, 1).expect("an empty disk");
+        for mark in 0..6 {
+            machine.append(0, &batch(mark, 1, 6000, 0)).expect("there is room");
+            machine.settle();
+        }
+        let disk = machine.disk.fork();
+        let ends_in = |end: &str| {
+            let paths = disk.paths().into_iter();
+            paths.filter(|path| path.display().to_string().ends_with(end)).collect::<Vec<_>>()
+        };
+        // What a checkpoint knows of is missed without this.
+        disk.remove(&ends_in("/checkpoint")[0]).expect("it is there");
+        let whole = start(&disk.fork(), 2);
+        assert_eq!((whole.offline, whole.end), (None, Offset(6)));
+        let segments = ends_in(".log");
+        assert!(segments.len() >= 4, "{segments:?}");
+        disk.remove(&segments[1]).expect("it is there");
+        let log = start(&disk, 2);
+        assert!(log.offline.is_some_and(|why| why.0.contains("does not begin where")), "it is served");
+    }
 }

@@ -6,7 +6,7 @@
 //! 3. Each log's bytes are put where they belong in its segments, as far as they fill blocks; segments are read
 //!    from the last checkpoint on ([`logs`]).
 //! 4. What fills no block is carried over into the first groups of the new boot's journals ([`carry`]).
-//!    What the journals hold of a log that cannot be made whole is kept beside it ([`unreplayed`]).
+//!    What is there of a log that cannot be recovered stays beside it ([`kept`]).
 //! 5. One replacement of the manifest makes the new boot the one that counts; then the old journals go.
 //!
 //! Until step 5 nothing that the old journals need is changed, and what is written to segments is what they say, so
@@ -14,9 +14,9 @@
 
 mod carry;
 mod journals;
+mod kept;
 mod logs;
 mod manifest;
-mod unreplayed;
 
 use super::{
     Boot, Fault, LogSettings,
@@ -81,7 +81,7 @@ pub struct RecoveredLog {
     carried: Vec<u8>,
     marks: Vec<Mark>,
     carried_in: Option<CarriedGroup>,
-    /// An earlier start had kept what the journal held of it, because it could not be made whole.
+    /// Something was [`kept`] of it.
     was_offline: bool,
 }
 
@@ -191,15 +191,21 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
         carry::write_journal(disk, settings, boot, shard, &mut logs)?;
     }
     Manifest { boot, shards: settings.shards }.write(disk, &settings.data_dir)?;
-    for log in logs.iter().filter(|log| log.was_offline && log.offline.is_none()) {
-        unreplayed::forget(disk, &paths::log_directory(&settings.data_dir, log.id))?;
-    }
-    remove_retired(disk, settings, generation)?;
+    remove_retired(disk, settings, generation, &logs)?;
     Ok(Recovered { boot, logs, report })
 }
 
-/// Journals and clean marks of other boots.
-fn remove_retired(disk: &dyn Disk, settings: &RecoverySettings, generation: u64) -> Result<(), Fatal> {
+/// Journals and clean marks of other boots, and what was kept of logs that are no longer offline.
+fn remove_retired(
+    disk: &dyn Disk,
+    settings: &RecoverySettings,
+    generation: u64,
+    logs: &[RecoveredLog],
+) -> Result<(), Fatal> {
+    for log in logs.iter().filter(|log| log.was_offline && log.offline.is_none()) {
+        let path = paths::kept(&paths::log_directory(&settings.data_dir, log.id));
+        disk.remove(&path).map_err(|error| failed("removing", &path, &error))?;
+    }
     let journals = list(disk, &settings.journal_dir)?.into_iter().map(|entry| ("journal-", entry));
     let marks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("clean-", entry));
     for (prefix, entry) in journals.chain(marks) {
