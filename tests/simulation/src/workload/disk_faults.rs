@@ -10,7 +10,7 @@ pub const CAPACITY: u64 = 1 << 28;
 /// What is left free of a disk that fills up, in bytes.
 const LEFT_FREE_MAX: u64 = 2 << 20;
 
-/// Writes, flushes and reads fail now and then.
+/// Writes, flushes and reads fail now and then, in half of the cases also those of the next start's recovery.
 pub const ERRORS: Disturbance = Disturbance {
     name: "disk errors",
     weight: 6,
@@ -18,11 +18,13 @@ pub const ERRORS: Disturbance = Disturbance {
     happen: |world, process, rng| {
         let per_million = u32::try_from(rng.between(2_000, 100_000)).unwrap_or(2_000);
         let kind = rng.below(4);
+        let in_recovery = rng.below(2) == 0;
         world.disk(process).set_faults(|faults| {
             let applies = |which| if kind == which || kind == 3 { per_million } else { 0 };
             faults.write_error = applies(0);
             faults.flush_error = applies(1);
             faults.read_error = applies(2);
+            faults.blocking = in_recovery;
         });
     },
 };
