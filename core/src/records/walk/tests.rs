@@ -145,7 +145,8 @@ fn outcome(batch: &Batch<'_>, visits: usize, sizes: Option<&[usize]>) -> Outcome
     (seen, result)
 }
 
-/// As a varint of any width: bytes that add nothing may follow, up to `width`, and any reader must take them.
+/// As a varint of any width: bytes that add nothing may follow, up to `width`. A reader must take them while they are
+/// 5 at most, or 10 in a timestamp.
 fn put(out: &mut Vec<u8>, value: i64, width: usize) {
     let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     let from = out.len();
@@ -165,8 +166,8 @@ fn put_field(out: &mut Vec<u8>, field: Option<usize>, width: usize) {
 fn raw_record() -> impl Strategy<Value = Vec<u8>> {
     let length = || prop_oneof![4 => 0_usize..3, 2 => 0_usize..100, 1 => 100_usize..400];
     let field = move || prop::option::of(length());
-    let width = || prop_oneof![4 => Just(1_usize), 1 => 1_usize..6];
-    let timestamp = prop_oneof![4 => -3_i64..3, 1 => any::<i64>()];
+    let width = || prop_oneof![4 => Just(1_usize), 1 => 2_usize..8];
+    let timestamp = prop_oneof![8 => -3_i64..3, 1 => any::<i64>(), 1 => Just(i64::MAX)];
     let headers = prop::collection::vec((length(), field(), width()), 0..12);
     (timestamp, any::<i32>(), field(), field(), headers, width()).prop_map(
         |(timestamp_delta, offset_delta, key, value, headers, width)| {
