@@ -12,7 +12,7 @@ use snappy::SnappyBlocks;
 /// How many times its compressed size (at least [`EXPANSION_BASE_BYTES`]) a batch may have when decompressed. Text
 /// and JSON stay under 20; a batch of nothing but zeros under zstd reaches tens of thousands, and only a bomb needs
 /// that. The bound is on time as much as on memory, because the shard's others wait: large records go by at 1 GB per
-/// second and more, but empty headers and records of a few bytes, gone over byte by byte, at 70 MB per second.
+/// second and more, but records of a few bytes, of which each is looked at, at 300 to 450 MB per second.
 pub const EXPANSION_MAX: usize = 64;
 
 /// Smaller batches count as this large, Kafka's default `max.message.bytes`: small and very regular ones are normal.

@@ -1,5 +1,5 @@
 //! Goes over the records of a batch without keeping them: every length is checked against the record's own, and the
-//! count against the body. Compressed batches stream through a window.
+//! count against the body. Compressed batches stream through a window, and what lies whole in it goes by quickly.
 
 use super::{
     compress::{DecompressFault, Scratch, decompressed_bytes_max, fault_of},
@@ -9,6 +9,8 @@ use std::{
     io::{self, BufRead},
     ops::ControlFlow,
 };
+
+mod window;
 
 /// What is known of one record after it has been gone over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +70,28 @@ fn walk_plain(
     reader: &mut impl BufRead,
     mut visit: impl FnMut(RecordFacts) -> ControlFlow<()>,
 ) -> Result<(), WalkFault> {
-    for index in 0..header.record_count() {
-        let mut facts =
-            walk_record(reader, header.base_timestamp_ms()).map_err(|stop| stop.at(index, codec))?;
-        facts.place(header, index);
-        if visit(facts).is_break() {
-            return Ok(());
+    let (count, base_timestamp_ms) = (header.record_count(), header.base_timestamp_ms());
+    let mut index = 0;
+    while index < count {
+        let window = reader.fill_buf().map_err(|error| Stop::Io(error).at(index, codec))?;
+        let mut at = 0;
+        while index < count
+            && let Some((bytes, mut facts)) = window::record(&window[at..], base_timestamp_ms)
+        {
+            facts.place(header, index);
+            (at, index) = (at + bytes, index + 1);
+            if visit(facts).is_break() {
+                return Ok(());
+            }
+        }
+        reader.consume(at);
+        if index < count {
+            let mut facts = walk_record(reader, base_timestamp_ms).map_err(|stop| stop.at(index, codec))?;
+            facts.place(header, index);
+            index += 1;
+            if visit(facts).is_break() {
+                return Ok(());
+            }
         }
     }
     let rest = reader.fill_buf().map_err(|error| WalkFault::Decompress(fault_of(error, codec)))?;
@@ -110,6 +128,7 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// Byte by byte: a record that reaches beyond a window, or is wrong, and then this finds out in what.
 fn walk_record(reader: &mut impl BufRead, base_timestamp_ms: i64) -> Result<RecordFacts, Stop> {
     // The length itself is not counted by the length: five bytes at most.
     let mut prefix = Reader { reader, left: 5 };
@@ -128,16 +147,10 @@ fn walk_record(reader: &mut impl BufRead, base_timestamp_ms: i64) -> Result<Reco
     let has_key = record.skip_nullable()?;
     record.skip_nullable()?;
     let headers = record.varint()?;
-    // Each takes two bytes at least.
-    if usize::try_from(headers).is_ok_and(|headers| headers <= record.left / 2) {
-        for _ in 0..headers {
-            if !record.skip_nullable()? {
-                return Err(Stop::Fault("has a header with a null key"));
-            }
-            record.skip_nullable()?;
-        }
-    } else {
-        return Err(Stop::Fault("has an impossible number of headers"));
+    match usize::try_from(headers) {
+        // Each takes two bytes at least.
+        Ok(headers) if headers <= record.left / 2 => record.skip_headers(headers)?,
+        _ => return Err(Stop::Fault("has an impossible number of headers")),
     }
     if record.left > 0 {
         return Err(Stop::Fault("is shorter than its length says"));
@@ -226,6 +239,29 @@ impl<R: BufRead> Reader<'_, R> {
             }
         }
         Err(Stop::Fault("has a varlong of more than 10 bytes"))
+    }
+
+    /// By the window, because a record can be nothing but headers; the one that straddles its end byte by byte.
+    fn skip_headers(&mut self, count: usize) -> Result<(), Stop> {
+        let mut rest = count;
+        while rest > 0 {
+            if self.left > 0 {
+                let window = self.reader.fill_buf()?;
+                let within = &window[..window.len().min(self.left)];
+                let (skipped, bytes) = window::headers(within, rest);
+                self.reader.consume(bytes);
+                self.left -= bytes;
+                rest -= skipped;
+            }
+            if rest > 0 {
+                if !self.skip_nullable()? {
+                    return Err(Stop::Fault("has a header with a null key"));
+                }
+                self.skip_nullable()?;
+                rest -= 1;
+            }
+        }
+        Ok(())
     }
 
     /// Skips a field behind its length, and says whether it is there (-1: null).
