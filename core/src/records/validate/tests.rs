@@ -284,53 +284,6 @@ fn a_bomb_is_refused() {
 }
 
 #[test]
-#[ignore = "measures; run it with --release --nocapture"]
-fn the_worst_legal_batch_takes_so_long() {
-    let bound = crate::records::compress::decompressed_bytes_max(1);
-    let headers = vec![(&b""[..], None); bound / 2 - 64];
-    let headers_with_keys = vec![(&b"k"[..], None); bound / 3 - 64];
-    for (what, value, headers) in [
-        ("one large record", vec![0; bound - 128], &[][..]),
-        ("the smallest records", Vec::new(), &[][..]),
-        ("the smallest headers", Vec::new(), &headers[..]),
-        ("headers with keys of one byte", Vec::new(), &headers_with_keys[..]),
-    ] {
-        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-            let mut builder = BatchBuilder::new().codec(codec);
-            let value = Some(&value[..]);
-            while builder.is_empty()
-                || builder.bytes() + value.map_or(0, <[u8]>::len) + 2 * headers.len() + 16 < bound
-            {
-                builder.push(NewRecord { timestamp_ms: NOW_MS, value, headers, ..NewRecord::default() });
-            }
-            let batch = builder.build();
-            let rules = ProduceRules { message_bytes_max: usize::MAX, ..rules() };
-            let mut scratch = Scratch::new();
-            let from = now_for_people();
-            validate(&batch, &rules, NOW_MS, &mut scratch).expect("it is legal");
-            let took = now_for_people().abs_diff(from);
-            let from = now_for_people();
-            let mut reader = scratch.decompress(codec, &batch[HEADER_BYTES..], bound).expect("opens");
-            std::io::copy(&mut reader, &mut std::io::sink()).expect("decompresses");
-            let of_that = now_for_people().abs_diff(from);
-            println!(
-                "{what}, {}: {} records, {} bytes, {took} ms, of which decompressing {of_that} ms",
-                codec.name(),
-                builder.len(),
-                batch.len()
-            );
-        }
-    }
-}
-
-/// Milliseconds of the wall clock: core has none but in this measurement.
-#[allow(clippy::disallowed_methods)]
-fn now_for_people() -> u128 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.expect("after 1970").as_millis()
-}
-
-#[test]
 fn a_placed_batch_keeps_what_was_validated() {
     let mut stored = check(&records(Codec::Gzip, 5).build(), &rules()).expect("valid").batch.to_vec();
     crate::records::header::place(&mut stored, Offset(900), LeaderEpoch(3));
