@@ -77,13 +77,14 @@ fn ring(readings: &Readings) -> Option<Finding> {
             RING_WHY,
             "boot Linux 6.1 or later (5.19 is the least)",
         )),
-        RingReading::Refused { errno } => Some(refused(*errno, readings.io_uring_disabled)),
+        RingReading::Refused { errno } => Some(refused(*errno, readings)),
     }
 }
 
-fn refused(errno: i32, disabled: Option<u8>) -> Finding {
-    match (errno, disabled) {
-        (libc::ENOSYS, _) => fatal(
+fn refused(errno: i32, readings: &Readings) -> Finding {
+    match (errno, readings.io_uring_disabled) {
+        // A filter may deny that there is such a call; a kernel without it has no switch for it.
+        (libc::ENOSYS, None) if !readings.is_filtered => fatal(
             "this kernel has no io_uring",
             RING_WHY,
             "boot Linux 6.1 or later; under gVisor or WSL 1, use a real kernel",
@@ -93,7 +94,7 @@ fn refused(errno: i32, disabled: Option<u8>) -> Finding {
             RING_WHY,
             "sysctl -w kernel.io_uring_disabled=0",
         ),
-        (libc::EPERM | libc::EACCES, _) => fatal(
+        (libc::EPERM | libc::EACCES | libc::ENOSYS, _) => fatal(
             "io_uring is forbidden to this process, by a seccomp profile as container runtimes have it",
             RING_WHY,
             "docker run --security-opt seccomp=docker/seccomp.json (or seccomp=unconfined)",

@@ -17,6 +17,7 @@ impl Fake {
         let probe = probe::Readings {
             ring: RingReading::Refused { errno: libc::ENOSYS },
             io_uring_disabled: None,
+            is_filtered: false,
             memlock: None,
             may_lock_all: false,
             open_files: (0, 0),

@@ -17,6 +17,8 @@ pub struct Readings {
     pub ring: RingReading,
     /// `/proc/sys/kernel/io_uring_disabled`, where the kernel has it.
     pub io_uring_disabled: Option<u8>,
+    /// A seccomp filter decides which system calls this process may make.
+    pub is_filtered: bool,
     /// RLIMIT_MEMLOCK in bytes; `None` is unlimited.
     pub memlock: Option<u64>,
     /// Whether the limit does not bind this process (CAP_IPC_LOCK, or a kernel that counts rings otherwise).
@@ -73,6 +75,7 @@ impl Readings {
         Readings {
             ring: ring(),
             io_uring_disabled: read_number("/proc/sys/kernel/io_uring_disabled"),
+            is_filtered: is_filtered(),
             memlock: limit(libc::RLIMIT_MEMLOCK)
                 .map(|(soft, _)| soft)
                 .filter(|soft| *soft != libc::RLIM_INFINITY),
@@ -174,6 +177,12 @@ fn may_lock_all() -> bool {
     effective
         .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
         .is_some_and(|bits| bits & CAP_IPC_LOCK != 0)
+}
+
+/// `Seccomp` in proc_pid_status(5): 2 is a filter.
+fn is_filtered() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
 }
 
 fn read_number(path: &str) -> Option<u8> {

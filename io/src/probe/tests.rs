@@ -4,6 +4,7 @@ fn good() -> Readings {
     Readings {
         ring: RingReading::Works { missing: vec![] },
         io_uring_disabled: Some(0),
+        is_filtered: false,
         memlock: None,
         may_lock_all: false,
         open_files: (1 << 20, 1 << 20),
@@ -41,6 +42,14 @@ fn a_refused_ring_names_what_refused_it() {
         finding.to_string()
     };
     assert!(said(libc::ENOSYS, None).contains("no io_uring"));
+    assert!(said(libc::ENOSYS, Some(0)).contains("seccomp"), "the kernel has it");
+    let readings = Readings {
+        ring: RingReading::Refused { errno: libc::ENOSYS },
+        io_uring_disabled: None,
+        is_filtered: true,
+        ..good()
+    };
+    assert!(only(&readings).to_string().contains("seccomp"), "a filter denies it");
     for level in [1, 2] {
         assert!(said(libc::EPERM, Some(level)).contains("sysctl -w kernel.io_uring_disabled=0"));
     }

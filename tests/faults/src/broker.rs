@@ -42,6 +42,8 @@ pub struct BrokerOptions {
     pub limits: Vec<Limit>,
     /// Runs as this user and group.
     pub user: Option<u32>,
+    /// The system calls it may make.
+    pub filter: Option<seccompiler::BpfProgram>,
     /// What is called, with the binary and its arguments behind: `unshare …`. Must end in an exec.
     pub wrapper: Vec<String>,
     /// The binary; [`binary`] unless a test needs a copy.
@@ -58,6 +60,7 @@ impl BrokerOptions {
             overrides: Vec::new(),
             limits: Vec::new(),
             user: None,
+            filter: None,
             wrapper: Vec::new(),
             program: None,
         }
@@ -92,7 +95,7 @@ impl BrokerOptions {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        let limits = self.limits.clone();
+        let (limits, filter) = (self.limits.clone(), self.filter.clone());
         let child = move || {
             for limit in &limits {
                 set_limit(limit.resource, limit.value)?;
@@ -100,10 +103,13 @@ impl BrokerOptions {
             // Should this process be killed, its brokers must not outlive it.
             // SAFETY: prctl with PR_SET_PDEATHSIG takes a number and touches no memory.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            Ok(())
+            match &filter {
+                Some(filter) => seccompiler::apply_filter(filter).map_err(std::io::Error::other),
+                None => Ok(()),
+            }
         };
-        // SAFETY: between fork and exec it calls only setrlimit and prctl, which are safe there; the vector it reads
-        // was allocated before.
+        // SAFETY: between fork and exec it calls only setrlimit, prctl and seccomp, which are safe there; the vectors it
+        // reads were allocated before.
         unsafe { command.pre_exec(child) };
         Ok(command)
     }
