@@ -187,6 +187,12 @@ fn driver_problem(error: &DriverError) -> Problem {
         DriverError::Listen { address, error } => (
             "clients would find no one there",
             match error.kind() {
+                // From 1024 on a port is anyone's: a filter of system calls refused it.
+                io::ErrorKind::PermissionDenied if !(1..1024).contains(&address.port()) => {
+                    "docker run --security-opt seccomp=docker/seccomp.json, or allow listen(2) where this process is \
+                     confined (grep Seccomp /proc/self/status; aa-status)"
+                        .into()
+                }
                 io::ErrorKind::PermissionDenied => {
                     let port = address.port();
                     format!("set listeners to a port from 1024 on, or: sysctl -w net.ipv4.ip_unprivileged_port_start={port}")
@@ -300,5 +306,15 @@ mod tests {
             problem.mend
         );
         assert_eq!(fatal_problem("broken", "/d").wrong, "broken");
+    }
+
+    #[test]
+    fn a_refused_port_names_what_refused_it() {
+        let mend = |port: u16| {
+            let error = io::ErrorKind::PermissionDenied.into();
+            driver_problem(&DriverError::Listen { address: ([127, 0, 0, 1], port).into(), error }).mend
+        };
+        assert!(mend(443).contains("ip_unprivileged_port_start=443"), "{}", mend(443));
+        assert!(mend(9092).contains("seccomp"), "{}", mend(9092));
     }
 }
