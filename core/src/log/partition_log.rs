@@ -268,6 +268,18 @@ impl PartitionLog {
             && segment.is_some_and(|segment| self.sealed <= segment.end_place())
     }
 
+    /// Whether one entry can carry forward all that it has in the journal.
+    pub fn can_copy(&self) -> bool {
+        self.life == Life::Lives && !self.needs_cut() && self.remainder_is_whole()
+    }
+
+    /// Why it does not let go of the journal before a restart, if so: it is offline, so neither its segments nor its
+    /// checkpoint are written any more, and a copy cannot carry all that it has there.
+    pub fn stuck(&self) -> Option<&Fatal> {
+        let is_stuck = self.life == Life::Lives && !(self.can_copy() && self.start_pins.is_empty());
+        self.offline.as_ref().filter(|_| is_stuck)
+    }
+
     /// The oldest segment that is not closed.
     pub fn open_segment(&self) -> Option<usize> {
         let first = self.segments.partition_point(|segment| segment.stage == Stage::Closed);

@@ -403,16 +403,8 @@ pub fn batch(mark: u64, count: usize, bytes: usize, timestamp_ms: i64) -> Vec<u8
 
 /// The one log on a disk, as the next start on one shard finds it.
 pub fn start(disk: &MemDisk, salt: u64) -> RecoveredLog {
-    let settings = RecoverySettings {
-        data_dir: "/data".into(),
-        journal_dir: "/data".into(),
-        shards: 1,
-        salt,
-        journal_bytes_initial: 256 << 10,
-        unix_ms: 1_000,
-        fault: Fault::None,
-    };
-    recover(disk, &settings).expect("the journal is sound").logs.remove(0)
+    let shape = Shape { shards: 1, ..Shape::default() };
+    recover(disk, &shape.recovery(salt)).expect("the journal is sound").logs.remove(0)
 }
 
 impl Machine {

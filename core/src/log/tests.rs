@@ -238,16 +238,20 @@ fn a_batch_far_larger_than_a_group_is_appended_whole() {
     assert_eq!((machine.read_all(0), machine.read_all(2)), (vec![1], vec![2]));
 }
 
-#[test]
-fn a_thousand_logs_written_once_and_left_alone_do_not_hold_the_journal() {
-    let shape = Shape {
+/// One shard with room for many logs, in groups and segments as large as in production.
+fn many_logs() -> Shape {
+    Shape {
         shards: 1,
         group_bytes: 1 << 20,
         memory_bytes: 64 << 20,
         log: LogSettings { retention_ms: None, ..LogSettings::default() },
         ..Shape::default()
-    };
-    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    }
+}
+
+#[test]
+fn a_thousand_logs_written_once_and_left_alone_do_not_hold_the_journal() {
+    let mut machine = Machine::boot(MemDisk::new(), many_logs(), 1).unwrap();
     for index in 0..1_000 {
         machine.append(index, &batch(1, 1, 100, 0)).unwrap();
         if index % 10 == 0 {
@@ -476,14 +480,7 @@ fn many_large_batches_at_once_do_not_fill_the_journal_with_beginnings() {
 
 #[test]
 fn more_quiet_logs_than_are_looked_at_in_a_turn_let_go_of_a_group_they_share() {
-    let shape = Shape {
-        shards: 1,
-        group_bytes: 1 << 20,
-        memory_bytes: 64 << 20,
-        log: LogSettings { retention_ms: None, ..LogSettings::default() },
-        ..Shape::default()
-    };
-    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    let mut machine = Machine::boot(MemDisk::new(), many_logs(), 1).unwrap();
     for index in 0..6_000 {
         machine.append(index, &batch(1, 1, 10, 0)).unwrap();
     }
@@ -554,8 +551,9 @@ fn what_lies_below_the_watermark_is_read_also_where_an_index_span_reaches_into_m
     }
 }
 
-#[test]
-fn a_journal_full_of_what_an_offline_partition_holds_says_so() {
+/// A machine whose partition 0 went offline by an error of its segment, with much in the journal; and how many batches
+/// it took.
+fn with_an_offline_partition() -> (Machine, u64) {
     let shape = Shape { shards: 1, ..Shape::default() };
     let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
     machine.settle();
@@ -566,6 +564,26 @@ fn a_journal_full_of_what_an_offline_partition_holds_says_so() {
         mark += 1;
         machine.settle();
     }
+    (machine, mark)
+}
+
+#[test]
+fn a_deleted_partition_gives_the_journal_back_also_when_it_was_offline() {
+    let (mut machine, first) = with_an_offline_partition();
+    let (shard, slot) = machine.open(0);
+    let now = machine.now;
+    machine.stores[shard].delete(now, slot);
+    // Three times what the journal holds.
+    for mark in first..first + 50 {
+        machine.append(1, &batch(mark, 1, 30_000, 0)).unwrap();
+        machine.settle();
+    }
+    assert_eq!(machine.read_all(1).len(), 50);
+}
+
+#[test]
+fn a_journal_full_of_what_an_offline_partition_holds_says_so() {
+    let (mut machine, mut mark) = with_an_offline_partition();
     let reason = loop {
         match machine.append(1, &batch(mark, 1, 30_000, 0)) {
             Ok(_) => {}

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{error::Fatal, ids::Offset};
 use corelane_seam::Disk;
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{I64, U32, U64},
@@ -60,7 +60,7 @@ pub(super) fn read(
         )))));
     };
     // What an interrupted start kept, the journals say once more.
-    let known: Vec<_> = kept.pieces.iter().map(place).collect();
+    let known: BTreeSet<_> = kept.pieces.iter().map(place).collect();
     kept.pieces.extend(replay.pieces.iter().filter(|piece| !known.contains(&place(piece))).cloned());
     kept.log_start = kept.log_start.max(replay.log_start);
     Ok(Some(Ok(kept)))

@@ -98,9 +98,7 @@ impl Store {
     fn plan_copies(&mut self, plan: &mut Vec<Planned>, mut room: u64) -> u64 {
         while let Some(slot) = self.journal.copies.front().copied() {
             // Pins stand in the order of places: data of the log that is in the plan already may still grow.
-            let fits = |log: &&mut PartitionLog| {
-                log.life == Life::Lives && log.planned_at.is_none() && log.remainder_is_whole()
-            };
+            let fits = |log: &&mut PartitionLog| log.planned_at.is_none() && log.can_copy();
             let Some(log) = self.get_mut(slot).filter(fits) else {
                 self.journal.copies.pop_front();
                 if let Some(log) = self.get_mut(slot) {

@@ -108,17 +108,18 @@ impl Store {
     /// Sees to it that a log lets go of `group`.
     fn hurry(&mut self, slot: Slot, group: u64) -> LettingGo {
         let log = self.log_mut(slot);
-        let copies = !log.needs_cut() && log.remainder_is_whole();
-        if log.offline.is_some() {
-            // Its segments get nothing any more, but what it has in the journal is kept for the next start.
-            return if copies && log.start_pins.is_empty() { LettingGo::Copies } else { LettingGo::Never };
+        if log.stuck().is_some() {
+            return LettingGo::Never;
         }
         if log.life != Life::Lives {
             // Its files go, and its pins with them.
+        } else if log.offline.is_some() {
+            // Its segments get nothing any more, but what it has in the journal is kept for the next start.
+            return LettingGo::Copies;
         } else if log.start_pins.first().is_some_and(|(pinned, _)| *pinned == group) {
             log.checkpoint_due |= !log.busy;
         } else if !log.needs_cut() && log.writable_bytes() == 0 {
-            return if copies && !log.busy { LettingGo::Copies } else { LettingGo::Later };
+            return if log.can_copy() && !log.busy { LettingGo::Copies } else { LettingGo::Later };
         }
         log.urgent = true;
         self.queue_work(slot);
@@ -128,8 +129,7 @@ impl Store {
     /// Whoever holds the low mark never lets go of it: an offline log, with why it is.
     pub(super) fn frozen(&self) -> Option<&Fatal> {
         let (_, index) = self.journal.holds.first()?;
-        let log = self.slots[*index as usize].log.as_deref()?;
-        log.offline.as_ref().filter(|_| !log.remainder_is_whole() || !log.start_pins.is_empty())
+        self.slots[*index as usize].log.as_deref()?.stuck()
     }
 
     /// Least size of the journal for a largest batch of so many bytes: the reserve, a share of it, holds the
