@@ -10,21 +10,32 @@ mod configs;
 mod controlled;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod places;
 mod produce;
 mod respond;
+mod sync_group;
 mod topics;
 
 #[cfg(test)]
@@ -78,7 +89,15 @@ table! {
     Fetch 4..=18 Overlaps fetch::start;
     ListOffsets 1..=10 Exclusive list_offsets::start;
     Metadata 0..=13 Exclusive metadata::start;
+    OffsetCommit 2..=9 Exclusive offset_commit::start;
+    OffsetFetch 1..=9 Exclusive offset_fetch::start;
     FindCoordinator 0..=6 Exclusive find_coordinator::start;
+    JoinGroup 0..=9 Exclusive join_group::start;
+    Heartbeat 0..=4 Exclusive heartbeat::start;
+    LeaveGroup 0..=5 Exclusive leave_group::start;
+    SyncGroup 0..=5 Exclusive sync_group::start;
+    DescribeGroups 0..=6 Exclusive describe_groups::start;
+    ListGroups 0..=5 Exclusive list_groups::start;
     ApiVersions 0..=4 Exclusive api_versions::start;
     CreateTopics 2..=7 Exclusive create_topics::start;
     DeleteTopics 1..=6 Exclusive delete_topics::start;
@@ -87,7 +106,9 @@ table! {
     OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
     DescribeConfigs 1..=4 Exclusive describe_configs::start;
     CreatePartitions 0..=3 Exclusive create_partitions::start;
+    DeleteGroups 0..=2 Exclusive delete_groups::start;
     IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start;
+    OffsetDelete 0..=0 Exclusive offset_delete::start;
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
 }

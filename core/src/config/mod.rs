@@ -7,6 +7,7 @@ pub mod broker;
 mod check;
 mod describe;
 pub mod environment;
+mod groups;
 mod listener;
 mod manual;
 mod network;
@@ -19,6 +20,7 @@ pub mod topic;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker};
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
+pub use groups::GroupsConfig;
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};
