@@ -89,8 +89,8 @@ table! {
     Fetch 4..=18 Overlaps fetch::start;
     ListOffsets 1..=10 Exclusive list_offsets::start;
     Metadata 0..=13 Exclusive metadata::start;
-    OffsetCommit 2..=9 Exclusive offset_commit::start;
-    OffsetFetch 1..=9 Exclusive offset_fetch::start;
+    OffsetCommit 2..=10 Exclusive offset_commit::start;
+    OffsetFetch 1..=10 Exclusive offset_fetch::start;
     FindCoordinator 0..=6 Exclusive find_coordinator::start;
     JoinGroup 0..=9 Exclusive join_group::start;
     Heartbeat 0..=4 Exclusive heartbeat::start;
