@@ -78,6 +78,8 @@ pub enum Fault {
     ReuseNeededBlocks,
     /// Recovery does not believe that a log was deleted.
     ReplayDeleted,
+    /// A group's coordinator answers when its records are appended, before they are committed.
+    AnswerGroupsEarly,
 }
 
 /// When a log's appends are flushed.

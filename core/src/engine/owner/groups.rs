@@ -11,7 +11,7 @@ use crate::{
     error::{ErrorCode, Fatal},
     groups::{Coordinator, ListedGroup, Outcome, Reply, Request, Scene, Then, Ticket, records::Record},
     ids::{Offset, PartitionId, TopicId},
-    log::{AppendError, ReadError, ReadRequest, Slot},
+    log::{AppendError, Fault, ReadError, ReadRequest, Slot},
     metadata::Image,
     records::{Batch, BatchBuilder, DecodedBatch, NewRecord, Scratch},
 };
@@ -268,7 +268,8 @@ impl Owner {
         let Some(slot) = self.store.slot(id) else { return };
         let until = self.store.log_end(slot);
         let Some(partition) = self.partitions.get(&id) else { return };
-        let high_watermark = partition.high_watermark;
+        let early = self.store.fault() == Fault::AnswerGroupsEarly && outcome.then.is_none();
+        let high_watermark = if early { until } else { partition.high_watermark };
         let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
         if until > high_watermark {
             let Outcome { replies, then, .. } = outcome;

@@ -14,7 +14,7 @@ pub use face::{
 };
 
 use super::{
-    FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
+    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
     partition_log::{Life, PartitionLog},
     paths,
     producers::Verdict,
@@ -202,6 +202,11 @@ impl Store {
     /// The log of a partition, if this store has it.
     pub fn slot(&self, id: PartitionId) -> Option<Slot> {
         self.ids.get(&id).copied()
+    }
+
+    /// The bug on purpose, if any.
+    pub fn fault(&self) -> Fault {
+        self.settings.fault
     }
 
     /// All logs, in order of their ids.

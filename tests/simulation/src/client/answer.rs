@@ -1,6 +1,7 @@
 //! What clients are answered, read from the wire.
 
 use super::{
+    group::GroupAnswer,
     history::Seen,
     record,
     request::{Fetch, Request},
@@ -71,6 +72,7 @@ pub enum Answer {
     Fetch(ErrorCode, i32, Vec<FetchedPartition>),
     ListOffsets(Result<Offset, ErrorCode>),
     DeleteRecords(Result<Offset, ErrorCode>),
+    Group(GroupAnswer),
 }
 
 fn code(number: i16) -> Result<ErrorCode, String> {
@@ -182,13 +184,15 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
             };
             (id, Answer::DeleteRecords(outcome))
         }
+        Request::Group { request, .. } => request.decode(version, frame)?,
     })
 }
 
 fn topics(response: MetadataResponse) -> Result<Vec<Topic>, String> {
     let mut topics = Vec::new();
     for topic in response.topics {
-        if !code(topic.error_code)?.is_none() {
+        // The broker's own topics are not the clients' to use.
+        if !code(topic.error_code)?.is_none() || topic.is_internal {
             continue;
         }
         topics.push(Topic {

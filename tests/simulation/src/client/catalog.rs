@@ -29,6 +29,7 @@ pub struct Catalog {
     passing: BTreeSet<Rc<str>>,
     names: u32,
     records: u64,
+    commits: i64,
 }
 
 impl Catalog {
@@ -67,6 +68,12 @@ impl Catalog {
         let first = self.records + 1;
         self.records += count;
         (first..=self.records).map(RecordId).collect()
+    }
+
+    /// An offset that no one has committed yet, larger than all before.
+    pub fn next_commit(&mut self) -> i64 {
+        self.commits += 1;
+        self.commits
     }
 
     /// Retention may take what is acknowledged in the topic of this name.

@@ -33,6 +33,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Audited { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::Marks { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::PowerCut => {}
         }
     }

@@ -55,6 +55,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::Sent { .. }
             | Event::Fetched { .. }
             | Event::Marks { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. } => {}
         }

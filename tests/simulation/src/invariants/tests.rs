@@ -152,3 +152,43 @@ fn marks_shown_outside_of_a_fetch_count_as_well() {
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 4)]), Some("watermark_monotonic"));
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 5)]), None);
 }
+
+#[test]
+fn a_partition_of_two_members_in_one_generation_is_seen() {
+    let assigned = |generation, member: &str| Event::Assigned {
+        group: "g".into(),
+        generation,
+        member: member.into(),
+        partitions: vec![P],
+    };
+    let one_owner = Some("group_has_one_owner");
+    assert_eq!(refuted(vec![assigned(1, "a"), assigned(1, "a"), assigned(2, "b")]), None);
+    assert_eq!(refuted(vec![assigned(1, "a"), assigned(2, "b"), assigned(1, "b")]), one_owner);
+}
+
+#[test]
+fn a_committed_offset_that_goes_back_is_seen_unless_that_is_explained() {
+    let committed = |asked, offset| Event::Committed {
+        group: "g".into(),
+        asked: Moment(asked),
+        offsets: vec![(P, offset)],
+    };
+    let told = |asked, offset| Event::OffsetsTold {
+        group: "g".into(),
+        asked: Moment(asked),
+        offsets: vec![(P, offset)],
+    };
+    let back = Some("commits_never_go_back");
+    assert_eq!(refuted(vec![committed(0, 5), told(1, 5), committed(2, 6), told(3, 6)]), None);
+    assert_eq!(refuted(vec![committed(0, 5), committed(1, 6), told(2, 5)]), back);
+    assert_eq!(refuted(vec![committed(0, 5), told(1, -1)]), back);
+    assert_eq!(
+        refuted(vec![committed(0, 5), committed(1, 6), told(1, 5)]),
+        None,
+        "asked before the newer one"
+    );
+    assert_eq!(refuted(vec![committed(0, 5), committed(0, 6), told(2, 5)]), None, "they overlapped");
+    assert_eq!(refuted(vec![committed(0, 5), told(1, 9)]), None, "whose outcome nobody was told of");
+    let deleted = Event::DeleteTopicAsked { topic: P.topic };
+    assert_eq!(refuted(vec![committed(0, 5), deleted, told(2, -1)]), None);
+}

@@ -32,6 +32,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteTopicAsked { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::PowerCut => continue,
         };
         let shown = shown.entry(partition).or_default();

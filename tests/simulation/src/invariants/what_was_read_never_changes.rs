@@ -20,6 +20,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::Marks { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
             | Event::PowerCut => continue,

@@ -38,3 +38,9 @@ fn reusing_journal_blocks_that_are_still_needed_is_caught() {
     let seed = caught(Fault::ReuseNeededBlocks, &promises);
     assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
 }
+
+#[test]
+fn telling_a_group_what_is_not_committed_yet_is_caught() {
+    let seed = caught(Fault::AnswerGroupsEarly, &["commits_never_go_back"]);
+    assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
+}
