@@ -32,6 +32,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteTopicAsked { .. }
             | Event::Marks { .. }
             | Event::TopicAcknowledged { .. }
+            | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
             | Event::PowerCut => {}
         }

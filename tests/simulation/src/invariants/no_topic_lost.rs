@@ -33,6 +33,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Audited { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::Marks { .. }
+            | Event::TopicCompacted { .. }
             | Event::PowerCut => {}
         }
     }
