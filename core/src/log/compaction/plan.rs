@@ -190,7 +190,7 @@ mod tests {
             source(far + 20, far + 21, 1),
         ];
         assert_eq!(groups(&sources, 100), [0..2, 2..4, 4..5]);
-        assert_eq!(groups(&sources[..1], 10), [0..1], "larger than it may be");
+        assert_eq!(groups(&sources[..2], 10), [0..1, 1..2], "larger than they may be");
         assert_eq!(groups(&[], 10), []);
     }
 }

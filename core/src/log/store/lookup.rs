@@ -143,15 +143,15 @@ impl Store {
                 return self.answer(&lookup, Err(ReadError::Offline(reason)));
             }
         };
-        if let Some(log) = self.get(lookup.slot) {
-            if let Some(segment) = lookup.segment(log).filter(|segment| segment.in_tail) {
-                let have = segment.place + lookup.from + bytes.len() as u64;
-                let end = segment.place + lookup.to;
-                if have < end && have >= log.tail.start() {
-                    let old = bytes.len();
-                    bytes.resize(old + usize::try_from(end - have).expect("a span is below 4 GiB"), 0);
-                    log.tail.copy_to(have..end, &mut bytes[old..]);
-                }
+        if let Some(log) = self.get(lookup.slot)
+            && let Some(segment) = lookup.segment(log).filter(|segment| segment.in_tail)
+        {
+            let have = segment.place + lookup.from + bytes.len() as u64;
+            let end = segment.place + lookup.to;
+            if have < end && have >= log.tail.start() {
+                let old = bytes.len();
+                bytes.resize(old + usize::try_from(end - have).expect("a span is below 4 GiB"), 0);
+                log.tail.copy_to(have..end, &mut bytes[old..]);
             }
         }
         match self.search(&mut lookup, &bytes) {
