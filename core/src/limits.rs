@@ -47,3 +47,17 @@ const _: () = assert!(BYTES_IN_FLIGHT_PER_SHARD_MAX > BYTES_IN_FLIGHT_PER_CONNEC
 pub const PARTIAL_FRAME_BYTES_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
 
 const _: () = assert!(PARTIAL_FRAME_BYTES_PER_SHARD_MAX > FRAME_BYTES_MAX);
+
+/// Bytes of a log that its cleaner goes over in one turn of the shard: about a millisecond of the smallest records,
+/// of which each is hashed and looked up.
+pub const COMPACTION_SLICE_BYTES: usize = 64 * 1024;
+
+/// Bytes to which a compressed batch may expand while its log is compacted: its records are held in memory then, once
+/// as they were and once as they will be. Twice what may come of a batch of the default `max.message.bytes`; a log with
+/// a larger one is not compacted.
+pub const COMPACTED_BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+const _: () = assert!(
+    COMPACTED_BATCH_BYTES_MAX
+        > crate::records::compress::EXPANSION_BASE_BYTES * crate::records::compress::EXPANSION_MAX
+);

@@ -111,6 +111,16 @@ pub struct BrokerConfig {
     pub request_partitions_max: i32,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: i64,
+    /// `log.cleaner.enable`.
+    pub log_cleaner_enable: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub log_cleaner_backoff_ms: i64,
+    /// `log.cleaner.dedupe.buffer.size`, of all shards together.
+    pub log_cleaner_dedupe_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`.
+    pub log_cleaner_load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`, of all shards together.
+    pub log_cleaner_bytes_per_second_max: f64,
     /// `producer.id.expiration.ms`: how long an idle producer's sequence state is kept.
     pub producer_id_expiration_ms: i32,
     /// `producer.id.expiration.check.interval.ms`.
@@ -294,6 +304,11 @@ fn typed(
             .expect("the row begins at 0"),
         request_partitions_max: settings.int("max.request.partition.size.limit"),
         retention_check_interval_ms: settings.integer("log.retention.check.interval.ms"),
+        log_cleaner_enable: settings.boolean("log.cleaner.enable"),
+        log_cleaner_backoff_ms: settings.integer("log.cleaner.backoff.ms"),
+        log_cleaner_dedupe_bytes: settings.size("log.cleaner.dedupe.buffer.size"),
+        log_cleaner_load_factor: settings.real("log.cleaner.io.buffer.load.factor"),
+        log_cleaner_bytes_per_second_max: settings.real("log.cleaner.io.max.bytes.per.second"),
         producer_id_expiration_ms: settings.int("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: settings.int("producer.id.expiration.check.interval.ms"),
         groups: GroupsConfig::new(&settings),

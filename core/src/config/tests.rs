@@ -93,6 +93,8 @@ fn another(row: &Row) -> String {
         ("message.timestamp.type", "LogAppendTime"),
         ("max.compaction.lag.ms", "7"),
         ("min.cleanable.dirty.ratio", "0.25"),
+        ("log.cleaner.io.buffer.load.factor", "0.25"),
+        ("log.cleaner.io.max.bytes.per.second", "1000.5"),
     ];
     if let Some((_, value)) = special.iter().find(|(name, _)| *name == row.name) {
         return (*value).into();
@@ -286,7 +288,8 @@ fn every_refusal_says_what_is_wrong() {
         (&[("log.dirs", "a,b")], "several log directories are not built yet"),
         (&[("remote.log.storage.system.enable", "true")], "tiered storage is not built yet"),
         (&[("quota.window.num", "5")], "quotas are not built yet"),
-        (&[("log.cleanup.policy", "compact")], "log compaction is not built yet"),
+        (&[("log.cleaner.dedupe.buffer.size", "1000")], "must be at least 1048576"),
+        (&[("log.cleaner.io.buffer.load.factor", "0")], "must be above 0 and at most 1"),
         (&[("listeners", "SSL://:9093"), ("inter.broker.listener.name", "SSL")], "needs TLS"),
         (&[("listeners", "SASL_SSL://:1"), ("inter.broker.listener.name", "SASL_SSL")], "needs SASL"),
         (&[("controller.quorum.voters", "1@a:1,2@b:1")], "several nodes"),
@@ -349,8 +352,8 @@ fn topic_settings_are_refused_in_kafkas_words() {
         ("segment.bytes", "x", "Invalid value x for configuration segment.bytes: Not a number of type INT"),
         (
             "cleanup.policy",
-            "compact",
-            "Invalid value compact for configuration cleanup.policy: log compaction is not built yet",
+            "compact,squeeze",
+            "Invalid value compact,squeeze for configuration cleanup.policy: String must be one of: compact, delete",
         ),
         (
             "remote.storage.enable",

@@ -30,7 +30,7 @@ pub enum FlushPolicy {
 pub struct CleanupPolicy {
     /// Old segments are deleted by retention.
     pub delete: bool,
-    /// Only the last record of each key is kept (not built yet: refused where it is set).
+    /// Only the last record of each key is kept.
     pub compact: bool,
 }
 
@@ -255,9 +255,6 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
     match row.status {
         Status::Refused(feature) if !row.default.is_some_and(|default| row.same(default, value)) => {
             not_built(feature)
-        }
-        _ if row.name == "cleanup.policy" && table::list(value).any(|policy| policy == "compact") => {
-            not_built("log compaction")
         }
         _ => Ok(()),
     }

@@ -162,7 +162,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with its recovered logs. It serves once the quorum's shard has sent a caught-up image.
-    pub fn new(place: Place, config: Arc<BrokerConfig>, store: Store, seed: u64) -> Engine {
+    pub fn new(place: Place, config: Arc<BrokerConfig>, mut store: Store, seed: u64) -> Engine {
+        store.configure_cleaner(topics::cleaner_settings(&config, place.shards));
         Engine {
             place,
             config: Arc::clone(&config),

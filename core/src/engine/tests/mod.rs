@@ -2,6 +2,7 @@
 
 mod broker;
 mod clients;
+mod compaction;
 mod cost;
 mod files;
 mod groups;

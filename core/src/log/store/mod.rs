@@ -1,6 +1,7 @@
 //! One data shard's journal and logs, behind one face.
 
 mod behind;
+mod clean;
 mod commit;
 mod face;
 mod lookup;
@@ -14,9 +15,9 @@ pub use face::{
 };
 
 use super::{
-    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
+    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings, compaction,
     partition_log::{Life, PartitionLog},
-    paths,
+    paths::{self, SegmentName},
     producers::Verdict,
 };
 use crate::{
@@ -51,10 +52,11 @@ enum Job {
     JournalGrow { to: u64 },
     Space,
     Segment(Slot, behind::Step),
-    Reader { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
-    Index { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
+    Reader { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
+    Index { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
     Scan(Box<Lookup>),
     Bytes(u64),
+    Cleaning(compaction::Step),
     CleanMark,
 }
 
@@ -100,8 +102,9 @@ pub struct Store {
     unsealed: u64,
     /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
     largest_batch: u64,
-    readers: VecDeque<(Slot, u32)>,
-    indexes: VecDeque<(Slot, u32)>,
+    readers: VecDeque<(Slot, SegmentName)>,
+    indexes: VecDeque<(Slot, SegmentName)>,
+    cleaner: clean::Cleaner,
     disk_full: bool,
     space_due: Monotonic,
     space_asked: Monotonic,
@@ -119,6 +122,7 @@ impl Store {
         let carried = recovered.iter().filter_map(|log| log.carried_in()).collect();
         let mut store = Store {
             journal: Journal::new(carried, settings.group_bytes_max),
+            cleaner: clean::Cleaner::new(settings.cleaner),
             settings,
             slots: Vec::new(),
             free: Vec::new(),
@@ -196,7 +200,9 @@ impl Store {
             return slot;
         }
         let directory = paths::log_directory(&self.settings.data_dir, id);
-        self.insert(id, PartitionLog::new(id, directory, settings))
+        let slot = self.insert(id, PartitionLog::new(id, directory, settings));
+        self.note_compacted(slot);
+        slot
     }
 
     /// The log of a partition, if this store has it.
@@ -217,6 +223,7 @@ impl Store {
     /// Takes new settings.
     pub fn configure(&mut self, slot: Slot, settings: LogSettings) {
         self.log_mut(slot).settings = settings;
+        self.note_compacted(slot);
     }
 
     /// Deletes a log for good. Its files go after the deletion is in the journal; reads under way keep theirs.
@@ -339,6 +346,7 @@ impl Store {
         if self.stopping == Stopping::No {
             self.start_work(out);
         }
+        self.go_on_cleaning(now, out);
         self.go_on_stopping(out);
         events.append(&mut self.events);
     }
@@ -366,10 +374,11 @@ impl Store {
             Job::JournalGrow { to } => self.journal_grown(to, done(result)),
             Job::Space => self.space_answered(result),
             Job::Segment(slot, step) => self.step_done(slot, step, result, out),
-            Job::Reader { slot, serial, lookup } => self.reader_opened(slot, serial, lookup, result, out),
-            Job::Index { slot, serial, lookup } => self.index_read(slot, serial, lookup, result, out),
+            Job::Reader { slot, name, lookup } => self.reader_opened(slot, name, lookup, result, out),
+            Job::Index { slot, name, lookup } => self.index_read(slot, name, lookup, result, out),
             Job::Scan(lookup) => self.scanned(*lookup, result, out),
             Job::Bytes(job) => self.bytes_read(job, result),
+            Job::Cleaning(step) => self.cleaning_answered(now, step, result),
             Job::CleanMark => self.marked(done(result)),
         }
         self.offer_room();

@@ -56,16 +56,18 @@ impl Store {
             self.sweep.next = (last < self.slots.len()).then_some(last);
         }
         self.sweep.tick_due = now.monotonic.after_ms(TICK_MS);
+        self.search_dirty(now);
         self.end_of_turn(now, out, events);
     }
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_tick(&self) -> Monotonic {
-        if self.sweep.next.is_some() || self.journal.has_unflushed() {
+        let upkeep = if self.sweep.next.is_some() || self.journal.has_unflushed() {
             self.sweep.tick_due
         } else {
             self.sweep.due.min(self.space_due)
-        }
+        };
+        self.next_cleaning_tick().map_or(upkeep, |cleaner| cleaner.min(upkeep))
     }
 
     /// Asks for the disk's free space when enough was appended to matter, or enough time has passed.

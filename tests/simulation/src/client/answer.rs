@@ -53,6 +53,8 @@ pub struct FetchedPartition {
     pub high_watermark: Offset,
     /// From the offset that was asked for on.
     pub records: Vec<Seen>,
+    /// From where a client reads on.
+    pub next: Offset,
 }
 
 /// An answer to a request of the same name.
@@ -237,7 +239,7 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 ));
             };
             let bytes = found.records.unwrap_or_default();
-            let records = record::records(&bytes, wanted.from)
+            let (records, next) = record::records(&bytes, wanted.from)
                 .map_err(|text| format!("{} from {}: {text}", wanted.partition, wanted.from))?;
             partitions.push(FetchedPartition {
                 partition: wanted.partition,
@@ -246,6 +248,7 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 log_start: Offset(found.log_start_offset),
                 high_watermark: Offset(found.high_watermark),
                 records,
+                next,
             });
         }
     }

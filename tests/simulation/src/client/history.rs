@@ -112,6 +112,11 @@ pub enum Event {
         /// How many.
         partitions: i32,
     },
+    /// A topic is compacted: of a key, only its last record need be there.
+    TopicCompacted {
+        /// All of its partitions.
+        topic: TopicId,
+    },
     /// All topics with their numbers of partitions, asked for while nothing was changed.
     TopicsAudited {
         /// Every topic.

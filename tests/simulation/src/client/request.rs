@@ -425,7 +425,7 @@ mod tests {
                 partition,
                 topic: Rc::clone(&topic),
                 records: vec![RecordId(7)],
-                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None),
+                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None, false),
                 producer: None,
             }],
         };

@@ -2,6 +2,7 @@
 
 mod commits_never_go_back;
 mod group_has_one_owner;
+mod last_of_key_wins;
 mod no_duplicate_of_idempotent;
 mod no_topic_lost;
 mod nothing_acknowledged_lost;
@@ -27,6 +28,7 @@ const ALL: &[(&str, Check)] = &[
     ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
     ("no_topic_lost", no_topic_lost::check),
     ("offsets_dense", offsets_dense::check),
+    ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
     ("group_has_one_owner", group_has_one_owner::check),
     ("commits_never_go_back", commits_never_go_back::check),

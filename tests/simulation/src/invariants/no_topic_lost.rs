@@ -36,6 +36,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::TopicCompacted { .. }
             | Event::PowerCut => {}
         }
     }

@@ -1,7 +1,10 @@
 //! Each claim is shown to fail on a bad history, and a good one to pass.
 
 use super::*;
-use crate::client::history::{Acks, Event, Moment, RecordId, Seen};
+use crate::client::{
+    history::{Acks, Event, Moment, RecordId, Seen},
+    record,
+};
 use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
 
 const P: PartitionId = PartitionId { topic: TopicId::ZERO, index: 0 };
@@ -100,6 +103,64 @@ fn a_gap_a_wrong_start_and_an_offset_past_the_watermark_are_seen() {
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 2, &[(1, 7)])]), dense);
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 0, &[(0, 7)])]), dense);
     assert_eq!(refuted(vec![sent(7), audited(0, 2, &[(0, 7)])]), dense);
+}
+
+/// The first two records of one key, and the first tombstone of it.
+fn one_key() -> (u64, u64, u64) {
+    let key = |record| record::key(RecordId(record));
+    let same = |record: &u64| key(*record) == key(1);
+    let is_tombstone = |record: &u64| record::is_tombstone(RecordId(*record));
+    let second = (2..).find(|record| same(record) && !is_tombstone(record)).expect("there are few keys");
+    let tombstone = (2..).find(|record| same(record) && is_tombstone(record)).expect("there are few keys");
+    (1, second, tombstone)
+}
+
+#[test]
+fn a_record_may_go_from_a_compacted_topic_for_a_later_one_of_its_key_only() {
+    let (first, second, tombstone) = one_key();
+    let other =
+        (2..).find(|record| record::key(RecordId(*record)) != record::key(RecordId(first))).expect("another");
+    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let history = |later: u64, records: &[(i64, u64)]| {
+        let acked = |record, offset| acknowledged(record, offset, Acks::All);
+        vec![compacted(), sent(first), sent(later), acked(first, 0), acked(later, 1), audited(0, 2, records)]
+    };
+    assert_eq!(refuted(history(second, &[(1, second)])), None);
+    assert_eq!(refuted(history(tombstone, &[(1, tombstone)])), None);
+    assert_eq!(refuted(history(tombstone, &[])), None, "it has served its time");
+    let lost = Some("nothing_acknowledged_lost");
+    assert_eq!(refuted(history(second, &[(0, first)])), lost);
+    assert_eq!(refuted(history(second, &[])), lost);
+    assert_eq!(refuted(history(other, &[(1, other)])), lost);
+    assert_eq!(refuted(history(second, &[(1, second)])[1..].to_vec()), lost, "it is not compacted");
+}
+
+#[test]
+fn a_key_that_comes_back_behind_its_tombstone_is_seen() {
+    let (first, _, tombstone) = one_key();
+    let history = |records: &[(i64, u64)]| {
+        let acked = |record, offset| acknowledged(record, offset, Acks::All);
+        let compacted = Event::TopicCompacted { topic: P.topic };
+        vec![
+            compacted,
+            sent(first),
+            sent(tombstone),
+            acked(first, 0),
+            acked(tombstone, 1),
+            audited(0, 2, records),
+        ]
+    };
+    assert_eq!(refuted(history(&[(0, first), (1, tombstone)])), None);
+    assert_eq!(refuted(history(&[(0, first)])), Some("last_of_key_wins"));
+}
+
+#[test]
+fn offsets_of_a_compacted_topic_have_holes_and_ascend() {
+    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let events = |records: &[(i64, u64)]| vec![compacted(), sent(7), sent(8), fetched(3, 0, 9, records)];
+    assert_eq!(refuted(events(&[(2, 7), (8, 8)])), None);
+    assert_eq!(refuted(events(&[(2, 7), (2, 8)])), Some("offsets_dense"));
+    assert_eq!(refuted(events(&[(2, 7), (9, 8)])), Some("offsets_dense"), "past the watermark");
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::TopicAcknowledged { .. }
+            | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }

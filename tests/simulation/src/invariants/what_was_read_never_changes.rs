@@ -24,6 +24,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
             | Event::TopicAcknowledged { .. }
+            | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
             | Event::PowerCut => continue,
         };

@@ -17,6 +17,12 @@ fn the_same_seed_is_the_same_run() {
 /// A planted bug shows in a few of a hundred runs: the power must go in the moment that it is about.
 const SEEDS: u64 = 300;
 
+#[test]
+fn keeping_the_first_record_of_a_key_for_the_last_is_caught() {
+    let seed = caught(Fault::KeepFirstOfKey, &["nothing_acknowledged_lost", "last_of_key_wins"]);
+    assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
+}
+
 /// The first seed in which the planted bug breaks one of `promises`.
 fn caught(fault: Fault, promises: &[&str]) -> Option<u64> {
     (0..SEEDS).find(|seed| {
