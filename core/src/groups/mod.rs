@@ -16,6 +16,9 @@ mod face;
 mod offsets;
 pub mod records;
 
+#[cfg(test)]
+mod tests;
+
 pub use alarms::Alarm;
 pub use coordinator::Coordinator;
 pub use face::{
