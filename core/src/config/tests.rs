@@ -26,12 +26,14 @@ fn error(pairs: &[(&str, &str)]) -> String {
 }
 
 fn all_rows() -> impl Iterator<Item = &'static Row> {
-    broker_rows().chain(table::TOPIC)
+    broker_rows().chain(table::TOPIC).chain(table::GROUP).chain(table::CLIENT_METRICS)
 }
 
 #[test]
 fn tables_are_sorted_without_duplicates() {
-    for rows in table::BROKER.iter().map(|(_, rows)| *rows).chain([table::TOPIC]) {
+    for rows in
+        table::BROKER.iter().map(|(_, rows)| *rows).chain([table::TOPIC, table::GROUP, table::CLIENT_METRICS])
+    {
         assert!(rows.windows(2).all(|pair| pair[0].name < pair[1].name));
     }
     let mut names: Vec<_> = broker_rows().map(|row| row.name).collect();
@@ -392,6 +394,213 @@ fn dynamic_settings_win_and_only_effective_ones_are_taken() {
     let refused = broker::validate_dynamic("log.dirs", "x", true).expect_err("read-only");
     assert_eq!(refused, "Cannot update these configs dynamically: [log.dirs]");
     assert!(broker::validate_dynamic("listeners", "x", false).is_err());
+}
+
+#[test]
+fn what_can_be_altered_at_run_time_is_inherited_by_topics_or_taken_up_by_the_broker() {
+    // What `with_dynamic` sets anew.
+    let taken_up = ["max.connections", "max.connections.per.ip", "producer.id.expiration.ms"];
+    let inherited = |name: &str| {
+        let mut synonyms = table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name));
+        synonyms.any(|(synonym, _)| *synonym == name)
+    };
+    let alterable = describe_broker(&BrokerConfig::default(), None).into_iter().filter(|it| !it.read_only);
+    for config in alterable {
+        assert!(taken_up.contains(&config.name) || inherited(config.name), "{}", config.name);
+    }
+}
+
+#[test]
+fn settings_altered_at_run_time_are_held_against_all_others() {
+    let broker = config(&[("log.cleaner.max.compaction.lag.ms", "10")]);
+    let lag = |value: &str| OrdMap::unit("log.cleaner.min.compaction.lag.ms".to_owned(), value.to_owned());
+    for per_broker in [true, false] {
+        assert_eq!(broker::validate_dynamic_together(&broker, &lag("10"), per_broker), Ok(()));
+        assert!(broker::validate_dynamic_together(&broker, &lag("11"), per_broker).is_err());
+    }
+}
+
+#[test]
+fn the_clusters_default_is_told_also_where_the_broker_is_told_otherwise() {
+    let unit = |value: &str| OrdMap::unit("max.connections".to_owned(), value.to_owned());
+    let broker = BrokerConfig::default().with_dynamic(&unit("7"), &unit("9"));
+    let told = broker::describe_broker_default(&broker, None);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].value.as_deref(), told[0].source.code()), (Some("7"), 3));
+    let told = describe_broker(&broker, Some(&["max.connections"])).remove(0);
+    let synonyms: Vec<_> = told.synonyms.iter().map(|it| (it.source.code(), it.value.as_deref())).collect();
+    assert_eq!(synonyms, [(2, Some("9")), (3, Some("7")), (5, Some("2147483647"))]);
+    assert_eq!(told.source, ConfigSource::DynamicBroker);
+}
+
+#[test]
+fn a_setting_that_another_one_overrules_is_described_as_it_was_set() {
+    let broker = config(&[("log.retention.ms", "5")]);
+    let hours = describe_broker(&broker, Some(&["log.retention.hours"])).remove(0);
+    assert_eq!((hours.value.as_deref(), hours.source), (Some("168"), ConfigSource::Default));
+    let ms = describe_broker(&broker, Some(&["log.retention.ms"])).remove(0);
+    let names: Vec<_> = ms.synonyms.iter().map(|it| it.name).collect();
+    assert_eq!(names, ["log.retention.ms", "log.retention.hours"]);
+}
+
+#[test]
+fn a_groups_settings_are_refused_in_kafkas_words() {
+    for (name, value, text) in [
+        ("nope", "1", "Unknown group config name: nope"),
+        (
+            "consumer.session.timeout.ms",
+            "0",
+            "Invalid value 0 for configuration consumer.session.timeout.ms: Value must be at least 1",
+        ),
+        (
+            "share.isolation.level",
+            "READ_COMMITTED",
+            "Invalid value READ_COMMITTED for configuration share.isolation.level: String must be one of: \
+             read_committed, read_uncommitted",
+        ),
+        (
+            "share.auto.offset.reset",
+            "by_duration:-PT1H",
+            "Invalid value by_duration:-PT1H for configuration share.auto.offset.reset: Invalid value \
+             `by_duration:-PT1H` for configuration share.auto.offset.reset. The value must be either 'earliest', \
+             'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.",
+        ),
+    ] {
+        assert_eq!(group::validate(name, value), Err(text.into()));
+    }
+    for value in ["latest", "by_duration:P1D", "by_duration:PT1H2M3.5S", "by_duration:P2DT3M"] {
+        assert_eq!(group::validate("share.auto.offset.reset", value), Ok(()), "{value}");
+    }
+    for value in
+        ["by_duration:", "by_duration:P", "by_duration:PT", "by_duration:PT1M1H", "by_duration:P1.5D"]
+    {
+        assert!(group::validate("share.auto.offset.reset", value).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn a_groups_settings_stay_within_the_brokers_bounds_and_fit_each_other() {
+    let broker = config(&[("group.consumer.min.session.timeout.ms", "6000")]);
+    for (name, value, text) in [
+        (
+            "consumer.session.timeout.ms",
+            "5999",
+            "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms",
+        ),
+        (
+            "consumer.session.timeout.ms",
+            "60001",
+            "consumer.session.timeout.ms must be less than or equal to group.consumer.max.session.timeout.ms",
+        ),
+        (
+            "consumer.assignment.interval.ms",
+            "16000",
+            "consumer.assignment.interval.ms must be less than or equal to group.consumer.max.assignment.interval.ms",
+        ),
+        (
+            "share.delivery.count.limit",
+            "11",
+            "share.delivery.count.limit must be less than or equal to group.share.max.delivery.count.limit",
+        ),
+        (
+            "streams.num.standby.replicas",
+            "3",
+            "streams.num.standby.replicas must be less than or equal to group.streams.max.standby.replicas",
+        ),
+    ] {
+        let set = OrdMap::unit(name.to_owned(), value.to_owned());
+        assert_eq!(group::validate_together(&broker, &set), Err(text.into()));
+    }
+    let pair = [("consumer.session.timeout.ms", "6000"), ("consumer.heartbeat.interval.ms", "6000")];
+    let pair: OrdMap<String, String> =
+        pair.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    assert_eq!(
+        group::validate_together(&broker, &pair),
+        Err("consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms".into())
+    );
+    assert_eq!(group::validate_together(&broker, &OrdMap::new()), Ok(()));
+}
+
+#[test]
+fn a_group_has_its_own_settings_or_the_brokers_and_never_what_the_brokers_bounds_forbid() {
+    let broker = config(&[
+        ("group.consumer.session.timeout.ms", "50000"),
+        ("group.consumer.max.heartbeat.interval.ms", "9000"),
+    ]);
+    let inherited = GroupConfig::resolve(&broker, &OrdMap::new());
+    assert_eq!(inherited.consumer_session_timeout_ms, 50_000);
+    assert_eq!(inherited.consumer_heartbeat_interval_ms, 5_000);
+    assert_eq!(inherited.consumer_assignment_interval_ms, 1_000);
+    let own = [
+        ("consumer.session.timeout.ms", "55000"),
+        // Recorded when the bound was higher, and before the one below it was.
+        ("consumer.heartbeat.interval.ms", "10000"),
+        ("consumer.assignment.interval.ms", "nonsense"),
+    ];
+    let own: OrdMap<String, String> =
+        own.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let resolved = GroupConfig::resolve(&broker, &own);
+    assert_eq!(resolved.consumer_session_timeout_ms, 55_000);
+    assert_eq!(resolved.consumer_heartbeat_interval_ms, 9_000);
+    assert_eq!(resolved.consumer_assignment_interval_ms, 1_000);
+}
+
+#[test]
+fn a_group_describes_where_its_values_come_from() {
+    let broker = config(&[("group.consumer.session.timeout.ms", "50000")]);
+    let own = OrdMap::unit("consumer.heartbeat.interval.ms".to_owned(), "6000".to_owned());
+    let told = describe_group(&broker, &own, None);
+    assert_eq!(told.len(), 17);
+    let of = |name: &str| told.iter().find(|config| config.name == name).expect("listed");
+    let synonyms = |name: &str| -> Vec<(&str, i8)> {
+        of(name).synonyms.iter().map(|it| (it.name, it.source.code())).collect()
+    };
+    assert_eq!(of("consumer.heartbeat.interval.ms").value.as_deref(), Some("6000"));
+    assert_eq!(
+        synonyms("consumer.heartbeat.interval.ms"),
+        [("consumer.heartbeat.interval.ms", 8), ("group.consumer.heartbeat.interval.ms", 5)]
+    );
+    assert_eq!(of("consumer.session.timeout.ms").value.as_deref(), Some("50000"));
+    assert_eq!(of("consumer.session.timeout.ms").source, ConfigSource::StaticBroker);
+    assert_eq!(synonyms("share.auto.offset.reset"), [("share.auto.offset.reset", 5)]);
+}
+
+#[test]
+fn a_subscription_of_client_metrics_is_held_to_kafkas_rules() {
+    use crate::error::ErrorCode::{InvalidConfig, InvalidRequest};
+    for (name, value) in [
+        ("interval.ms", "100"),
+        ("metrics", "*"),
+        ("metrics", "org.apache.kafka.,x"),
+        ("match", ""),
+        ("match", "client_id=a.*, client_source_port=9"),
+    ] {
+        assert_eq!(client_metrics::validate(name, value), Ok(()), "{name}={value}");
+    }
+    for (name, value, code, text) in [
+        ("nope", "1", InvalidRequest, "Unknown client metrics configuration: nope"),
+        (
+            "interval.ms",
+            "99",
+            InvalidRequest,
+            "Invalid value 99 for interval.ms, interval must be between 100 and 3600000 (1 hour)",
+        ),
+        (
+            "interval.ms",
+            "x",
+            InvalidConfig,
+            "Invalid value x for configuration interval.ms: Not a number of type INT",
+        ),
+        ("match", "client_nope=a", InvalidConfig, "Illegal client matching pattern: client_nope=a"),
+        ("match", "client_id", InvalidConfig, "Illegal client matching pattern: client_id"),
+        ("match", "client_id=a=b", InvalidConfig, "Illegal client matching pattern: client_id=a=b"),
+    ] {
+        assert_eq!(client_metrics::validate(name, value), Err((code, text.to_owned())));
+    }
+    let own = OrdMap::unit("interval.ms".to_owned(), "1000".to_owned());
+    let told = describe_client_metrics(&own, None);
+    let told: Vec<_> = told.iter().map(|it| (it.name, it.value.as_deref(), it.source.code())).collect();
+    assert_eq!(told, [("interval.ms", Some("1000"), 7), ("match", Some(""), 5), ("metrics", Some(""), 5)]);
 }
 
 #[test]

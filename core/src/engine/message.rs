@@ -1,6 +1,9 @@
 //! What shards say to each other: one hop to the owner of a partition, one hop back.
 
-use super::desk::{ControllerRequest, ControllerResponse};
+use super::{
+    desk::{ControllerRequest, ControllerResponse},
+    inspect::{LogSizes, ProducersQuery, ProducersResult, SizeQuery},
+};
 use crate::{
     error::{ErrorCode, Fatal},
     ids::{LeaderEpoch, Offset, PartitionId},
@@ -73,6 +76,10 @@ pub enum OwnerRequest {
     EpochEnds(Vec<EpochQuery>),
     /// DeleteRecords.
     DeleteRecords(Vec<DeleteQuery>),
+    /// DescribeLogDirs.
+    LogSizes(Vec<SizeQuery>),
+    /// DescribeProducers.
+    Producers(Vec<ProducersQuery>),
 }
 
 /// The owner's answer; of the kind that was asked for.
@@ -88,6 +95,10 @@ pub enum OwnerResponse {
     EpochEnds(Vec<(u32, EpochResult)>),
     /// DeleteRecords.
     DeleteRecords(Vec<(u32, DeleteResult)>),
+    /// DescribeLogDirs.
+    LogSizes(LogSizes),
+    /// DescribeProducers.
+    Producers(Vec<(u32, ProducersResult)>),
 }
 
 /// Whose word a producer waits for.

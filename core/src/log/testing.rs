@@ -11,7 +11,7 @@ use crate::{
 };
 use corelane_seam::{
     BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Part, ShardId, Slice, Token,
+    Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -248,7 +248,9 @@ impl MemDisk {
                 vec![FileResult::Done(Ok(()))]
             }
             FileOperation::Rename { .. } => panic!("the log renames nothing"),
-            FileOperation::Space { .. } => vec![FileResult::Space(Ok(image.space))],
+            FileOperation::Space { .. } => {
+                vec![FileResult::Space(Ok(Space { free: image.space, total: u64::MAX }))]
+            }
         }
     }
 }

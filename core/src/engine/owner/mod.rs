@@ -4,6 +4,7 @@
 //! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
 
 mod append;
+mod inspect;
 mod jobs;
 mod offsets;
 mod read;
@@ -165,6 +166,13 @@ impl Owner {
                 answers.push((asker, OwnerResponse::EpochEnds(results)));
             }
             OwnerRequest::DeleteRecords(queries) => self.delete_records(now, asker, queries, answers),
+            OwnerRequest::LogSizes(queries) => {
+                answers.push((asker, OwnerResponse::LogSizes(self.log_sizes(&queries))));
+            }
+            OwnerRequest::Producers(queries) => {
+                let results = queries.iter().map(|query| (query.place, self.producers(query))).collect();
+                answers.push((asker, OwnerResponse::Producers(results)));
+            }
         }
     }
 
