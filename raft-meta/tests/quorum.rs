@@ -220,7 +220,8 @@ fn an_answered_proposal_survives_a_power_cut_at_once() {
 fn what_is_committed_and_how_long_the_log_is_can_be_told_in_the_leaders_epoch() {
     let disk = MemoryDisk::default();
     let mut process = Process::start(&disk);
-    assert_eq!(process.quorum.standing().log_end, 0);
+    let begun = process.quorum.standing();
+    assert_eq!((begun.committed_end, begun.log_end), (0, 1), "the first entry is on its way to the disk");
     process.settle();
     let before = process.quorum.standing();
     assert_eq!(before.committed_end, before.log_end, "nothing is under way");
