@@ -3,7 +3,7 @@
 
 use super::{
     alterations::{self, Altered, Mode, Wanted},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     controller::{ConfigOp, ConfigOpKind},
@@ -22,6 +22,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: AlterConfigsRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.resources.len()) {
+        return Ok(end);
+    }
     let reply_to = ReplyTo::new(header);
     let mode = Mode { name: "AlterConfigs", replaces: true, validate_only: request.validate_only };
     let set = |config: AlterableConfig| ConfigOp {

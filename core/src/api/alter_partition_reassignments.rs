@@ -3,7 +3,7 @@
 //! Replicas do not move between brokers yet. What is asked for and is so already is answered with success, as in Kafka;
 //! everything else with the reason why it cannot be.
 
-use super::respond::{ReplyTo, text};
+use super::respond::{ReplyTo, text, too_many};
 use crate::{
     controller::{ApiError, check_assignment},
     engine::{Context, Start},
@@ -23,6 +23,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: AlterPartitionReassignmentsRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.topics.iter().map(|topic| topic.partitions.len()).sum()) {
+        return Ok(end);
+    }
     let responses = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|partition| {
             let wanted = partition.replicas.as_deref();

@@ -2,7 +2,7 @@
 
 use super::{
     places::{ByOwner, Places},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
     topics,
 };
 use crate::{
@@ -34,6 +34,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: DescribeProducersRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.topics.iter().map(|topic| topic.partition_indexes.len()).sum()) {
+        return Ok(end);
+    }
     let mut gather = DescribeProducers { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner = ByOwner::default();
     // A partition has up to 65,536 producers: told of once, the answer is smaller than what is remembered of them.

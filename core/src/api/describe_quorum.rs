@@ -4,7 +4,7 @@
 
 use super::{
     controlled::{self, WRONG_KIND},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     engine::{Context, ControllerRequest, ControllerResponse, QuorumStanding, Start},
@@ -29,6 +29,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: DescribeQuorumRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.topics.iter().map(|topic| topic.partitions.len()).sum()) {
+        return Ok(end);
+    }
     let reply_to = ReplyTo::new(header);
     if !is_metadata(&request.topics) {
         return reply_to.ready(&DescribeQuorumResponse::default().with_topics(unknown(request.topics)));

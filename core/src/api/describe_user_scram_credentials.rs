@@ -1,6 +1,6 @@
 //! DescribeUserScramCredentials (key 50), version 0 (KIP-554): no one has credentials, since none can be given.
 
-use super::respond::{ReplyTo, text};
+use super::respond::{ReplyTo, text, too_many};
 use crate::{
     engine::{Context, Start},
     error::ErrorCode,
@@ -22,6 +22,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: DescribeUserScramCredentialsRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.users.as_ref().map_or(0, Vec::len)) {
+        return Ok(end);
+    }
     let mut times: BTreeMap<StrBytes, usize> = BTreeMap::new();
     for user in request.users.unwrap_or_default() {
         *times.entry(user.name).or_default() += 1;

@@ -2,7 +2,7 @@
 
 use super::{
     controlled::{self, WRONG_KIND},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     controller::{ElectLeadersRequest, ElectedTopic, Election},
@@ -22,6 +22,11 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: messages::ElectLeadersRequest = decode_request(header, frame)?;
+    if let Some(end) =
+        too_many(request.topic_partitions.iter().flatten().map(|topic| topic.partitions.len()).sum())
+    {
+        return Ok(end);
+    }
     let (reply_to, version) = (ReplyTo::new(header), header.api_version);
     let partitions: Option<Vec<(String, Vec<i32>)>> = request
         .topic_partitions

@@ -2,7 +2,7 @@
 
 use super::{
     alterations::{self, Altered, Mode, Refusal, Wanted},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     controller::{ConfigOp, ConfigOpKind},
@@ -23,6 +23,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: IncrementalAlterConfigsRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.resources.len()) {
+        return Ok(end);
+    }
     let reply_to = ReplyTo::new(header);
     let mode =
         Mode { name: "IncrementalAlterConfigs", replaces: false, validate_only: request.validate_only };

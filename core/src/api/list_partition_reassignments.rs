@@ -13,7 +13,6 @@ use kafka_protocol::messages::{
     BrokerId, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
     list_partition_reassignments_response::{OngoingPartitionReassignment, OngoingTopicReassignment},
 };
-use std::collections::BTreeSet;
 
 pub(super) fn start(
     context: &mut Context<'_>,
@@ -25,7 +24,7 @@ pub(super) fn start(
         None => context.image.topics().filter_map(|topic| ongoing(topic, |_| true)).collect(),
         Some(named) => {
             let ongoing = named.into_iter().filter_map(|named| {
-                let indexes: BTreeSet<i32> = named.partition_indexes.into_iter().collect();
+                let indexes = &named.partition_indexes;
                 ongoing(context.image.topic(&named.name)?, |index| indexes.contains(&index))
             });
             ongoing.collect()
@@ -41,7 +40,7 @@ fn ongoing(topic: &TopicImage, wanted: impl Fn(i32) -> bool) -> Option<OngoingTo
     let partitions: Vec<OngoingPartitionReassignment> = topic
         .partitions
         .iter()
-        .filter(|(index, partition)| wanted(**index) && is_ongoing(partition))
+        .filter(|(index, partition)| is_ongoing(partition) && wanted(**index))
         .map(|(index, partition)| {
             OngoingPartitionReassignment::default()
                 .with_partition_index(*index)

@@ -2,7 +2,7 @@
 
 use super::{
     controlled::{self, WRONG_KIND},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     controller::{ApiError, FeatureUpdate, UpdateFeaturesRequest, UpgradeType},
@@ -22,6 +22,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: messages::UpdateFeaturesRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.feature_updates.len()) {
+        return Ok(end);
+    }
     let reply_to = ReplyTo::new(header);
     let names: Vec<StrBytes> = request.feature_updates.iter().map(|update| update.feature.clone()).collect();
     let updates = request.feature_updates.iter().map(|update| FeatureUpdate {

@@ -397,12 +397,13 @@ fn dynamic_settings_win_and_only_effective_ones_are_taken() {
 }
 
 #[test]
-fn what_can_be_altered_at_run_time_is_inherited_by_topics_or_taken_up_by_the_broker() {
+fn what_can_be_altered_at_run_time_is_inherited_by_topics_or_groups_or_taken_up_by_the_broker() {
     // What `with_dynamic` sets anew.
     let taken_up = ["max.connections", "max.connections.per.ip", "producer.id.expiration.ms"];
     let inherited = |name: &str| {
         let mut synonyms = table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name));
-        synonyms.any(|(synonym, _)| *synonym == name)
+        let of_groups = table::GROUP.iter().any(|row| name == format!("group.{}", row.name));
+        of_groups || synonyms.any(|(synonym, _)| *synonym == name)
     };
     let alterable = describe_broker(&BrokerConfig::default(), None).into_iter().filter(|it| !it.read_only);
     for config in alterable {

@@ -292,7 +292,8 @@ fn is_duration(text: &str) -> bool {
             units.find(|known| *known == unit)?;
             let whole = number.parse::<u32>().is_ok();
             let seconds = unit == 'S' && number.starts_with(|digit: char| digit.is_ascii_digit());
-            if !whole && !(seconds && number.parse::<f64>().is_ok()) {
+            let fraction = seconds && number.parse::<f64>().is_ok();
+            if !(whole || fraction) {
                 return None;
             }
             text = &text[digits + unit.len_utf8()..];

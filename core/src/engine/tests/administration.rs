@@ -492,3 +492,40 @@ fn a_feature_stays_at_the_level_that_is_asked_for_again_and_goes_to_none_that_is
     assert_eq!(ask(2, "metadata.version", 29), invalid);
     assert_eq!(ask(1, "nope", 1), invalid);
 }
+
+#[test]
+fn a_request_that_names_more_than_anyone_would_ends_its_connection_and_no_other() {
+    let (mut broker, client) = broker();
+    let other = broker.connect(0, 2);
+    let too_many = vec![0; crate::limits::NAMED_PER_REQUEST_MAX + 1];
+    let topic = describe_producers_request::TopicRequest::default()
+        .with_name(name("t"))
+        .with_partition_indexes(too_many);
+    broker.send(client, 0, &DescribeProducersRequest::default().with_topics(vec![topic]));
+    assert_eq!(broker.closed.len(), 1, "{:?}", broker.closed);
+    assert_eq!(producers(&mut broker, other, 0), []);
+}
+
+#[test]
+fn a_resource_is_described_once_and_made_up_names_have_a_bound() {
+    let (mut broker, client) = broker();
+    let resource = |kind: i8, name: &str| {
+        describe_configs_request::DescribeConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configuration_keys(None)
+    };
+    let mut ask = |resources| -> Vec<i16> {
+        let request = DescribeConfigsRequest::default().with_resources(resources);
+        let response: DescribeConfigsResponse = broker.ask(client, 4, &request);
+        response.results.iter().map(|it| it.error_code).collect()
+    };
+    let invalid = ErrorCode::InvalidRequest.code();
+    let twice = vec![resource(BROKER, "1"), resource(BROKER, "1"), resource(TOPIC, "t")];
+    assert_eq!(ask(twice), [0, invalid, 0]);
+    let most = crate::limits::UNLISTED_RESOURCES_PER_REQUEST_MAX;
+    let groups = (0..=most).map(|number| resource(GROUP, &number.to_string()));
+    let errors = ask(groups.collect());
+    assert!(errors[..most].iter().all(|error| *error == 0));
+    assert_eq!(errors[most], invalid);
+}
