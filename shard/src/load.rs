@@ -33,7 +33,8 @@ impl Load {
         }))
     }
 
-    /// Sets `max.connections` and `max.connections.per.ip`. Connections beyond a lower bound stay; none is added to them.
+    /// Sets `max.connections` and `max.connections.per.ip`. Connections beyond a lower bound stay; none is added to
+    /// them.
     pub fn bound(&self, max: usize, max_per_address: usize) {
         self.0.max.store(max, Relaxed);
         self.0.max_per_address.store(max_per_address, Relaxed);

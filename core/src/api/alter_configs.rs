@@ -1,5 +1,5 @@
-//! AlterConfigs (key 33), versions 0-2 (KIP-133): what is set and not named gets its default again, which is why Kafka's
-//! own clients ask [IncrementalAlterConfigs](super::incremental_alter_configs) instead.
+//! AlterConfigs (key 33), versions 0-2 (KIP-133): what is set and not named gets its default again, which is why
+//! Kafka's own clients ask [IncrementalAlterConfigs](super::incremental_alter_configs) instead.
 
 use super::{
     alterations::{self, Altered, Mode, Wanted},

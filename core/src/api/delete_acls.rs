@@ -1,4 +1,5 @@
-//! DeleteAcls (key 31), versions 1-3: there is no authorizer, so there is nothing to delete, and every client is told so.
+//! DeleteAcls (key 31), versions 1-3: there is no authorizer, so there is nothing to delete, and every client is told
+//! so.
 
 use super::respond::{ReplyTo, text};
 use crate::{

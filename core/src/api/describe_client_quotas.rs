@@ -1,5 +1,5 @@
-//! DescribeClientQuotas (key 48), versions 0-1 (KIP-546): no quota can be set, so none is, and only what cannot be asked
-//! is refused.
+//! DescribeClientQuotas (key 48), versions 0-1 (KIP-546): no quota can be set, so none is, and only what cannot be
+//! asked is refused.
 
 use super::{
     alterations::Refusal,

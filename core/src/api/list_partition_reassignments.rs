@@ -1,5 +1,5 @@
-//! ListPartitionReassignments (key 46), version 0 (KIP-455): partitions whose replicas are being exchanged. Those that are
-//! not, or do not exist, are not told of, as in Kafka.
+//! ListPartitionReassignments (key 46), version 0 (KIP-455): partitions whose replicas are being exchanged. Those that
+//! are not, or do not exist, are not told of, as in Kafka.
 
 use super::respond::{ReplyTo, text};
 use crate::{

@@ -61,8 +61,8 @@ pub struct BrokerConfig {
     pub node_id: NodeId,
     /// `process.roles`.
     pub roles: Roles,
-    /// `corelane.cluster.id` (`CLUSTER_ID`): the identity that the data directory must bear; `None` takes what it bears,
-    /// or makes one.
+    /// `corelane.cluster.id` (`CLUSTER_ID`): the identity that the data directory must bear; `None` takes what it
+    /// bears, or makes one.
     pub cluster_id: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
@@ -365,8 +365,8 @@ pub fn describe_broker(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<Desc
     rows.into_iter().map(|row| describe_row(broker, row)).collect()
 }
 
-/// What is set at run time for the whole cluster, or what of it is among `keys`, in the order of names. Some of it may not
-/// be in force, because this broker is told otherwise.
+/// What is set at run time for the whole cluster, or what of it is among `keys`, in the order of names. Some of it may
+/// not be in force, because this broker is told otherwise.
 pub fn describe_broker_default(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<DescribedConfig> {
     let set = broker.settings.cluster.iter().filter_map(|(name, value)| Some((broker_row(name)?, value)));
     set.filter(|(row, _)| keys.is_none_or(|keys| keys.contains(&row.name)))

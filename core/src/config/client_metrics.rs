@@ -1,5 +1,5 @@
-//! Subscriptions of client metrics (KIP-714). They are kept and described; no client is asked to push, because telemetry
-//! is not served, as in a Kafka without a plugin that takes metrics.
+//! Subscriptions of client metrics (KIP-714). They are kept and described; no client is asked to push, because
+//! telemetry is not served, as in a Kafka without a plugin that takes metrics.
 
 use super::{
     describe::{ConfigSource, DescribedConfig, Synonym},
@@ -70,3 +70,6 @@ pub fn describe_client_metrics(
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

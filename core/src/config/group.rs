@@ -20,8 +20,8 @@ pub struct GroupConfig {
 
 impl GroupConfig {
     /// The group's own settings over the broker's (`image.configs(&ConfigResource::Group(id))`). A setting that the
-    /// broker's bounds (`group.consumer.min.…`, `group.consumer.max.…`) no longer allow, because they were changed after
-    /// it was made, counts as the nearest bound. One that does not read is passed over.
+    /// broker's bounds (`group.consumer.min.…`, `group.consumer.max.…`) no longer allow, because they were changed
+    /// after it was made, counts as the nearest bound. One that does not read is passed over.
     pub fn resolve(broker: &BrokerConfig, overrides: &OrdMap<String, String>) -> GroupConfig {
         let view = View { broker, overrides };
         GroupConfig {
@@ -148,3 +148,6 @@ pub fn describe_group(
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 use corelane_client_tests::{Broker, jars, python, run};
 use std::path::PathBuf;
 
-/// What Apache Kafka 4.3.1 answered to the same program, as one node that is controller and broker.
+/// What Apache Kafka 4.3.1 answered to the same program, as one node (1) that is controller and broker with its default
+/// settings: `kafka.Kafka` of the same jars, its storage formatted by `kafka.tools.StorageTool`.
 const KAFKAS_ANSWERS: &str = include_str!("../java/administration.txt");
 
 fn script(name: &str) -> String {

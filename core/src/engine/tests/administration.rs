@@ -5,8 +5,11 @@ use super::{
     clients::{batch, create, name, produce, sequenced},
     files::Files,
 };
-use crate::error::ErrorCode;
-use corelane_seam::ConnectionId;
+use crate::{
+    engine::{Input, ShardMessage},
+    error::{ErrorCode, Fatal},
+};
+use corelane_seam::{ConnectionId, ShardId};
 use kafka_protocol::{
     messages::{
         AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
@@ -253,6 +256,20 @@ fn the_log_directory_is_described_with_the_size_of_every_partition() {
     let named = Some(vec![named("t", &[1, 1, 9]), named("nope", &[0]), named("t", &[1])]);
     assert_eq!(ask(&mut broker, 4, named), both[1..]);
     assert_eq!(ask(&mut broker, 4, Some(Vec::new())), []);
+}
+
+#[test]
+fn a_log_directory_that_failed_is_described_as_such() {
+    let (mut broker, client) = broker();
+    broker.pass_ms(1000);
+    let message = ShardMessage::DirectoryOffline(Fatal::new("the disk is gone"));
+    broker.input(0, Input::Message { from: ShardId(1), message });
+    let request = DescribeLogDirsRequest::default().with_topics(None);
+    let response: DescribeLogDirsResponse = broker.ask(client, 4, &request);
+    let directory = &response.results[0];
+    assert_eq!(directory.error_code, ErrorCode::KafkaStorageError.code());
+    assert!(directory.topics.is_empty());
+    assert_eq!((directory.total_bytes, directory.usable_bytes), (-1, -1));
 }
 
 #[test]
