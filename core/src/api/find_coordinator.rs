@@ -2,13 +2,17 @@
 //!
 //! There is one node, so it coordinates whatever is asked for: the answer is this broker, by the listener by which the
 //! request came. As in Kafka the answer says who would coordinate, not that a group or a transactional id exists, and
-//! any text is the key of one. What a client then asks of a coordinator is in SKIPPED.md. The key is served all the
-//! same because clients read more out of it: librdkafka compresses with lz4 only for brokers that advertise version 0.
+//! any text is the key of one. `__consumer_offsets` is created when the first group's coordinator is looked for.
 
-use super::respond::{ReplyTo, text};
+use super::{
+    controlled, groups,
+    respond::{ReplyTo, text},
+};
 use crate::{
-    engine::{Context, Start},
+    controller::{ApiError, CreateTopicsRequest},
+    engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
     error::ErrorCode,
+    groups::OFFSETS_TOPIC,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -18,6 +22,10 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
+use tracing::warn;
+
+/// How long the creation of `__consumer_offsets` is waited for.
+const CREATION_MS_MAX: i32 = 5000;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -56,12 +64,45 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: FindCoordinatorRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    let here = here(context);
-    let find = |key: &str| match refused(request.key_type, key, header.api_version) {
+    if request.key_type != GROUP || context.image.topic(OFFSETS_TOPIC).is_some() {
+        return Ok(Start::Ready(respond(context, reply_to, &request, None)));
+    }
+    let creation = CreateTopicsRequest { topics: vec![groups::offsets_topic(context)], validate_only: false };
+    let ask = ControllerRequest::CreateTopics(creation);
+    Ok(controlled::ask(context, "FindCoordinator", CREATION_MS_MAX, ask, move |context, answer| {
+        let failed = match answer {
+            Ok(ControllerResponse::CreateTopics(results)) => {
+                let failed = results.into_iter().filter_map(|result| result.result.err());
+                // Another connection may have been faster.
+                failed.filter(|error| error.code != ErrorCode::TopicAlreadyExists).next()
+            }
+            Ok(_) => Some(ApiError::new(controlled::WRONG_KIND, "")),
+            Err(error) => Some(ApiError::new(error, "")),
+        };
+        if let Some(error) = &failed {
+            warn!("{OFFSETS_TOPIC} cannot be created, so no group can be: {}: {}", error.code, error.message);
+        }
+        let refusal = failed.map(|_| Refusal {
+            code: ErrorCode::CoordinatorNotAvailable,
+            message: "__consumer_offsets could not be created",
+        });
+        respond(context, reply_to, &request, refusal)
+    }))
+}
+
+/// `failed`: why nobody coordinates anything.
+fn respond(
+    context: &Context<'_>,
+    reply_to: ReplyTo,
+    request: &FindCoordinatorRequest,
+    failed: Option<Refusal>,
+) -> Response {
+    let here = failed.map_or_else(|| here(context), Err);
+    let find = |key: &str| match refused(request.key_type, key, reply_to.version) {
         Some(refusal) => Err(refusal),
         None => here.clone(),
     };
-    if header.api_version >= BATCHED_FROM {
+    if reply_to.version >= BATCHED_FROM {
         let coordinators = request.coordinator_keys.iter().map(|key| {
             let (place, refusal) = placed(find(key));
             Coordinator::default()
@@ -72,7 +113,8 @@ pub(super) fn start(
                 .with_error_code(refusal.map_or(ErrorCode::None, |refusal| refusal.code).code())
                 .with_error_message(refusal.map(|refusal| StrBytes::from_static_str(refusal.message)))
         });
-        return reply_to.ready(&FindCoordinatorResponse::default().with_coordinators(coordinators.collect()));
+        return reply_to
+            .encode(&FindCoordinatorResponse::default().with_coordinators(coordinators.collect()));
     }
     let (place, refusal) = placed(find(&request.key));
     let response = FindCoordinatorResponse::default()
@@ -81,7 +123,7 @@ pub(super) fn start(
         .with_port(place.port)
         .with_error_code(refusal.map_or(ErrorCode::None, |refusal| refusal.code).code())
         .with_error_message(refusal.map(|refusal| StrBytes::from_static_str(refusal.message)));
-    reply_to.ready(&response)
+    reply_to.encode(&response)
 }
 
 /// This broker, as the clients of the request's listener reach it.

@@ -4,13 +4,14 @@
 //! in the response: no second round trip. Topic ids: KIP-516 (v10 tells them, v12 takes them); rebootstrap code: v13.
 
 use super::{
-    controlled,
+    controlled, groups,
     respond::{ReplyTo, text},
 };
 use crate::{
     controller::{CreateTopicsRequest, NewTopic},
     engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
     error::ErrorCode,
+    groups::OFFSETS_TOPIC,
     ids::TopicId,
     metadata::{Image, PartitionImage, TopicImage, validate_topic_name},
     wire::{RequestHeader, WireError, decode_request},
@@ -65,12 +66,16 @@ pub(super) fn start(
     if missing.is_empty() {
         return Ok(Start::Ready(respond(context, reply_to, wanted.as_deref(), &BTreeMap::new())));
     }
-    let topics = missing.into_iter().map(|name| NewTopic {
-        name,
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
+    let offsets_topic = groups::offsets_topic(context);
+    let topics = missing.into_iter().map(|name| match name.as_str() {
+        OFFSETS_TOPIC => offsets_topic.clone(),
+        _ => NewTopic {
+            name,
+            partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        },
     });
     let ask = ControllerRequest::CreateTopics(CreateTopicsRequest {
         topics: topics.collect(),

@@ -24,6 +24,9 @@ use kafka_protocol::messages::{
     produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
 };
 
+/// What Kafka calls a client that may write internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT: &str = "__admin_client";
+
 struct Produce {
     reply_to: ReplyTo,
     acks: Acks,
@@ -53,7 +56,12 @@ pub(super) fn start(
         produce.places.topic(topic.name, topic.topic_id);
         for partition in topic.partition_data {
             let place = produce.places.partition(partition.index);
-            let found = image.and_then(|image| topics::led_here(context, image, partition.index));
+            let found = image.and_then(|image| {
+                // Only the broker writes its own topics, and whoever mends them by Kafka's admin client.
+                let foreign = image.is_internal && header.client_id.as_deref() != Some(ADMIN_CLIENT);
+                if foreign { Err(ErrorCode::InvalidTopicException) } else { Ok(image) }
+            });
+            let found = found.and_then(|image| topics::led_here(context, image, partition.index));
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();

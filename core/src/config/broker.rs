@@ -3,6 +3,7 @@
 use super::{
     check,
     describe::{ConfigSource, DescribedConfig, Synonym},
+    groups::GroupsConfig,
     listener::{Advertised, Listener},
     network::{self, Network},
     read::{self, Findings},
@@ -114,6 +115,8 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i32,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_id_expiration_check_interval_ms: i32,
+    /// Groups of consumers.
+    pub groups: GroupsConfig,
     /// `corelane.shards`; `None` is what affinity and quota allow.
     pub shards: Option<u16>,
     /// `corelane.journal.bytes.max`: of one shard's journal.
@@ -293,6 +296,7 @@ fn typed(
         retention_check_interval_ms: settings.integer("log.retention.check.interval.ms"),
         producer_id_expiration_ms: settings.int("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: settings.int("producer.id.expiration.check.interval.ms"),
+        groups: GroupsConfig::new(&settings),
         shards,
         journal_bytes_max: settings.size("corelane.journal.bytes.max"),
         shard_memory_bytes: settings.size("corelane.shard.memory.bytes"),

@@ -9,6 +9,7 @@ pub mod client_metrics;
 mod describe;
 pub mod environment;
 pub mod group;
+mod groups;
 mod listener;
 mod manual;
 mod network;
@@ -23,6 +24,7 @@ pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broke
 pub use client_metrics::describe_client_metrics;
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use group::{GroupConfig, describe_group};
+pub use groups::GroupsConfig;
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};

@@ -164,7 +164,7 @@ pub trait Gather {
 pub(super) struct Running {
     pub connection: corelane_seam::ConnectionId,
     pub gather: Box<dyn Gather>,
-    pub timer: Option<super::timers::TimerId>,
+    pub timer: Option<crate::timers::TimerId>,
 }
 
 /// Names for gathers, unique per shard and process life.

@@ -6,15 +6,25 @@ use super::{
 };
 use crate::{
     error::{ErrorCode, Fatal},
+    groups,
     ids::{LeaderEpoch, Offset, PartitionId},
     metadata::{Image, MetadataOffset},
 };
 use bytes::Bytes;
-use corelane_seam::Part;
+use corelane_seam::{Part, ShardId};
 
 /// A request under way on the shard that holds its connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GatherId(pub u64);
+
+/// Who asked an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asker {
+    /// The shard that holds the connection.
+    pub shard: ShardId,
+    /// Its request.
+    pub gather: GatherId,
+}
 
 /// A word from one shard of this process to another.
 #[derive(Debug)]
@@ -80,6 +90,15 @@ pub enum OwnerRequest {
     LogSizes(Vec<SizeQuery>),
     /// DescribeProducers.
     Producers(Vec<ProducersQuery>),
+    /// Anything about one group.
+    Group(Box<GroupQuery>),
+    /// ListGroups: of these states and types, or of all where a list is empty.
+    ListGroups {
+        /// Words for states.
+        states: Vec<String>,
+        /// Words for types.
+        kinds: Vec<String>,
+    },
 }
 
 /// The owner's answer; of the kind that was asked for.
@@ -99,6 +118,10 @@ pub enum OwnerResponse {
     LogSizes(LogSizes),
     /// DescribeProducers.
     Producers(Vec<(u32, ProducersResult)>),
+    /// Of one group, by its place in the request.
+    Group(u32, groups::Reply),
+    /// ListGroups: those of this owner, or why they are not known.
+    ListedGroups(Result<Vec<groups::ListedGroup>, ErrorCode>),
 }
 
 /// Whose word a producer waits for.
@@ -318,4 +341,15 @@ pub struct DeleteResult {
     pub error: ErrorCode,
     /// The new log start, durable.
     pub low_watermark: i64,
+}
+
+/// A group's coordinator is asked.
+#[derive(Debug)]
+pub struct GroupQuery {
+    /// In the response.
+    pub place: u32,
+    /// The partition of `__consumer_offsets` that the group lives in.
+    pub partition: PartitionId,
+    /// What.
+    pub request: groups::Request,
 }

@@ -13,7 +13,6 @@ mod message;
 mod owner;
 mod partition;
 mod producer_ids;
-mod timers;
 mod topics;
 
 #[cfg(test)]
@@ -35,6 +34,7 @@ use crate::{
     limits,
     log::Store,
     metadata::{ConfigResource, Image, MetadataOffset},
+    timers::{TimerId, Timers},
 };
 use bytes::Bytes;
 use connection::Connection;
@@ -42,9 +42,8 @@ use corelane_seam::{
     ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, ShardId, Token,
 };
 use gather::{GatherIds, Running};
-use owner::{Answers, Asker, Owner};
+use owner::{Answers, Owner};
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
-use timers::Timers;
 
 /// What happened to a shard.
 #[derive(Debug)]
@@ -126,6 +125,8 @@ enum Deadline {
     Gather(GatherId),
     /// Retention, segment roll, checkpoints.
     Maintenance,
+    /// Sessions, rebalances and expiry of groups; the next slice of loading them.
+    Groups,
 }
 
 /// The logs say when they want to look after themselves next; not more often than this.
@@ -137,7 +138,7 @@ pub struct Engine {
     /// As the broker was started.
     static_config: Arc<BrokerConfig>,
     /// With what was altered since.
-    config: BrokerConfig,
+    config: Arc<BrokerConfig>,
     image: Image,
     phase: Phase,
     owner: Owner,
@@ -147,7 +148,9 @@ pub struct Engine {
     timers: Timers<Deadline>,
     timer_set: Option<Monotonic>,
     /// When the logs look after themselves next.
-    maintenance: Option<(Monotonic, timers::TimerId)>,
+    maintenance: Option<(Monotonic, TimerId)>,
+    /// When the groups' coordinators want to be called next.
+    groups_due: Option<(Monotonic, TimerId)>,
     sessions: FetchSessions,
     producer_ids: ProducerIdPool,
     random: Random,
@@ -164,7 +167,7 @@ impl Engine {
     pub fn new(place: Place, config: Arc<BrokerConfig>, store: Store, seed: u64) -> Engine {
         Engine {
             place,
-            config: BrokerConfig::clone(&config),
+            config: Arc::clone(&config),
             static_config: config,
             image: Image::default(),
             phase: Phase::Starting,
@@ -175,6 +178,7 @@ impl Engine {
             timers: Timers::default(),
             timer_set: None,
             maintenance: None,
+            groups_due: None,
             sessions: FetchSessions::default(),
             producer_ids: ProducerIdPool::default(),
             random: Random(seed),
@@ -511,8 +515,9 @@ impl Engine {
         let first = self.phase == Phase::Starting;
         let cluster = image.configs(&ConfigResource::BrokerDefault);
         let broker = image.configs(&ConfigResource::Broker(self.place.node));
-        self.config = self.static_config.with_dynamic(&cluster, &broker);
+        self.config = Arc::new(self.static_config.with_dynamic(&cluster, &broker));
         self.owner.store.set_producer_expiration_ms(i64::from(self.config.producer_id_expiration_ms));
+        self.owner.know(image.clone(), Arc::clone(&self.config));
         let mut follower =
             topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
         follower.follow(&self.image, &image, first, answers);
@@ -550,6 +555,13 @@ impl Engine {
                     self.maintenance = None;
                     self.plan_maintenance(now);
                 }
+                Deadline::Groups => {
+                    self.busy_with = "groups";
+                    self.groups_due = None;
+                    let mut answers = Answers::new();
+                    self.owner.tick_groups(now, effects, &mut answers);
+                    self.carry(now, answers, effects);
+                }
             }
         }
     }
@@ -566,12 +578,25 @@ impl Engine {
         self.maintenance = Some((next, self.timers.set(next, Deadline::Maintenance)));
     }
 
+    /// Sets the coordinators' next deadline, if it is another than before.
+    fn plan_groups(&mut self) {
+        let next = self.owner.groups_due();
+        if next == self.groups_due.map(|(at, _)| at) {
+            return;
+        }
+        if let Some((_, timer)) = self.groups_due.take() {
+            self.timers.cancel(timer);
+        }
+        self.groups_due = next.map(|at| (at, self.timers.set(at, Deadline::Groups)));
+    }
+
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
         let mut answers = Answers::new();
         self.owner.end_of_turn(now, effects, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.carry(now, answers, effects);
         self.plan_maintenance(now);
+        self.plan_groups();
         if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
             for connection in std::mem::take(&mut self.paused_for_memory) {
                 self.press_back(connection, effects);
@@ -587,6 +612,9 @@ impl Engine {
     /// Takes nothing new; fetches that wait for records are answered with what there is.
     fn stop(&mut self, now: Now, effects: &mut Effects) {
         self.phase = Phase::Stopping;
+        let mut answers = Answers::new();
+        self.owner.stop_groups(&mut answers);
+        self.carry(now, answers, effects);
         let mut waiting: Vec<GatherId> = self
             .gathers
             .iter()

@@ -8,12 +8,13 @@ use super::{
 use crate::{
     config::{self, BrokerConfig, TopicConfig},
     error::ErrorCode,
+    groups,
     ids::PartitionId,
     log::{FlushPolicy, LogSettings},
     metadata::{Change, ConfigResource, Image, TopicImage, delta},
 };
 use corelane_seam::Now;
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 /// What the log needs to know of a topic's settings. `salt` spreads the jitter over partitions.
 pub(super) fn log_settings(config: &TopicConfig, salt: u64) -> LogSettings {
@@ -50,6 +51,13 @@ impl Follower<'_> {
     /// From `old` to `new`. The first image is caught up: logs of topics that it does not know were deleted.
     pub fn follow(&mut self, old: &Image, new: &Image, first: bool, answers: &mut Answers) {
         let changes = delta(old, new);
+        let deleted: Vec<_> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::TopicDeleted(topic) => Some((Arc::clone(&topic.name), topic.id)),
+                _ => None,
+            })
+            .collect();
         for change in &changes {
             match change {
                 Change::TopicDeleted(topic) => self.topic_deleted(topic, answers),
@@ -61,6 +69,7 @@ impl Follower<'_> {
                 | Change::FeatureChanged(_, _) => {}
             }
         }
+        self.owner.groups_lose_topics(self.now, &deleted, answers);
         if !first && changes.iter().any(is_broker_setting) {
             for topic in new.topics() {
                 self.topic(topic, answers);
@@ -109,6 +118,9 @@ impl Follower<'_> {
                     partition.written = self.owner.store.written_end(slot);
                     self.owner.lead(slot, partition);
                     self.owner.store.set_high_watermark(slot, end);
+                    if *topic.name == *groups::OFFSETS_TOPIC {
+                        self.owner.lead_groups(self.now, id);
+                    }
                 }
             }
         }

@@ -53,13 +53,13 @@ rows! {
         "Which group protocols are served.";
     "group.coordinator.threads": Int = Some("4"), AtLeast(1), ReadOnly, Without(GROUPS) =>
         "How many threads the group coordinator has.";
-    "group.initial.rebalance.delay.ms": Int = Some("3000"), Any, ReadOnly, Without(GROUPS) =>
+    "group.initial.rebalance.delay.ms": Int = Some("3000"), Any, ReadOnly, Honoured =>
         "How long a new classic group waits for more members before its first rebalance.";
-    "group.max.session.timeout.ms": Int = Some("1800000"), Any, ReadOnly, Without(GROUPS) =>
+    "group.max.session.timeout.ms": Int = Some("1800000"), Any, ReadOnly, Honoured =>
         "The longest session timeout a member of a classic group may ask for.";
-    "group.max.size": Int = Some("2147483647"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.max.size": Int = Some("2147483647"), AtLeast(1), ReadOnly, Honoured =>
         "The most members of a classic group.";
-    "group.min.session.timeout.ms": Int = Some("6000"), Any, ReadOnly, Without(GROUPS) =>
+    "group.min.session.timeout.ms": Int = Some("6000"), Any, ReadOnly, Honoured =>
         "The shortest session timeout a member of a classic group may ask for.";
     "group.share.assignment.interval.ms": Int = Some("1000"),
         AtLeast(0),
@@ -177,23 +177,23 @@ rows! {
         "How many standby replicas each stateful task has.";
     "group.streams.session.timeout.ms": Int = Some("45000"), AtLeast(1), ReadOnly, Without(STREAMS_GROUPS) =>
         "After how long without a heartbeat a member of a streams group is removed.";
-    "offset.metadata.max.bytes": Int = Some("4096"), Any, ReadOnly, Without(GROUPS) =>
+    "offset.metadata.max.bytes": Int = Some("4096"), Any, ReadOnly, Honoured =>
         "The most bytes of metadata beside a committed offset.";
     "offsets.commit.timeout.ms": Int = Some("5000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
         "How long an offset commit waits for its replicas.";
     "offsets.load.buffer.size": Int = Some("5242880"), AtLeast(1), ReadOnly, Without(GROUPS) =>
         "The bytes read at once while committed offsets are loaded.";
-    "offsets.retention.check.interval.ms": Long = Some("600000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "offsets.retention.check.interval.ms": Long = Some("600000"), AtLeast(1), ReadOnly, Honoured =>
         "How often expired committed offsets are looked for.";
-    "offsets.retention.minutes": Int = Some("10080"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "offsets.retention.minutes": Int = Some("10080"), AtLeast(1), ReadOnly, Honoured =>
         "How long the committed offsets of an empty group are kept.";
-    "offsets.topic.compression.codec": Int = Some("0"), Any, ReadOnly, Without(GROUPS) =>
+    "offsets.topic.compression.codec": Int = Some("0"), Any, ReadOnly, Honoured =>
         "The codec of the offsets topic.";
-    "offsets.topic.num.partitions": Int = Some("50"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "offsets.topic.num.partitions": Int = Some("50"), AtLeast(1), ReadOnly, Honoured =>
         "Partitions of the offsets topic.";
-    "offsets.topic.replication.factor": Short = Some("3"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "offsets.topic.replication.factor": Short = Some("3"), AtLeast(1), ReadOnly, Honoured =>
         "Replicas of the offsets topic.";
-    "offsets.topic.segment.bytes": Int = Some("104857600"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "offsets.topic.segment.bytes": Int = Some("104857600"), AtLeast(1), ReadOnly, Honoured =>
         "The size of the offsets topic's segments.";
     "share.coordinator.append.linger.ms": Int = Some("-1"), AtLeast(-1), ReadOnly, Without(SHARE_GROUPS) =>
         "How long the share coordinator gathers records before it writes them; -1 adapts.";

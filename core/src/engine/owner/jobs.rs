@@ -1,8 +1,8 @@
 //! What an owner was asked and has not answered: one job per request, answered when each of its places is.
 
-use super::{Answers, Asker};
+use super::Answers;
 use crate::{
-    engine::message::{AppendResult, DeleteResult, OffsetResult, OwnerResponse, ReadRequest},
+    engine::message::{AppendResult, Asker, DeleteResult, OffsetResult, OwnerResponse, ReadRequest},
     error::ErrorCode,
 };
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
 
 mod append;
+mod groups;
 mod inspect;
 mod jobs;
 mod offsets;
@@ -11,7 +12,7 @@ mod read;
 
 use super::{
     Effects,
-    message::{GatherId, OwnerRequest, OwnerResponse},
+    message::{Asker, OwnerRequest, OwnerResponse},
     partition::Partition,
 };
 use crate::{
@@ -23,16 +24,10 @@ use crate::{
 pub(super) use jobs::JobId;
 
 use append::Delayed;
-use corelane_seam::{FileResult, Now, ShardId, Token};
+use corelane_seam::{FileResult, Now, Token};
+use groups::Groups;
 use jobs::Jobs;
 use std::collections::{BTreeMap, VecDeque};
-
-/// Who asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asker {
-    pub shard: ShardId,
-    pub gather: GatherId,
-}
 
 /// A DeleteRecords that waits for the moved log start to be durable.
 #[derive(Debug)]
@@ -66,6 +61,8 @@ pub(super) struct Owner {
     stopping: bool,
     stopped: bool,
     scratch: Scratch,
+    /// The coordinators of the groups that live in partitions of this shard.
+    groups: Groups,
 }
 
 impl Owner {
@@ -86,6 +83,7 @@ impl Owner {
             stopping: false,
             stopped: false,
             scratch: Scratch::default(),
+            groups: Groups::default(),
         }
     }
 
@@ -98,6 +96,7 @@ impl Owner {
     /// A partition was deleted, or is led by another: whoever waits is told.
     pub fn leave(&mut self, id: PartitionId, error: ErrorCode, answers: &mut Answers) {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
+        self.resign_groups(id, answers);
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
             self.fail_deletions(slot, error, answers);
@@ -128,6 +127,7 @@ impl Owner {
     fn partition_offline(&mut self, id: PartitionId, reason: &str, answers: &mut Answers) {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         partition.offline = Some(reason.to_owned());
+        self.resign_groups(id, answers);
         if let Some(slot) = self.store.slot(id) {
             self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
         }
@@ -172,6 +172,11 @@ impl Owner {
             OwnerRequest::Producers(queries) => {
                 let results = queries.iter().map(|query| (query.place, self.producers(query))).collect();
                 answers.push((asker, OwnerResponse::Producers(results)));
+            }
+            OwnerRequest::Group(query) => self.ask_group(now, asker, *query, answers),
+            OwnerRequest::ListGroups { states, kinds } => {
+                let listed = self.list_groups(&states, &kinds);
+                answers.push((asker, OwnerResponse::ListedGroups(listed)));
             }
         }
     }
@@ -224,6 +229,7 @@ impl Owner {
                 partition.check(self.store.log_start(slot), self.store.log_end(slot));
             }
         }
+        self.groups.check();
     }
 
     /// Applies what the store reports; one report may bring another.
@@ -242,11 +248,16 @@ impl Owner {
 
     fn take_event(&mut self, now: Now, event: Event, effects: &mut Effects, answers: &mut Answers) {
         match event {
-            Event::Written { slot, end } => self.written(slot, end, answers),
-            Event::Flushed { slot, end } => self.commit(slot, end, answers),
+            Event::Written { slot, end } => self.written(now, slot, end, answers),
+            Event::Flushed { slot, end } => self.commit(now, slot, end, answers),
             Event::LogStartMoved { slot, offset } => self.log_start_moved(slot, offset, answers),
-            Event::Room => self.append_delayed(now, answers),
+            Event::Room => {
+                self.append_delayed(now, answers);
+                self.append_blocked_groups(now, answers);
+            }
+            Event::BytesRead { job, result } => self.group_bytes_read(now, job, result),
             Event::Readable { slot } => {
+                self.groups_readable(now, slot);
                 if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
                     self.woken.extend(partition.readers.iter().copied());
                 }
@@ -265,7 +276,7 @@ impl Owner {
         }
     }
 
-    fn written(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
+    fn written(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
         let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
             return;
         };
@@ -274,12 +285,12 @@ impl Owner {
             self.jobs.settle(parked.job, parked.place, None, answers);
         }
         if partition.commits_when_written() {
-            self.commit(slot, end, answers);
+            self.commit(now, slot, end, answers);
         }
     }
 
     /// The high watermark may rise to `end`: replies and reads that waited for it go out.
-    fn commit(&mut self, slot: Slot, end: Offset, answers: &mut Answers) {
+    fn commit(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
         let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
             return;
         };
@@ -291,5 +302,7 @@ impl Owner {
         while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
             self.jobs.settle(parked.job, parked.place, None, answers);
         }
+        let (id, high_watermark) = (partition.id, partition.high_watermark);
+        self.groups_committed(now, id, high_watermark, answers);
     }
 }

@@ -5,6 +5,7 @@ mod broker;
 mod clients;
 mod cost;
 mod files;
+mod groups;
 mod produce_fetch;
 mod requests;
 mod waiting;

@@ -94,6 +94,13 @@ pub enum Event {
         /// `None` when no record is that young.
         result: Result<Option<TimestampOffset>, ReadError>,
     },
+    /// The answer to [`Store::read_bytes`].
+    BytesRead {
+        /// As it was asked.
+        job: u64,
+        /// What the file gave; fewer bytes at its end.
+        result: Result<Vec<u8>, Fatal>,
+    },
     /// [`Store::stop`] is done.
     Stopped,
 }

@@ -54,6 +54,7 @@ enum Job {
     Reader { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
     Index { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
     Scan(Box<Lookup>),
+    Bytes(u64),
     CleanMark,
 }
 
@@ -366,6 +367,7 @@ impl Store {
             Job::Reader { slot, serial, lookup } => self.reader_opened(slot, serial, lookup, result, out),
             Job::Index { slot, serial, lookup } => self.index_read(slot, serial, lookup, result, out),
             Job::Scan(lookup) => self.scanned(*lookup, result, out),
+            Job::Bytes(job) => self.bytes_read(job, result),
             Job::CleanMark => self.marked(done(result)),
         }
         self.offer_room();

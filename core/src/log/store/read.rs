@@ -69,6 +69,20 @@ impl Store {
         }
     }
 
+    /// Reads a range of a file that [`read`](Self::read) gave into memory, for this broker's own use; answered by
+    /// [`Event::BytesRead`](super::Event::BytesRead) with this `job`.
+    pub fn read_bytes(&mut self, job: u64, file: FileHandle, offset: u64, len: usize, out: &mut Operations) {
+        self.ask(Job::Bytes(job), FileOperation::Read { file, offset, len }, out);
+    }
+
+    pub(super) fn bytes_read(&mut self, job: u64, result: FileResult) {
+        let FileResult::Read(read) = result else { panic!("a read was answered with {result:?}") };
+        let result = read
+            .map(|slice| slice.to_vec())
+            .map_err(|error| Fatal::new(format!("reading a segment failed: {error}")));
+        self.events.push(super::Event::BytesRead { job, result });
+    }
+
     /// Opens a segment for reading, or reads its index; then goes on with `lookup`, or tells that the log is
     /// readable.
     pub(super) fn fetch(

@@ -1,0 +1,631 @@
+//! The coordinators of the groups that live in this shard's partitions of `__consumer_offsets`: what they decide is
+//! appended here, by the same path as everything else, and their replies leave when it is committed.
+
+use super::{Answers, Asker, Owner};
+use crate::{
+    config::BrokerConfig,
+    engine::{
+        Effects,
+        message::{GroupQuery, OwnerResponse},
+    },
+    error::{ErrorCode, Fatal},
+    groups::{Coordinator, ListedGroup, Outcome, Reply, Request, Scene, Then, Ticket, records::Record},
+    ids::{Offset, PartitionId, TopicId},
+    log::{AppendError, ReadError, ReadRequest, Slot},
+    metadata::Image,
+    records::{Batch, BatchBuilder, DecodedBatch, NewRecord, Scratch},
+};
+use corelane_seam::{Monotonic, Now, Part};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use tracing::{error, info, warn};
+
+/// Bytes of the log that are replayed in one piece while a coordinator loads: about a millisecond of work.
+const LOAD_BYTES: usize = 256 * 1024;
+
+/// Records of one batch of an outcome that may be split.
+const SPLIT_RECORDS: usize = 1000;
+
+/// The coordinators of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    image: Image,
+    config: Arc<BrokerConfig>,
+    hosted: BTreeMap<PartitionId, Hosted>,
+    /// Reads of files that are under way, for whom.
+    reads: BTreeMap<u64, PartitionId>,
+    next_read: u64,
+}
+
+/// One coordinator with its partition.
+#[derive(Debug)]
+struct Hosted {
+    coordinator: Coordinator,
+    phase: Phase,
+    /// Replies that wait for their records, in the order of the log.
+    pending: VecDeque<Pending>,
+    /// Decisions for which there is no room in the log, and the requests that came after them: what is decided next
+    /// must know of them.
+    blocked: VecDeque<Outcome>,
+    waiting: VecDeque<(Ticket, Request)>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The log is replayed from its start.
+    Loading(Loading),
+    Serving,
+    /// The log could not be read.
+    Failed,
+    /// The broker stops: what is decided is still committed, nothing new is taken.
+    Stopped,
+}
+
+#[derive(Debug)]
+struct Loading {
+    next: Offset,
+    up_to: Offset,
+    step: Step,
+    /// What follows the bytes that are being read from a file: a batch may begin there and end in memory.
+    behind: Vec<Part>,
+    began: Monotonic,
+    records: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The next slice may be read.
+    Ready,
+    /// A file is being opened or read.
+    Waits,
+}
+
+#[derive(Debug)]
+struct Pending {
+    until: Offset,
+    replies: Vec<(Ticket, Reply)>,
+    then: Option<Then>,
+}
+
+impl Groups {
+    /// Asserts what must hold between any two inputs.
+    pub fn check(&self) {
+        for hosted in self.hosted.values() {
+            hosted.coordinator.check();
+            assert!(hosted.waiting.is_empty() || !hosted.blocked.is_empty(), "requests wait for nothing");
+            let ordered = hosted.pending.iter().zip(hosted.pending.iter().skip(1));
+            assert!(ordered.into_iter().all(|(a, b)| a.until <= b.until), "replies are out of order");
+        }
+    }
+}
+
+/// Calls a coordinator with the scene of the moment.
+macro_rules! with_coordinator {
+    ($groups:expr, $now:expr, $id:expr, |$hosted:ident, $scene:ident| $body:expr) => {{
+        let groups = &mut $groups;
+        let $scene = Scene { now: $now, image: &groups.image, config: &groups.config };
+        groups.hosted.get_mut(&$id).map(|$hosted| $body)
+    }};
+}
+
+impl Owner {
+    /// New metadata and settings, before this shard follows them.
+    pub fn know(&mut self, image: Image, config: Arc<BrokerConfig>) {
+        self.groups.image = image;
+        self.groups.config = config;
+    }
+
+    /// A partition of `__consumer_offsets` is led from now on: its groups are loaded.
+    pub fn lead_groups(&mut self, now: Now, id: PartitionId) {
+        let Some(slot) = self.store.slot(id) else { return };
+        let loading = Loading {
+            next: self.store.log_start(slot),
+            up_to: self.store.log_end(slot),
+            step: Step::Ready,
+            behind: Vec::new(),
+            began: now.monotonic,
+            records: 0,
+        };
+        self.groups.hosted.insert(
+            id,
+            Hosted {
+                coordinator: Coordinator::new(),
+                phase: Phase::Loading(loading),
+                pending: VecDeque::new(),
+                blocked: VecDeque::new(),
+                waiting: VecDeque::new(),
+            },
+        );
+        let empty = self.store.log_start(slot) == self.store.log_end(slot);
+        if empty {
+            self.load_slice(now, id, &mut Effects::default());
+        }
+    }
+
+    /// A partition is led no more, or is offline: nobody here coordinates its groups.
+    pub(super) fn resign_groups(&mut self, id: PartitionId, answers: &mut Answers) {
+        let Some(mut hosted) = self.groups.hosted.remove(&id) else { return };
+        let waiting = hosted.waiting.drain(..).map(|(ticket, _)| ticket);
+        let members = hosted.coordinator.waiting();
+        let undecided = hosted.blocked.into_iter().flat_map(|outcome| outcome.replies);
+        let decided = hosted.pending.into_iter().flat_map(|pending| pending.replies).chain(undecided);
+        let tickets = decided.map(|(ticket, _)| ticket).chain(waiting).chain(members);
+        let told: Vec<Ticket> = tickets.collect();
+        told.into_iter().for_each(|ticket| reply(ticket, Err(ErrorCode::NotCoordinator), answers));
+    }
+
+    /// The broker stops: members that wait for others are told to go elsewhere; what was decided is committed yet.
+    pub fn stop_groups(&mut self, answers: &mut Answers) {
+        for hosted in self.groups.hosted.values_mut() {
+            hosted.phase = Phase::Stopped;
+            let waiting = hosted.waiting.drain(..).map(|(ticket, _)| ticket).collect::<Vec<_>>();
+            for ticket in waiting.into_iter().chain(hosted.coordinator.waiting()) {
+                reply(ticket, Err(ErrorCode::NotCoordinator), answers);
+            }
+        }
+    }
+
+    /// Topics are gone, and what was committed for them goes with them.
+    pub fn groups_lose_topics(&mut self, now: Now, topics: &[(Arc<str>, TopicId)], answers: &mut Answers) {
+        if topics.is_empty() {
+            return;
+        }
+        let serving = self.groups.hosted.iter().filter(|(_, hosted)| matches!(hosted.phase, Phase::Serving));
+        let outcomes: Vec<_> =
+            serving.map(|(id, hosted)| (*id, hosted.coordinator.topics_deleted(topics))).collect();
+        for (id, outcome) in outcomes {
+            self.decided(now, id, outcome, answers);
+        }
+    }
+
+    /// A question about a group.
+    pub(super) fn ask_group(&mut self, now: Now, asker: Asker, query: GroupQuery, answers: &mut Answers) {
+        let ticket = Ticket { asker, place: query.place };
+        let Some(hosted) = self.groups.hosted.get_mut(&query.partition) else {
+            return reply(ticket, Err(ErrorCode::NotCoordinator), answers);
+        };
+        match &hosted.phase {
+            Phase::Loading(_) => return reply(ticket, Err(ErrorCode::CoordinatorLoadInProgress), answers),
+            Phase::Failed | Phase::Stopped => return reply(ticket, Err(ErrorCode::NotCoordinator), answers),
+            Phase::Serving => {}
+        }
+        if !hosted.blocked.is_empty() {
+            return hosted.waiting.push_back((ticket, query.request));
+        }
+        self.take_group_request(now, query.partition, ticket, query.request, answers);
+    }
+
+    fn take_group_request(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        ticket: Ticket,
+        request: Request,
+        answers: &mut Answers,
+    ) {
+        let outcome = with_coordinator!(self.groups, now, id, |hosted, scene| {
+            hosted.coordinator.handle(scene, ticket, request)
+        });
+        if let Some(outcome) = outcome {
+            self.decided(now, id, outcome, answers);
+        }
+    }
+
+    /// The groups of this shard.
+    pub(super) fn list_groups(
+        &self,
+        states: &[String],
+        kinds: &[String],
+    ) -> Result<Vec<ListedGroup>, ErrorCode> {
+        let mut listed = Vec::new();
+        for hosted in self.groups.hosted.values() {
+            match &hosted.phase {
+                Phase::Loading(_) => return Err(ErrorCode::CoordinatorLoadInProgress),
+                Phase::Serving => listed.append(&mut hosted.coordinator.list(states, kinds)),
+                Phase::Failed | Phase::Stopped => {}
+            }
+        }
+        Ok(listed)
+    }
+
+    // ---- decide, append, replay, answer ----
+
+    /// A decision: its records are appended and replayed; its replies wait until they are committed.
+    fn decided(&mut self, now: Now, id: PartitionId, outcome: Outcome, answers: &mut Answers) {
+        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        if hosted.blocked.is_empty() {
+            self.append_decision(now, id, outcome, answers);
+        } else {
+            hosted.blocked.push_back(outcome);
+        }
+    }
+
+    fn append_decision(&mut self, now: Now, id: PartitionId, mut outcome: Outcome, answers: &mut Answers) {
+        while !outcome.records.is_empty() {
+            let records = next_batch(&mut outcome);
+            match self.append_group_records(now, id, &records) {
+                Ok(()) => {
+                    let applied = outcome.applied;
+                    let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+                    if !applied {
+                        records.into_iter().for_each(|record| hosted.coordinator.replay(record));
+                    }
+                }
+                Err(Refusal::NoRoom) => {
+                    let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+                    outcome.records.splice(..0, records);
+                    hosted.blocked.push_front(outcome);
+                    return;
+                }
+                Err(Refusal::Because(error)) => return self.undecided(now, id, outcome, error, answers),
+            }
+        }
+        if outcome.is_empty() {
+            return;
+        }
+        let Some(slot) = self.store.slot(id) else { return };
+        let until = self.store.log_end(slot);
+        let Some(partition) = self.partitions.get(&id) else { return };
+        let high_watermark = partition.high_watermark;
+        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        if until > high_watermark {
+            let Outcome { replies, then, .. } = outcome;
+            hosted.pending.push_back(Pending { until, replies, then });
+            return;
+        }
+        for (ticket, answer) in outcome.replies {
+            reply(ticket, answer, answers);
+        }
+        debug_assert!(outcome.then.is_none(), "what waits for records has records");
+    }
+
+    /// The records of a decision were refused: so are those who wait for it.
+    fn undecided(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        outcome: Outcome,
+        error: ErrorCode,
+        answers: &mut Answers,
+    ) {
+        for (ticket, _) in outcome.replies {
+            reply(ticket, Err(error), answers);
+        }
+        if let Some(then) = outcome.then {
+            self.go_on(now, id, then, Err(told_to_members(error)), answers);
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        then: Then,
+        stored: Result<(), ErrorCode>,
+        answers: &mut Answers,
+    ) {
+        let next = with_coordinator!(self.groups, now, id, |hosted, scene| {
+            hosted.coordinator.stored(scene, then, stored)
+        });
+        if let Some(next) = next {
+            self.decided(now, id, next, answers);
+        }
+    }
+
+    fn append_group_records(&mut self, now: Now, id: PartitionId, records: &[Record]) -> Result<(), Refusal> {
+        let Some(partition) = self.partitions.get(&id).filter(|partition| partition.offline.is_none()) else {
+            return Err(Refusal::Because(ErrorCode::NotLeaderOrFollower));
+        };
+        if !partition.has_enough_in_sync() {
+            return Err(Refusal::Because(ErrorCode::NotEnoughReplicas));
+        }
+        let mut batch = BatchBuilder::new().codec(self.groups.config.groups.topic_codec);
+        for record in records {
+            let (key, value) = (record.key(), record.value());
+            batch.push(NewRecord {
+                timestamp_ms: now.unix_ms,
+                key: Some(&key),
+                value: value.as_deref(),
+                headers: &[],
+            });
+        }
+        let bytes = batch.build();
+        if bytes.len() > usize::try_from(partition.config.message_bytes_max).unwrap_or(0) {
+            return Err(Refusal::Because(ErrorCode::RecordListTooLarge));
+        }
+        let Some(slot) = self.store.slot(id) else {
+            return Err(Refusal::Because(ErrorCode::KafkaStorageError));
+        };
+        match self.store.append(now, slot, partition.leader_epoch, &bytes) {
+            Ok(_) => Ok(()),
+            Err(AppendError::Full) => Err(Refusal::NoRoom),
+            Err(AppendError::Offline(_) | AppendError::DiskReserve | AppendError::Unknown) => {
+                Err(Refusal::Because(ErrorCode::KafkaStorageError))
+            }
+            Err(AppendError::Producer(refused)) => Err(Refusal::Because(refused.code)),
+        }
+    }
+
+    /// The high watermark of a partition has risen.
+    pub(super) fn groups_committed(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        high_watermark: Offset,
+        answers: &mut Answers,
+    ) {
+        loop {
+            let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+            let met = hosted.pending.front().is_some_and(|pending| pending.until <= high_watermark);
+            let Some(pending) = hosted.pending.pop_front_if(|_| met) else { return };
+            for (ticket, answer) in pending.replies {
+                reply(ticket, answer, answers);
+            }
+            if let Some(then) = pending.then {
+                self.go_on(now, id, then, Ok(()), answers);
+            }
+        }
+    }
+
+    /// There is room again: what was decided is appended, then what waited behind it is decided.
+    pub(super) fn append_blocked_groups(&mut self, now: Now, answers: &mut Answers) {
+        let blocked: Vec<PartitionId> = self
+            .groups
+            .hosted
+            .iter()
+            .filter(|(_, hosted)| !hosted.blocked.is_empty())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in blocked {
+            let count = self.groups.hosted.get(&id).map_or(0, |hosted| hosted.blocked.len());
+            for _ in 0..count {
+                let Some(hosted) = self.groups.hosted.get_mut(&id) else { break };
+                let Some(outcome) = hosted.blocked.pop_front() else { break };
+                let before = hosted.blocked.len();
+                self.append_decision(now, id, outcome, answers);
+                if self.groups.hosted.get(&id).is_some_and(|hosted| hosted.blocked.len() > before) {
+                    break;
+                }
+            }
+            while let Some(hosted) = self.groups.hosted.get_mut(&id)
+                && hosted.blocked.is_empty()
+                && let Some((ticket, request)) = hosted.waiting.pop_front()
+            {
+                self.take_group_request(now, id, ticket, request, answers);
+            }
+        }
+    }
+
+    // ---- time ----
+
+    /// When [`tick_groups`](Self::tick_groups) is to be called next.
+    pub fn groups_due(&self) -> Option<Monotonic> {
+        let due = |hosted: &Hosted| match &hosted.phase {
+            Phase::Loading(loading) if loading.step == Step::Ready => Some(Monotonic(0)),
+            Phase::Serving if hosted.blocked.is_empty() => hosted.coordinator.next_alarm(),
+            Phase::Loading(_) | Phase::Serving | Phase::Failed | Phase::Stopped => None,
+        };
+        self.groups.hosted.values().filter_map(due).min()
+    }
+
+    /// What comes due in the groups: alarms, and the next slice of one that loads.
+    pub fn tick_groups(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        let ids: Vec<PartitionId> = self.groups.hosted.keys().copied().collect();
+        let mut loaded = false;
+        for id in ids {
+            let Some(hosted) = self.groups.hosted.get_mut(&id) else { continue };
+            match &hosted.phase {
+                // One slice a turn, whosever: requests get their turn between them.
+                Phase::Loading(loading) if loading.step == Step::Ready && !loaded => {
+                    loaded = true;
+                    self.load_slice(now, id, effects);
+                }
+                Phase::Serving => self.ring_alarms(now, id, answers),
+                Phase::Loading(_) | Phase::Failed | Phase::Stopped => {}
+            }
+        }
+    }
+
+    fn ring_alarms(&mut self, now: Now, id: PartitionId, answers: &mut Answers) {
+        loop {
+            let outcome = with_coordinator!(self.groups, now, id, |hosted, scene| {
+                // What is decided next must know of what is not in the log yet.
+                hosted.blocked.is_empty().then(|| hosted.coordinator.alarm(scene)).flatten()
+            });
+            let Some(outcome) = outcome.flatten() else { return };
+            // Work that goes on at once goes on in another turn.
+            let pauses = outcome.may_split;
+            self.decided(now, id, outcome, answers);
+            if pauses {
+                return;
+            }
+        }
+    }
+
+    // ---- loading ----
+
+    /// Reads and replays the next slice of a log, or asks for it.
+    fn load_slice(&mut self, now: Now, id: PartitionId, effects: &mut Effects) {
+        let Some(slot) = self.store.slot(id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Phase::Loading(loading) = &mut hosted.phase else { return };
+        // Retention may have moved the start meanwhile.
+        loading.next = loading.next.max(self.store.log_start(slot));
+        if loading.next >= loading.up_to {
+            return self.groups_loaded(now, id);
+        }
+        let request = ReadRequest {
+            from: loading.next,
+            max_bytes: LOAD_BYTES,
+            up_to: loading.up_to,
+            at_least_one: true,
+        };
+        match self.store.read(now, slot, request, &mut effects.files) {
+            Ok(mut read) => match read.parts.first() {
+                Some(Part::File { file, offset, len }) => {
+                    let (file, offset) = (file.clone(), *offset);
+                    let len = usize::try_from(*len).unwrap_or(usize::MAX);
+                    loading.step = Step::Waits;
+                    loading.behind = read.parts.split_off(1);
+                    let job = self.groups.next_read;
+                    self.groups.next_read += 1;
+                    self.groups.reads.insert(job, id);
+                    self.store.read_bytes(job, file, offset, len, &mut effects.files);
+                }
+                Some(_) => {
+                    loading.behind = read.parts;
+                    self.replay_slice(now, id, Vec::new());
+                }
+                // Written, and not flushed yet: the flush brings the next turn.
+                None => loading.step = Step::Ready,
+            },
+            Err(ReadError::Later) => loading.step = Step::Waits,
+            Err(ReadError::OutOfRange { start, .. }) => loading.next = start,
+            Err(ReadError::Offline(reason)) => self.load_failed(id, &reason),
+            Err(ReadError::Unknown) => {}
+        }
+    }
+
+    /// A file is open: whoever loads from this log goes on.
+    pub(super) fn groups_readable(&mut self, _now: Now, slot: Slot) {
+        let Some(id) = self.by_slot.get(&slot) else { return };
+        if let Some(Hosted { phase: Phase::Loading(loading), .. }) = self.groups.hosted.get_mut(id)
+            && !self.groups.reads.values().any(|reading| reading == id)
+        {
+            loading.step = Step::Ready;
+        }
+    }
+
+    /// A slice came from a file.
+    pub(super) fn group_bytes_read(&mut self, now: Now, job: u64, result: Result<Vec<u8>, Fatal>) {
+        let Some(id) = self.groups.reads.remove(&job) else { return };
+        match result {
+            Ok(bytes) => self.replay_slice(now, id, bytes),
+            Err(reason) => self.load_failed(id, &reason),
+        }
+    }
+
+    /// Replays these bytes of the log, and what is in memory behind them.
+    fn replay_slice(&mut self, now: Now, id: PartitionId, mut bytes: Vec<u8>) {
+        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Phase::Loading(loading) = &mut hosted.phase else { return };
+        loading.step = Step::Ready;
+        for part in std::mem::take(&mut loading.behind) {
+            match part {
+                Part::Bytes(part) => bytes.extend_from_slice(&part),
+                Part::Memory(part) => bytes.extend_from_slice(&part),
+                Part::File { .. } => break,
+            }
+        }
+        match replay(&mut hosted.coordinator, loading, id, &bytes) {
+            Ok(true) if loading.next < loading.up_to => {}
+            Ok(true) => self.groups_loaded(now, id),
+            Ok(false) => {
+                let reason = format!("no whole batch where offset {} should be", loading.next);
+                self.load_failed(id, &Fatal::new(reason));
+            }
+            Err(reason) => self.load_failed(id, &reason),
+        }
+    }
+
+    fn groups_loaded(&mut self, now: Now, id: PartitionId) {
+        let scene = Scene { now, image: &self.groups.image, config: &self.groups.config };
+        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Phase::Loading(loading) = &hosted.phase else { return };
+        let (records, ms) = (loading.records, (now.monotonic - loading.began).as_millis());
+        hosted.phase = Phase::Serving;
+        hosted.coordinator.loaded(scene);
+        let (groups, members) = hosted.coordinator.size();
+        if records > 0 {
+            info!(partition = id.index, groups, members, records, ms, "groups loaded");
+        }
+    }
+
+    fn load_failed(&mut self, id: PartitionId, reason: &Fatal) {
+        error!(
+            partition = id.index,
+            "the groups of this partition of __consumer_offsets cannot be loaded and are not served: {reason}. \
+             Check the disk and restart the broker."
+        );
+        if let Some(hosted) = self.groups.hosted.get_mut(&id) {
+            hosted.phase = Phase::Failed;
+        }
+    }
+}
+
+enum Refusal {
+    NoRoom,
+    Because(ErrorCode),
+}
+
+fn reply(ticket: Ticket, answer: Reply, answers: &mut Answers) {
+    answers.push((ticket.asker, OwnerResponse::Group(ticket.place, answer)));
+}
+
+/// What of an outcome is appended next: all of it, unless it may be split.
+fn next_batch(outcome: &mut Outcome) -> Vec<Record> {
+    if outcome.may_split && outcome.records.len() > SPLIT_RECORDS {
+        let rest = outcome.records.split_off(SPLIT_RECORDS);
+        std::mem::replace(&mut outcome.records, rest)
+    } else {
+        std::mem::take(&mut outcome.records)
+    }
+}
+
+/// What members of a group are told when its records could not be appended
+/// (`GroupMetadataManager.appendGroupMetadataErrorToResponseError`).
+fn told_to_members(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Replays the whole batches among these bytes; whether there was any.
+fn replay(
+    coordinator: &mut Coordinator,
+    loading: &mut Loading,
+    id: PartitionId,
+    mut bytes: &[u8],
+) -> Result<bool, Fatal> {
+    let mut any = false;
+    let mut scratch = Scratch::default();
+    while let Ok((batch, rest)) = Batch::split_from(bytes) {
+        bytes = rest;
+        let header = batch.header();
+        if header.base_offset() >= loading.up_to {
+            loading.next = loading.up_to;
+            return Ok(true);
+        }
+        if header.last_offset() < loading.next {
+            continue;
+        }
+        any = true;
+        let (next, first) = (header.next_offset(), loading.next);
+        if !header.is_control() {
+            let damaged = |fault: &dyn std::fmt::Debug| {
+                Fatal::new(format!("the batch at offset {} is damaged: {fault:?}", header.base_offset()))
+            };
+            let decoded = DecodedBatch::new(batch, &mut scratch).map_err(|fault| damaged(&fault))?;
+            for record in decoded.records() {
+                let record = record.map_err(|fault| damaged(&fault))?;
+                let Some(key) = record.key.filter(|_| record.offset >= first) else { continue };
+                loading.records += 1;
+                match Record::decode(key, record.value) {
+                    Ok(Some(record)) => coordinator.replay(record),
+                    Ok(None) => {}
+                    Err(fault) => warn!(
+                        partition = id.index,
+                        offset = record.offset.0,
+                        "a record of __consumer_offsets is passed over: {fault}"
+                    ),
+                }
+            }
+        }
+        loading.next = next;
+    }
+    Ok(any)
+}

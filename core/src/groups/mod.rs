@@ -1,0 +1,35 @@
+//! Group coordination: consumer groups of the classic protocol and of the new one (KIP-848), and committed offsets.
+//!
+//! One [`Coordinator`] per partition of `__consumer_offsets` that this broker leads, on the shard that owns the
+//! partition. It decides, then replays: [`Coordinator::handle`] returns an [`Outcome`] of records and replies; the
+//! records go into the partition by its ordinary append, [`Coordinator::replay`] applies them when they are appended,
+//! and the replies leave when they are committed. A reply of a decision without records waits for what was decided
+//! before it. Losing the leadership discards the coordinator, and the next leader loads one from the log.
+//!
+//! What a classic group knows beyond its last generation (who is joining, who waits for an assignment) is not
+//! durable, as in Kafka: members join again after a restart of the coordinator.
+
+mod alarms;
+mod classic;
+mod coordinator;
+mod face;
+mod offsets;
+pub mod records;
+
+pub use alarms::Alarm;
+pub use coordinator::Coordinator;
+pub use face::{
+    Client, CommitOffsets, CommittedOffset, DeleteOffsets, DescribedGroup, DescribedMember, FetchOffsets,
+    ListedGroup, NewOffset, Outcome, Reply, Request, Response, Scene, Then, Ticket, TopicOffsets,
+};
+pub use records::GroupId;
+
+/// The topic in which groups live.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// The partition of `__consumer_offsets` that holds a group: Java's hash of the name, without its sign.
+pub fn partition_of(group: &str, partitions: i32) -> i32 {
+    let hash =
+        group.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX) % partitions.max(1)
+}
