@@ -61,3 +61,13 @@ const _: () = assert!(
     COMPACTED_BATCH_BYTES_MAX
         > crate::records::compress::EXPANSION_BASE_BYTES * crate::records::compress::EXPANSION_MAX
 );
+
+/// Partitions, resources, users that one request of administration may name. Some take four bytes there and two hundred
+/// in the answer; this many take about 20 MB, and no tool names as many at once.
+pub const NAMED_PER_REQUEST_MAX: usize = 100_000;
+
+/// Groups and subscriptions of client metrics whose configurations one request may ask for: they need not exist, so
+/// nothing else bounds an answer of some four kilobytes for each. Kafka's tools ask for one at a time.
+pub const UNLISTED_RESOURCES_PER_REQUEST_MAX: usize = 1000;
+
+const _: () = assert!(UNLISTED_RESOURCES_PER_REQUEST_MAX < NAMED_PER_REQUEST_MAX);

@@ -81,8 +81,6 @@ pub struct GroupRun {
 
 /// What a member wants done.
 enum Next {
-    /// Nothing, until it is answered.
-    Wait,
     /// This request, at once.
     Send(Bytes),
     /// This request, at a time.
@@ -289,7 +287,6 @@ impl Crowd<'_> {
         while let Some(frame) = member.link.next_frame()? {
             self.bytes += frame.len() as u64;
             match member.state.answered(&frame, now_ns())? {
-                Next::Wait => {}
                 Next::Send(frame) => {
                     self.requests += 1;
                     self.bytes += frame.len() as u64;

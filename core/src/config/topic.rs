@@ -292,18 +292,7 @@ pub fn describe_topic(
                 source: ConfigSource::Topic,
             });
             let synonyms: Vec<_> = own.into_iter().chain(broker.settings.synonyms(&names)).collect();
-            let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
-            DescribedConfig {
-                name: row.name,
-                value: Some(view.effective(row)),
-                source,
-                is_default: source == ConfigSource::Default,
-                read_only: false,
-                sensitive: false,
-                synonyms,
-                config_type: row.kind.code(),
-                documentation: row.doc,
-            }
+            DescribedConfig::alterable(row, Some(view.effective(row)), synonyms)
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use corelane_seam::{
     BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Part, ShardId, Slice, Token,
+    Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -252,7 +252,9 @@ impl MemDisk {
                 image.names.insert(to, inode);
                 vec![FileResult::Done(Ok(()))]
             }
-            FileOperation::Space { .. } => vec![FileResult::Space(Ok(image.space))],
+            FileOperation::Space { .. } => {
+                vec![FileResult::Space(Ok(Space { free: image.space, total: u64::MAX }))]
+            }
         }
     }
 }

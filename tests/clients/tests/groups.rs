@@ -40,17 +40,13 @@ fn shared(members: &[&Member], partitions: u32) -> bool {
     owned.iter().all(|own| !own.is_empty()) && all.len() == count && all == (0..partitions).collect()
 }
 
-fn keyed(count: usize) -> Vec<Record> {
-    sample(count)
-}
-
 /// The whole story, told by one client.
 fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
     let broker = Broker::start();
     let address = broker.address();
     client.create(address, TOPIC, 6);
     let mut written = Written(BTreeSet::new());
-    written.more(&broker, &keyed(600));
+    written.more(&broker, &sample(600));
     let start = |group: &str| Member::start(client, address, TOPIC, group, protocol);
 
     let (mut first, second, third) = (start("g"), start("g"), start("g"));
@@ -61,7 +57,7 @@ fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
     // One is killed; the others take over where it had committed.
     let lost = first.owns();
     first.kill();
-    written.more(&broker, &keyed(600));
+    written.more(&broker, &sample(600));
     let two = [&second, &third];
     Member::wait(&two, "two members share six partitions", || shared(&two, 6));
     let three = [&first, &second, &third];
@@ -82,7 +78,7 @@ fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
     Member::wait(&three, "the added member gets its share", || shared(&three, 6));
     client.grow(address, TOPIC, 8);
     Member::wait(&three, "added partitions are shared", || shared(&three, 8));
-    written.more(&broker, &keyed(800));
+    written.more(&broker, &sample(800));
     let four = [&first, &second, &third, &fourth];
     Member::wait(&four, "added partitions are read", || all_committed(&four, &written));
 
@@ -119,7 +115,7 @@ fn what_was_read_is_read_again_from_the_beginning_from_an_offset_and_from_a_time
     let broker = Broker::start();
     let address = broker.address();
     Client::Librdkafka.create(address, TOPIC, 2);
-    let records = keyed(200);
+    let records = sample(200);
     let early = Client::Librdkafka.produce(address, TOPIC, &records);
     let between = broker.now_ms();
     let late = Client::Librdkafka.produce(address, TOPIC, &records);

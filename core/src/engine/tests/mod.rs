@@ -1,5 +1,6 @@
 //! Whole brokers of engines, without a kernel and without a quorum: what a client sees.
 
+mod administration;
 mod broker;
 mod clients;
 mod compaction;

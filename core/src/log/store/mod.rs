@@ -18,7 +18,7 @@ use super::{
     Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings, compaction,
     partition_log::{Life, PartitionLog},
     paths::{self, SegmentName},
-    producers::Verdict,
+    producers::{ProducerStates, Verdict},
 };
 use crate::{
     error::Fatal,
@@ -26,7 +26,7 @@ use crate::{
     records::BatchHeader,
 };
 use commit::Journal;
-use corelane_seam::{BLOCK, FileOperation, FileResult, Monotonic, Now, OpenHow, Token};
+use corelane_seam::{BLOCK, FileOperation, FileResult, Monotonic, Now, OpenHow, Space, Token};
 use lookup::Lookup;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -106,6 +106,8 @@ pub struct Store {
     indexes: VecDeque<(Slot, SegmentName)>,
     cleaner: clean::Cleaner,
     disk_full: bool,
+    /// Of the data directory's file system, as last told.
+    space: Option<Space>,
     space_due: Monotonic,
     space_asked: Monotonic,
     /// Bytes appended since the disk's free space was last asked for.
@@ -139,6 +141,7 @@ impl Store {
             readers: VecDeque::new(),
             indexes: VecDeque::new(),
             disk_full: false,
+            space: None,
             space_due: Monotonic(0),
             space_asked: Monotonic(0),
             appended_since_space: 0,
@@ -439,6 +442,21 @@ impl Store {
     /// The log's size in bytes, tail included.
     pub fn size_bytes(&self, slot: Slot) -> u64 {
         self.log(slot).bytes()
+    }
+
+    /// The room on the data directory's file system, at most a minute old; `None` until it is first known.
+    pub fn space(&self) -> Option<Space> {
+        self.space
+    }
+
+    /// What the idempotent producers of a log appended last.
+    pub fn producers(&self, slot: Slot) -> &ProducerStates {
+        &self.log(slot).producers
+    }
+
+    /// From now on silent producers are forgotten after this long (`producer.id.expiration.ms`).
+    pub fn set_producer_expiration_ms(&mut self, ms: i64) {
+        self.settings.producer_expiration_ms = ms;
     }
 
     /// Why a log is offline, if it is.

@@ -88,7 +88,10 @@ impl Store {
     pub(super) fn space_answered(&mut self, result: FileResult) {
         let FileResult::Space(space) = result else { panic!("space was answered with {result:?}") };
         let full = match space {
-            Ok(bytes) => bytes < self.settings.disk_reserve_bytes,
+            Ok(space) => {
+                self.space = Some(space);
+                space.free < self.settings.disk_reserve_bytes
+            }
             Err(error) => {
                 tracing::warn!(%error, "the disk's free space is not known");
                 return;

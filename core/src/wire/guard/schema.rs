@@ -4,6 +4,9 @@
 use bytes::Bytes;
 use kafka_protocol::protocol::{Request, StrBytes, VersionRange};
 
+/// Decodes a walked body of a version, and drops what comes of it.
+type Decode = fn(&mut Bytes, i16) -> Result<(), String>;
+
 /// One API key: what its requests look like in every version that the protocol crate decodes.
 pub(crate) struct Row {
     pub(super) key: i16,
@@ -12,9 +15,9 @@ pub(crate) struct Row {
     pub(super) versions: VersionRange,
     pub(super) flexible_from: i16,
     pub(super) fields: &'static [Field],
-    decode: fn(&mut Bytes, i16) -> Result<(), String>,
+    decode: Decode,
     /// One version above those, with a decoder of our own.
-    own: Option<(i16, fn(&mut Bytes, i16) -> Result<(), String>)>,
+    own: Option<(i16, Decode)>,
     #[cfg(test)]
     pub(super) recode: fn(&mut Bytes, i16) -> Result<Vec<u8>, String>,
 }
@@ -42,11 +45,7 @@ impl Row {
     }
 
     /// The same row, up to a version that the crate's codec lacks and this decoder has.
-    pub(super) const fn with_version(
-        mut self,
-        version: i16,
-        decode: fn(&mut Bytes, i16) -> Result<(), String>,
-    ) -> Row {
+    pub(super) const fn with_version(mut self, version: i16, decode: Decode) -> Row {
         self.own = Some((version, decode));
         self
     }

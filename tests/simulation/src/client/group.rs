@@ -309,7 +309,7 @@ fn to_bytes(partitions: &[PartitionId]) -> Bytes {
 }
 
 fn from_bytes(mut bytes: Bytes) -> Result<Vec<PartitionId>, String> {
-    if bytes.len() % 20 != 0 {
+    if !bytes.len().is_multiple_of(20) {
         return Err(format!("an assignment of {} bytes", bytes.len()));
     }
     let mut partitions = Vec::new();

@@ -59,7 +59,7 @@ fn stale(known: &[Commit], asked: Moment, told: i64) -> Result<(), i64> {
         // Nothing at all is older than anything; what nobody was told of may have come late.
         None => told < 0,
     };
-    match acknowledged_before.filter(superseded).last() {
+    match acknowledged_before.filter(superseded).next_back() {
         Some(newer) => Err(newer.offset),
         None => Ok(()),
     }
