@@ -37,12 +37,23 @@ impl Broker {
     /// When the binary is missing or does not serve within a minute.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further settings, each as `key=value`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         let mut child = Command::new(binary())
             .arg("start")
             .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
             .args(["--override", &format!("log.dirs={}", data.path().display())])
             .args(["--override", "num.partitions=4"])
+            .args(settings.iter().flat_map(|setting| ["--override", *setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
