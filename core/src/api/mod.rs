@@ -7,6 +7,8 @@
 
 mod api_versions;
 mod configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod controlled;
 mod create_partitions;
 mod create_topics;
@@ -110,6 +112,8 @@ table! {
     IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start;
     OffsetDelete 0..=0 Exclusive offset_delete::start;
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
+    ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
+    ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
 }
 

@@ -177,6 +177,8 @@ impl BrokerConfig {
         next.connections_max = next.settings.int("max.connections");
         next.connections_per_ip_max = next.settings.int("max.connections.per.ip");
         next.producer_id_expiration_ms = next.settings.int("producer.id.expiration.ms");
+        next.groups.consumer.assignment_interval_ms.default =
+            next.settings.int("group.consumer.assignment.interval.ms");
         next
     }
 }

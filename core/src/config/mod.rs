@@ -20,7 +20,7 @@ pub mod topic;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker};
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
-pub use groups::GroupsConfig;
+pub use groups::{Adjustable, ConsumerGroupsConfig, GroupsConfig, Migration};
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};

@@ -2,6 +2,7 @@
 
 mod broker;
 mod clients;
+mod consumer_groups;
 mod cost;
 mod files;
 mod groups;
