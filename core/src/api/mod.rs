@@ -10,6 +10,8 @@ mod alter_partition_reassignments;
 mod alterations;
 mod api_versions;
 mod configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod controlled;
 mod create_acls;
 mod create_partitions;
@@ -139,6 +141,8 @@ table! {
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
     DescribeProducers 0..=0 Exclusive describe_producers::start;
     ListConfigResources 0..=1 Exclusive list_config_resources::start;
+    ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
+    ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
 }
 

@@ -191,6 +191,8 @@ impl BrokerConfig {
         next.log_cleaner_dedupe_bytes = next.settings.size("log.cleaner.dedupe.buffer.size");
         next.log_cleaner_load_factor = next.settings.real("log.cleaner.io.buffer.load.factor");
         next.log_cleaner_bytes_per_second_max = next.settings.real("log.cleaner.io.max.bytes.per.second");
+        next.groups.consumer.assignment_interval_ms =
+            next.settings.int("group.consumer.assignment.interval.ms");
         next
     }
 }

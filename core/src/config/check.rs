@@ -79,6 +79,39 @@ pub(super) fn relations(settings: &Settings, findings: &mut Findings) {
             "lower the one or raise the other",
         );
     }
+    consumer_groups(settings, findings);
+}
+
+/// The defaults of consumer groups lie within the bounds, and a session outlives a heartbeat interval
+/// (`GroupCoordinatorConfig`).
+fn consumer_groups(settings: &Settings, findings: &mut Findings) {
+    for what in ["session.timeout.ms", "heartbeat.interval.ms", "assignment.interval.ms"] {
+        let name = format!("group.consumer.{what}");
+        let [least, most] = ["min", "max"].map(|end| format!("group.consumer.{end}.{what}"));
+        for (low, high) in [(&least, &name), (&name, &most), (&least, &most)] {
+            let (below, above) = (settings.integer(low), settings.integer(high));
+            if below > above {
+                findings.refuse(
+                    &name,
+                    format!("{low} ({below}) > {high} ({above})"),
+                    "a group could not have the value that is its default",
+                    "lower the one or raise the other",
+                );
+                break;
+            }
+        }
+    }
+    const SESSION: &str = "group.consumer.session.timeout.ms";
+    const HEARTBEAT: &str = "group.consumer.heartbeat.interval.ms";
+    let (session, heartbeat) = (settings.integer(SESSION), settings.integer(HEARTBEAT));
+    if heartbeat >= session {
+        findings.refuse(
+            HEARTBEAT,
+            format!("{HEARTBEAT} ({heartbeat}) >= {SESSION} ({session})"),
+            "members would be removed before their next heartbeat is due",
+            "lower the one or raise the other",
+        );
+    }
 }
 
 /// What a setting takes back of what is promised by default, and what it does not do although one might think so.

@@ -30,6 +30,39 @@ pub struct GroupsConfig {
     pub topic_segment_bytes: i32,
     /// `offsets.topic.compression.codec`.
     pub topic_codec: Codec,
+    /// Groups of the new protocol.
+    pub consumer: ConsumerGroupsConfig,
+}
+
+/// Settings of groups of the new protocol (KIP-848), `group.consumer.*`. Times hold for groups that have none of their own
+/// ([`GroupConfig`](super::GroupConfig)).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerGroupsConfig {
+    /// Whether `consumer` is among `group.coordinator.rebalance.protocols`.
+    pub enabled: bool,
+    /// `session.timeout.ms`.
+    pub session_timeout_ms: i32,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat_interval_ms: i32,
+    /// `assignment.interval.ms` (KIP-1263): a target assignment is computed this often at most.
+    pub assignment_interval_ms: i32,
+    /// `max.size`.
+    pub size_max: usize,
+    /// `assignors`: the first is used where members ask for none.
+    pub assignors: Vec<String>,
+    /// `migration.policy`.
+    pub migration: Migration,
+    /// `regex.refresh.interval.ms`.
+    pub regex_refresh_ms: i64,
+}
+
+/// Which way a group that is in use may change between the protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// From classic to consumer.
+    pub upgrade: bool,
+    /// From consumer to classic.
+    pub downgrade: bool,
 }
 
 impl GroupsConfig {
@@ -52,6 +85,28 @@ impl GroupsConfig {
                 .ok()
                 .and_then(Codec::from_number)
                 .unwrap_or(Codec::None),
+            consumer: ConsumerGroupsConfig::new(settings),
+        }
+    }
+}
+
+impl ConsumerGroupsConfig {
+    fn new(settings: &Settings) -> ConsumerGroupsConfig {
+        let policy = settings.text("group.consumer.migration.policy").unwrap_or_default();
+        let is = |word: &str| policy.eq_ignore_ascii_case(word);
+        let protocols = settings.list("group.coordinator.rebalance.protocols");
+        ConsumerGroupsConfig {
+            enabled: protocols.iter().any(|protocol| protocol == "consumer"),
+            session_timeout_ms: settings.int("group.consumer.session.timeout.ms"),
+            heartbeat_interval_ms: settings.int("group.consumer.heartbeat.interval.ms"),
+            assignment_interval_ms: settings.int("group.consumer.assignment.interval.ms"),
+            size_max: usize::try_from(settings.int("group.consumer.max.size")).unwrap_or(0),
+            assignors: settings.list("group.consumer.assignors"),
+            migration: Migration {
+                upgrade: is("upgrade") || is("bidirectional"),
+                downgrade: is("downgrade") || is("bidirectional"),
+            },
+            regex_refresh_ms: settings.integer("group.consumer.regex.refresh.interval.ms"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broke
 pub use client_metrics::describe_client_metrics;
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use group::{GroupConfig, describe_group};
-pub use groups::GroupsConfig;
+pub use groups::{ConsumerGroupsConfig, GroupsConfig, Migration};
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};

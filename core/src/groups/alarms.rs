@@ -8,9 +8,14 @@ use std::collections::BTreeMap;
 /// What comes due in a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
-    /// A member of a classic group was not heard of for its session timeout, or did not come back with the name it was
-    /// given.
+    /// A member was not heard of for its session timeout, or did not come back with the name it was given.
     Session(GroupId, MemberId),
+    /// A member of a consumer group was to give up partitions, and had long enough for it.
+    Revocation(GroupId, MemberId),
+    /// A member of a consumer group that speaks the classic protocol had long enough to join again.
+    Rejoin(GroupId, MemberId),
+    /// Such a member had long enough to ask for its assignment.
+    Resync(GroupId, MemberId),
     /// A classic group has waited long enough for its members to join.
     Join(GroupId),
     /// A classic group has waited long enough for its members to fetch their assignments.
@@ -32,6 +37,13 @@ impl Alarms {
         let timer = self.timers.set(at, alarm.clone());
         if let Some(old) = self.set.insert(alarm, timer) {
             self.timers.cancel(old);
+        }
+    }
+
+    /// Sets an alarm that is not set yet.
+    pub fn set_if_absent(&mut self, alarm: Alarm, at: Monotonic) {
+        if !self.set.contains_key(&alarm) {
+            self.set(alarm, at);
         }
     }
 

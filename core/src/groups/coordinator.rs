@@ -2,32 +2,31 @@
 
 use super::{
     alarms::{Alarm, Alarms},
-    classic::{Act, ClassicGroup, Join, State},
-    face::{
-        CommitOffsets, CommittedOffset, DeleteOffsets, FetchOffsets, ListedGroup, Outcome, Reply, Request,
-        Response, Scene, Then, Ticket, TopicOffsets,
-    },
+    classic::{self, ClassicGroup, Join},
+    consumer::{self, ConsumerGroup, Refusal, Topics},
+    face::{Client, ListedGroup, Outcome, Reply, Request, Response, Scene, Then, Ticket},
+    group::Group,
     offsets::Offsets,
-    records::{GroupId, OffsetValue, Record},
+    records::{GroupId, Record},
 };
 use crate::{error::ErrorCode, ids::TopicId};
 use corelane_seam::Monotonic;
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use kafka_protocol::{
+    messages::{ConsumerGroupHeartbeatRequest, consumer_group_describe_response::DescribedGroup},
+    protocol::StrBytes,
+};
+use std::{collections::BTreeMap, sync::Arc};
 use tracing::info;
-
-/// Groups that one look for expired offsets takes at most, and tombstones after which it pauses: what a look costs its
-/// shard in one piece.
-const EXPIRY_GROUPS_MAX: usize = 200;
-const EXPIRY_RECORDS_MAX: usize = 1000;
 
 /// The groups of one partition, and their committed offsets.
 #[derive(Debug, Default)]
 pub struct Coordinator {
-    groups: BTreeMap<GroupId, ClassicGroup>,
-    offsets: Offsets,
-    alarms: Alarms,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) offsets: Offsets,
+    pub(super) alarms: Alarms,
+    topics: Topics,
     /// Where the look for expired offsets goes on.
-    expiry_from: Option<GroupId>,
+    pub(super) expiry_from: Option<GroupId>,
 }
 
 impl Coordinator {
@@ -39,23 +38,55 @@ impl Coordinator {
     /// Takes a request. See [`Outcome`] for what must become of what it returns.
     pub fn handle(&mut self, scene: Scene<'_>, ticket: Ticket, request: Request) -> Outcome {
         match request {
-            Request::Join(request, version, client) => {
-                self.join(scene, Join::new(ticket, &request, version, client), &request.group_id)
+            Request::Join(request, version, client) => match self.groups.get(request.group_id.as_str()) {
+                Some(Group::Consumer(group)) if !group.is_empty() => {
+                    self.consumer(scene, &Arc::from(request.group_id.as_str()), |act, out| {
+                        let reply = match act.join(&request, version, &client, out) {
+                            Ok(response) => Ok(Response::Join(Box::new(response))),
+                            Err(refusal) => {
+                                *out = Outcome::default();
+                                Join::refusal(refusal.error, &request.member_id)
+                            }
+                        };
+                        out.replies.push((ticket, reply));
+                    })
+                }
+                _ => self.join(scene, Join::new(ticket, &request, version, client), &request.group_id),
+            },
+            Request::Sync(request) => match self.member_of(ticket, &request.group_id) {
+                Err(out) => out,
+                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
+                    out.replies.push((ticket, act.sync(&request)));
+                }),
+                Ok((id, false)) => self.act(scene, &id, |mut act| act.sync(ticket, &request)),
+            },
+            Request::Heartbeat(request) => match self.member_of(ticket, &request.group_id) {
+                Err(out) => out,
+                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
+                    out.replies.push((ticket, act.classic_heartbeat(&request)));
+                }),
+                Ok((id, false)) => self.act(scene, &id, |mut act| act.heartbeat(ticket, &request)),
+            },
+            Request::Leave(request) => match self.member_of(ticket, &request.group_id) {
+                Err(out) => out,
+                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
+                    let response = act.leave_group(&request, out);
+                    out.replies.push((ticket, Ok(response)));
+                }),
+                Ok((id, false)) => self.act(scene, &id, |mut act| act.leave(ticket, &request)),
+            },
+            Request::ConsumerHeartbeat(request, client) => {
+                self.consumer_heartbeat(scene, ticket, &request, &client)
             }
-            Request::Sync(request) => self.member_of(scene, ticket, &request.group_id, |mut act| {
-                act.sync(ticket, &request);
-            }),
-            Request::Heartbeat(request) => self.member_of(scene, ticket, &request.group_id, |mut act| {
-                act.heartbeat(ticket, &request);
-            }),
-            Request::Leave(request) => self.member_of(scene, ticket, &request.group_id, |mut act| {
-                act.leave(ticket, &request);
-            }),
+            Request::DescribeConsumer(group) => {
+                Outcome::reply(ticket, Ok(self.describe_consumer(scene, &group)))
+            }
             Request::Commit(request) => self.commit(scene, ticket, request),
-            Request::FetchOffsets(request) => Outcome::reply(ticket, Ok(self.fetch(&request))),
+            Request::FetchOffsets(request) => Outcome::reply(ticket, self.fetch(&request)),
             Request::DeleteOffsets(request) => self.delete_offsets(ticket, &request),
             Request::Describe(group) => {
-                let group = self.groups.get(&group).ok_or(ErrorCode::GroupIdNotFound);
+                let group = self.groups.get(&group).and_then(Group::as_classic);
+                let group = group.ok_or(ErrorCode::GroupIdNotFound);
                 Outcome::reply(ticket, group.map(|group| Response::Described(group.describe())))
             }
             Request::Delete(group) => self.delete(ticket, &group),
@@ -68,33 +99,60 @@ impl Coordinator {
             Record::Offset { group, topic, partition, value } => {
                 if value.is_some() && !self.groups.contains_key(&group) {
                     // Whoever commits without being a member makes a group of nothing but offsets.
-                    self.groups.insert(Arc::clone(&group), ClassicGroup::new());
+                    self.groups.insert(Arc::clone(&group), Group::classic());
                 }
                 self.offsets.replay(&group, &topic, partition, value);
             }
             Record::ClassicGroup { group, value: Some(value) } => {
-                self.groups.insert(group, ClassicGroup::from_value(&value));
+                self.groups.insert(group, Group::Classic(Box::new(ClassicGroup::from_value(&value))));
             }
             Record::ClassicGroup { group, value: None } => {
-                self.groups.remove(&group);
+                if self.groups.get(&group).is_some_and(|group| group.as_classic().is_some()) {
+                    self.groups.remove(&group);
+                    self.alarms.cancel(&Alarm::Join(Arc::clone(&group)));
+                    self.alarms.cancel(&Alarm::Sync(group));
+                }
             }
-            Record::ConsumerGroup { .. }
-            | Record::SubscribedTopics { .. }
-            | Record::Member { .. }
-            | Record::TargetEpoch { .. }
-            | Record::Target { .. }
-            | Record::Current { .. }
-            | Record::Regex { .. } => {}
+            record => self.replay_consumer(record),
+        }
+    }
+
+    fn replay_consumer(&mut self, record: Record) {
+        let id = Arc::clone(record.group());
+        if record.is_tombstone() {
+            let Some(Group::Consumer(group)) = self.groups.get_mut(&id) else { return };
+            match record {
+                Record::ConsumerGroup { .. } => drop(self.groups.remove(&id)),
+                record => group.replay(record),
+            }
+            return;
+        }
+        // A classic group of nothing but offsets gives way: the offsets stay.
+        let fresh = || Group::Consumer(Box::default());
+        let group = self.groups.entry(id).or_insert_with(fresh);
+        if group.as_consumer().is_none() {
+            *group = fresh();
+        }
+        if let Group::Consumer(group) = group {
+            group.replay(record);
         }
     }
 
     /// The whole log is replayed: sessions begin.
     pub fn loaded(&mut self, scene: Scene<'_>) {
         for (id, group) in &self.groups {
-            for (member, state) in &group.members {
-                let ms = u64::from(state.terms.session_timeout_ms.max(0).unsigned_abs());
-                let alarm = Alarm::Session(Arc::clone(id), Arc::clone(member));
-                self.alarms.set(alarm, scene.now.monotonic.after_ms(ms));
+            match group {
+                Group::Classic(group) => {
+                    for (member, state) in &group.members {
+                        let ms = u64::from(state.terms.session_timeout_ms.max(0).unsigned_abs());
+                        let alarm = Alarm::Session(Arc::clone(id), Arc::clone(member));
+                        self.alarms.set(alarm, scene.now.monotonic.after_ms(ms));
+                    }
+                }
+                Group::Consumer(group) => {
+                    let (alarms, topics) = (&mut self.alarms, &mut self.topics);
+                    consumer::Act { id, group, alarms, topics, scene }.loaded();
+                }
             }
         }
         self.alarms.set(Alarm::Expiry, scene.now.monotonic.after_ms(scene.config.groups.expiry_check_ms));
@@ -102,7 +160,7 @@ impl Coordinator {
 
     /// How many groups there are, and how many members.
     pub fn size(&self) -> (usize, usize) {
-        (self.groups.len(), self.groups.values().map(|group| group.members.len()).sum())
+        (self.groups.len(), self.groups.values().map(Group::members).sum())
     }
 
     /// When [`alarm`](Self::alarm) is to be called next.
@@ -113,15 +171,23 @@ impl Coordinator {
     /// What comes due, one thing at a time; `None` when nothing is.
     pub fn alarm(&mut self, scene: Scene<'_>) -> Option<Outcome> {
         let alarm = self.alarms.pop_due(scene.now.monotonic)?;
-        let group = match &alarm {
+        let id = match &alarm {
             Alarm::Expiry => return Some(self.expire(scene)),
-            Alarm::Session(group, _) | Alarm::Join(group) | Alarm::Sync(group) => Arc::clone(group),
+            Alarm::Session(group, _)
+            | Alarm::Revocation(group, _)
+            | Alarm::Rejoin(group, _)
+            | Alarm::Resync(group, _)
+            | Alarm::Join(group)
+            | Alarm::Sync(group) => Arc::clone(group),
         };
-        Some(self.act(scene, &group, |mut act| match &alarm {
+        if self.groups.get(&id).is_some_and(|group| group.as_consumer().is_some()) {
+            return Some(self.consumer(scene, &id, |act, out| act.time_is_over(&alarm, out)));
+        }
+        Some(self.act(scene, &id, |mut act| match &alarm {
             Alarm::Session(_, member) => act.session_over(member),
             Alarm::Join(_) => act.join_phase_over(),
             Alarm::Sync(_) => act.sync_phase_over(),
-            Alarm::Expiry => {}
+            Alarm::Revocation(..) | Alarm::Rejoin(..) | Alarm::Resync(..) | Alarm::Expiry => {}
         }))
     }
 
@@ -136,6 +202,10 @@ impl Coordinator {
                     act.static_member_replaced(&old, &new, before, may_skip, result);
                 })
             }
+            Then::Downgraded { group, rebalance } => match (result, rebalance) {
+                (Ok(()), Some(reason)) => self.act(scene, &group, |mut act| act.rebalance(reason)),
+                _ => Outcome::default(),
+            },
         }
     }
 
@@ -144,11 +214,11 @@ impl Coordinator {
         let among = |list: &[String], word: &str| {
             list.is_empty() || list.iter().any(|it| it.trim().eq_ignore_ascii_case(word))
         };
-        let told = |(id, group): (&GroupId, &ClassicGroup)| ListedGroup {
+        let told = |(id, group): (&GroupId, &Group)| ListedGroup {
             group: Arc::clone(id),
-            protocol_type: group.protocol_type.clone().unwrap_or_else(|| "".into()),
-            state: group.state().name(),
-            kind: "classic",
+            protocol_type: group.protocol_type(),
+            state: group.state_name(),
+            kind: group.kind(),
         };
         let all = self.groups.iter().map(told);
         all.filter(|listed| among(states, listed.state) && among(kinds, listed.kind)).collect()
@@ -169,34 +239,120 @@ impl Coordinator {
 
     /// Takes out everyone who waits for other members: this coordinator stops.
     pub fn waiting(&mut self) -> Vec<Ticket> {
-        self.groups.values_mut().flat_map(ClassicGroup::take_waiting).collect()
+        self.groups.values_mut().flat_map(Group::take_waiting).collect()
     }
 
     /// What must hold between any two decisions.
     pub fn check(&self) {
-        self.groups.values().for_each(ClassicGroup::check);
+        self.groups.values().for_each(Group::check);
     }
 
-    fn act(&mut self, scene: Scene<'_>, id: &GroupId, act: impl FnOnce(Act<'_>)) -> Outcome {
+    /// Something happens to a classic group.
+    fn act(&mut self, scene: Scene<'_>, id: &GroupId, act: impl FnOnce(classic::Act<'_>)) -> Outcome {
         let mut out = Outcome::default();
-        if let Some(group) = self.groups.get_mut(id) {
-            act(Act { id, group, alarms: &mut self.alarms, scene, out: &mut out });
+        if let Some(Group::Classic(group)) = self.groups.get_mut(id) {
+            act(classic::Act { id, group, alarms: &mut self.alarms, scene, out: &mut out });
         }
         out
     }
 
-    /// What only members of a group may do.
-    fn member_of(
+    /// Something happens to a consumer group.
+    fn consumer(
+        &mut self,
+        scene: Scene<'_>,
+        id: &GroupId,
+        act: impl FnOnce(&mut consumer::Act<'_>, &mut Outcome),
+    ) -> Outcome {
+        let mut out = Outcome::default();
+        if let Some(Group::Consumer(group)) = self.groups.get(id) {
+            let (alarms, topics) = (&mut self.alarms, &mut self.topics);
+            act(&mut consumer::Act { id, group, alarms, topics, scene }, &mut out);
+        }
+        out
+    }
+
+    /// The group whose member asks something, and whether it is a consumer group.
+    fn member_of(&self, ticket: Ticket, id: &str) -> Result<(GroupId, bool), Outcome> {
+        match self.groups.get_key_value(id) {
+            Some((id, group)) => Ok((Arc::clone(id), group.as_consumer().is_some())),
+            None => Err(Outcome::reply(ticket, Err(ErrorCode::UnknownMemberId))),
+        }
+    }
+
+    /// A heartbeat of the new protocol. Whoever joins makes its group, and makes an empty classic group a consumer group;
+    /// one that has members becomes one as it is.
+    fn consumer_heartbeat(
         &mut self,
         scene: Scene<'_>,
         ticket: Ticket,
-        id: &str,
-        act: impl FnOnce(Act<'_>),
+        request: &ConsumerGroupHeartbeatRequest,
+        client: &Client,
     ) -> Outcome {
-        let Some(id) = self.groups.get_key_value(id).map(|(id, _)| Arc::clone(id)) else {
-            return Outcome::reply(ticket, Err(ErrorCode::UnknownMemberId));
+        let id: GroupId = request.group_id.as_str().into();
+        let mut out = Outcome::default();
+        let response = self.beat(scene, &id, request, client, &mut out).unwrap_or_else(|refusal| {
+            out = Outcome::default();
+            refusal.response()
+        });
+        if let Some(Group::Classic(group)) = self.groups.get_mut(&id)
+            && !out.records.is_empty()
+        {
+            let waiting = group.take_waiting().into_iter();
+            out.replies.extend(waiting.map(|ticket| (ticket, Err(ErrorCode::RebalanceInProgress))));
+        }
+        out.replies.push((ticket, Ok(Response::ConsumerHeartbeat(Box::new(response)))));
+        out
+    }
+
+    fn beat(
+        &mut self,
+        scene: Scene<'_>,
+        id: &GroupId,
+        request: &ConsumerGroupHeartbeatRequest,
+        client: &Client,
+        out: &mut Outcome,
+    ) -> Result<kafka_protocol::messages::ConsumerGroupHeartbeatResponse, Refusal> {
+        let (alarms, topics) = (&mut self.alarms, &mut self.topics);
+        let (joins, leaves) = (request.member_epoch == 0, request.member_epoch < 0);
+        let not_found = |what: &str| Err(Refusal::new(ErrorCode::GroupIdNotFound, what));
+        let fresh;
+        let group = match self.groups.get(id) {
+            Some(Group::Consumer(group)) => group,
+            Some(Group::Classic(classic)) if joins => {
+                fresh = if self.groups[id].is_empty() {
+                    info!(group = %id, "the empty classic group is a consumer group from now on");
+                    out.records.append(&mut self.groups[id].tombstones(id));
+                    Box::default()
+                } else {
+                    out.records = consumer::upgraded(id, classic, scene, topics, alarms)?;
+                    Box::new(ConsumerGroup::of(&out.records))
+                };
+                &fresh
+            }
+            Some(Group::Classic(_)) => return not_found(&format!("Group {id} is not a consumer group.")),
+            None if joins => {
+                fresh = Box::default();
+                &fresh
+            }
+            None if leaves => return not_found(&format!("Group {id} not found.")),
+            None => return not_found(&format!("Consumer group {id} not found.")),
         };
-        self.act(scene, &id, act)
+        let mut act = consumer::Act { id, group, alarms, topics, scene };
+        if leaves { act.leave(request, out) } else { act.heartbeat(request, client, &mut out.records) }
+    }
+
+    fn describe_consumer(&self, scene: Scene<'_>, id: &GroupId) -> Response {
+        let described = match self.groups.get(id) {
+            Some(Group::Consumer(group)) => group.describe(id, scene),
+            other => {
+                let why = if other.is_some() { "is not a consumer group" } else { "not found" };
+                DescribedGroup::default()
+                    .with_group_id(StrBytes::from_string(id.to_string()).into())
+                    .with_error_code(ErrorCode::GroupIdNotFound.code())
+                    .with_error_message(Some(StrBytes::from_string(format!("Group {id} {why}."))))
+            }
+        };
+        Response::DescribedConsumer(Box::new(described))
     }
 
     fn join(&mut self, scene: Scene<'_>, join: Join, group: &str) -> Outcome {
@@ -207,13 +363,19 @@ impl Coordinator {
             return Outcome::reply(join.ticket, reply);
         }
         let id: GroupId = group.into();
-        let is_new = !self.groups.contains_key(&id);
+        let known = self.groups.get(&id);
+        let is_new = known.is_none_or(|group| group.as_consumer().is_some());
+        let mut before = Vec::new();
         if is_new {
             if !join.member.is_empty() {
                 let reply = Join::refusal(ErrorCode::UnknownMemberId, &join.member);
                 return Outcome::reply(join.ticket, reply);
             }
-            self.groups.insert(Arc::clone(&id), ClassicGroup::new());
+            if let Some(empty) = known {
+                info!(group = %id, "the empty consumer group is a classic group from now on");
+                before = empty.tombstones(&id);
+            }
+            self.groups.insert(Arc::clone(&id), Group::classic());
         }
         let mut out = self.act(scene, &id, |mut act| act.join(join));
         if is_new && out.records.is_empty() {
@@ -222,124 +384,14 @@ impl Coordinator {
             out.records.push(Record::ClassicGroup { group: id, value });
             out.applied = true;
         }
-        out
-    }
-
-    fn commit(&mut self, scene: Scene<'_>, ticket: Ticket, request: CommitOffsets) -> Outcome {
-        if let Err(error) = self.may_commit(scene, &request) {
-            return Outcome::reply(ticket, Err(error));
-        }
-        let now_ms = scene.now.unix_ms;
-        let mut out = Outcome::default();
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
-            let mut results = Vec::with_capacity(topic.partitions.len());
-            for (partition, new) in topic.partitions {
-                if new.metadata.encode_utf16().count() > scene.config.groups.offset_metadata_max {
-                    results.push((partition, ErrorCode::OffsetMetadataTooLarge));
-                    continue;
-                }
-                results.push((partition, ErrorCode::None));
-                out.records.push(Record::Offset {
-                    group: Arc::clone(&request.group),
-                    topic: Arc::clone(&topic.name),
-                    partition,
-                    value: Some(OffsetValue {
-                        offset: new.offset,
-                        leader_epoch: new.leader_epoch,
-                        metadata: new.metadata,
-                        committed_at_ms: now_ms,
-                        expires_at_ms: request.retention_ms.map(|ms| now_ms.saturating_add(ms)),
-                        topic_id: topic.id,
-                    }),
-                });
-            }
-            topics.push(TopicOffsets { name: topic.name, id: topic.id, partitions: results });
-        }
-        out.replies.push((ticket, Ok(Response::Commit(topics))));
-        out
-    }
-
-    fn may_commit(&mut self, scene: Scene<'_>, request: &CommitOffsets) -> Result<(), ErrorCode> {
-        let Some(group) = self.groups.get(&request.group) else {
-            return match (request.generation < 0, request.version >= 9) {
-                (true, _) => Ok(()),
-                (false, true) => Err(ErrorCode::GroupIdNotFound),
-                (false, false) => Err(ErrorCode::IllegalGeneration),
-            };
-        };
-        group.validate_commit(request.generation, &request.member, request.instance.as_deref())?;
-        if let Some((member, state)) = group.members.get_key_value(request.member.as_str()) {
-            // Whoever commits is alive.
-            let ms = u64::from(state.terms.session_timeout_ms.max(0).unsigned_abs());
-            let alarm = Alarm::Session(Arc::clone(&request.group), Arc::clone(member));
-            self.alarms.set(alarm, scene.now.monotonic.after_ms(ms));
-        }
-        Ok(())
-    }
-
-    fn fetch(&self, request: &FetchOffsets) -> Response {
-        let told = |value: &OffsetValue| CommittedOffset {
-            offset: value.offset,
-            leader_epoch: value.leader_epoch,
-            metadata: value.metadata.clone(),
-        };
-        let Some(topics) = &request.topics else {
-            let all = self.offsets.of_group(&request.group).map(|(name, partitions)| TopicOffsets {
-                name: Arc::clone(name),
-                id: partitions.values().map(|value| value.topic_id).next().unwrap_or(TopicId::ZERO),
-                partitions: partitions.iter().map(|(partition, value)| (*partition, told(value))).collect(),
-            });
-            return Response::Offsets(all.collect());
-        };
-        let of_topic = |topic: &TopicOffsets<()>| {
-            let find = |partition: i32| {
-                let value = self.offsets.get(&request.group, &topic.name, partition);
-                // A topic of the same name that was created anew has nothing committed.
-                let same = |value: &&OffsetValue| {
-                    value.topic_id == topic.id || value.topic_id == TopicId::ZERO || topic.id == TopicId::ZERO
-                };
-                value.filter(same).map_or_else(CommittedOffset::none, told)
-            };
-            let partitions = topic.partitions.iter().map(|(partition, ())| (*partition, find(*partition)));
-            TopicOffsets { name: Arc::clone(&topic.name), id: topic.id, partitions: partitions.collect() }
-        };
-        Response::Offsets(topics.iter().map(of_topic).collect())
-    }
-
-    fn delete_offsets(&self, ticket: Ticket, request: &DeleteOffsets) -> Outcome {
-        let Some(group) = self.groups.get(&request.group) else {
-            return Outcome::reply(ticket, Err(ErrorCode::GroupIdNotFound));
-        };
-        if group.state() != State::Empty && !group.is_of_consumers() {
-            // What its members read cannot be told.
-            return Outcome::reply(ticket, Err(ErrorCode::NonEmptyGroup));
-        }
-        let mut out = Outcome::default();
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in &request.topics {
-            let subscribed = group.is_subscribed(&topic.name);
-            let mut results = Vec::with_capacity(topic.partitions.len());
-            for (partition, ()) in &topic.partitions {
-                if subscribed {
-                    results.push((*partition, ErrorCode::GroupSubscribedToTopic));
-                    continue;
-                }
-                results.push((*partition, ErrorCode::None));
-                if self.offsets.get(&request.group, &topic.name, *partition).is_some() {
-                    out.records.push(tombstone(&request.group, &topic.name, *partition));
-                }
-            }
-            topics.push(TopicOffsets { name: Arc::clone(&topic.name), id: topic.id, partitions: results });
-        }
-        out.replies.push((ticket, Ok(Response::Deleted(topics))));
+        out.records.splice(..0, before);
         out
     }
 
     fn delete(&self, ticket: Ticket, id: &GroupId) -> Outcome {
         let reply: Reply = match self.groups.get(id) {
             None => Err(ErrorCode::GroupIdNotFound),
-            Some(group) if group.state() != State::Empty => Err(ErrorCode::NonEmptyGroup),
+            Some(group) if !group.is_empty() => Err(ErrorCode::NonEmptyGroup),
             Some(_) => Ok(Response::Done),
         };
         let mut out = Outcome::default();
@@ -348,79 +400,18 @@ impl Coordinator {
                 out.records.extend(partitions.keys().map(|partition| tombstone(id, topic, *partition)));
             }
             info!(group = %id, offsets = out.records.len(), "deleted");
-            out.records.push(Record::ClassicGroup { group: Arc::clone(id), value: None });
+            if let Some(group) = self.groups.get(id) {
+                out.records.append(&mut group.tombstones(id));
+            }
             // The group's own record is the last: what is cut short leaves the group with fewer offsets.
             out.may_split = true;
         }
         out.replies.push((ticket, reply));
         out
     }
-
-    /// Looks for expired offsets in the next groups (`GroupCoordinatorShard.cleanupGroupMetadata`).
-    fn expire(&mut self, scene: Scene<'_>) -> Outcome {
-        let settings = &scene.config.groups;
-        let mut out = Outcome { may_split: true, ..Outcome::default() };
-        let from = self.expiry_from.take().map_or(Bound::Unbounded, Bound::Excluded);
-        for (looked, (id, group)) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)).enumerate() {
-            if looked >= EXPIRY_GROUPS_MAX || out.records.len() >= EXPIRY_RECORDS_MAX {
-                break;
-            }
-            self.expiry_from = Some(Arc::clone(id));
-            let all_gone = self.expired(scene, id, group, settings.offsets_retention_ms, &mut out.records);
-            if all_gone && group.state() == State::Empty && group.pending.is_empty() {
-                out.records.push(Record::ClassicGroup { group: Arc::clone(id), value: None });
-            }
-        }
-        let last = self.groups.last_key_value().map(|(id, _)| id);
-        let wait_ms = if self.expiry_from.as_ref() == last {
-            self.expiry_from = None;
-            settings.expiry_check_ms
-        } else {
-            0
-        };
-        if !out.records.is_empty() {
-            info!(tombstones = out.records.len(), "committed offsets or groups have expired");
-        }
-        self.alarms.set(Alarm::Expiry, scene.now.monotonic.after_ms(wait_ms));
-        out
-    }
-
-    /// Tombstones for a group's expired offsets; whether none is left.
-    fn expired(
-        &self,
-        scene: Scene<'_>,
-        id: &GroupId,
-        group: &ClassicGroup,
-        retention_ms: i64,
-        records: &mut Vec<Record>,
-    ) -> bool {
-        let reads_on =
-            group.is_of_consumers() && group.subscribed.is_some() && group.state() == State::Stable;
-        let may_expire = group.protocol_type.is_none() || group.state() == State::Empty || reads_on;
-        if !may_expire {
-            return self.offsets.is_empty_of(id);
-        }
-        let now_ms = scene.now.unix_ms;
-        let idle_since = if group.protocol_type.is_some() { group.empty_since_ms() } else { None };
-        let is_over = |value: &OffsetValue| match value.expires_at_ms {
-            Some(at) => now_ms >= at,
-            None => now_ms.saturating_sub(idle_since.unwrap_or(value.committed_at_ms)) >= retention_ms,
-        };
-        let mut all_gone = true;
-        for (topic, partitions) in self.offsets.of_group(id) {
-            let read = group.is_subscribed(topic);
-            for (partition, value) in partitions {
-                if !read && is_over(value) {
-                    records.push(tombstone(id, topic, *partition));
-                } else {
-                    all_gone = false;
-                }
-            }
-        }
-        all_gone
-    }
 }
 
-fn tombstone(group: &GroupId, topic: &Arc<str>, partition: i32) -> Record {
+/// Deletes a committed offset.
+pub(super) fn tombstone(group: &GroupId, topic: &Arc<str>, partition: i32) -> Record {
     Record::Offset { group: Arc::clone(group), topic: Arc::clone(topic), partition, value: None }
 }

@@ -5,8 +5,9 @@ use crate::{config::BrokerConfig, engine::Asker, error::ErrorCode, ids::TopicId,
 use bytes::Bytes;
 use corelane_seam::Now;
 use kafka_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+    consumer_group_describe_response,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
@@ -53,6 +54,10 @@ pub enum Request {
     Heartbeat(HeartbeatRequest),
     /// LeaveGroup; one member before version 3 stands in its list, too.
     Leave(LeaveGroupRequest),
+    /// ConsumerGroupHeartbeat, [valid](super::consumer::validate).
+    ConsumerHeartbeat(Box<ConsumerGroupHeartbeatRequest>, Client),
+    /// ConsumerGroupDescribe.
+    DescribeConsumer(GroupId),
     /// OffsetCommit.
     Commit(CommitOffsets),
     /// OffsetFetch.
@@ -198,6 +203,10 @@ pub enum Response {
     Heartbeat,
     /// LeaveGroup.
     Leave(LeaveGroupResponse),
+    /// ConsumerGroupHeartbeat, or why it was refused.
+    ConsumerHeartbeat(Box<ConsumerGroupHeartbeatResponse>),
+    /// ConsumerGroupDescribe, or why there is nothing to tell.
+    DescribedConsumer(Box<consumer_group_describe_response::DescribedGroup>),
     /// OffsetCommit: each partition's own error.
     Commit(Vec<TopicOffsets<ErrorCode>>),
     /// OffsetFetch.
@@ -236,10 +245,11 @@ impl Request {
             Request::Sync(request) => &request.group_id,
             Request::Heartbeat(request) => &request.group_id,
             Request::Leave(request) => &request.group_id,
+            Request::ConsumerHeartbeat(request, _) => &request.group_id,
             Request::Commit(request) => &request.group,
             Request::FetchOffsets(request) => &request.group,
             Request::DeleteOffsets(request) => &request.group,
-            Request::Describe(group) | Request::Delete(group) => group,
+            Request::Describe(group) | Request::DescribeConsumer(group) | Request::Delete(group) => group,
         }
     }
 }
@@ -280,5 +290,12 @@ pub enum Then {
         before: super::classic::Terms,
         /// Whether it may be told to skip the assignment (JoinGroup from version 9).
         may_skip: bool,
+    },
+    /// A consumer group became a classic one.
+    Downgraded {
+        /// Which group.
+        group: GroupId,
+        /// Why its members must join anew, if they must.
+        rebalance: Option<&'static str>,
     },
 }

@@ -11,8 +11,12 @@
 
 mod alarms;
 mod classic;
+mod commits;
+mod consumer;
 mod coordinator;
+mod expiry;
 mod face;
+mod group;
 mod offsets;
 pub mod records;
 
@@ -20,6 +24,7 @@ pub mod records;
 mod tests;
 
 pub use alarms::Alarm;
+pub use consumer::{Refusal, validate as validate_consumer_heartbeat};
 pub use coordinator::Coordinator;
 pub use face::{
     Client, CommitOffsets, CommittedOffset, DeleteOffsets, DescribedGroup, DescribedMember, FetchOffsets,

@@ -157,6 +157,11 @@ impl Image {
         collision_key(name).and_then(|key| self.collisions.get(&key)).and_then(|id| self.topics.get(id))
     }
 
+    /// The ids of all topics by name. Two images share the map as long as no topic came or went.
+    pub fn topic_ids(&self) -> &OrdMap<Arc<str>, TopicId> {
+        &self.topic_ids
+    }
+
     /// All topics, in the order of their names.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
         self.topic_ids.values().filter_map(|id| self.topics.get(id))

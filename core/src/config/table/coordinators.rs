@@ -9,35 +9,35 @@ rows! {
         "The longest wait before the broker asks again to add a partition to a transaction.";
     "add.partitions.to.txn.retry.backoff.ms": Int = Some("20"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
         "How long the broker waits before it asks again to add a partition to a transaction.";
-    "group.consumer.assignment.interval.ms": Int = Some("1000"), AtLeast(0), ClusterWide, Without(GROUPS) =>
+    "group.consumer.assignment.interval.ms": Int = Some("1000"), AtLeast(0), ClusterWide, Honoured =>
         "How long lies between two assignments of a consumer group.";
-    "group.consumer.assignors": List = Some("uniform,range"), Any, ReadOnly, Without(GROUPS) =>
+    "group.consumer.assignors": List = Some("uniform,range"), ListOf(&["range", "uniform"]), ReadOnly, Honoured =>
         "How partitions may be assigned in consumer groups (KIP-848).";
-    "group.consumer.heartbeat.interval.ms": Int = Some("5000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.heartbeat.interval.ms": Int = Some("5000"), AtLeast(1), ReadOnly, Honoured =>
         "How often members of a consumer group report.";
-    "group.consumer.max.assignment.interval.ms": Int = Some("15000"), AtLeast(0), ReadOnly, Without(GROUPS) =>
+    "group.consumer.max.assignment.interval.ms": Int = Some("15000"), AtLeast(0), ReadOnly, Honoured =>
         "The longest assignment interval a consumer group may ask for.";
-    "group.consumer.max.heartbeat.interval.ms": Int = Some("15000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.max.heartbeat.interval.ms": Int = Some("15000"), AtLeast(1), ReadOnly, Honoured =>
         "The longest heartbeat interval a consumer group may ask for.";
-    "group.consumer.max.session.timeout.ms": Int = Some("60000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.max.session.timeout.ms": Int = Some("60000"), AtLeast(1), ReadOnly, Honoured =>
         "The longest session timeout a consumer group may ask for.";
-    "group.consumer.max.size": Int = Some("2147483647"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.max.size": Int = Some("2147483647"), AtLeast(1), ReadOnly, Honoured =>
         "The most members of a consumer group.";
     "group.consumer.migration.policy": String = Some("bidirectional"),
         OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]),
-        ReadOnly, Without(GROUPS) =>
+        ReadOnly, Honoured =>
         "Whether a group may change between the classic and the consumer protocol while it is in use.";
-    "group.consumer.min.assignment.interval.ms": Int = Some("0"), AtLeast(0), ReadOnly, Without(GROUPS) =>
+    "group.consumer.min.assignment.interval.ms": Int = Some("0"), AtLeast(0), ReadOnly, Honoured =>
         "The shortest assignment interval a consumer group may ask for.";
-    "group.consumer.min.heartbeat.interval.ms": Int = Some("5000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.min.heartbeat.interval.ms": Int = Some("5000"), AtLeast(1), ReadOnly, Honoured =>
         "The shortest heartbeat interval a consumer group may ask for.";
-    "group.consumer.min.session.timeout.ms": Int = Some("45000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.min.session.timeout.ms": Int = Some("45000"), AtLeast(1), ReadOnly, Honoured =>
         "The shortest session timeout a consumer group may ask for.";
     "group.consumer.regex.refresh.interval.ms": Int = Some("600000"),
         AtLeast(10000),
-        Internal, Without(GROUPS) =>
+        Internal, Honoured =>
         "How often subscriptions by regular expression are evaluated anew.";
-    "group.consumer.session.timeout.ms": Int = Some("45000"), AtLeast(1), ReadOnly, Without(GROUPS) =>
+    "group.consumer.session.timeout.ms": Int = Some("45000"), AtLeast(1), ReadOnly, Honoured =>
         "After how long without a heartbeat a member of a consumer group is removed.";
     "group.coordinator.append.linger.ms": Int = Some("-1"), AtLeast(-1), ReadOnly, Without(GROUPS) =>
         "How long the group coordinator gathers records before it writes them; -1 adapts.";
@@ -49,7 +49,7 @@ rows! {
         "The largest write buffer the group coordinator keeps for reuse.";
     "group.coordinator.rebalance.protocols": List = Some("classic,consumer,streams"),
         ListOf(&["consumer", "classic", "share", "streams"]),
-        ReadOnly, Without(GROUPS) =>
+        ReadOnly, Honoured =>
         "Which group protocols are served.";
     "group.coordinator.threads": Int = Some("4"), AtLeast(1), ReadOnly, Without(GROUPS) =>
         "How many threads the group coordinator has.";

@@ -4,7 +4,8 @@ pub const THREADS: &str = "one shard per core does all the work, there are no th
 pub const PURGATORY: &str =
     "waiting requests leave the engine when they are answered, nothing piles up to be purged";
 pub const METRICS: &str = "there is no JVM and no JMX here";
-pub const GROUPS: &str = "consumer groups are not served yet";
+pub const GROUPS: &str =
+    "a group is coordinated by the shard that owns its partition, without threads or buffers of its own";
 pub const TRANSACTIONS: &str = "transactions are not served yet";
 pub const SHARE_GROUPS: &str = "share groups are not served";
 pub const STREAMS_GROUPS: &str = "streams groups are not served";

@@ -4,6 +4,7 @@ mod administration;
 mod broker;
 mod clients;
 mod compaction;
+mod consumer_groups;
 mod cost;
 mod files;
 mod groups;

@@ -20,7 +20,7 @@ pub use member::Terms;
 
 pub(super) use group::{ClassicGroup, State};
 pub(super) use join::Join;
-use member::Member;
+pub(super) use member::Member;
 
 use super::{
     alarms::Alarms,

@@ -37,7 +37,7 @@ impl Act<'_> {
     }
 
     /// Begins a rebalance if none is under way, else ends it if no one is waited for any more.
-    pub(super) fn rebalance(&mut self, reason: &str) {
+    pub fn rebalance(&mut self, reason: &str) {
         if self.group.state() == State::PreparingRebalance {
             self.complete_if_all_joined();
         } else {

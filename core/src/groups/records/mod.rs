@@ -130,6 +130,20 @@ impl Record {
         }
     }
 
+    /// Whether it deletes what its key names.
+    pub fn is_tombstone(&self) -> bool {
+        match self {
+            Record::Offset { value, .. } => value.is_none(),
+            Record::ClassicGroup { value, .. } => value.is_none(),
+            Record::ConsumerGroup { value, .. } | Record::TargetEpoch { value, .. } => value.is_none(),
+            Record::SubscribedTopics { present, .. } => !present,
+            Record::Member { value, .. } => value.is_none(),
+            Record::Target { value, .. } => value.is_none(),
+            Record::Current { value, .. } => value.is_none(),
+            Record::Regex { value, .. } => value.is_none(),
+        }
+    }
+
     /// The key's bytes.
     pub fn key(&self) -> Vec<u8> {
         let begin = |kind: i16, group: &str| {
