@@ -140,9 +140,9 @@ table! {
     UpdateFeatures 0..=2 Exclusive update_features::start;
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
     DescribeProducers 0..=0 Exclusive describe_producers::start;
-    ListConfigResources 0..=1 Exclusive list_config_resources::start;
     ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
+    ListConfigResources 0..=1 Exclusive list_config_resources::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
 }
 
