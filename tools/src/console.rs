@@ -127,7 +127,8 @@ impl From<ClientError> for Stop {
 #[cfg(test)]
 pub fn testing() -> (Console, Written) {
     let out = Written::default();
-    let console = Console { input: None, out: Box::new(out.clone()), err: Box::new(io::sink()), prompts: false };
+    let console =
+        Console { input: None, out: Box::new(out.clone()), err: Box::new(io::sink()), prompts: false };
     (console, out)
 }
 

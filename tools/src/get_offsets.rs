@@ -20,12 +20,24 @@ pub const TOOL: Tool = Tool {
     purpose: "Print the offsets of partitions at their ends, beginnings or a time.",
     options: &[
         Opt::text("bootstrap-server", "HOST1:PORT1,...,HOST3:PORT3", "REQUIRED. Brokers to begin with."),
-        Opt::text("topic-partitions", "topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3",
-            "Which partitions of which topics: a regular expression, then a partition or a range without its end."),
+        Opt::text(
+            "topic-partitions",
+            "topic1:1,topic2:0-3,topic3,topic4:5-,topic5:-3",
+            "Which partitions of which topics: a regular expression, then a partition or a range without its end.",
+        ),
         Opt::text("topic", "topic", "A regular expression for the topics; all without it."),
-        Opt::text("partitions", "partition ids", "Which of their partitions, separated by commas; all without it."),
-        Opt::text("time", "<timestamp> / -1 or latest / -2 or earliest / -3 or max-timestamp / -4 or earliest-local / \
-            -5 or latest-tiered / -6 or earliest-pending-upload", "At what time, in Unix milliseconds or a word.").or("latest"),
+        Opt::text(
+            "partitions",
+            "partition ids",
+            "Which of their partitions, separated by commas; all without it.",
+        ),
+        Opt::text(
+            "time",
+            "<timestamp> / -1 or latest / -2 or earliest / -3 or max-timestamp / -4 or earliest-local / \
+            -5 or latest-tiered / -6 or earliest-pending-upload",
+            "At what time, in Unix milliseconds or a word.",
+        )
+        .or("latest"),
         crate::args::COMMAND_CONFIG,
         Opt::flag("exclude-internal-topics", "Without the brokers' own topics."),
     ],
@@ -141,7 +153,8 @@ fn one_rule(topic: Option<&str>, partitions: Option<&str>) -> Outcome<Rule> {
 
 /// `topic`, `topic:1`, `topic:1-3`, `topic:1-`, `topic:-3`; each without the topic means all.
 fn rule(text: &str) -> Outcome<Rule> {
-    let invalid = || Stop::failed(format!("org.apache.kafka.tools.TerseException: Invalid rule specification: {text}"));
+    let invalid =
+        || Stop::failed(format!("org.apache.kafka.tools.TerseException: Invalid rule specification: {text}"));
     let (topic, partitions) = text.split_once(':').unwrap_or((text, ""));
     let number = |text: &str, empty: i32| match text {
         "" => Ok(empty),

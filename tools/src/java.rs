@@ -53,7 +53,9 @@ impl TopicFilter {
 /// A pattern for a whole text. Java's syntax, as far as the fancy-regex crate has it, which is nearly all.
 pub fn whole(pattern: &str) -> Result<Regex, String> {
     // By itself first: a pattern such as `a)|(b` must not become valid by the brackets around it.
-    Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})\\z"))).map_err(|error| error.to_string())
+    Regex::new(pattern)
+        .and_then(|_| Regex::new(&format!("^(?:{pattern})\\z")))
+        .map_err(|error| error.to_string())
 }
 
 /// Whether it matches; a pattern that backtracks without end does not.
@@ -82,7 +84,8 @@ pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = time;
     for (unit, seconds) in [('H', 3600), ('M', 60)] {
         if let Some((number, behind)) = rest.split_once(unit) {
-            total = total.checked_add(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))?;
+            total =
+                total.checked_add(Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))?;
             rest = behind;
         }
     }
@@ -103,7 +106,9 @@ pub fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = headers.iter().map(|&header| header.into()).collect();
     let all = || std::iter::once(&header).chain(rows);
     let widths: Vec<usize> = (0..headers.len())
-        .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for row in all() {

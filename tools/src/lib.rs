@@ -5,21 +5,34 @@
 //! client on blocking sockets) and [`console`].
 
 pub mod args;
+mod broker_api_versions;
 pub mod client;
+mod completions;
+mod configs;
 pub mod console;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
+mod consumer_perf_test;
+mod delete_records;
+mod dump_log;
 mod get_offsets;
+mod install;
 mod interrupt;
 mod java;
 mod log;
+mod log_dirs;
+mod metadata_quorum;
+mod producer_perf_test;
+mod progress;
 mod topics;
 
 use args::Opt;
 use console::{Console, Outcome, Stop};
 use std::{path::Path, process::ExitCode};
 
+pub use completions::{Shell, completions};
+pub use install::install;
 
 /// What `--version` prints: Corelane's. Kafka's own tools print Kafka's version and commit there.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -37,10 +50,18 @@ pub struct Tool {
 
 /// All there are.
 pub const TOOLS: &[Tool] = &[
+    broker_api_versions::TOOL,
+    configs::TOOL,
     console_consumer::TOOL,
     console_producer::TOOL,
     consumer_groups::TOOL,
+    consumer_perf_test::TOOL,
+    delete_records::TOOL,
+    dump_log::TOOL,
     get_offsets::TOOL,
+    log_dirs::TOOL,
+    metadata_quorum::TOOL,
+    producer_perf_test::TOOL,
     topics::TOOL,
 ];
 
@@ -79,7 +100,12 @@ mod tests {
             let names: BTreeSet<&str> = tool.options.iter().map(|option| option.name).collect();
             assert_eq!(names.len(), tool.options.len(), "{}", tool.name);
             for option in tool.options {
-                assert!(option.same_as.is_none_or(|name| names.contains(name)), "{} {}", tool.name, option.name);
+                assert!(
+                    option.same_as.is_none_or(|name| names.contains(name)),
+                    "{} {}",
+                    tool.name,
+                    option.name
+                );
                 assert!(!option.about.is_empty(), "{} {}", tool.name, option.name);
             }
         }

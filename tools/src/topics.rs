@@ -19,11 +19,16 @@ use kafka_protocol::messages::{
 };
 use std::collections::BTreeSet;
 
-const NO_CONFIGS: &str = " (the kafka-configs CLI supports altering topic configs with a --bootstrap-server option)";
+const NO_CONFIGS: &str =
+    " (the kafka-configs CLI supports altering topic configs with a --bootstrap-server option)";
 
 /// Reports that print single partitions.
-const REPORTS: &[&str] =
-    &["under-replicated-partitions", "under-min-isr-partitions", "at-min-isr-partitions", "unavailable-partitions"];
+const REPORTS: &[&str] = &[
+    "under-replicated-partitions",
+    "under-min-isr-partitions",
+    "at-min-isr-partitions",
+    "unavailable-partitions",
+];
 
 pub const TOOL: Tool = Tool {
     name: "kafka-topics",
@@ -36,25 +41,59 @@ pub const TOOL: Tool = Tool {
         Opt::flag("delete", "Delete topics."),
         Opt::flag("alter", "Raise the number of partitions. Configurations are kafka-configs' business."),
         Opt::flag("describe", "Show partitions, replicas and configurations of topics."),
-        Opt::text("topic", "topic", "The topic; except with --create, a regular expression for names of topics."),
+        Opt::text(
+            "topic",
+            "topic",
+            "The topic; except with --create, a regular expression for names of topics.",
+        ),
         Opt::text("topic-id", "topic-id", "The id of the topic to describe."),
         Opt::text("config", "name=value", "A configuration of the topic to create. May be given many times."),
         Opt::text("delete-config", "name", "No longer supported; use kafka-configs."),
-        Opt::integer("partitions", "# of partitions", "How many partitions; with --create the cluster's default. \
-            More partitions for a topic with keys send the keys to other partitions than before."),
-        Opt::integer("replication-factor", "replication factor", "How many replicas of each partition; the cluster's default."),
-        Opt::text("replica-assignment", "broker:broker,broker:broker,...", "Which brokers keep each partition, partitions \
-            separated by commas, the preferred leader first."),
-        Opt::flag("under-replicated-partitions", "With --describe: only partitions with replicas out of sync."),
-        Opt::flag("unavailable-partitions", "With --describe: only partitions without a leader that is alive."),
-        Opt::flag("under-min-isr-partitions", "With --describe: only partitions with fewer replicas in sync than configured."),
-        Opt::flag("at-min-isr-partitions", "With --describe: only partitions with just as many replicas in sync as configured."),
-        Opt::flag("topics-with-overrides", "With --describe: only topics with configurations of their own, without partitions."),
+        Opt::integer(
+            "partitions",
+            "# of partitions",
+            "How many partitions; with --create the cluster's default. \
+            More partitions for a topic with keys send the keys to other partitions than before.",
+        ),
+        Opt::integer(
+            "replication-factor",
+            "replication factor",
+            "How many replicas of each partition; the cluster's default.",
+        ),
+        Opt::text(
+            "replica-assignment",
+            "broker:broker,broker:broker,...",
+            "Which brokers keep each partition, partitions \
+            separated by commas, the preferred leader first.",
+        ),
+        Opt::flag(
+            "under-replicated-partitions",
+            "With --describe: only partitions with replicas out of sync.",
+        ),
+        Opt::flag(
+            "unavailable-partitions",
+            "With --describe: only partitions without a leader that is alive.",
+        ),
+        Opt::flag(
+            "under-min-isr-partitions",
+            "With --describe: only partitions with fewer replicas in sync than configured.",
+        ),
+        Opt::flag(
+            "at-min-isr-partitions",
+            "With --describe: only partitions with just as many replicas in sync as configured.",
+        ),
+        Opt::flag(
+            "topics-with-overrides",
+            "With --describe: only topics with configurations of their own, without partitions.",
+        ),
         Opt::flag("if-exists", "With --alter, --delete, --describe: no error where the topic is missing."),
         Opt::flag("if-not-exists", "With --create: no error where the topic is there."),
         Opt::flag("exclude-internal", "With --list, --describe: without the brokers' own topics."),
-        Opt::integer("partition-size-limit-per-response", "maximum number of partitions per response",
-            "How many partitions are asked for at a time."),
+        Opt::integer(
+            "partition-size-limit-per-response",
+            "maximum number of partitions per response",
+            "How many partitions are asked for at a time.",
+        ),
     ],
     run,
 };
@@ -95,7 +134,8 @@ fn check(command: &Command, console: &mut Console) -> Outcome {
     command.help_or_version(console, "This tool helps to create, delete, describe, or change a topic.")?;
     let actions = ["create", "list", "alter", "describe", "delete"];
     if actions.into_iter().filter(|action| command.has(action)).count() != 1 {
-        let message = "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
+        let message =
+            "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
         return Err(command.usage(console, message));
     }
     if command.has("delete-config") {
@@ -152,7 +192,11 @@ fn check_combinations(command: &Command, console: &mut Console) -> Outcome {
         command.excluded(console, "replica-assignment", &["partitions", "replication-factor"])?;
     }
     for &report in REPORTS {
-        command.excluded(console, report, &[&others(&["describe"])[..], &["topics-with-overrides"]].concat())?;
+        command.excluded(
+            console,
+            report,
+            &[&others(&["describe"])[..], &["topics-with-overrides"]].concat(),
+        )?;
     }
     command.excluded(console, "topics-with-overrides", &[&others(&["describe"])[..], REPORTS].concat())?;
     command.excluded(console, "if-exists", &others(&["alter", "delete", "describe"]))?;
@@ -213,7 +257,9 @@ fn create(command: &Command, cluster: &mut Cluster, console: &mut Console) -> Ou
         .collect();
     topic.configs = configs
         .iter()
-        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))))
+        .map(|(name, value)| {
+            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        })
         .collect();
     match admin::create_topic(cluster, &topic) {
         Ok(()) => say!(console, "Created topic {name}."),
@@ -249,17 +295,25 @@ fn replica_assignment(command: &Command) -> Outcome<Vec<Vec<i32>>> {
     for (index, partition) in text.split(',').enumerate() {
         let mut brokers = Vec::new();
         for broker in partition.split(':').map(str::trim) {
-            brokers.push(broker.parse().map_err(|_| Stop::failed(format!("For input string: \"{broker}\"")))?);
+            brokers
+                .push(broker.parse().map_err(|_| Stop::failed(format!("For input string: \"{broker}\"")))?);
         }
-        let repeated: BTreeSet<i32> =
-            brokers.iter().filter(|id| brokers.iter().filter(|other| other == id).count() > 1).copied().collect();
+        let repeated: BTreeSet<i32> = brokers
+            .iter()
+            .filter(|id| brokers.iter().filter(|other| other == id).count() > 1)
+            .copied()
+            .collect();
         if !repeated.is_empty() {
             let repeated = joined(repeated);
-            return Err(Stop::failed(format!("Partition replica lists may not contain duplicate entries: {repeated}")));
+            return Err(Stop::failed(format!(
+                "Partition replica lists may not contain duplicate entries: {repeated}"
+            )));
         }
         if partitions.first().is_some_and(|first| first.len() != brokers.len()) {
             let brokers = joined(brokers).replace(',', ", ");
-            return Err(Stop::failed(format!("Partition {index} has different replication factor: [{brokers}]")));
+            return Err(Stop::failed(format!(
+                "Partition {index} has different replication factor: [{brokers}]"
+            )));
         }
         partitions.push(brokers);
     }
@@ -311,13 +365,16 @@ fn delete(command: &Command, cluster: &mut Cluster) -> Outcome {
 const PAGE: i32 = 2000;
 
 fn describe(command: &Command, cluster: &mut Cluster, console: &mut Console) -> Outcome {
-    let id = command.value("topic-id")?.map(id_from).transpose().map_err(Stop::Failed)?.filter(|id| !id.is_nil());
+    let id =
+        command.value("topic-id")?.map(id_from).transpose().map_err(Stop::Failed)?.filter(|id| !id.is_nil());
     let names = match id {
         Some(id) => {
             let exclude = command.has("exclude-internal");
             let all = admin::list_topics(cluster)?.into_iter();
             let found: Vec<String> = all
-                .filter(|(name, topic)| topic.id == id && !(exclude && (topic.is_internal || is_internal(name))))
+                .filter(|(name, topic)| {
+                    topic.id == id && !(exclude && (topic.is_internal || is_internal(name)))
+                })
                 .map(|(name, _)| name)
                 .collect();
             if found.is_empty() && !command.has("if-exists") {
@@ -361,7 +418,8 @@ fn describe(command: &Command, cluster: &mut Cluster, console: &mut Console) -> 
 
 fn topic_line(topic: &TopicDescription, factor: usize, configs: &[ConfigEntry]) -> String {
     let own = configs.iter().filter(|config| !config.is_default());
-    let own = joined(own.map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap_or("null"))));
+    let own =
+        joined(own.map(|config| format!("{}={}", config.name, config.value.as_deref().unwrap_or("null"))));
     let id = if topic.id.is_nil() { String::new() } else { format!("\tTopicId: {}", id_text(topic.id)) };
     let TopicDescription { name, partitions, .. } = topic;
     let count = partitions.len();
@@ -372,7 +430,10 @@ fn topic_line(topic: &TopicDescription, factor: usize, configs: &[ConfigEntry]) 
 fn replication_factor(partition: &PartitionDescription, moving: Option<&Reassignment>) -> usize {
     match moving {
         Some(moving)
-            if partition.replicas.iter().any(|id| moving.adding.contains(id) || moving.removing.contains(id)) =>
+            if partition
+                .replicas
+                .iter()
+                .any(|id| moving.adding.contains(id) || moving.removing.contains(id)) =>
         {
             moving.replicas.len().saturating_sub(moving.adding.len())
         }
@@ -394,8 +455,10 @@ impl View<'_> {
         let leader = self.partition.leader;
         let under_replicated = replication_factor(self.partition, self.moving) > in_sync;
         Ok(command.has("under-replicated-partitions") && under_replicated
-            || command.has("unavailable-partitions") && leader.is_none_or(|leader| !self.live.contains(&leader))
-            || command.has("under-min-isr-partitions") && (leader.is_none() || in_sync < self.min_in_sync()?)
+            || command.has("unavailable-partitions")
+                && leader.is_none_or(|leader| !self.live.contains(&leader))
+            || command.has("under-min-isr-partitions")
+                && (leader.is_none() || in_sync < self.min_in_sync()?)
             || command.has("at-min-isr-partitions") && in_sync == self.min_in_sync()?)
     }
 
@@ -406,10 +469,15 @@ impl View<'_> {
     }
 
     fn line(&self, topic: &str) -> String {
-        let PartitionDescription { index, leader, replicas, in_sync, eligible, last_eligible } = self.partition;
+        let PartitionDescription { index, leader, replicas, in_sync, eligible, last_eligible } =
+            self.partition;
         let leader = leader.map_or_else(|| "none".into(), |id| id.to_string());
         let moving = self.moving.map_or_else(String::new, |moving| {
-            format!("\tAdding Replicas: {}\tRemoving Replicas: {}", joined(&moving.adding), joined(&moving.removing))
+            format!(
+                "\tAdding Replicas: {}\tRemoving Replicas: {}",
+                joined(&moving.adding),
+                joined(&moving.removing)
+            )
         });
         let known = |ids: &Option<Vec<i32>>| ids.as_ref().map_or_else(|| "N/A".into(), joined);
         format!(
@@ -440,7 +508,8 @@ mod tests {
     #[test]
     fn a_partitions_line_has_kafkas_form() {
         let view = View { partition: &partition(None, &[2]), moving: None, live: &[], configs: &[] };
-        let expected = "\tTopic: t\tPartition: 0\tLeader: none\tReplicas: 1,2\tIsr: 2\tElr: N/A\tLastKnownElr: ";
+        let expected =
+            "\tTopic: t\tPartition: 0\tLeader: none\tReplicas: 1,2\tIsr: 2\tElr: N/A\tLastKnownElr: ";
         assert_eq!(view.line("t"), expected);
     }
 

@@ -80,7 +80,12 @@ impl Command {
     ///
     /// # Errors
     /// [`Stop::Code`] where one is.
-    pub fn excluded(&self, console: &mut Console, used: &'static str, others: &[&'static str]) -> Result<(), Stop> {
+    pub fn excluded(
+        &self,
+        console: &mut Console,
+        used: &'static str,
+        others: &[&'static str],
+    ) -> Result<(), Stop> {
         let clash = others.iter().find(|other| self.has(used) && self.has(other));
         match clash {
             Some(other) => {

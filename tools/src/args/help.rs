@@ -81,7 +81,11 @@ mod tests {
     #[test]
     fn options_stand_in_the_order_of_names_within_80_columns() {
         const OPTIONS: &[Opt] = &[
-            Opt::text("topic", "topic", "The topic that is meant, and nothing but that topic, however many there are."),
+            Opt::text(
+                "topic",
+                "topic",
+                "The topic that is meant, and nothing but that topic, however many there are.",
+            ),
             Opt::integer("partitions", "# of partitions", "How many.").or("1"),
         ];
         let text = usage(OPTIONS);

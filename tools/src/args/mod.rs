@@ -1,10 +1,12 @@
 //! The command lines of Kafka's tools: one table of options per tool, from which come parsing ([`Parsed`]), the usage
 //! text ([`usage`]) and the completions of shells.
 
+mod argparse;
 mod check;
 mod help;
 mod parse;
 
+pub use argparse::Argparse;
 pub use check::Command;
 pub use help::usage;
 pub use parse::{ArgumentError, Parsed};
@@ -86,13 +88,15 @@ impl Opt {
 }
 
 /// `--bootstrap-server` of tools that need one.
-pub const BOOTSTRAP_SERVER: Opt =
-    Opt::text("bootstrap-server", "server to connect to", "REQUIRED: brokers to begin with, as HOST1:PORT1,HOST2:PORT2.");
+pub const BOOTSTRAP_SERVER: Opt = Opt::text(
+    "bootstrap-server",
+    "server to connect to",
+    "REQUIRED: brokers to begin with, as HOST1:PORT1,HOST2:PORT2.",
+);
 
 /// `--command-config` of tools that administer.
 pub const COMMAND_CONFIG: Opt =
     Opt::text("command-config", "config file", "A properties file with settings of the client.");
 
 /// What every tool of Kafka's that is built on joptsimple has.
-pub const COMMON: &[Opt] =
-    &[Opt::flag("help", "Print this."), Opt::flag("version", "Print the version.")];
+pub const COMMON: &[Opt] = &[Opt::flag("help", "Print this."), Opt::flag("version", "Print the version.")];

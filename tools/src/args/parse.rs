@@ -99,6 +99,11 @@ impl Parsed {
         self.given.iter().any(|(given, _)| *given == name)
     }
 
+    /// Those among `names` that were given, in their order and as often as they were.
+    pub fn order(&self, names: &[&'static str]) -> Vec<&'static str> {
+        self.given.iter().map(|(given, _)| *given).filter(|given| names.contains(given)).collect()
+    }
+
     /// All values of the option, in their order; its default where it was not given.
     pub fn values(&self, name: &'static str) -> Vec<&str> {
         let row = self.row(name);
@@ -214,7 +219,8 @@ mod tests {
     fn a_value_that_is_missing_or_wrong_is_told() {
         let error = parse(&["--topic"]).expect_err("nothing follows");
         assert_eq!(error.to_string(), "Option topic requires an argument");
-        let error = parse(&["--partitions", "x"]).expect("parsed").integer("partitions").expect_err("no number");
+        let error =
+            parse(&["--partitions", "x"]).expect("parsed").integer("partitions").expect_err("no number");
         assert_eq!(error.to_string(), "Cannot parse argument 'x' of option partitions");
     }
 
@@ -223,7 +229,10 @@ mod tests {
         let parsed = parse(&["--topic", "a", "--topic", "b"]).expect("well formed");
         assert_eq!(parsed.values("topic"), ["a", "b"]);
         let error = parsed.value("topic").expect_err("two values");
-        assert_eq!(error.to_string(), "Found multiple arguments for option topic, but you asked for only one");
+        assert_eq!(
+            error.to_string(),
+            "Found multiple arguments for option topic, but you asked for only one"
+        );
     }
 
     #[test]

@@ -8,13 +8,16 @@ use super::{
     text, topic_name,
 };
 use kafka_protocol::messages::{
-        BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-        DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
-        create_partitions_request::CreatePartitionsTopic, create_topics_request::CreatableTopic,
-        delete_topics_request::DeleteTopicState, describe_configs_request::DescribeConfigsResource,
-        describe_topic_partitions_request::{Cursor, TopicRequest},
-        incremental_alter_configs_request::AlterConfigsResource,
-        list_partition_reassignments_request::ListPartitionReassignmentsTopics,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest,
+    ListPartitionReassignmentsRequest,
+    create_partitions_request::CreatePartitionsTopic,
+    create_topics_request::CreatableTopic,
+    delete_topics_request::DeleteTopicState,
+    describe_configs_request::DescribeConfigsResource,
+    describe_topic_partitions_request::{Cursor, TopicRequest},
+    incremental_alter_configs_request::AlterConfigsResource,
+    list_partition_reassignments_request::ListPartitionReassignmentsTopics,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -107,7 +110,8 @@ fn describe_by_pages(
         let from = cursor.as_ref().map_or("", |cursor| cursor.topic_name.0.as_str());
         let mut left: Vec<&String> = names.iter().filter(|name| name.as_str() >= from).collect();
         left.sort();
-        request.topics = left.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect();
+        request.topics =
+            left.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect();
         request.response_partition_limit = page;
         request.cursor = cursor.take();
         let answer = connection.call(version, &request)?;
@@ -276,46 +280,51 @@ pub fn describe_configs(
         Resource::Broker | Resource::BrokerLogger if !name.is_empty() => name.parse().ok(),
         _ => None,
     };
-    cluster.retry("describeConfigs", |cluster| {
-        let ask = |connection: &mut Connection| {
-            let version = connection.version::<DescribeConfigsRequest>()?;
-            let mut resource = DescribeConfigsResource::default();
-            resource.resource_type = kind as i8;
-            resource.resource_name = text(name);
-            resource.configuration_keys = None;
-            let mut request = DescribeConfigsRequest::default();
-            request.resources = vec![resource];
-            request.include_synonyms = synonyms;
-            let answer = connection.call(version, &request)?;
-            let Some(result) = answer.results.into_iter().next() else { return Ok(Vec::new()) };
-            if let Some(error) = ClientError::of(result.error_code, result.error_message.as_deref()) {
-                return Err(error);
+    cluster
+        .retry("describeConfigs", |cluster| {
+            let ask = |connection: &mut Connection| {
+                let version = connection.version::<DescribeConfigsRequest>()?;
+                let mut resource = DescribeConfigsResource::default();
+                resource.resource_type = kind as i8;
+                resource.resource_name = text(name);
+                resource.configuration_keys = None;
+                let mut request = DescribeConfigsRequest::default();
+                request.resources = vec![resource];
+                request.include_synonyms = synonyms;
+                let answer = connection.call(version, &request)?;
+                let Some(result) = answer.results.into_iter().next() else { return Ok(Vec::new()) };
+                if let Some(error) = ClientError::of(result.error_code, result.error_message.as_deref()) {
+                    return Err(error);
+                }
+                Ok(result.configs)
+            };
+            match broker {
+                Some(id) => cluster.on_node(id, ask),
+                None => cluster.on_any(ask),
             }
-            Ok(result.configs)
-        };
-        match broker {
-            Some(id) => cluster.on_node(id, ask),
-            None => cluster.on_any(ask),
-        }
-    })
-    .map(|configs| {
-        configs
-            .into_iter()
-            .map(|config| ConfigEntry {
-                name: config.name.to_string(),
-                value: config.value.map(|value| value.to_string()),
-                source: config.config_source,
-                is_sensitive: config.is_sensitive,
-                synonyms: config
-                    .synonyms
-                    .into_iter()
-                    .map(|synonym| {
-                        (synonym.name.to_string(), synonym.value.map(|value| value.to_string()), synonym.source)
-                    })
-                    .collect(),
-            })
-            .collect()
-    })
+        })
+        .map(|configs| {
+            configs
+                .into_iter()
+                .map(|config| ConfigEntry {
+                    name: config.name.to_string(),
+                    value: config.value.map(|value| value.to_string()),
+                    source: config.config_source,
+                    is_sensitive: config.is_sensitive,
+                    synonyms: config
+                        .synonyms
+                        .into_iter()
+                        .map(|synonym| {
+                            (
+                                synonym.name.to_string(),
+                                synonym.value.map(|value| value.to_string()),
+                                synonym.source,
+                            )
+                        })
+                        .collect(),
+                })
+                .collect()
+        })
 }
 
 /// Changes configurations of a resource, one by one or not at all.
@@ -406,7 +415,9 @@ pub fn reassignments(
     let answer = match answer {
         Ok(answer) => answer,
         // Kafka's own tool goes on without them where the broker cannot, or will not, tell.
-        Err(ClientError::Unsupported(_) | ClientError::Broker { code: 31 | 35, .. }) => return Ok(BTreeMap::new()),
+        Err(ClientError::Unsupported(_) | ClientError::Broker { code: 31 | 35, .. }) => {
+            return Ok(BTreeMap::new());
+        }
         Err(error) => return Err(error),
     };
     let ids = |ids: Vec<BrokerId>| ids.into_iter().map(|id| id.0).collect();
@@ -432,4 +443,3 @@ fn first_error<'a>(mut errors: impl Iterator<Item = (i16, Option<&'a str>)>) -> 
 fn millis(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.config().request_timeout.as_millis()).unwrap_or(i32::MAX)
 }
-

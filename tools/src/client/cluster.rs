@@ -197,7 +197,10 @@ impl Cluster {
             self.metadata(Topics::None)?;
         }
         let Some(node) = self.nodes.get(&id).cloned() else {
-            return Err(ClientError::Connection { peer: format!("node {id}"), reason: "no such broker is alive".into() });
+            return Err(ClientError::Connection {
+                peer: format!("node {id}"),
+                reason: "no such broker is alive".into(),
+            });
         };
         Connection::open(&node.host, node.port, &self.config)
             .inspect_err(|error| self.tell(&format!("{}:{}", node.host, node.port), error))
@@ -278,7 +281,13 @@ impl Cluster {
                 Some(found) => {
                     (found.error_code, found.error_message.clone(), found.node_id, &found.host, found.port)
                 }
-                None => (answer.error_code, answer.error_message.clone(), answer.node_id, &answer.host, answer.port),
+                None => (
+                    answer.error_code,
+                    answer.error_message.clone(),
+                    answer.node_id,
+                    &answer.host,
+                    answer.port,
+                ),
             };
             if let Some(error) = ClientError::of(code, message.as_deref()) {
                 return Err(error);
@@ -294,7 +303,11 @@ impl Cluster {
     ///
     /// # Errors
     /// Those of `what` and of [`Cluster::coordinator`].
-    pub fn on_coordinator<T>(&mut self, group: &str, what: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+    pub fn on_coordinator<T>(
+        &mut self,
+        group: &str,
+        what: impl FnOnce(&mut Connection) -> Result<T>,
+    ) -> Result<T> {
         let id = self.coordinator(group)?;
         self.on_node(id, what)
     }

@@ -72,7 +72,8 @@ impl Properties {
     {
         let Some(text) = self.get(name) else { return Ok(default) };
         let kind = if size_of::<T>() == 4 { "INT" } else { "LONG" };
-        let value: T = text.trim().parse().map_err(|_| invalid(name, text, &format!("Not a number of type {kind}")))?;
+        let value: T =
+            text.trim().parse().map_err(|_| invalid(name, text, &format!("Not a number of type {kind}")))?;
         if range.contains(&value) {
             return Ok(value);
         }
@@ -160,9 +161,13 @@ impl ClientConfig {
     /// [`ClientError::Config`], in particular for anything but plain text on the wire.
     pub fn read(role: Role, properties: &Properties) -> Result<ClientConfig> {
         refuse_security(properties)?;
-        let unknown: Vec<&str> = properties.iter().map(|(name, _)| name).filter(|name| !is_known(role, name)).collect();
+        let unknown: Vec<&str> =
+            properties.iter().map(|(name, _)| name).filter(|name| !is_known(role, name)).collect();
         if !unknown.is_empty() {
-            log::warn(&format!("These configurations '[{}]' were supplied but are not used yet.", unknown.join(", ")));
+            log::warn(&format!(
+                "These configurations '[{}]' were supplied but are not used yet.",
+                unknown.join(", ")
+            ));
         }
         let servers = properties.get("bootstrap.servers").unwrap_or_default();
         Ok(ClientConfig {
@@ -250,11 +255,7 @@ const COMMON: &[&str] = &[
     "socket.connection.setup.timeout.ms",
 ];
 
-const ADMIN: &[&str] = &[
-    "bootstrap.controllers",
-    "default.api.timeout.ms",
-    "retries",
-];
+const ADMIN: &[&str] = &["bootstrap.controllers", "default.api.timeout.ms", "retries"];
 
 const PRODUCER: &[&str] = &[
     "acks",

@@ -54,7 +54,8 @@ impl Connection {
         let addresses = (host, port).to_socket_addrs().map_err(failed)?;
         let mut connected = Err(std::io::Error::new(ErrorKind::NotFound, "the name has no address"));
         for address in addresses {
-            connected = TcpStream::connect_timeout(&address, config.connect_timeout.max(Duration::from_millis(1)));
+            connected =
+                TcpStream::connect_timeout(&address, config.connect_timeout.max(Duration::from_millis(1)));
             if connected.is_ok() {
                 break;
             }
@@ -93,7 +94,10 @@ impl Connection {
                 break self.decode::<ApiVersionsResponse>(version, &frame)?;
             }
             if version == 0 {
-                return Err(ClientError::Unsupported(format!("{} has no version of ApiVersions in common", self.peer)));
+                return Err(ClientError::Unsupported(format!(
+                    "{} has no version of ApiVersions in common",
+                    self.peer
+                )));
             }
             version = 0;
         };
@@ -166,7 +170,12 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::call`].
-    pub fn call_within<R: Request>(&mut self, version: i16, request: &R, limit: Duration) -> Result<R::Response> {
+    pub fn call_within<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response> {
         self.send(version, request)?;
         let frame = self.frame(limit)?;
         self.decode::<R::Response>(version, &frame)
@@ -235,7 +244,10 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.fill(Some(left))? && Instant::now() >= deadline {
                 let millis = limit.as_millis();
-                return Err(ClientError::TimedOut(format!("{} did not answer within {millis} ms", self.peer)));
+                return Err(ClientError::TimedOut(format!(
+                    "{} did not answer within {millis} ms",
+                    self.peer
+                )));
             }
         }
     }
@@ -264,8 +276,8 @@ impl Connection {
         version: i16,
         frame: &Bytes,
     ) -> Result<T> {
-        let (correlation, message) =
-            wire::decode_response::<T>(version, frame).map_err(|error| ClientError::wire(&self.peer, &error))?;
+        let (correlation, message) = wire::decode_response::<T>(version, frame)
+            .map_err(|error| ClientError::wire(&self.peer, &error))?;
         match self.waiting.pop_front() {
             Some(expected) if expected == correlation => Ok(message),
             expected => Err(ClientError::Protocol {
@@ -282,7 +294,9 @@ impl Connection {
         let Some(bytes) = bytes else {
             return Err(ClientError::Protocol {
                 peer: self.peer.clone(),
-                reason: format!("an answer of {length} bytes; is this a Kafka broker, and does it speak PLAINTEXT?"),
+                reason: format!(
+                    "an answer of {length} bytes; is this a Kafka broker, and does it speak PLAINTEXT?"
+                ),
             });
         };
         if self.partial.len() < 4 + bytes {

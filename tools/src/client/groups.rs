@@ -10,8 +10,8 @@ use super::{
     text, topic_name,
 };
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest,
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
     consumer_group_describe_response::{self, DescribedGroup as ConsumerGroup},
     describe_groups_response::DescribedGroup as ClassicGroup,
     offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
@@ -41,7 +41,11 @@ pub fn list_groups(cluster: &mut Cluster, states: &[String], kinds: &[String]) -
     let brokers = cluster.retry("findAllBrokers", |cluster| {
         cluster.metadata(Topics::None)?;
         let ids: Vec<i32> = cluster.nodes().map(|node| node.id).collect();
-        if ids.is_empty() { Err(ClientError::of(5, None).unwrap_or(ClientError::Interrupted)) } else { Ok(ids) }
+        if ids.is_empty() {
+            Err(ClientError::of(5, None).unwrap_or(ClientError::Interrupted))
+        } else {
+            Ok(ids)
+        }
     })?;
     let mut found = BTreeMap::new();
     for id in brokers {
@@ -278,7 +282,13 @@ fn committed_at(connection: &mut Connection, group: &str) -> Result<BTreeMap<Top
     if version >= 8 {
         for topic in answer.groups.iter().flat_map(|group| &group.topics) {
             for it in &topic.partitions {
-                keep(topic.name.0.as_str(), it.partition_index, it.error_code, it.committed_offset, it.committed_leader_epoch)?;
+                keep(
+                    topic.name.0.as_str(),
+                    it.partition_index,
+                    it.error_code,
+                    it.committed_offset,
+                    it.committed_leader_epoch,
+                )?;
             }
         }
         let codes = answer.groups.iter().map(|group| group.error_code);
@@ -287,7 +297,13 @@ fn committed_at(connection: &mut Connection, group: &str) -> Result<BTreeMap<Top
         ClientError::check(answer.error_code)?;
         for topic in &answer.topics {
             for it in &topic.partitions {
-                keep(topic.name.0.as_str(), it.partition_index, it.error_code, it.committed_offset, it.committed_leader_epoch)?;
+                keep(
+                    topic.name.0.as_str(),
+                    it.partition_index,
+                    it.error_code,
+                    it.committed_offset,
+                    it.committed_leader_epoch,
+                )?;
             }
         }
     }

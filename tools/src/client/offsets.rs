@@ -67,7 +67,9 @@ pub fn list_offsets(
         let answers = ask_leaders(cluster, &open, committed_only)?;
         let is_late = Instant::now() + cluster.backoff() >= deadline;
         for (place, answer) in answers {
-            let again = answer.as_ref().is_err_and(|error| error.is_retriable() && error.code().map(|code| code.code()) != Some(3));
+            let again = answer
+                .as_ref()
+                .is_err_and(|error| error.is_retriable() && error.code().map(|code| code.code()) != Some(3));
             if !again || is_late {
                 open.remove(&place);
                 found.insert(place, answer);
@@ -82,16 +84,21 @@ pub fn list_offsets(
 
 type Answers = BTreeMap<TopicPartition, Result<Found>>;
 
-fn ask_leaders(cluster: &mut Cluster, open: &BTreeMap<TopicPartition, i64>, committed_only: bool) -> Result<Answers> {
+fn ask_leaders(
+    cluster: &mut Cluster,
+    open: &BTreeMap<TopicPartition, i64>,
+    committed_only: bool,
+) -> Result<Answers> {
     let names: BTreeSet<&String> = open.keys().map(|place| &place.topic).collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let metadata = cluster.retry("metadata", |cluster| cluster.metadata(Topics::Named(&names)))?;
     let mut answers = Answers::new();
     let mut leaders: BTreeMap<i32, Vec<(&TopicPartition, i64)>> = BTreeMap::new();
     for (place, timestamp) in open {
-        let topic = metadata.topics.iter().find(|topic| {
-            topic.name.as_ref().is_some_and(|name| name.0.as_str() == place.topic)
-        });
+        let topic = metadata
+            .topics
+            .iter()
+            .find(|topic| topic.name.as_ref().is_some_and(|name| name.0.as_str() == place.topic));
         let partition = topic.and_then(|topic| {
             topic.partitions.iter().find(|partition| partition.partition_index == place.partition)
         });
@@ -103,20 +110,28 @@ fn ask_leaders(cluster: &mut Cluster, open: &BTreeMap<TopicPartition, i64>, comm
                 let error = ClientError::of(5, None).unwrap_or(ClientError::Interrupted);
                 answers.insert(place.clone(), Err(error));
             }
-            (None, Some(partition)) => leaders.entry(partition.leader_id.0).or_default().push((place, *timestamp)),
+            (None, Some(partition)) => {
+                leaders.entry(partition.leader_id.0).or_default().push((place, *timestamp))
+            }
         }
     }
     for (leader, places) in leaders {
         match cluster.on_node(leader, |connection| ask(connection, &places, committed_only)) {
             Ok(answered) => answers.extend(answered),
-            Err(error) => answers.extend(places.iter().map(|(place, _)| ((*place).clone(), Err(error.clone())))),
+            Err(error) => {
+                answers.extend(places.iter().map(|(place, _)| ((*place).clone(), Err(error.clone()))))
+            }
         }
     }
     Ok(answers)
 }
 
 /// One leader's answers.
-fn ask(connection: &mut Connection, places: &[(&TopicPartition, i64)], committed_only: bool) -> Result<Answers> {
+fn ask(
+    connection: &mut Connection,
+    places: &[(&TopicPartition, i64)],
+    committed_only: bool,
+) -> Result<Answers> {
     let version = connection.version::<ListOffsetsRequest>()?;
     let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
     let mut answers = Answers::new();
@@ -127,7 +142,8 @@ fn ask(connection: &mut Connection, places: &[(&TopicPartition, i64)], committed
             answers.insert((*place).clone(), Err(ClientError::Unsupported(told)));
             continue;
         }
-        let partition = ListOffsetsPartition::default().with_partition_index(place.partition).with_timestamp(*timestamp);
+        let partition =
+            ListOffsetsPartition::default().with_partition_index(place.partition).with_timestamp(*timestamp);
         topics.entry(&place.topic).or_default().push(partition);
     }
     if topics.is_empty() {
@@ -138,7 +154,9 @@ fn ask(connection: &mut Connection, places: &[(&TopicPartition, i64)], committed
     request.isolation_level = i8::from(committed_only && version >= 2);
     request.topics = topics
         .into_iter()
-        .map(|(name, partitions)| ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions))
+        .map(|(name, partitions)| {
+            ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions)
+        })
         .collect();
     if version >= 10 {
         request.timeout_ms = 30_000;
@@ -154,7 +172,10 @@ fn ask(connection: &mut Connection, places: &[(&TopicPartition, i64)], committed
     }
     for (place, _) in places {
         answers.entry((*place).clone()).or_insert_with(|| {
-            Err(ClientError::Protocol { peer: connection.peer().into(), reason: format!("no answer for {place}") })
+            Err(ClientError::Protocol {
+                peer: connection.peer().into(),
+                reason: format!("no answer for {place}"),
+            })
         });
     }
     Ok(answers)

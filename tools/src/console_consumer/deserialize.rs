@@ -20,7 +20,8 @@ pub enum Deserializer {
 impl Deserializer {
     /// Of a class.
     pub fn named(class: &str) -> Option<Deserializer> {
-        let name = class.strip_prefix("org.apache.kafka.common.serialization.")?.strip_suffix("Deserializer")?;
+        let name =
+            class.strip_prefix("org.apache.kafka.common.serialization.")?.strip_suffix("Deserializer")?;
         Some(match name {
             "String" => Deserializer::Text,
             "ByteArray" | "Bytes" | "ByteBuffer" => Deserializer::Bytes,
@@ -100,7 +101,9 @@ mod tests {
 
     #[test]
     fn only_kafkas_own_classes_are_known() {
-        let class = |name: &str| Deserializer::named(&format!("org.apache.kafka.common.serialization.{name}Deserializer"));
+        let class = |name: &str| {
+            Deserializer::named(&format!("org.apache.kafka.common.serialization.{name}Deserializer"))
+        };
         assert_eq!(class("Integer"), Some(Deserializer::Integer));
         assert_eq!(class("Avro"), None);
         assert_eq!(Deserializer::named("com.example.IntegerDeserializer"), None);

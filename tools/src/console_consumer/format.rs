@@ -126,7 +126,8 @@ impl Lines {
     }
 
     fn format(&self, record: &ConsumedRecord, line: &mut Vec<u8>) -> Result<(), Problem> {
-        let fields = [self.partition, self.offset, self.delivery, self.epoch, self.headers, self.key, self.value];
+        let fields =
+            [self.partition, self.offset, self.delivery, self.epoch, self.headers, self.key, self.value];
         // Whether one of the fields from the given one on is printed: then a tab follows, else the line ends.
         let more = |from: usize| fields[from..].contains(&true);
         if self.timestamp {
@@ -187,7 +188,12 @@ impl Lines {
     }
 
     /// Null is the null literal, and what stands for it goes through the deserializer, as in Kafka.
-    fn field(&self, deserializer: Option<&Deserializer>, bytes: Option<&[u8]>, line: &mut Vec<u8>) -> Result<(), Problem> {
+    fn field(
+        &self,
+        deserializer: Option<&Deserializer>,
+        bytes: Option<&[u8]>,
+        line: &mut Vec<u8>,
+    ) -> Result<(), Problem> {
         let bytes = bytes.unwrap_or(&self.null_literal);
         match deserializer {
             Some(deserializer) => line.extend(deserializer.text(bytes).map_err(Problem::Record)?.as_bytes()),
@@ -227,14 +233,19 @@ mod tests {
         let all = ["timestamp", "partition", "offset", "delivery", "epoch", "headers", "key"];
         let all: Vec<String> = all.iter().map(|name| format!("print.{name}=true")).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let expected =
-            "CreateTime:123\tPartition:3\tOffset:5\tDelivery:NOT_PRESENT\tEpoch:NOT_PRESENT\ta:1,b:null\tnull\tv\n";
+        let expected = "CreateTime:123\tPartition:3\tOffset:5\tDelivery:NOT_PRESENT\tEpoch:NOT_PRESENT\ta:1,b:null\tnull\tv\n";
         assert_eq!(printed(&all, &record()), expected);
     }
 
     #[test]
     fn the_last_field_ends_the_line_whichever_it_is() {
-        let pairs = ["print.value=false", "print.offset=true", "line.separator=;", "null.literal=-", "print.key=true"];
+        let pairs = [
+            "print.value=false",
+            "print.offset=true",
+            "line.separator=;",
+            "null.literal=-",
+            "print.key=true",
+        ];
         assert_eq!(printed(&pairs, &record()), "Offset:5\t-;");
         assert_eq!(printed(&["print.value=false", "print.partition=true"], &record()), "Partition:3\n");
         let bare = ConsumedRecord { headers: vec![], ..record() };
@@ -246,6 +257,8 @@ mod tests {
         let mut properties = Properties::default();
         properties.set("value.deserializer", "org.apache.kafka.common.serialization.IntegerDeserializer");
         let problem = Lines::new(&properties).write(&record(), &mut Vec::new()).expect_err("one byte");
-        assert!(matches!(problem, Problem::Record(text) if text == "Size of data received by IntegerDeserializer is not 4"));
+        assert!(
+            matches!(problem, Problem::Record(text) if text == "Size of data received by IntegerDeserializer is not 4")
+        );
     }
 }

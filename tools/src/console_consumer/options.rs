@@ -34,7 +34,10 @@ pub struct FormatterOptions {
 impl Options {
     pub fn read(console: &mut Console, table: &'static [Opt], arguments: &[String]) -> Outcome<Options> {
         let command = Command::parse_or_usage(console, table, arguments)?;
-        command.help_or_version(console, "This tool helps to read data from Kafka topics and outputs it to standard output.")?;
+        command.help_or_version(
+            console,
+            "This tool helps to read data from Kafka topics and outputs it to standard output.",
+        )?;
         check(&command, console)?;
         let (property, config) = renamed(&command, console)?;
         let properties = consumer_properties(&command, console, property, config)?;
@@ -89,7 +92,9 @@ fn renamed(command: &Command, console: &mut Console) -> Outcome<(&'static str, &
         }
     }
     let mut one = |new: &'static str, old: &'static str| {
-        let warning = format!("Option --{old} is deprecated and will be removed in a future version. Use --{new} instead.");
+        let warning = format!(
+            "Option --{old} is deprecated and will be removed in a future version. Use --{new} instead."
+        );
         command.renamed(console, new, old, &warning)
     };
     Ok((one("command-property", "consumer-property")?, one("command-config", "consumer.config")?))
@@ -198,16 +203,18 @@ fn formatter(command: &Command, console: &mut Console) -> Outcome<FormatterOptio
         return Err(command.usage(console, &class));
     }
     if command.has("formatter-property") && command.has("property") {
-        return Err(command.usage(console, "Options --property and --formatter-property cannot be specified together."));
+        return Err(command
+            .usage(console, "Options --property and --formatter-property cannot be specified together."));
     }
-    let warning =
-        "Option --property is deprecated and will be removed in a future version. Use --formatter-property instead.";
+    let warning = "Option --property is deprecated and will be removed in a future version. Use --formatter-property instead.";
     let property = command.renamed(console, "formatter-property", "property", warning)?;
     let mut properties = match command.value("formatter-config")? {
         Some(path) => Properties::load(path).map_err(Stop::Failed)?,
         None => Properties::default(),
     };
-    for (option, name) in [("key-deserializer", "key.deserializer"), ("value-deserializer", "value.deserializer")] {
+    for (option, name) in
+        [("key-deserializer", "key.deserializer"), ("value-deserializer", "value.deserializer")]
+    {
         if let Some(class) = command.value(option)?.filter(|class| !class.is_empty()) {
             properties.set(name, class);
         }

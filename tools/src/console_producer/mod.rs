@@ -13,10 +13,11 @@ use crate::{
     },
     console::{Console, Outcome, Stop},
     interrupt, log,
+    progress::Progress,
 };
 use reader::{Line, LineReader};
 use std::{
-    io::BufRead,
+    io::{BufRead, IsTerminal},
     sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
@@ -34,28 +35,83 @@ pub const TOOL: Tool = Tool {
         Opt::text("topic", "topic", "REQUIRED: the topic to send to."),
         BOOTSTRAP_SERVER,
         Opt::flag("sync", "Wait for each record's acknowledgement before the next is sent."),
-        Opt::perhaps("compression-codec", "compression-codec", "none, gzip, snappy, lz4 or zstd; gzip where none is named."),
-        Opt::integer("batch-size", "size", "Bytes of records for one partition that are sent together (batch.size).").or("16384"),
+        Opt::perhaps(
+            "compression-codec",
+            "compression-codec",
+            "none, gzip, snappy, lz4 or zstd; gzip where none is named.",
+        ),
+        Opt::integer(
+            "batch-size",
+            "size",
+            "Bytes of records for one partition that are sent together (batch.size).",
+        )
+        .or("16384"),
         Opt::integer("message-send-max-retries", "", "How often a batch is sent again (retries).").or("3"),
         Opt::long("retry-backoff-ms", "", "How long to wait before that (retry.backoff.ms).").or("100"),
         Opt::long("timeout", "timeout_ms", "How long a record may wait for others (linger.ms).").or("1000"),
-        Opt::text("request-required-acks", "request required acks", "Whose acknowledgement to wait for (acks).").or("-1"),
-        Opt::integer("request-timeout-ms", "request timeout ms", "How long a broker may take (request.timeout.ms).").or("1500"),
-        Opt::long("metadata-expiry-ms", "metadata expiration interval", "Accepted; metadata are asked for when they are needed.")
-            .or("300000"),
-        Opt::long("max-block-ms", "max block on send", "How long a record may wait for metadata or room (max.block.ms).").or("60000"),
-        Opt::long("max-memory-bytes", "total memory in bytes", "Bytes of records that may wait (buffer.memory).").or("33554432"),
-        Opt::integer("max-partition-memory-bytes", "memory in bytes per partition", "(DEPRECATED) As --batch-size.").or("16384"),
+        Opt::text(
+            "request-required-acks",
+            "request required acks",
+            "Whose acknowledgement to wait for (acks).",
+        )
+        .or("-1"),
+        Opt::integer(
+            "request-timeout-ms",
+            "request timeout ms",
+            "How long a broker may take (request.timeout.ms).",
+        )
+        .or("1500"),
+        Opt::long(
+            "metadata-expiry-ms",
+            "metadata expiration interval",
+            "Accepted; metadata are asked for when they are needed.",
+        )
+        .or("300000"),
+        Opt::long(
+            "max-block-ms",
+            "max block on send",
+            "How long a record may wait for metadata or room (max.block.ms).",
+        )
+        .or("60000"),
+        Opt::long(
+            "max-memory-bytes",
+            "total memory in bytes",
+            "Bytes of records that may wait (buffer.memory).",
+        )
+        .or("33554432"),
+        Opt::integer(
+            "max-partition-memory-bytes",
+            "memory in bytes per partition",
+            "(DEPRECATED) As --batch-size.",
+        )
+        .or("16384"),
         Opt::text("line-reader", "reader_class", "The class that reads lines; only the default is there.")
             .or("org.apache.kafka.tools.LineMessageReader"),
-        Opt::integer("socket-buffer-size", "size", "Accepted; the system sizes its buffers (send.buffer.bytes).").or("102400"),
+        Opt::integer(
+            "socket-buffer-size",
+            "size",
+            "Accepted; the system sizes its buffers (send.buffer.bytes).",
+        )
+        .or("102400"),
         Opt::text("property", "prop", "(DEPRECATED) As --reader-property."),
         Opt::text("reader-property", "prop", READER_PROPERTY),
-        Opt::text("reader-config", "config file", "A properties file for the reader; --reader-property goes before it."),
+        Opt::text(
+            "reader-config",
+            "config file",
+            "A properties file for the reader; --reader-property goes before it.",
+        ),
         Opt::text("producer-property", "producer_prop", "(DEPRECATED) As --command-property."),
-        Opt::text("command-property", "producer_prop", "A setting of the producer, as key=value; may be given many times."),
+        Opt::text(
+            "command-property",
+            "producer_prop",
+            "A setting of the producer, as key=value; may be given many times.",
+        ),
         Opt::text("producer.config", "config file", "(DEPRECATED) As --command-config."),
-        Opt::text("command-config", "config file", "A properties file with settings of the producer; --command-property goes before it."),
+        Opt::text(
+            "command-config",
+            "config file",
+            "A properties file with settings of the producer; --command-property goes before it.",
+        ),
     ],
     run,
 };
@@ -98,7 +154,10 @@ struct Names {
 }
 
 fn check(command: &Command, console: &mut Console) -> Outcome<Names> {
-    command.help_or_version(console, "This tool helps to read data from standard input and publish it to Kafka.")?;
+    command.help_or_version(
+        console,
+        "This tool helps to read data from standard input and publish it to Kafka.",
+    )?;
     command.required(console, &["topic"])?;
     for (new, old) in [
         ("command-config", "producer.config"),
@@ -111,7 +170,9 @@ fn check(command: &Command, console: &mut Console) -> Outcome<Names> {
         }
     }
     let mut renamed = |new: &'static str, old: &'static str| {
-        let warning = format!("Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.");
+        let warning = format!(
+            "Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead."
+        );
         command.renamed(console, new, old, &warning)
     };
     let property = renamed("command-property", "producer-property")?;
@@ -223,6 +284,7 @@ fn send_all(
     reader: &mut LineReader,
     lines: &Receiver<std::io::Result<String>>,
 ) -> Outcome {
+    let mut progress = Progress::new("records", !std::io::stdin().is_terminal());
     while !interrupt::is_set() {
         let line = match lines.recv_timeout(LOOK) {
             Ok(line) => line?,
@@ -231,6 +293,7 @@ fn send_all(
         };
         let parsed = reader.parse(&line).map_err(Stop::Failed)?;
         send(producer, topic, sync, &parsed)?;
+        progress.step();
     }
     Ok(())
 }
@@ -261,7 +324,8 @@ fn send(producer: &Producer, topic: &str, sync: bool, line: &Line<'_>) -> Outcom
 
 /// Records that cannot be sent are told of, and the next ones are sent (`ErrorLoggingCallback`).
 fn log_errors(topic: &str, record: ProducerRecord<'_>) -> Done {
-    let length = |field: Option<&[u8]>| field.map_or_else(|| "null".into(), |bytes| format!("{} bytes", bytes.len()));
+    let length =
+        |field: Option<&[u8]>| field.map_or_else(|| "null".into(), |bytes| format!("{} bytes", bytes.len()));
     let (topic, key, value) = (topic.to_owned(), length(record.key), length(record.value));
     Box::new(move |outcome| {
         if let Err(error) = outcome {

@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn headers_stand_before_the_key() {
-        let mut reader = reader(&["parse.key=true", "parse.headers=true", "null.marker=NULL"]).expect("valid");
+        let mut reader =
+            reader(&["parse.key=true", "parse.headers=true", "null.marker=NULL"]).expect("valid");
         let line = reader.parse("h1:v1,h1:NULL\tNULL\tvalue");
         let headers = vec![("h1", Some("v1")), ("h1", None)];
         assert_eq!(line, Ok(Line { key: None, value: Some("value"), headers }));

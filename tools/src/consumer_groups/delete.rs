@@ -3,7 +3,7 @@
 use super::{Done, meant, plan, print_error};
 use crate::{
     args::Command,
-    client::{Cluster, ClientError, TopicPartition, admin, groups},
+    client::{ClientError, Cluster, TopicPartition, admin, groups},
     console::Console,
     say,
 };

@@ -75,7 +75,8 @@ struct Row {
 /// Members with the most partitions first, then what nobody reads.
 fn rows(cluster: &mut Cluster, group: &DescribedGroup) -> Done<Vec<Row>> {
     let committed = groups::committed(cluster, &group.id)?;
-    let mut members: Vec<&DescribedMember> = group.members.iter().filter(|member| count(&member.assignment) > 0).collect();
+    let mut members: Vec<&DescribedMember> =
+        group.members.iter().filter(|member| count(&member.assignment) > 0).collect();
     members.sort_by_key(|member| Reverse(count(&member.assignment)));
     let mut assigned = BTreeSet::new();
     let mut places: Vec<(TopicPartition, Option<&DescribedMember>)> = Vec::new();
@@ -85,7 +86,9 @@ fn rows(cluster: &mut Cluster, group: &DescribedGroup) -> Done<Vec<Row>> {
         assigned.extend(own.iter().cloned());
         places.extend(own.into_iter().map(|place| (place, Some(member))));
     }
-    places.extend(committed.keys().filter(|place| !assigned.contains(place)).map(|place| (place.clone(), None)));
+    places.extend(
+        committed.keys().filter(|place| !assigned.contains(place)).map(|place| (place.clone(), None)),
+    );
     let ends = ends(cluster, places.iter().map(|(place, _)| place))?;
     let row = |(place, member): (TopicPartition, Option<&DescribedMember>)| Row {
         committed: committed.get(&place).cloned(),
@@ -121,7 +124,8 @@ fn count(assignment: &Assignment) -> usize {
 }
 
 fn partitions(assignment: &Assignment) -> Vec<TopicPartition> {
-    let pairs = assignment.iter().flat_map(|(topic, partitions)| partitions.iter().map(move |it| (topic, *it)));
+    let pairs =
+        assignment.iter().flat_map(|(topic, partitions)| partitions.iter().map(move |it| (topic, *it)));
     pairs.map(|(topic, partition)| TopicPartition::new(topic.as_str(), partition)).collect()
 }
 
@@ -153,7 +157,15 @@ fn print_offsets(group: &DescribedGroup, rows: &[Row], is_verbose: bool, console
         Ok(())
     };
     print([
-        "GROUP", "TOPIC", "PARTITION", "LEADER-EPOCH", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST",
+        "GROUP",
+        "TOPIC",
+        "PARTITION",
+        "LEADER-EPOCH",
+        "CURRENT-OFFSET",
+        "LOG-END-OFFSET",
+        "LAG",
+        "CONSUMER-ID",
+        "HOST",
         "CLIENT-ID",
     ])?;
     for row in rows {
@@ -184,7 +196,8 @@ fn print_state(group: &DescribedGroup, is_verbose: bool, console: &mut Console) 
     }
     let (id, host, port) = &group.coordinator;
     let coordinator = format!("{host}:{port}  ({id})");
-    let (group_width, coordinator_width) = (width(15, [group.id.as_str()].into_iter()), width(25, [&*coordinator].into_iter()));
+    let (group_width, coordinator_width) =
+        (width(15, [group.id.as_str()].into_iter()), width(25, [&*coordinator].into_iter()));
     let strategy = if group.assignor.is_empty() { MISSING } else { &group.assignor };
     let mut print = |cells: [&str; 7]| -> Outcome {
         let [group, coordinator, strategy, state, epoch, target, members] = cells;
@@ -195,8 +208,15 @@ fn print_state(group: &DescribedGroup, is_verbose: bool, console: &mut Console) 
         )?;
         Ok(())
     };
-    let header =
-        ["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH", "#MEMBERS"];
+    let header = [
+        "GROUP",
+        "COORDINATOR (ID)",
+        "ASSIGNMENT-STRATEGY",
+        "STATE",
+        "GROUP-EPOCH",
+        "TARGET-ASSIGNMENT-EPOCH",
+        "#MEMBERS",
+    ];
     print(header)?;
     print([
         &group.id,
@@ -228,11 +248,13 @@ fn assignment_text(assignment: Option<&Assignment>) -> String {
 fn print_members(group: &DescribedGroup, is_verbose: bool, console: &mut Console) -> Outcome {
     print_what_state_means(group, group.members.len(), console)?;
     let members = &group.members;
-    let current: Vec<String> = members.iter().map(|member| assignment_text(Some(&member.assignment))).collect();
+    let current: Vec<String> =
+        members.iter().map(|member| assignment_text(Some(&member.assignment))).collect();
     let target: Vec<String> = members.iter().map(|member| assignment_text(member.target.as_ref())).collect();
     let instance = |member: &DescribedMember| member.instance.clone().unwrap_or_default();
     let has_instances = members.iter().any(|member| !instance(member).is_empty());
-    let is_migrating = [true, false].iter().all(|kind| members.iter().any(|member| member.is_upgraded == Some(*kind)));
+    let is_migrating =
+        [true, false].iter().all(|kind| members.iter().any(|member| member.is_upgraded == Some(*kind)));
     // Rows are measured only where the state lets them be printed.
     let measured = if group.state == "Dead" { &[][..] } else { members };
     let group_width = width(15, measured.iter().map(|_| group.id.as_str()));
@@ -245,14 +267,18 @@ fn print_members(group: &DescribedGroup, is_verbose: bool, console: &mut Console
     let target_width = width(20, target.iter().map(String::as_str));
     say!(console, "");
     let mut print = |cells: [&str; 11]| -> Outcome {
-        let [group, id, instance, host, client, count, epoch, current, target_epoch, target, upgraded] = cells;
+        let [group, id, instance, host, client, count, epoch, current, target_epoch, target, upgraded] =
+            cells;
         let instance = if has_instances { format!("{instance:instance_width$} ") } else { String::new() };
         write!(
             console.out,
             "{group:group_width$} {id:id_width$} {instance}{host:host_width$} {client:client_width$} {count:15} "
         )?;
         if is_verbose {
-            write!(console.out, "{epoch:15} {current:current_width$} {target_epoch:15} {target:target_width$}")?;
+            write!(
+                console.out,
+                "{epoch:15} {current:current_width$} {target_epoch:15} {target:target_width$}"
+            )?;
             if is_migrating {
                 write!(console.out, " {upgraded}")?;
             }
@@ -261,8 +287,17 @@ fn print_members(group: &DescribedGroup, is_verbose: bool, console: &mut Console
         Ok(())
     };
     print([
-        "GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS", "CURRENT-EPOCH",
-        "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT", "UPGRADED",
+        "GROUP",
+        "CONSUMER-ID",
+        "GROUP-INSTANCE-ID",
+        "HOST",
+        "CLIENT-ID",
+        "#PARTITIONS",
+        "CURRENT-EPOCH",
+        "CURRENT-ASSIGNMENT",
+        "TARGET-EPOCH",
+        "TARGET-ASSIGNMENT",
+        "UPGRADED",
     ])?;
     for ((member, current), target) in members.iter().zip(&current).zip(&target) {
         print([
@@ -314,24 +349,42 @@ mod tests {
             end: Some(10),
             consumer: None,
         };
-        let text = printed(|console| print_offsets(&group("Stable"), &[row], false, console).expect("memory"));
+        let text =
+            printed(|console| print_offsets(&group("Stable"), &[row], false, console).expect("memory"));
         let expected = format!(
             "\n{:15} {:15} {:10} {:15} {:15} {:15} {:15} {:15} CLIENT-ID\n{:15} {:15} {:10} {:15} {:15} {:15} {:15} {:15} -\n",
-            "GROUP", "TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "g", "t", "0", "3",
-            "10", "7", "-", "-"
+            "GROUP",
+            "TOPIC",
+            "PARTITION",
+            "CURRENT-OFFSET",
+            "LOG-END-OFFSET",
+            "LAG",
+            "CONSUMER-ID",
+            "HOST",
+            "g",
+            "t",
+            "0",
+            "3",
+            "10",
+            "7",
+            "-",
+            "-"
         );
         assert_eq!(text, expected);
     }
 
     #[test]
     fn a_dead_group_does_not_exist() {
-        let text = printed(|console| print_offsets(&group("Dead"), &[Row::default()], false, console).expect("memory"));
+        let text = printed(|console| {
+            print_offsets(&group("Dead"), &[Row::default()], false, console).expect("memory")
+        });
         assert_eq!(text, "\nError: Consumer group 'g' does not exist.\n");
     }
 
     #[test]
     fn an_assignment_is_sorted() {
-        let assignment = Assignment::from([("b".into(), vec![2, 0]), ("a".into(), vec![1]), ("c".into(), vec![])]);
+        let assignment =
+            Assignment::from([("b".into(), vec![2, 0]), ("a".into(), vec![1]), ("c".into(), vec![])]);
         assert_eq!(assignment_text(Some(&assignment)), "a:1;b:0,2");
         assert_eq!(assignment_text(None), "-");
     }

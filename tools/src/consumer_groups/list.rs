@@ -49,7 +49,10 @@ fn states(text: &str) -> Done<Vec<String>> {
     for name in text.split(',').filter(|_| !text.is_empty()) {
         let known = STATES.into_iter().find(|state| state.eq_ignore_ascii_case(name.trim()));
         let Some(state) = known else {
-            return Err(Failure::Usage(format!("Invalid state list '{text}'. Valid states are: {}", STATES.join(", "))));
+            return Err(Failure::Usage(format!(
+                "Invalid state list '{text}'. Valid states are: {}",
+                STATES.join(", ")
+            )));
         };
         states.push(state.to_owned());
     }
@@ -61,7 +64,9 @@ fn kinds(text: &str) -> Done<Vec<String>> {
     let mut kinds = Vec::new();
     for name in text.split(',').filter(|_| !text.is_empty()).map(str::trim) {
         if !["classic", "consumer"].contains(&name) {
-            return Err(Failure::Usage(format!("Invalid types list '{text}'. Valid types are: Consumer, Classic")));
+            return Err(Failure::Usage(format!(
+                "Invalid types list '{text}'. Valid types are: Consumer, Classic"
+            )));
         }
         kinds.push(name.to_owned());
     }
@@ -104,13 +109,20 @@ mod tests {
     fn states_are_known_in_any_case() {
         let known = states("stable, EMPTY").unwrap_or_default();
         assert_eq!(known, ["Stable", "Empty"]);
-        assert!(matches!(states("happy"), Err(Failure::Usage(text)) if text.starts_with("Invalid state list 'happy'.")));
+        assert!(
+            matches!(states("happy"), Err(Failure::Usage(text)) if text.starts_with("Invalid state list 'happy'."))
+        );
         assert!(matches!(kinds("share"), Err(Failure::Usage(_))));
     }
 
     #[test]
     fn columns_are_as_wide_as_kafkas() {
-        let group = ListedGroup { id: "g".into(), protocol: String::new(), state: "Empty".into(), kind: "classic".into() };
+        let group = ListedGroup {
+            id: "g".into(),
+            protocol: String::new(),
+            state: "Empty".into(),
+            kind: "classic".into(),
+        };
         let lines = lines(&[group], true, true);
         assert_eq!(lines[1], format!("{:25} {:20} {:20}", "g", "Classic", "Empty"));
     }

@@ -21,7 +21,11 @@ pub const TOOL: Tool = Tool {
     options: &[
         BOOTSTRAP_SERVER,
         Opt::text("group", "consumer group", "The group; may be given many times."),
-        Opt::text("topic", "topic", "Of which topic offsets are deleted or reset, all of its partitions or some: topic:0,1,2. May be given many times."),
+        Opt::text(
+            "topic",
+            "topic",
+            "Of which topic offsets are deleted or reset, all of its partitions or some: topic:0,1,2. May be given many times.",
+        ),
         Opt::flag("all-topics", "With --reset-offsets: all topics of which the group has offsets."),
         Opt::flag("list", "List all groups."),
         Opt::flag("describe", "Show where a group is in its partitions, and how far behind."),
@@ -29,8 +33,11 @@ pub const TOOL: Tool = Tool {
         Opt::flag("delete", "Delete groups with their offsets."),
         Opt::long("timeout", "timeout (ms)", "How long an answer may take with all attempts.").or("30000"),
         COMMAND_CONFIG,
-        Opt::flag("reset-offsets", "Set where a group without members begins. Takes one of --to-datetime, --by-duration, \
-            --to-earliest, --to-latest, --shift-by, --from-file, --to-current, --to-offset, and --all-topics or --topic."),
+        Opt::flag(
+            "reset-offsets",
+            "Set where a group without members begins. Takes one of --to-datetime, --by-duration, \
+            --to-earliest, --to-latest, --shift-by, --from-file, --to-current, --to-offset, and --all-topics or --topic.",
+        ),
         Opt::flag("delete-offsets", "Delete a group's offsets of topics."),
         Opt::flag("dry-run", "With --reset-offsets: only show what would be."),
         Opt::flag("execute", "With --reset-offsets: do it."),
@@ -46,9 +53,17 @@ pub const TOOL: Tool = Tool {
         Opt::flag("members", "With --describe: the members."),
         Opt::flag("verbose", "With --describe: more of it."),
         Opt::flag("offsets", "With --describe: partitions and offsets, as without it."),
-        Opt::perhaps("state", "", "With --describe: the group's state. With --list: the states, or only groups in some: stable,empty."),
+        Opt::perhaps(
+            "state",
+            "",
+            "With --describe: the group's state. With --list: the states, or only groups in some: stable,empty.",
+        ),
         Opt::perhaps("type", "", "With --list: the types, or only groups of some: classic,consumer."),
-        Opt::text("validate-regex", "regex", "Only say whether a regular expression is one in the syntax of RE2."),
+        Opt::text(
+            "validate-regex",
+            "regex",
+            "Only say whether a regular expression is one in the syntax of RE2.",
+        ),
     ],
     run,
 };
@@ -56,11 +71,19 @@ pub const TOOL: Tool = Tool {
 const PURPOSE: &str = "This tool helps to list all consumer groups, describe a consumer group, delete consumer group info, or \
                        reset consumer group offsets.";
 
-const ACTIONS: [&str; 6] = ["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
+const ACTIONS: [&str; 6] =
+    ["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
 
 /// What `--reset-offsets` resets to.
 const SCENARIOS: [&str; 8] = [
-    "to-offset", "shift-by", "to-datetime", "by-duration", "to-earliest", "to-latest", "to-current", "from-file",
+    "to-offset",
+    "shift-by",
+    "to-datetime",
+    "by-duration",
+    "to-earliest",
+    "to-latest",
+    "to-current",
+    "from-file",
 ];
 
 fn run(arguments: &[String], console: &mut Console) -> Outcome {
@@ -134,7 +157,8 @@ fn validate(pattern: &str, console: &mut Console) -> Outcome {
 }
 
 fn only_automata(pattern: &str) -> Result<(), String> {
-    let lookaround = ["(?=", "(?!", "(?<=", "(?<!", "(?>"].into_iter().find(|syntax| pattern.contains(syntax));
+    let lookaround =
+        ["(?=", "(?!", "(?<=", "(?<!", "(?>"].into_iter().find(|syntax| pattern.contains(syntax));
     match lookaround {
         Some(syntax) => Err(format!("invalid or unsupported Perl syntax: `{syntax}`")),
         None => Ok(()),
@@ -151,7 +175,8 @@ fn check(command: &Command, console: &mut Console) -> Outcome {
     ] {
         let is_free = command.has("help") || command.has("version");
         if command.has(option) && !is_free && !among.iter().any(|action| command.has(action)) {
-            let message = format!("Option(s) [{option}] are unavailable given other options on the command line");
+            let message =
+                format!("Option(s) [{option}] are unavailable given other options on the command line");
             return Err(Stop::Failed(message));
         }
     }
@@ -167,7 +192,8 @@ fn check(command: &Command, console: &mut Console) -> Outcome {
             return Err(command.usage(console, message));
         }
         if command.has("topic") {
-            let message = "The consumer does not support topic-specific offset deletion from a consumer group.";
+            let message =
+                "The consumer does not support topic-specific offset deletion from a consumer group.";
             return Err(command.usage(console, message));
         }
     }
@@ -204,7 +230,9 @@ fn check_reset(command: &Command, console: &mut Console) -> Outcome {
         return Ok(());
     }
     if command.has("dry-run") && command.has("execute") {
-        return Err(command.usage(console, "Option [reset-offsets] only accepts one of [execute] and [dry-run]"));
+        return Err(
+            command.usage(console, "Option [reset-offsets] only accepts one of [execute] and [dry-run]")
+        );
     }
     if !command.has("dry-run") && !command.has("execute") {
         console.complain(

@@ -11,7 +11,9 @@ pub type Plan = BTreeMap<String, BTreeMap<TopicPartition, i64>>;
 pub fn partitions_of(text: &str) -> Done<Vec<TopicPartition>> {
     let parts: Vec<&str> = text.split(':').collect();
     let &[topic, partitions] = parts.as_slice() else {
-        return Err(Failure::Usage(format!("Invalid topic arg '{text}', expected topic name and partitions")));
+        return Err(Failure::Usage(format!(
+            "Invalid topic arg '{text}', expected topic name and partitions"
+        )));
     };
     let mut places = Vec::new();
     for partition in partitions.split(',') {
@@ -40,7 +42,11 @@ pub fn to_csv(plan: &Plan, with_group: bool) -> String {
 
 /// Quotes what could be misread, as Jackson's CSV does.
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r', ' ']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+    if text.contains([',', '"', '\n', '\r', ' ']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.into()
+    }
 }
 
 /// A plan from CSV. Without a group in its lines it is for `group`.
@@ -54,8 +60,10 @@ pub fn from_csv(text: &str, group: Option<&str>) -> Result<Plan, String> {
             (&[group, topic, partition, offset], _) => (group, topic, partition, offset),
             _ => return Err(format!("not a line of a reset plan: {line}")),
         };
-        let number = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("not a number: {text} in {line}"));
-        let partition = i32::try_from(number(partition)?).map_err(|_| format!("not a partition: {partition} in {line}"))?;
+        let number =
+            |text: &str| text.trim().parse::<i64>().map_err(|_| format!("not a number: {text} in {line}"));
+        let partition = i32::try_from(number(partition)?)
+            .map_err(|_| format!("not a partition: {partition} in {line}"))?;
         let offsets = plan.entry(group.to_owned()).or_default();
         offsets.insert(TopicPartition::new(topic, partition), number(offset)?);
     }

@@ -4,7 +4,7 @@ use super::{Done, Failure, SCENARIOS, meant, plan, plan::Plan, print_error};
 use crate::{
     args::Command,
     client::{
-        Cluster, ClientError, TopicPartition, admin,
+        ClientError, Cluster, TopicPartition, admin,
         groups::{self, Committer},
         offsets::{self, EARLIEST, LATEST},
     },
@@ -47,7 +47,12 @@ pub fn reset(command: &Command, cluster: &mut Cluster, console: &mut Console) ->
     Ok(print(&plan, console)?)
 }
 
-fn reset_group(command: &Command, cluster: &mut Cluster, console: &mut Console, group: &str) -> Done<Offsets> {
+fn reset_group(
+    command: &Command,
+    cluster: &mut Cluster,
+    console: &mut Console,
+    group: &str,
+) -> Done<Offsets> {
     let places = places(command, cluster, group)?;
     ensure_led(cluster, &places)?;
     let offsets = new_offsets(command, cluster, console, group, &places)?;
@@ -140,8 +145,10 @@ fn new_offsets(
     }
     if let Some(text) = command.value("by-duration")? {
         let unparsable = || Stop::failed("Text cannot be parsed to a Duration");
-        let then = SystemTime::now().checked_sub(java::duration(text).ok_or_else(unparsable)?).unwrap_or(UNIX_EPOCH);
-        let time = i64::try_from(then.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+        let then =
+            SystemTime::now().checked_sub(java::duration(text).ok_or_else(unparsable)?).unwrap_or(UNIX_EPOCH);
+        let time = i64::try_from(then.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis())
+            .unwrap_or(i64::MAX);
         return at_time(cluster, console, places, time);
     }
     if let Some(path) = command.value("from-file")? {
@@ -222,7 +229,8 @@ fn within_logs(cluster: &mut Cluster, mut wanted: Offsets) -> Done<Offsets> {
     let places: BTreeSet<TopicPartition> = wanted.keys().cloned().collect();
     let (starts, ends) = (at(cluster, &places, EARLIEST)?, at(cluster, &places, LATEST)?);
     for (place, offset) in &mut wanted {
-        let (start, end) = (starts.get(place).copied().unwrap_or(0), ends.get(place).copied().unwrap_or(i64::MAX));
+        let (start, end) =
+            (starts.get(place).copied().unwrap_or(0), ends.get(place).copied().unwrap_or(i64::MAX));
         let told = |which: &str, limit: i64| {
             log::warn(&format!(
                 "New offset ({offset}) is {which} offset for topic partition {place}. Value will be set to {limit}"
@@ -240,8 +248,7 @@ fn within_logs(cluster: &mut Cluster, mut wanted: Offsets) -> Done<Offsets> {
 }
 
 /// Kafka's sentence, with the exception that its tool shows it as the cause of.
-const NO_TIME: &str =
-    "java.text.ParseException: Error parsing timestamp. It does not contain a 'T' according to ISO8601 format";
+const NO_TIME: &str = "java.text.ParseException: Error parsing timestamp. It does not contain a 'T' according to ISO8601 format";
 
 /// Unix milliseconds of `YYYY-MM-DDTHH:mm:SS[.sss]`, with a zone behind it or in UTC (`Utils.getDateTime`).
 fn date_time(text: &str) -> Result<i64, String> {
@@ -252,16 +259,20 @@ fn date_time(text: &str) -> Result<i64, String> {
         false => format!("{date}T{time}Z"),
     };
     let formats = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"];
-    let parsed = formats.iter().find_map(|format| chrono::DateTime::parse_from_str(&text.replace('Z', "+0000"), format).ok());
+    let parsed = formats
+        .iter()
+        .find_map(|format| chrono::DateTime::parse_from_str(&text.replace('Z', "+0000"), format).ok());
     parsed.map(|time| time.timestamp_millis()).ok_or_else(unparsable)
 }
 
 fn print(plan: &Plan, console: &mut Console) -> Outcome {
     let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0).max(15);
     let group_width = width(&mut plan.keys().map(|group| group.chars().count()));
-    let topic_width = width(&mut plan.values().flat_map(BTreeMap::keys).map(|place| place.topic.chars().count()));
+    let topic_width =
+        width(&mut plan.values().flat_map(BTreeMap::keys).map(|place| place.topic.chars().count()));
     if !plan.is_empty() {
-        let header = format!("\n{:group_width$} {:topic_width$} {:10} NEW-OFFSET", "GROUP", "TOPIC", "PARTITION");
+        let header =
+            format!("\n{:group_width$} {:topic_width$} {:10} NEW-OFFSET", "GROUP", "TOPIC", "PARTITION");
         console.out.write_all(header.as_bytes())?;
     }
     for (group, offsets) in plan {

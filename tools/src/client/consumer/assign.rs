@@ -38,7 +38,11 @@ fn order(member: &Subscriber) -> (bool, &str, &str) {
 }
 
 /// Each topic by itself, in ranges as even as can be, the first members getting one more (`RangeAssignor`).
-fn range(members: &[Subscriber], partitions: &BTreeMap<String, i32>, give: &mut impl FnMut(&Subscriber, &str, i32)) {
+fn range(
+    members: &[Subscriber],
+    partitions: &BTreeMap<String, i32>,
+    give: &mut impl FnMut(&Subscriber, &str, i32),
+) {
     for (topic, &count) in partitions {
         let wanting: Vec<_> = members.iter().filter(|member| member.topics.contains(topic)).collect();
         let Ok(sharing @ 1..) = i32::try_from(wanting.len()) else { continue };
@@ -90,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_range_gives_the_first_members_one_more_of_each_topic() {
-        let members = vec![member("b", None, &["t", "u"]), member("a", None, &["t"]), member("z", Some("0"), &["t"])];
+        let members =
+            vec![member("b", None, &["t", "u"]), member("a", None, &["t"]), member("z", Some("0"), &["t"])];
         let assigned = assign(Assignor::Range, members, &partitions(&[("t", 4), ("u", 2)]));
         assert_eq!(assigned["z"], Assignment::from([("t".into(), vec![0, 1])]), "static members come first");
         assert_eq!(assigned["a"], Assignment::from([("t".into(), vec![2])]));

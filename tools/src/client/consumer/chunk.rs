@@ -1,6 +1,9 @@
 //! From what a leader sent of one partition to records.
 
-use crate::client::{TopicPartition, error::{ClientError, Result}};
+use crate::client::{
+    TopicPartition,
+    error::{ClientError, Result},
+};
 use bytes::Bytes;
 use corelane_core::records::{Batch, Batches, DecodedBatch, Record, Scratch, TimestampType};
 use std::collections::{BTreeSet, VecDeque};
@@ -107,7 +110,10 @@ impl Chunk {
     }
 
     fn damaged(&self, what: &dyn std::fmt::Display) -> ClientError {
-        let text = format!("Record batch for partition {} at offset {} is invalid, cause: {what}", self.place, self.next);
+        let text = format!(
+            "Record batch for partition {} at offset {} is invalid, cause: {what}",
+            self.place, self.next
+        );
         ClientError::Broker { code: 2, message: Some(text) }
     }
 
@@ -205,7 +211,12 @@ mod tests {
 
     #[test]
     fn aborted_transactions_are_left_out_until_their_marker() {
-        let all = [batch(0, Some(7), &["lost"]), batch(1, Some(8), &["kept"]), marker(2, 7), batch(3, Some(7), &["later"])];
+        let all = [
+            batch(0, Some(7), &["lost"]),
+            batch(1, Some(8), &["kept"]),
+            marker(2, 7),
+            batch(3, Some(7), &["later"]),
+        ];
         assert_eq!(read(&all, 0, Some(vec![(7, 0)])), (vec!["kept".into(), "later".into()], 4));
         let everything = vec!["lost".into(), "kept".into(), "later".into()];
         assert_eq!(read(&all, 0, None), (everything, 4));

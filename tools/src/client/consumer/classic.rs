@@ -11,14 +11,16 @@ use crate::client::{
     error::{ClientError, Result},
     group_id,
     groups::Committer,
-    member_data::{Assignment, decode_assignment, decode_subscription, encode_assignment, encode_subscription},
+    member_data::{
+        Assignment, decode_assignment, decode_subscription, encode_assignment, encode_subscription,
+    },
     text,
 };
 use bytes::Bytes;
 use corelane_core::error::ErrorCode;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
-    join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    SyncGroupRequest, join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
     sync_group_request::SyncGroupRequestAssignment,
 };
 use std::{
@@ -73,7 +75,12 @@ impl Classic {
     }
 
     /// One attempt at joining: `None` to try again at once.
-    fn try_join(&mut self, cluster: &mut Cluster, topics: &[String], asked: fn() -> bool) -> Result<Option<Assignment>> {
+    fn try_join(
+        &mut self,
+        cluster: &mut Cluster,
+        topics: &[String],
+        asked: fn() -> bool,
+    ) -> Result<Option<Assignment>> {
         self.await_beat()?;
         let joined = self.ask_to_join(cluster, topics, asked)?;
         if joined.error_code == ErrorCode::MemberIdRequired.code() {
@@ -91,7 +98,12 @@ impl Classic {
         self.sync(cluster, &joined, &shares, asked).map(Some)
     }
 
-    fn ask_to_join(&mut self, cluster: &mut Cluster, topics: &[String], asked: fn() -> bool) -> Result<JoinGroupResponse> {
+    fn ask_to_join(
+        &mut self,
+        cluster: &mut Cluster,
+        topics: &[String],
+        asked: fn() -> bool,
+    ) -> Result<JoinGroupResponse> {
         let mut request = JoinGroupRequest::default();
         let (session, rebalance) = (self.config.session_timeout, self.config.rebalance_timeout);
         request.group_id = group_id(&self.group);
@@ -100,7 +112,9 @@ impl Classic {
         request.protocol_type = text(CONSUMER);
         let subscription = Bytes::from(encode_subscription(topics));
         let offered = self.config.assignors.iter().map(|assignor| {
-            JoinGroupRequestProtocol::default().with_name(text(assignor.name())).with_metadata(subscription.clone())
+            JoinGroupRequestProtocol::default()
+                .with_name(text(assignor.name()))
+                .with_metadata(subscription.clone())
         });
         request.protocols = offered.collect();
         let instance = self.instance();
@@ -116,7 +130,11 @@ impl Classic {
     }
 
     /// What the leader decides for all.
-    fn share_out(&self, cluster: &mut Cluster, joined: &JoinGroupResponse) -> Result<BTreeMap<String, Assignment>> {
+    fn share_out(
+        &self,
+        cluster: &mut Cluster,
+        joined: &JoinGroupResponse,
+    ) -> Result<BTreeMap<String, Assignment>> {
         let members: Vec<Subscriber> = joined
             .members
             .iter()
@@ -127,7 +145,8 @@ impl Classic {
                 topics: decode_subscription(&member.metadata).unwrap_or_default().into_iter().collect(),
             })
             .collect();
-        let topics: std::collections::BTreeSet<&String> = members.iter().flat_map(|member| &member.topics).collect();
+        let topics: std::collections::BTreeSet<&String> =
+            members.iter().flat_map(|member| &member.topics).collect();
         let topics: Vec<String> = topics.into_iter().cloned().collect();
         let metadata = cluster.retry("metadata", |cluster| cluster.metadata(Topics::Named(&topics)))?;
         let counts = metadata.topics.iter().filter(|topic| topic.error_code == 0).filter_map(|topic| {
@@ -137,7 +156,9 @@ impl Classic {
         let name = joined.protocol_name.as_ref().map_or("", |name| name.as_str());
         let assignor = self.config.assignors.iter().find(|assignor| assignor.name() == name);
         let Some(&assignor) = assignor else {
-            return Err(ClientError::Unsupported(format!("the group chose the assignor {name:?}, which nobody offered")));
+            return Err(ClientError::Unsupported(format!(
+                "the group chose the assignor {name:?}, which nobody offered"
+            )));
         };
         Ok(assign(assignor, members, &counts.collect()))
     }
@@ -281,7 +302,11 @@ impl Member for Classic {
     }
 
     fn committer(&self) -> Committer {
-        Committer { member: self.member.clone(), generation: self.generation, instance: self.config.instance.clone() }
+        Committer {
+            member: self.member.clone(),
+            generation: self.generation,
+            instance: self.config.instance.clone(),
+        }
     }
 
     fn link(&self) -> Option<&Connection> {

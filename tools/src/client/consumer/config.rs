@@ -1,10 +1,6 @@
 //! The settings of a consumer.
 
-use crate::client::{
-    ClientConfig, Properties, Role,
-    config::invalid,
-    error::Result,
-};
+use crate::client::{ClientConfig, Properties, Role, config::invalid, error::Result};
 use std::time::Duration;
 
 /// Where a partition begins for which nothing is committed, or whose records are gone.
@@ -110,13 +106,18 @@ impl ConsumerConfig {
     pub fn read(properties: &Properties) -> Result<ConsumerConfig> {
         let client = ClientConfig::read(Role::Consumer, properties)?;
         let group = properties.get("group.id").map(str::to_owned).filter(|group| !group.is_empty());
-        let protocol = match properties.get("group.protocol").unwrap_or("classic").to_ascii_lowercase().as_str() {
-            "classic" => GroupProtocol::Classic,
-            "consumer" => GroupProtocol::Consumer,
-            other => {
-                return Err(invalid("group.protocol", other, "String must be one of (case insensitive): CONSUMER, CLASSIC"));
-            }
-        };
+        let protocol =
+            match properties.get("group.protocol").unwrap_or("classic").to_ascii_lowercase().as_str() {
+                "classic" => GroupProtocol::Classic,
+                "consumer" => GroupProtocol::Consumer,
+                other => {
+                    return Err(invalid(
+                        "group.protocol",
+                        other,
+                        "String must be one of (case insensitive): CONSUMER, CLASSIC",
+                    ));
+                }
+            };
         let int = |name, default: i32| properties.number(name, default, 0..);
         let auto_commit = properties.flag("enable.auto.commit", true)?;
         let auto_commit_interval = properties.millis("auto.commit.interval.ms", 5000)?;

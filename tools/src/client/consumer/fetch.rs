@@ -156,7 +156,10 @@ impl Fetcher {
         let mut data: BTreeMap<TopicPartition, PartitionData> = BTreeMap::new();
         for topic in answer.responses {
             for partition in topic.partitions {
-                data.insert(TopicPartition::new(topic.topic.0.as_str(), partition.partition_index), partition);
+                data.insert(
+                    TopicPartition::new(topic.topic.0.as_str(), partition.partition_index),
+                    partition,
+                );
             }
         }
         wanted.into_iter().filter_map(|want| Some(self.one(data.remove(&want.place)?, want))).collect()

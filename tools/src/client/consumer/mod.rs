@@ -80,7 +80,11 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ClientError::Config`].
-    pub fn new(properties: &Properties, subscription: Subscription, interrupted: fn() -> bool) -> Result<Consumer> {
+    pub fn new(
+        properties: &Properties,
+        subscription: Subscription,
+        interrupted: fn() -> bool,
+    ) -> Result<Consumer> {
         let config = ConsumerConfig::read(properties)?;
         let is_shared = !matches!(subscription, Subscription::Partitions(_));
         let member: Option<Box<dyn Member>> = match (&config.group, is_shared) {
@@ -191,7 +195,9 @@ impl Consumer {
         let named: Vec<String> = match &self.subscription {
             Subscription::Topics(topics) => topics.clone(),
             Subscription::Pattern(_) => Vec::new(),
-            Subscription::Partitions(partitions) => partitions.keys().map(|place| place.topic.clone()).collect(),
+            Subscription::Partitions(partitions) => {
+                partitions.keys().map(|place| place.topic.clone()).collect()
+            }
         };
         let asked = match (&self.subscription, self.config.create_topics) {
             (Subscription::Pattern(_), _) => Topics::All,
@@ -215,7 +221,9 @@ impl Consumer {
                 Some(error) if error.is_retriable() => {
                     is_whole = false;
                     if self.told.insert(name.clone()) {
-                        log::warn(&format!("The metadata response reported a recoverable issue: topic {name}: {error}"));
+                        log::warn(&format!(
+                            "The metadata response reported a recoverable issue: topic {name}: {error}"
+                        ));
                     }
                     continue;
                 }
@@ -331,7 +339,8 @@ impl Consumer {
         if offsets.is_empty() {
             return Ok(());
         }
-        let committer = self.member.as_ref().map_or_else(groups::Committer::nobody, |member| member.committer());
+        let committer =
+            self.member.as_ref().map_or_else(groups::Committer::nobody, |member| member.committer());
         groups::commit(&mut self.cluster, &group, &committer, &offsets)?;
         self.positions.committed(&offsets);
         Ok(())
@@ -398,7 +407,9 @@ impl Consumer {
         match error {
             // OFFSET_OUT_OF_RANGE
             ClientError::Broker { code: 1, .. } => {
-                log::warn(&format!("Fetch position {from} is out of range for partition {place}, resetting offset"));
+                log::warn(&format!(
+                    "Fetch position {from} is out of range for partition {place}, resetting offset"
+                ));
                 self.positions.reset(place, from);
                 Ok(())
             }

@@ -73,7 +73,8 @@ impl Modern {
         request.rebalance_timeout_ms = -1;
         let is_first = self.epoch == JOINING;
         if is_first {
-            request.rebalance_timeout_ms = i32::try_from(self.config.rebalance_timeout.as_millis()).unwrap_or(i32::MAX);
+            request.rebalance_timeout_ms =
+                i32::try_from(self.config.rebalance_timeout.as_millis()).unwrap_or(i32::MAX);
             request.server_assignor = self.config.remote_assignor.as_deref().map(text);
         }
         request.subscribed_topic_names = (is_first || self.subscribed != topics)
@@ -110,7 +111,9 @@ impl Modern {
     }
 
     fn take_beat(&mut self) -> Result<Option<ConsumerGroupHeartbeatResponse>> {
-        let (Some((version, deadline)), Some(link)) = (self.beat, self.link.as_mut()) else { return Ok(None) };
+        let (Some((version, deadline)), Some(link)) = (self.beat, self.link.as_mut()) else {
+            return Ok(None);
+        };
         let Some(frame) = link.frame_if_here()? else {
             if Instant::now() < deadline {
                 return Ok(None);
@@ -126,7 +129,11 @@ impl Modern {
     }
 
     /// Takes over what the coordinator says; `Some` where something else is assigned than before.
-    fn follow(&mut self, cluster: &mut Cluster, answer: ConsumerGroupHeartbeatResponse) -> Result<Option<Assignment>> {
+    fn follow(
+        &mut self,
+        cluster: &mut Cluster,
+        answer: ConsumerGroupHeartbeatResponse,
+    ) -> Result<Option<Assignment>> {
         self.epoch = answer.member_epoch;
         if let Some(id) = answer.member_id.filter(|id| !id.is_empty()) {
             self.member = id.to_string();
@@ -138,7 +145,8 @@ impl Modern {
         let target = assignment.topic_partitions.into_iter().map(|topic| (topic.topic_id, topic.partitions));
         let target: BTreeMap<Uuid, Vec<i32>> = target.collect();
         let names = self.names(cluster)?;
-        let named = target.iter().filter_map(|(id, partitions)| Some((names.get(id)?.clone(), partitions.clone())));
+        let named =
+            target.iter().filter_map(|(id, partitions)| Some((names.get(id)?.clone(), partitions.clone())));
         let named = named.collect();
         self.owned = target;
         // The coordinator waits to hear that what it took away is given back.
@@ -150,7 +158,8 @@ impl Modern {
     fn names(&self, cluster: &mut Cluster) -> Result<BTreeMap<Uuid, String>> {
         let subscribed = &self.subscribed;
         let metadata = cluster.retry("metadata", |cluster| cluster.metadata(Topics::Named(subscribed)))?;
-        let named = metadata.topics.into_iter().filter_map(|topic| Some((topic.topic_id, topic.name?.0.to_string())));
+        let named =
+            metadata.topics.into_iter().filter_map(|topic| Some((topic.topic_id, topic.name?.0.to_string())));
         Ok(named.collect())
     }
 
@@ -205,7 +214,11 @@ impl Member for Modern {
     }
 
     fn committer(&self) -> Committer {
-        Committer { member: self.member.clone(), generation: self.epoch, instance: self.config.instance.clone() }
+        Committer {
+            member: self.member.clone(),
+            generation: self.epoch,
+            instance: self.config.instance.clone(),
+        }
     }
 
     fn link(&self) -> Option<&Connection> {

@@ -50,8 +50,11 @@ impl Partition {
 impl Positions {
     /// These and no others, each from an offset or a special one.
     pub fn assign_at(&mut self, partitions: &BTreeMap<TopicPartition, i64>) {
-        let at = |offset: i64| if offset < 0 { At::Time(offset) } else { At::Known { read: offset, fetched: offset } };
-        self.partitions = partitions.iter().map(|(place, offset)| (place.clone(), Partition::new(at(*offset)))).collect();
+        let at = |offset: i64| {
+            if offset < 0 { At::Time(offset) } else { At::Known { read: offset, fetched: offset } }
+        };
+        self.partitions =
+            partitions.iter().map(|(place, offset)| (place.clone(), Partition::new(at(*offset)))).collect();
     }
 
     /// These and no others; those that stay go on where they are.
@@ -74,7 +77,8 @@ impl Positions {
     /// What may be fetched.
     pub fn wanted(&self) -> Vec<Want> {
         let now = Instant::now();
-        let ready = self.partitions.iter().filter(|(_, partition)| partition.paused.is_none_or(|until| now >= until));
+        let ready =
+            self.partitions.iter().filter(|(_, partition)| partition.paused.is_none_or(|until| now >= until));
         let wanted = ready.filter_map(|(place, partition)| {
             let At::Known { fetched, .. } = partition.at else { return None };
             let leader = (*self.leaders.get(place)?)?;
@@ -96,7 +100,9 @@ impl Positions {
 
     /// Everything below is handed out.
     pub fn read_to(&mut self, place: &TopicPartition, offset: i64) {
-        if let Some(At::Known { read, .. }) = self.partitions.get_mut(place).map(|partition| &mut partition.at) {
+        if let Some(At::Known { read, .. }) =
+            self.partitions.get_mut(place).map(|partition| &mut partition.at)
+        {
             *read = (*read).max(offset);
         }
     }
@@ -214,7 +220,9 @@ fn reset_time(place: &TopicPartition, at: At, config: &ConsumerConfig) -> Result
         Reset::Never => {
             let message = match at {
                 At::Lost(offset) => {
-                    format!("Fetch position {offset} is out of range for partition {place}, and no reset policy is defined")
+                    format!(
+                        "Fetch position {offset} is out of range for partition {place}, and no reset policy is defined"
+                    )
                 }
                 _ => format!("Undefined offset with no reset policy for partitions: [{place}]"),
             };

@@ -73,7 +73,9 @@ impl Batch {
     /// Its bytes for the wire. Built anew for each attempt, which is rare, instead of kept.
     pub fn encode(&self) -> Bytes {
         match self.sequence {
-            Some(Sequence { producer, epoch, base }) => self.builder.clone().producer(producer, epoch, base).build(),
+            Some(Sequence { producer, epoch, base }) => {
+                self.builder.clone().producer(producer, epoch, base).build()
+            }
             None => self.builder.build(),
         }
     }

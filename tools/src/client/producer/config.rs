@@ -1,10 +1,6 @@
 //! The settings of a producer.
 
-use crate::client::{
-    ClientConfig, Properties, Role,
-    config::invalid,
-    error::Result,
-};
+use crate::client::{ClientConfig, Properties, Role, config::invalid, error::Result};
 use corelane_core::records::Codec;
 use std::time::Duration;
 
@@ -60,7 +56,9 @@ impl ProducerConfig {
             let why = "an idempotent producer needs acks=all, retries and at most 5 requests in flight";
             return Err(invalid("enable.idempotence", "true", why));
         }
-        let bytes = |name, default| properties.number(name, default, 0_i64..).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let bytes = |name, default| {
+            properties.number(name, default, 0_i64..).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+        };
         Ok(ProducerConfig {
             client,
             acks,

@@ -9,7 +9,10 @@ mod state;
 pub use batch::{Acknowledged, Done};
 pub use config::ProducerConfig;
 
-use super::{Properties, error::{ClientError, Result}};
+use super::{
+    Properties,
+    error::{ClientError, Result},
+};
 use batch::Batch;
 use corelane_core::records::NewRecord;
 use sender::Sender;
@@ -51,14 +54,16 @@ impl Producer {
     /// [`ClientError::Config`].
     pub fn new(properties: &Properties) -> Result<Producer> {
         let config = ProducerConfig::read(properties)?;
-        let failed = |error: std::io::Error| ClientError::Config(format!("the producer cannot start: {error}"));
+        let failed =
+            |error: std::io::Error| ClientError::Config(format!("the producer cannot start: {error}"));
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
         for end in [&wake, &woken] {
             end.set_nonblocking(true).map_err(failed)?;
         }
         let shared = Arc::new(Shared::default());
         let sender = Sender::new(Arc::clone(&shared), config.clone(), woken);
-        let thread = thread::Builder::new().name("producer".into()).spawn(move || sender.run()).map_err(failed)?;
+        let thread =
+            thread::Builder::new().name("producer".into()).spawn(move || sender.run()).map_err(failed)?;
         Ok(Producer { shared, config, wake, thread: Some(thread) })
     }
 
@@ -106,7 +111,9 @@ impl Producer {
             let now = Instant::now();
             if now >= deadline {
                 return Err(ClientError::TimedOut(if is_known {
-                    format!("Failed to allocate {bytes} bytes within the configured max blocking time {millis} ms.")
+                    format!(
+                        "Failed to allocate {bytes} bytes within the configured max blocking time {millis} ms."
+                    )
                 } else {
                     format!("Topic {topic} not present in metadata after {millis} ms.")
                 }));
@@ -126,7 +133,12 @@ impl Producer {
         }
         let is_ready = queue.waiting.len() > 1;
         if let Some(batch) = queue.waiting.back_mut() {
-            let record = NewRecord { timestamp_ms: now_ms(), key: record.key, value: record.value, headers: record.headers };
+            let record = NewRecord {
+                timestamp_ms: now_ms(),
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            };
             batch.push(record, bytes, done);
         }
         state.buffered += bytes;

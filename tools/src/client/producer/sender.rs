@@ -152,7 +152,10 @@ impl Sender {
                     }
                 } else {
                     known.failed = Some(match topic.error_code {
-                        17 => ClientError::Broker { code: 17, message: Some(format!("Invalid topics: [{name}]")) },
+                        17 => ClientError::Broker {
+                            code: 17,
+                            message: Some(format!("Invalid topics: [{name}]")),
+                        },
                         _ => error,
                     });
                 }
@@ -389,7 +392,9 @@ impl Sender {
             let Some(frame) = link.connection.frame_if_here()? else {
                 if Instant::now() >= first.deadline {
                     let peer = link.connection.peer();
-                    return Err(ClientError::TimedOut(format!("{peer} did not answer a produce request in time")));
+                    return Err(ClientError::TimedOut(format!(
+                        "{peer} did not answer a produce request in time"
+                    )));
                 }
                 return Ok(());
             };
@@ -421,10 +426,12 @@ impl Sender {
             Err(error) => error,
         };
         // OUT_OF_ORDER_SEQUENCE_NUMBER behind a batch that failed for now is that batch's consequence.
-        let follows = matches!(error, ClientError::Broker { code: 45, .. }) && batch.sequence.is_some_and(|own| {
-            queue.again.iter().any(|other| other.sequence.is_some_and(|first| first.base < own.base))
-        });
-        let may_retry = batch.attempts <= self.config.retries && batch.created.elapsed() < self.config.delivery_timeout;
+        let follows = matches!(error, ClientError::Broker { code: 45, .. })
+            && batch.sequence.is_some_and(|own| {
+                queue.again.iter().any(|other| other.sequence.is_some_and(|first| first.base < own.base))
+            });
+        let may_retry =
+            batch.attempts <= self.config.retries && batch.created.elapsed() < self.config.delivery_timeout;
         if may_retry && (error.is_retriable() || follows) {
             self.is_stale = true;
             batch.not_before = Some(Instant::now() + self.config.client.backoff);
@@ -477,11 +484,16 @@ fn outcome(answer: &ProduceResponse, topic: &str, partition: i32) -> Result<i64>
     let topics = answer.responses.iter().filter(|answered| answered.name.0.as_str() == topic);
     let mut partitions = topics.flat_map(|topic| &topic.partition_responses);
     let Some(answered) = partitions.find(|answered| answered.index == partition) else {
-        return Err(ClientError::Protocol { peer: "the leader".into(), reason: format!("no answer for {topic}-{partition}") });
+        return Err(ClientError::Protocol {
+            peer: "the leader".into(),
+            reason: format!("no answer for {topic}-{partition}"),
+        });
     };
     match answered.error_code {
         // DUPLICATE_SEQUENCE_NUMBER: an earlier attempt was appended.
         0 | 46 => Ok(answered.base_offset),
-        code => Err(ClientError::of(code, answered.error_message.as_deref()).unwrap_or(ClientError::Interrupted)),
+        code => {
+            Err(ClientError::of(code, answered.error_message.as_deref()).unwrap_or(ClientError::Interrupted))
+        }
     }
 }

@@ -80,7 +80,9 @@ impl Topic {
             return partitioner::of_key(key, self.queues.len());
         }
         let (partition, sent) = match self.sticky {
-            Some((partition, sent)) if sent < batch_bytes && partition < self.queues.len() => (partition, sent),
+            Some((partition, sent)) if sent < batch_bytes && partition < self.queues.len() => {
+                (partition, sent)
+            }
             _ => (self.any(), 0),
         };
         self.sticky = Some((partition, sent + bytes));
@@ -88,7 +90,8 @@ impl Topic {
     }
 
     fn any(&self) -> usize {
-        let led: Vec<usize> = (0..self.queues.len()).filter(|&index| self.queues[index].leader.is_some()).collect();
+        let led: Vec<usize> =
+            (0..self.queues.len()).filter(|&index| self.queues[index].leader.is_some()).collect();
         match led.len() {
             0 => rand::random_range(0..self.queues.len()),
             count => led[rand::random_range(0..count)],
