@@ -195,13 +195,14 @@ impl Run<'_> {
         let mut last = Instant::now();
         let (mut reported, mut before) = (last, Read::default());
         while self.read.records < self.wanted && last.elapsed() <= self.timeout {
-            let record = match consumer.buffered()? {
-                Some(record) => Some(record),
-                None => match consumer.next(Duration::from_millis(100)) {
-                    Ok(record) => record,
-                    Err(ClientError::Interrupted) => break,
-                    Err(error) => return Err(error.into()),
-                },
+            let next = match consumer.buffered() {
+                Ok(None) => consumer.next(Duration::from_millis(100)),
+                other => other,
+            };
+            let record = match next {
+                Ok(record) => record,
+                Err(ClientError::Interrupted) => break,
+                Err(error) => return Err(error.into()),
             };
             for rebalance in consumer.rebalances() {
                 self.rebalanced(&rebalance);

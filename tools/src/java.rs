@@ -52,10 +52,10 @@ impl TopicFilter {
 
 /// A pattern for a whole text. Java's syntax, as far as the fancy-regex crate has it, which is nearly all.
 pub fn whole(pattern: &str) -> Result<Regex, String> {
+    let compiled = |pattern: &str| Regex::new(pattern).map_err(|error| error.to_string());
     // By itself first: a pattern such as `a)|(b` must not become valid by the brackets around it.
-    Regex::new(pattern)
-        .and_then(|_| Regex::new(&format!("^(?:{pattern})\\z")))
-        .map_err(|error| error.to_string())
+    compiled(pattern)?;
+    compiled(&format!("^(?:{pattern})\\z"))
 }
 
 /// Whether it matches; a pattern that backtracks without end does not.

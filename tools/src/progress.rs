@@ -27,7 +27,7 @@ impl Progress {
     pub fn step(&mut self) {
         self.count += 1;
         // Asking for the time costs more than counting.
-        if self.is_shown && self.count % 64 == 0 {
+        if self.is_shown && self.count.is_multiple_of(64) {
             self.show();
         }
     }

@@ -99,7 +99,7 @@ impl Drop for JavaTools {
     }
 }
 
-/// Runs one of ours to its end, by the name of its link in a directory that goes with the test.
+/// Runs one of ours to its end.
 ///
 /// # Panics
 ///
@@ -168,6 +168,17 @@ impl Pair {
     /// [`Pair::same`], with a standard input.
     pub fn same_with_input(&mut self, tool: &str, arguments: &[&str], input: &str) -> Ran {
         self.compare(tool, arguments, input, str::to_owned)
+    }
+
+    /// Both end alike and say the same on standard output; Java's prints what is wrong as a stack trace only, ours as
+    /// `sentence`.
+    pub fn same_failure(&mut self, tool: &str, arguments: &[&str], input: &str, sentence: &str) {
+        let java = self.java.run(tool, arguments, input);
+        let own = ours(tool, arguments, input);
+        assert!(java.err.contains(sentence), "{java:?}");
+        let seen = |ran: Ran, err: &str| Ran { err: err.into(), ..ran };
+        let found = own.err.trim_end().to_owned();
+        self.note(tool, arguments, &seen(java, sentence), &seen(own, &found));
     }
 
     /// First Apache Kafka's does something, then ours the same to another of the two names that stand for `{}` in the

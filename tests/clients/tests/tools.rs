@@ -136,7 +136,8 @@ fn what_one_edition_sends_the_other_reads_alike() {
     ]
     .concat();
     pair.same_with_input("kafka-console-producer", &old, "k\tv\n");
-    pair.same_with_input("kafka-console-producer", &[&old[..], &["--sync"]].concat(), "no separator\n");
+    let sentence = "No key separator found on line number 1: 'no separator'";
+    pair.same_failure("kafka-console-producer", &old, "no separator\n", sentence);
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
         let compressed = [&server[..], &["--topic", "letters", "--compression-codec", codec]].concat();
         pair.same_with_input(

@@ -291,8 +291,7 @@ fn committed_at(connection: &mut Connection, group: &str) -> Result<BTreeMap<Top
                 )?;
             }
         }
-        let codes = answer.groups.iter().map(|group| group.error_code);
-        codes.map(ClientError::check).collect::<Result<()>>()?;
+        answer.groups.iter().try_for_each(|group| ClientError::check(group.error_code))?;
     } else {
         ClientError::check(answer.error_code)?;
         for topic in &answer.topics {
@@ -365,8 +364,8 @@ pub fn commit(
             }
             request.topics = topics.clone();
             let answer = connection.call(version, &request)?;
-            let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|it| it.error_code);
-            codes.map(ClientError::check).collect()
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            partitions.try_for_each(|it| ClientError::check(it.error_code))
         })
     })
 }
@@ -382,7 +381,7 @@ pub fn delete_group(cluster: &mut Cluster, group: &str) -> Result<()> {
             let mut request = DeleteGroupsRequest::default();
             request.groups_names = vec![group_id(group)];
             let answer = connection.call(version, &request)?;
-            answer.results.iter().map(|result| ClientError::check(result.error_code)).collect()
+            answer.results.iter().try_for_each(|result| ClientError::check(result.error_code))
         })
     })
 }

@@ -7,7 +7,10 @@ mod options;
 use crate::{
     Tool,
     args::{BOOTSTRAP_SERVER, Opt},
-    client::consumer::{ConsumedRecord, Consumer, GroupProtocol},
+    client::{
+        ClientError,
+        consumer::{ConsumedRecord, Consumer, GroupProtocol},
+    },
     console::{Console, Outcome, Stop},
     interrupt, log,
     progress::Progress,
@@ -151,6 +154,7 @@ fn receive(
     match consumer.buffered() {
         Ok(Some(record)) => return Ok(Some(record)),
         Ok(None) => (),
+        Err(ClientError::Interrupted) => return Ok(None),
         Err(error) => {
             terminating(&error);
             return Ok(None);
@@ -167,7 +171,7 @@ fn receive(
             terminating(&"org.apache.kafka.common.errors.TimeoutException");
             Ok(None)
         }
-        Err(crate::client::ClientError::Interrupted) => Ok(None),
+        Err(ClientError::Interrupted) => Ok(None),
         Err(error) => {
             terminating(&error);
             Ok(None)

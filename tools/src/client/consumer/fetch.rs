@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
     fetch_response::PartitionData,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -74,12 +74,11 @@ impl Fetcher {
     /// # Errors
     /// [`ClientError::Connection`] and the like.
     pub fn send(&mut self, cluster: &mut Cluster, leader: i32, wanted: Vec<Want>) -> Result<()> {
-        if !self.links.contains_key(&leader) {
-            let connection = cluster.take_link(leader)?;
-            self.links.insert(leader, Link { connection, sent: None });
-        }
         let request = self.request(&wanted);
-        let Some(link) = self.links.get_mut(&leader) else { return Ok(()) };
+        let link = match self.links.entry(leader) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Link { connection: cluster.take_link(leader)?, sent: None }),
+        };
         let sent = link.connection.version_up_to::<FetchRequest>(VERSION_MAX).and_then(|version| {
             link.connection.send(version, &request)?;
             Ok(version)

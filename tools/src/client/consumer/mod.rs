@@ -47,6 +47,9 @@ pub enum Subscription {
     Partitions(BTreeMap<TopicPartition, i64>),
 }
 
+/// Records that are handed out before fetches and heartbeats are looked at again.
+const RECORDS_BETWEEN_UPKEEP: u32 = 512;
+
 /// A consumer.
 pub struct Consumer {
     config: ConsumerConfig,
@@ -64,6 +67,7 @@ pub struct Consumer {
     interrupted: fn() -> bool,
     told: BTreeSet<String>,
     rebalances: Vec<Rebalance>,
+    until_upkeep: u32,
 }
 
 /// What the group gave or took, for tools that tell of it.
@@ -110,6 +114,7 @@ impl Consumer {
             commit_due: config.auto_commit.map(|interval| Instant::now() + interval),
             told: BTreeSet::new(),
             rebalances: Vec::new(),
+            until_upkeep: RECORDS_BETWEEN_UPKEEP,
             config,
             subscription,
             member,
@@ -144,11 +149,21 @@ impl Consumer {
         }
     }
 
-    /// The next record if one is here: no call to a broker, so that many can be read quickly.
+    /// The next record if one is here, without waiting. Now and then it sees to fetches and heartbeats, so that the next
+    /// records are on their way while these are read.
     ///
     /// # Errors
-    /// A batch that is damaged.
+    /// As [`Consumer::next`].
     pub fn buffered(&mut self) -> Result<Option<ConsumedRecord>> {
+        self.until_upkeep -= 1;
+        if self.until_upkeep == 0 {
+            self.until_upkeep = RECORDS_BETWEEN_UPKEEP;
+            if (self.interrupted)() {
+                return Err(ClientError::Interrupted);
+            }
+            self.keep_up()?;
+            self.receive()?;
+        }
         self.take()
     }
 
