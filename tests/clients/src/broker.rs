@@ -131,7 +131,7 @@ impl Drop for Broker {
 }
 
 /// `CORELANE_BIN`, or the debug build beside the test executable.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("CORELANE_BIN").map_or_else(|| target().join("debug/corelane"), PathBuf::from)
 }
 
