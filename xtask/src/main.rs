@@ -70,6 +70,8 @@ enum Soak {
         #[arg(long, default_value_t = 100)]
         images: u64,
     },
+    /// Commits a million offsets, kills the broker, and reads them all.
+    Offsets,
     /// Cuts the power of the log alone, in memory, for a thousand seeds.
     Log,
     /// Fuzzes one target (frame, batch, recovery or config); needs cargo-fuzz.
@@ -106,6 +108,7 @@ fn main() -> anyhow::Result<()> {
             let step = faults("power-cut").argument("--rounds").argument(&rounds.to_string());
             succeed(&step.argument("--images").argument(&images.to_string()))
         }
+        Task::Soak { subject: Soak::Offsets } => succeed(&faults("offsets")),
         Task::Soak { subject: Soak::Log } => {
             let arguments =
                 ["test", "--release", "--package", "corelane-core", "--lib", "soak_of_power_cuts"];
