@@ -59,7 +59,13 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
 const EXPECTED_CONNECTIONS: u64 = 10_000;
 
 /// Runs until a signal asks for the end, or the broker cannot go on.
-fn serve(config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
+fn serve(mut config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
+    // Clients are told of the data directory (DescribeLogDirs): to them it means something only in full.
+    for directory in [&mut config.data_dir, &mut config.journal_dir, &mut config.metadata_dir] {
+        if let Ok(whole) = std::path::absolute(&*directory) {
+            *directory = whole;
+        }
+    }
     let machine = machine(&config)?;
     let directory = config.data_dir.clone();
     let told = |error: StartError| vec![problem(&error, &directory)];

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command;
 pub mod conditions;
 pub mod consume;
+pub mod groups;
 pub mod latency;
 pub mod limits;
 pub mod link;

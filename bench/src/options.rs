@@ -2,6 +2,7 @@
 
 use crate::{
     consume::ConsumeSettings,
+    groups::Protocol,
     payload::{Payload, STAMP_BYTES},
     produce::{Acks, ProduceSettings, flow::Spread},
     schedule::Rate,
@@ -86,6 +87,24 @@ pub enum Command {
         /// Milliseconds between fresh connections
         #[arg(long, default_value_t = 20)]
         every_ms: u64,
+    },
+    /// Let many members join one group, restart in turn, and stay
+    Groups {
+        /// The run; its time is that of the part in which nothing happens.
+        #[command(flatten)]
+        run: RunOptions,
+        /// Members, a connection each
+        #[arg(long, default_value_t = 100)]
+        members: usize,
+        /// Which protocol they speak
+        #[arg(long, value_enum, default_value_t = Protocol::Classic)]
+        protocol: Protocol,
+        /// Milliseconds between heartbeats of the classic protocol; in the other one the broker says
+        #[arg(long, default_value_t = 3000)]
+        heartbeat_ms: u64,
+        /// Members that restart at once
+        #[arg(long, default_value_t = 50)]
+        restart_batch: usize,
     },
     /// Measure what this machine can do without a broker: flushed writes and loopback sends
     Limits {

@@ -47,3 +47,27 @@ const _: () = assert!(BYTES_IN_FLIGHT_PER_SHARD_MAX > BYTES_IN_FLIGHT_PER_CONNEC
 pub const PARTIAL_FRAME_BYTES_PER_SHARD_MAX: usize = 512 * 1024 * 1024;
 
 const _: () = assert!(PARTIAL_FRAME_BYTES_PER_SHARD_MAX > FRAME_BYTES_MAX);
+
+/// Bytes of a log that its cleaner goes over in one turn of the shard: about a millisecond of the smallest records,
+/// of which each is hashed and looked up.
+pub const COMPACTION_SLICE_BYTES: usize = 64 * 1024;
+
+/// Bytes to which a compressed batch may expand while its log is compacted: its records are held in memory then, once
+/// as they were and once as they will be. Twice what may come of a batch of the default `max.message.bytes`; a log with
+/// a larger one is not compacted.
+pub const COMPACTED_BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+const _: () = assert!(
+    COMPACTED_BATCH_BYTES_MAX
+        > crate::records::compress::EXPANSION_BASE_BYTES * crate::records::compress::EXPANSION_MAX
+);
+
+/// Partitions, resources, users that one request of administration may name. Some take four bytes there and two hundred
+/// in the answer; this many take about 20 MB, and no tool names as many at once.
+pub const NAMED_PER_REQUEST_MAX: usize = 100_000;
+
+/// Groups and subscriptions of client metrics whose configurations one request may ask for: they need not exist, so
+/// nothing else bounds an answer of some four kilobytes for each. Kafka's tools ask for one at a time.
+pub const UNLISTED_RESOURCES_PER_REQUEST_MAX: usize = 1000;
+
+const _: () = assert!(UNLISTED_RESOURCES_PER_REQUEST_MAX < NAMED_PER_REQUEST_MAX);

@@ -170,7 +170,7 @@ impl Disk for SystemDisk {
     }
 
     fn space(&self, path: &Path) -> io::Result<u64> {
-        fs::space(path)
+        fs::space(path).map(|space| space.free)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Blocking file operations that are durable when they return: what the helper threads of a driver and
 //! [`SystemDisk`](crate::SystemDisk) share. Nothing here may run on a shard's thread.
 
-use corelane_seam::{BLOCK, ChunkWriter, OpenHow};
+use corelane_seam::{BLOCK, ChunkWriter, OpenHow, Space};
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -165,8 +165,8 @@ pub(crate) fn set_length(file: &File, len: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Bytes that an unprivileged process may still write to the file system of `path`.
-pub(crate) fn space(path: &Path) -> io::Result<u64> {
+/// What an unprivileged process may still write to the file system of `path`, and how large that is.
+pub(crate) fn space(path: &Path) -> io::Result<Space> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
     // SAFETY: `statvfs` is plain data for which zero is a valid value; the path is a live, terminated string.
     let stat = unsafe {
@@ -176,7 +176,10 @@ pub(crate) fn space(path: &Path) -> io::Result<u64> {
         }
         stat
     };
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    Ok(Space {
+        free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+    })
 }
 
 /// How much is read at once to bring a range into the page cache.

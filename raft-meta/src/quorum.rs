@@ -12,6 +12,7 @@ use crate::{
     types::Peer,
 };
 use corelane_core::{
+    engine::QuorumStanding,
     error::Fatal,
     ids::NodeId,
     metadata::{Batch, Image, MetadataOffset},
@@ -256,6 +257,17 @@ impl Quorum {
     /// The metadata as far as it is applied.
     pub fn image(&self) -> Image {
         self.applied.borrow().image.clone()
+    }
+
+    /// How far the log has come.
+    pub fn standing(&self) -> QuorumStanding {
+        let applied = self.applied.borrow().last;
+        QuorumStanding {
+            // An entry of its own term is the first that a leader commits.
+            term: applied.map_or(0, |last| last.leader_id.term),
+            committed_end: applied.map_or(0, |last| last.index + 1),
+            log_end: self.log.last().map_or(0, |last| last + 1),
+        }
     }
 
     /// Takes an input. What comes of it shows with the next [`poll`](Self::poll).

@@ -217,6 +217,26 @@ fn an_answered_proposal_survives_a_power_cut_at_once() {
 }
 
 #[test]
+fn what_is_committed_and_how_long_the_log_is_can_be_told_in_the_leaders_epoch() {
+    let disk = MemoryDisk::default();
+    let mut process = Process::start(&disk);
+    let begun = process.quorum.standing();
+    assert_eq!((begun.committed_end, begun.log_end), (0, 1), "the first entry is on its way to the disk");
+    process.settle();
+    let before = process.quorum.standing();
+    assert_eq!(before.committed_end, before.log_end, "nothing is under way");
+    process.propose(0, batch(0));
+    process.settle();
+    let after = process.quorum.standing();
+    assert_eq!(after.committed_end, before.committed_end + 1);
+    assert_eq!(after.log_end, *process.applied.last().expect("it was applied") + 1);
+    let mut again = Process::start(&disk);
+    again.settle();
+    assert!(again.quorum.standing().term > after.term, "another reign");
+    assert!(again.quorum.standing().log_end > after.log_end, "which began with an entry of its own");
+}
+
+#[test]
 fn a_violated_precondition_is_an_answer_and_has_no_effect() {
     let mut process = Process::start(&MemoryDisk::default());
     process.settle();

@@ -105,12 +105,8 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>, now: Now) -> Res
     for log in recovered.logs {
         logs[log.id.owner(settings.shards).index()].push(log);
     }
-    let per_address = config.connections_per_ip_max;
-    let load = Load::new(
-        settings.shards,
-        usize::try_from(config.connections_max).unwrap_or(0),
-        (per_address != i32::MAX).then(|| usize::try_from(per_address).unwrap_or(0)),
-    );
+    let (max, max_per_address) = connection_bounds(config);
+    let load = Load::new(settings.shards, max, max_per_address);
     let mut seeds: Vec<NodeSeed> = Vec::new();
     for (index, logs) in (0..settings.shards).zip(logs) {
         seeds.push(NodeSeed::Data(Box::new(data_seed(
@@ -170,6 +166,12 @@ fn data_seed(
             reports: settings.reports.clone(),
         },
     }
+}
+
+/// `max.connections` and `max.connections.per.ip`.
+pub(crate) fn connection_bounds(config: &BrokerConfig) -> (usize, usize) {
+    let bound = |max: i32| usize::try_from(max).unwrap_or(0);
+    (bound(config.connections_max), bound(config.connections_per_ip_max))
 }
 
 /// The free space that is kept, unless none is: never less than what the next start needs, which writes a journal for

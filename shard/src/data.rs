@@ -1,6 +1,7 @@
 //! A data shard: connections on one side, the engine in the middle, files and other shards on the other side.
 
 use crate::{
+    assemble::connection_bounds,
     connection::{Connection, FrameError},
     load::Load,
     log_limit::LogLimit,
@@ -311,6 +312,11 @@ impl Shard for DataShard {
             Completion::Message { from, message } => {
                 let image = matches!(message, ShardMessage::Image(_));
                 self.decide(now, Input::Message { from, message }, out);
+                if image {
+                    // Settings may have been altered at run time; these two are no engine's.
+                    let (max, max_per_address) = connection_bounds(self.engine.config());
+                    self.settings.load.bound(max, max_per_address);
+                }
                 if image && !self.serving {
                     self.serving = true;
                     // Whoever started the broker may have gone; nothing depends on it.

@@ -163,6 +163,7 @@ impl QuorumShard {
             ShardMessage::AskController { gather, request } => {
                 let mut effects = DeskEffects::default();
                 let random = &mut self.random;
+                self.desk.stand(self.quorum.standing());
                 self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
                 self.tell(effects, out, now);
             }

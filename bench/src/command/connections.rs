@@ -96,7 +96,7 @@ fn is_closed(stream: &TcpStream) -> bool {
 }
 
 /// Raises the soft limit of open files as far as needed and allowed.
-fn allow_descriptors(needed: u64) -> Result<()> {
+pub(super) fn allow_descriptors(needed: u64) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is ours for the time of the call.
     let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };

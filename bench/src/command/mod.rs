@@ -1,6 +1,7 @@
 //! The subcommands: set up, run, report.
 
 mod connections;
+mod groups;
 mod load;
 mod results;
 
@@ -33,6 +34,15 @@ pub fn run(options: &Options) -> Result<()> {
         }
         Command::Connections { run, count, every_ms } => {
             (connections::run(run, *count, *every_ms)?, &run.json)
+        }
+        Command::Groups { run, members, protocol, heartbeat_ms, restart_batch } => {
+            let wanted = groups::Wanted {
+                members: *members,
+                protocol: *protocol,
+                heartbeat_ms: *heartbeat_ms,
+                restart_batch: *restart_batch,
+            };
+            (groups::run(run, &wanted)?, &run.json)
         }
         Command::Limits { directory, seconds, json, label } => (machine(directory, *seconds, label)?, json),
     };

@@ -1,21 +1,28 @@
 //! DescribeConfigs (key 32), versions 1-4 (KIP-133, KIP-226; types and documentation from v3: KIP-569).
 
 use super::{
-    configs::describe,
-    respond::{ReplyTo, text},
+    alterations::Refusal,
+    configs::{CLIENT_METRICS, GROUP, describe},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     config::DescribedConfig,
     engine::{Context, Start},
+    error::ErrorCode,
+    limits,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
-use kafka_protocol::messages::{
-    DescribeConfigsRequest, DescribeConfigsResponse,
-    describe_configs_response::{
-        DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+use kafka_protocol::{
+    messages::{
+        DescribeConfigsRequest, DescribeConfigsResponse,
+        describe_configs_response::{
+            DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+        },
     },
+    protocol::StrBytes,
 };
+use std::collections::BTreeSet;
 
 pub(super) fn start(
     context: &mut Context<'_>,
@@ -23,17 +30,23 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: DescribeConfigsRequest = decode_request(header, frame)?;
+    if let Some(end) = too_many(request.resources.len()) {
+        return Ok(end);
+    }
     let version = header.api_version;
     let detail = Detail {
         synonyms: request.include_synonyms,
         config_type: version >= 3,
         documentation: version >= 3 && request.include_documentation,
     };
+    let mut once = Once::default();
     let results = request.resources.into_iter().map(|resource| {
         let keys: Option<Vec<&str>> =
             resource.configuration_keys.as_ref().map(|keys| keys.iter().map(|key| key.as_str()).collect());
         let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type);
-        let described = describe(context, resource.resource_type, &resource.resource_name, keys.as_deref());
+        let described = once.admit(resource.resource_type, &resource.resource_name).and_then(|()| {
+            describe(context, resource.resource_type, &resource.resource_name, keys.as_deref())
+        });
         match described {
             Ok(configs) => result.with_configs(configs.into_iter().map(|config| detail.of(config)).collect()),
             Err((error, message)) => {
@@ -45,6 +58,31 @@ pub(super) fn start(
     });
     let response = DescribeConfigsResponse::default().with_results(results.collect());
     ReplyTo::new(header).ready(&response)
+}
+
+/// Keeps an answer from growing out of all proportion to its request: a broker's takes a hundred kilobytes.
+#[derive(Default)]
+struct Once {
+    seen: BTreeSet<(i8, StrBytes)>,
+    unlisted: usize,
+}
+
+impl Once {
+    /// Whether a resource is described: each once, and not too many of which anyone can make up the names.
+    fn admit(&mut self, kind: i8, name: &StrBytes) -> Result<(), Refusal> {
+        if !self.seen.insert((kind, name.clone())) {
+            return Err((ErrorCode::InvalidRequest, "Each resource must appear at most once.".to_owned()));
+        }
+        self.unlisted += usize::from(matches!(kind, GROUP | CLIENT_METRICS));
+        if self.unlisted > limits::UNLISTED_RESOURCES_PER_REQUEST_MAX {
+            let text = format!(
+                "More than {} groups and client metrics subscriptions in one request",
+                limits::UNLISTED_RESOURCES_PER_REQUEST_MAX
+            );
+            return Err((ErrorCode::InvalidRequest, text));
+        }
+        Ok(())
+    }
 }
 
 struct Detail {

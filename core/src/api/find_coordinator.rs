@@ -72,9 +72,9 @@ pub(super) fn start(
     Ok(controlled::ask(context, "FindCoordinator", CREATION_MS_MAX, ask, move |context, answer| {
         let failed = match answer {
             Ok(ControllerResponse::CreateTopics(results)) => {
-                let failed = results.into_iter().filter_map(|result| result.result.err());
+                let mut failed = results.into_iter().filter_map(|result| result.result.err());
                 // Another connection may have been faster.
-                failed.filter(|error| error.code != ErrorCode::TopicAlreadyExists).next()
+                failed.find(|error| error.code != ErrorCode::TopicAlreadyExists)
             }
             Ok(_) => Some(ApiError::new(controlled::WRONG_KIND, "")),
             Err(error) => Some(ApiError::new(error, "")),

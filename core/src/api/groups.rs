@@ -32,8 +32,7 @@ pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
         replication_factor,
         assignments: Vec::new(),
         configs: vec![
-            config("cleanup.policy", "delete".to_owned()),
-            config("retention.ms", "-1".to_owned()),
+            config("cleanup.policy", "compact".to_owned()),
             config("compression.type", "producer".to_owned()),
             config("segment.bytes", settings.topic_segment_bytes.to_string()),
         ],

@@ -5,20 +5,32 @@
 //! table is in SKIPPED.md with the reason, and is refused: the connection is closed, as Kafka does for keys it does not
 //! know.
 
+mod alter_configs;
+mod alter_partition_reassignments;
+mod alterations;
 mod api_versions;
 mod configs;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod controlled;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -27,8 +39,10 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -39,6 +53,7 @@ mod produce;
 mod respond;
 mod sync_group;
 mod topics;
+mod update_features;
 
 #[cfg(test)]
 mod tests;
@@ -91,8 +106,8 @@ table! {
     Fetch 4..=18 Overlaps fetch::start;
     ListOffsets 1..=10 Exclusive list_offsets::start;
     Metadata 0..=13 Exclusive metadata::start;
-    OffsetCommit 2..=9 Exclusive offset_commit::start;
-    OffsetFetch 1..=9 Exclusive offset_fetch::start;
+    OffsetCommit 2..=10 Exclusive offset_commit::start;
+    OffsetFetch 1..=10 Exclusive offset_fetch::start;
     FindCoordinator 0..=6 Exclusive find_coordinator::start;
     JoinGroup 0..=9 Exclusive join_group::start;
     Heartbeat 0..=4 Exclusive heartbeat::start;
@@ -106,14 +121,28 @@ table! {
     DeleteRecords 0..=2 Exclusive delete_records::start;
     InitProducerId 0..=5 Exclusive init_producer_id::start;
     OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
+    DescribeAcls 1..=3 Exclusive describe_acls::start;
+    CreateAcls 1..=3 Exclusive create_acls::start;
+    DeleteAcls 1..=3 Exclusive delete_acls::start;
     DescribeConfigs 1..=4 Exclusive describe_configs::start;
+    AlterConfigs 0..=2 Exclusive alter_configs::start;
+    DescribeLogDirs 1..=4 Exclusive describe_log_dirs::start;
     CreatePartitions 0..=3 Exclusive create_partitions::start;
     DeleteGroups 0..=2 Exclusive delete_groups::start;
+    ElectLeaders 0..=2 Exclusive elect_leaders::start;
     IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start;
+    AlterPartitionReassignments 0..=1 Exclusive alter_partition_reassignments::start;
+    ListPartitionReassignments 0..=0 Exclusive list_partition_reassignments::start;
     OffsetDelete 0..=0 Exclusive offset_delete::start;
+    DescribeClientQuotas 0..=1 Exclusive describe_client_quotas::start;
+    DescribeUserScramCredentials 0..=0 Exclusive describe_user_scram_credentials::start;
+    DescribeQuorum 0..=2 Exclusive describe_quorum::start;
+    UpdateFeatures 0..=2 Exclusive update_features::start;
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
+    DescribeProducers 0..=0 Exclusive describe_producers::start;
     ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
+    ListConfigResources 0..=1 Exclusive list_config_resources::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
 }
 

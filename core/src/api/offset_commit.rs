@@ -1,5 +1,5 @@
-//! OffsetCommit (key 8), versions 2-9 (retention until v4: KIP-211; leader epoch v6: KIP-320; static members v7: KIP-345;
-//! member epochs v9: KIP-848).
+//! OffsetCommit (key 8), versions 2-10 (retention until v4: KIP-211; leader epoch v6: KIP-320; static members v7: KIP-345;
+//! member epochs v9, topic ids v10: KIP-848).
 //!
 //! Answered when the offsets are committed in `__consumer_offsets`: flushed, like every acknowledged record.
 
@@ -12,7 +12,7 @@ use crate::{
     error::ErrorCode,
     groups::{CommitOffsets, NewOffset, Request, Response, TopicOffsets},
     ids::TopicId,
-    wire::{RequestHeader, WireError, decode_request},
+    wire::{RequestHeader, WireError, decode_offset_commit},
 };
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -37,7 +37,7 @@ pub(super) fn start(
     header: &RequestHeader,
     frame: &Bytes,
 ) -> Result<Start, WireError> {
-    let request: OffsetCommitRequest = decode_request(header, frame)?;
+    let request: OffsetCommitRequest = decode_offset_commit(header, frame)?;
     let mut results = Results { reply_to: ReplyTo::new(header), topics: Vec::new(), asked: Vec::new() };
     let mut topics = Vec::new();
     for topic in &request.topics {

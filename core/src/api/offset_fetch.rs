@@ -1,5 +1,5 @@
-//! OffsetFetch (key 9), versions 1-9 (all topics v2: KIP-88; leader epoch v5: KIP-320; stable offsets v7: KIP-447;
-//! several groups v8: KIP-709; member epochs v9: KIP-848).
+//! OffsetFetch (key 9), versions 1-10 (all topics v2: KIP-88; leader epoch v5: KIP-320; stable offsets v7: KIP-447;
+//! several groups v8: KIP-709; member epochs v9, topic ids v10: KIP-848).
 //!
 //! A reply waits until everything that was committed before is durable: what is told cannot be lost afterwards. Nothing is
 //! ever unstable here as long as there are no transactions.
@@ -13,7 +13,7 @@ use crate::{
     error::ErrorCode,
     groups::{CommittedOffset, FetchOffsets, Reply, Request, Response, TopicOffsets},
     ids::TopicId,
-    wire::{RequestHeader, WireError, decode_request},
+    wire::{RequestHeader, WireError, decode_offset_fetch},
 };
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -44,7 +44,7 @@ pub(super) fn start(
     header: &RequestHeader,
     frame: &Bytes,
 ) -> Result<Start, WireError> {
-    let request: OffsetFetchRequest = decode_request(header, frame)?;
+    let request: OffsetFetchRequest = decode_offset_fetch(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let (mut names, mut requests, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     let mut add = |group: GroupId, member: Option<(String, i32)>, topics: Asked| {

@@ -91,6 +91,11 @@ impl<Q> ByOwner<Q> {
         }
     }
 
+    /// Asks this owner for nothing but an answer.
+    pub fn ask_nothing_of(&mut self, owner: ShardId) {
+        self.0.push((owner, Vec::new()));
+    }
+
     /// Whether no one is asked.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -2,6 +2,7 @@
 
 use crate::{
     engine::{Response, Start},
+    limits,
     wire::{RequestHeader, WireError, encode_response},
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
@@ -31,6 +32,14 @@ impl ReplyTo {
     pub fn ready<T: Encodable + HeaderVersion>(self, message: &T) -> Result<Start, WireError> {
         Ok(Start::Ready(self.encode(message)))
     }
+}
+
+/// The end of the connection, if a request names more than anyone would in earnest: its answer would be many times as
+/// large as it is.
+pub(super) fn too_many(named: usize) -> Option<Start> {
+    let most = limits::NAMED_PER_REQUEST_MAX;
+    let close = || Response::Close(format!("a request that names {named} things, more than {most}"));
+    (named > most).then(|| Start::Ready(close()))
 }
 
 /// A string for a response.

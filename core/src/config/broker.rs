@@ -2,7 +2,7 @@
 
 use super::{
     check,
-    describe::{ConfigSource, DescribedConfig},
+    describe::{ConfigSource, DescribedConfig, Synonym},
     groups::GroupsConfig,
     listener::{Advertised, Listener},
     network::{self, Network},
@@ -62,8 +62,8 @@ pub struct BrokerConfig {
     pub node_id: NodeId,
     /// `process.roles`.
     pub roles: Roles,
-    /// `corelane.cluster.id` (`CLUSTER_ID`): the identity that the data directory must bear; `None` takes what it bears,
-    /// or makes one.
+    /// `corelane.cluster.id` (`CLUSTER_ID`): the identity that the data directory must bear; `None` takes what it
+    /// bears, or makes one.
     pub cluster_id: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
@@ -111,6 +111,16 @@ pub struct BrokerConfig {
     pub request_partitions_max: i32,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: i64,
+    /// `log.cleaner.enable`.
+    pub log_cleaner_enable: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub log_cleaner_backoff_ms: i64,
+    /// `log.cleaner.dedupe.buffer.size`, of all shards together.
+    pub log_cleaner_dedupe_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`.
+    pub log_cleaner_load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`, of all shards together.
+    pub log_cleaner_bytes_per_second_max: f64,
     /// `producer.id.expiration.ms`: how long an idle producer's sequence state is kept.
     pub producer_id_expiration_ms: i32,
     /// `producer.id.expiration.check.interval.ms`.
@@ -177,8 +187,12 @@ impl BrokerConfig {
         next.connections_max = next.settings.int("max.connections");
         next.connections_per_ip_max = next.settings.int("max.connections.per.ip");
         next.producer_id_expiration_ms = next.settings.int("producer.id.expiration.ms");
-        next.groups.consumer.assignment_interval_ms.default =
+        next.groups.consumer.assignment_interval_ms =
             next.settings.int("group.consumer.assignment.interval.ms");
+        next.log_cleaner_backoff_ms = next.settings.integer("log.cleaner.backoff.ms");
+        next.log_cleaner_dedupe_bytes = next.settings.size("log.cleaner.dedupe.buffer.size");
+        next.log_cleaner_load_factor = next.settings.real("log.cleaner.io.buffer.load.factor");
+        next.log_cleaner_bytes_per_second_max = next.settings.real("log.cleaner.io.max.bytes.per.second");
         next
     }
 }
@@ -296,6 +310,11 @@ fn typed(
             .expect("the row begins at 0"),
         request_partitions_max: settings.int("max.request.partition.size.limit"),
         retention_check_interval_ms: settings.integer("log.retention.check.interval.ms"),
+        log_cleaner_enable: settings.boolean("log.cleaner.enable"),
+        log_cleaner_backoff_ms: settings.integer("log.cleaner.backoff.ms"),
+        log_cleaner_dedupe_bytes: settings.size("log.cleaner.dedupe.buffer.size"),
+        log_cleaner_load_factor: settings.real("log.cleaner.io.buffer.load.factor"),
+        log_cleaner_bytes_per_second_max: settings.real("log.cleaner.io.max.bytes.per.second"),
         producer_id_expiration_ms: settings.int("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: settings.int("producer.id.expiration.check.interval.ms"),
         groups: GroupsConfig::new(&settings),
@@ -341,6 +360,26 @@ pub fn validate_dynamic(name: &str, value: &str, per_broker: bool) -> Result<(),
     }
 }
 
+/// Whether settings that are altered at run time agree with all others; each was validated by itself.
+///
+/// # Errors
+/// What does not agree, for INVALID_REQUEST.
+pub fn validate_dynamic_together(
+    broker: &BrokerConfig,
+    overrides: &imbl::OrdMap<String, String>,
+    per_broker: bool,
+) -> Result<(), String> {
+    let mut settings = broker.settings.clone();
+    if per_broker {
+        settings.node.clone_from(overrides);
+    } else {
+        settings.cluster.clone_from(overrides);
+    }
+    let mut findings = Findings::default();
+    check::relations(&settings, &mut findings);
+    findings.errors.into_iter().next().map_or(Ok(()), |error| Err(error.wrong))
+}
+
 /// Every broker setting, or those among `keys`, as DescribeConfigs tells it, in the order of names.
 pub fn describe_broker(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<DescribedConfig> {
     let mut rows: Vec<_> = broker_rows()
@@ -351,13 +390,32 @@ pub fn describe_broker(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<Desc
     rows.into_iter().map(|row| describe_row(broker, row)).collect()
 }
 
+/// What is set at run time for the whole cluster, or what of it is among `keys`, in the order of names. Some of it may
+/// not be in force, because this broker is told otherwise.
+pub fn describe_broker_default(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<DescribedConfig> {
+    let set = broker.settings.cluster.iter().filter_map(|(name, value)| Some((broker_row(name)?, value)));
+    set.filter(|(row, _)| keys.is_none_or(|keys| keys.contains(&row.name)))
+        .map(|(row, value)| {
+            let value = Some(value.trim().to_owned()).filter(|_| row.kind != Kind::Password);
+            let source = ConfigSource::DynamicDefaultBroker;
+            let synonyms = vec![Synonym { name: row.name, value: value.clone(), source }];
+            DescribedConfig {
+                sensitive: row.kind == Kind::Password,
+                ..DescribedConfig::alterable(row, value, synonyms)
+            }
+        })
+        .collect()
+}
+
 fn describe_row(broker: &BrokerConfig, row: &'static Row) -> DescribedConfig {
     let names = match table::broker_synonyms(row.name) {
         [] => std::slice::from_ref(&row.name),
         names => names,
     };
     let sensitive = row.kind == Kind::Password;
-    let synonyms = broker.settings.synonyms(names);
+    // What wins over this setting in its meaning does not change what this setting itself is.
+    let synonyms: Vec<Synonym> =
+        broker.settings.synonyms(names).into_iter().skip_while(|it| it.name != row.name).collect();
     let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
     DescribedConfig {
         name: row.name,

@@ -1,6 +1,9 @@
 //! Settings against each other, and what no range says.
 
-use super::{read::Findings, settings::Settings, table};
+use super::{read::Findings, settings::Settings};
+
+/// The least memory of a log cleaner's key map.
+const DEDUPE_BYTES_MIN: i64 = 1024 * 1024;
 
 /// What is wrong with a broker setting's value although it is in the row's range; `None` for nothing.
 pub(super) fn alone(name: &str, value: &str) -> Option<String> {
@@ -28,9 +31,14 @@ pub(super) fn alone(name: &str, value: &str) -> Option<String> {
             let fits = number.is_none_or(|number| (1..=i64::from(i16::MAX)).contains(&number));
             (!fits).then(|| format!("{name} must be between 1 and {}", i16::MAX))
         }
-        "log.cleanup.policy" => table::list(value)
-            .any(|policy| policy == "compact")
-            .then(|| "log compaction is not built yet".into()),
+        // Kafka asks for this much per cleaner thread.
+        "log.cleaner.dedupe.buffer.size" => number
+            .is_some_and(|number| number < DEDUPE_BYTES_MIN)
+            .then(|| format!("{name} must be at least {DEDUPE_BYTES_MIN}")),
+        "log.cleaner.io.buffer.load.factor" => value
+            .parse::<f64>()
+            .is_ok_and(|load| !(load > 0.0 && load <= 1.0))
+            .then(|| format!("{name} must be above 0 and at most 1")),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! What DescribeConfigs (key 32) answers, before it is encoded.
 
+use super::table::Row;
+
 /// `org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource`, with its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i8)]
@@ -14,6 +16,10 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// Set on the subscription of client metrics.
+    ClientMetrics = 7,
+    /// Set on the group.
+    Group = 8,
 }
 
 impl ConfigSource {
@@ -55,4 +61,26 @@ pub struct DescribedConfig {
     pub config_type: i8,
     /// One sentence.
     pub documentation: &'static str,
+}
+
+impl DescribedConfig {
+    /// One that can be altered at run time and hides nothing: what wins is what stands first among `synonyms`.
+    pub(super) fn alterable(
+        row: &'static Row,
+        value: Option<String>,
+        synonyms: Vec<Synonym>,
+    ) -> DescribedConfig {
+        let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
+        DescribedConfig {
+            name: row.name,
+            value,
+            source,
+            is_default: source == ConfigSource::Default,
+            read_only: false,
+            sensitive: false,
+            synonyms,
+            config_type: row.kind.code(),
+            documentation: row.doc,
+        }
+    }
 }

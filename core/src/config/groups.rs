@@ -39,12 +39,12 @@ pub struct GroupsConfig {
 pub struct ConsumerGroupsConfig {
     /// Whether `consumer` is among `group.coordinator.rebalance.protocols`.
     pub enabled: bool,
-    /// `session.timeout.ms`.
-    pub session_timeout_ms: Adjustable,
-    /// `heartbeat.interval.ms`.
-    pub heartbeat_interval_ms: Adjustable,
-    /// `assignment.interval.ms` (KIP-1263): a target assignment is computed this often at most.
-    pub assignment_interval_ms: Adjustable,
+    /// `session.timeout.ms`, of groups that have none of their own ([`GroupConfig`](super::GroupConfig)).
+    pub session_timeout_ms: i32,
+    /// `heartbeat.interval.ms`, likewise.
+    pub heartbeat_interval_ms: i32,
+    /// `assignment.interval.ms` (KIP-1263), likewise: a target assignment is computed this often at most.
+    pub assignment_interval_ms: i32,
     /// `max.size`.
     pub size_max: usize,
     /// `assignors`: the first is used where members ask for none.
@@ -53,17 +53,6 @@ pub struct ConsumerGroupsConfig {
     pub migration: Migration,
     /// `regex.refresh.interval.ms`.
     pub regex_refresh_ms: i64,
-}
-
-/// A setting that a group may have its own value of, within bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Adjustable {
-    /// For groups that have none of their own.
-    pub default: i32,
-    /// The least that a group may have.
-    pub min: i32,
-    /// The most that a group may have.
-    pub max: i32,
 }
 
 /// Which way a group that is in use may change between the protocols.
@@ -102,19 +91,14 @@ impl GroupsConfig {
 
 impl ConsumerGroupsConfig {
     fn new(settings: &Settings) -> ConsumerGroupsConfig {
-        let adjustable = |what: &str| Adjustable {
-            default: settings.int(&format!("group.consumer.{what}")),
-            min: settings.int(&format!("group.consumer.min.{what}")),
-            max: settings.int(&format!("group.consumer.max.{what}")),
-        };
         let policy = settings.text("group.consumer.migration.policy").unwrap_or_default();
         let is = |word: &str| policy.eq_ignore_ascii_case(word);
         let protocols = settings.list("group.coordinator.rebalance.protocols");
         ConsumerGroupsConfig {
             enabled: protocols.iter().any(|protocol| protocol == "consumer"),
-            session_timeout_ms: adjustable("session.timeout.ms"),
-            heartbeat_interval_ms: adjustable("heartbeat.interval.ms"),
-            assignment_interval_ms: adjustable("assignment.interval.ms"),
+            session_timeout_ms: settings.int("group.consumer.session.timeout.ms"),
+            heartbeat_interval_ms: settings.int("group.consumer.heartbeat.interval.ms"),
+            assignment_interval_ms: settings.int("group.consumer.assignment.interval.ms"),
             size_max: usize::try_from(settings.int("group.consumer.max.size")).unwrap_or(0),
             assignors: settings.list("group.consumer.assignors"),
             migration: Migration {

@@ -21,6 +21,10 @@ pub fn manual() -> String {
     }
     page.push_str("\n# Topic\n");
     section(&mut page, "Topics", table::TOPIC, false);
+    page.push_str("\n# Group\n");
+    section(&mut page, "Groups", table::GROUP, false);
+    page.push_str("\n# Client metrics\n");
+    section(&mut page, "Subscriptions", table::CLIENT_METRICS, false);
     page
 }
 

@@ -5,8 +5,10 @@
 
 pub mod broker;
 mod check;
+pub mod client_metrics;
 mod describe;
 pub mod environment;
+pub mod group;
 mod groups;
 mod listener;
 mod manual;
@@ -18,9 +20,11 @@ mod source;
 mod table;
 pub mod topic;
 
-pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker};
+pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker, describe_broker_default};
+pub use client_metrics::describe_client_metrics;
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
-pub use groups::{Adjustable, ConsumerGroupsConfig, GroupsConfig, Migration};
+pub use group::{GroupConfig, describe_group};
+pub use groups::{ConsumerGroupsConfig, GroupsConfig, Migration};
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};

@@ -68,6 +68,11 @@ impl Settings {
         i32::try_from(self.integer(name)).expect("the row's type is INT")
     }
 
+    /// A real number that has a default.
+    pub(super) fn real(&self, name: &str) -> f64 {
+        self.text(name).and_then(|value| value.parse().ok()).expect("checked, and the row has a default")
+    }
+
     /// As [`Settings::integer`], for a size; what lies below zero is zero.
     pub(super) fn size(&self, name: &str) -> u64 {
         u64::try_from(self.integer(name)).unwrap_or(0)

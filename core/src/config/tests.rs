@@ -13,7 +13,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<(BrokerConfig, Vec<Warning>), Vec<Conf
     BrokerConfig::from_entries(&lines, &ReadOptions { allow_unknown: false, host_name: "box".into() })
 }
 
-fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
+pub(super) fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
     read(pairs).expect("a good configuration").0
 }
 
@@ -26,12 +26,14 @@ fn error(pairs: &[(&str, &str)]) -> String {
 }
 
 fn all_rows() -> impl Iterator<Item = &'static Row> {
-    broker_rows().chain(table::TOPIC)
+    broker_rows().chain(table::TOPIC).chain(table::GROUP).chain(table::CLIENT_METRICS)
 }
 
 #[test]
 fn tables_are_sorted_without_duplicates() {
-    for rows in table::BROKER.iter().map(|(_, rows)| *rows).chain([table::TOPIC]) {
+    for rows in
+        table::BROKER.iter().map(|(_, rows)| *rows).chain([table::TOPIC, table::GROUP, table::CLIENT_METRICS])
+    {
         assert!(rows.windows(2).all(|pair| pair[0].name < pair[1].name));
     }
     let mut names: Vec<_> = broker_rows().map(|row| row.name).collect();
@@ -101,6 +103,8 @@ fn another(row: &Row) -> String {
         ("message.timestamp.type", "LogAppendTime"),
         ("max.compaction.lag.ms", "7"),
         ("min.cleanable.dirty.ratio", "0.25"),
+        ("log.cleaner.io.buffer.load.factor", "0.25"),
+        ("log.cleaner.io.max.bytes.per.second", "1000.5"),
     ];
     if let Some((_, value)) = special.iter().find(|(name, _)| *name == row.name) {
         return (*value).into();
@@ -154,6 +158,13 @@ fn every_honoured_broker_setting_changes_the_broker_or_its_topics() {
         "broker.id",
         "controller.listener.names",
         "controller.quorum.bootstrap.servers",
+        // Held against what a group asks for.
+        "group.consumer.max.assignment.interval.ms",
+        "group.consumer.max.heartbeat.interval.ms",
+        "group.consumer.max.session.timeout.ms",
+        "group.consumer.min.assignment.interval.ms",
+        "group.consumer.min.heartbeat.interval.ms",
+        "group.consumer.min.session.timeout.ms",
         "inter.broker.listener.name",
         "listener.security.protocol.map",
         "process.roles",
@@ -294,7 +305,8 @@ fn every_refusal_says_what_is_wrong() {
         (&[("log.dirs", "a,b")], "several log directories are not built yet"),
         (&[("remote.log.storage.system.enable", "true")], "tiered storage is not built yet"),
         (&[("quota.window.num", "5")], "quotas are not built yet"),
-        (&[("log.cleanup.policy", "compact")], "log compaction is not built yet"),
+        (&[("log.cleaner.dedupe.buffer.size", "1000")], "must be at least 1048576"),
+        (&[("log.cleaner.io.buffer.load.factor", "0")], "must be above 0 and at most 1"),
         (&[("listeners", "SSL://:9093"), ("inter.broker.listener.name", "SSL")], "needs TLS"),
         (&[("listeners", "SASL_SSL://:1"), ("inter.broker.listener.name", "SASL_SSL")], "needs SASL"),
         (&[("controller.quorum.voters", "1@a:1,2@b:1")], "several nodes"),
@@ -357,8 +369,8 @@ fn topic_settings_are_refused_in_kafkas_words() {
         ("segment.bytes", "x", "Invalid value x for configuration segment.bytes: Not a number of type INT"),
         (
             "cleanup.policy",
-            "compact",
-            "Invalid value compact for configuration cleanup.policy: log compaction is not built yet",
+            "compact,squeeze",
+            "Invalid value compact,squeeze for configuration cleanup.policy: String must be one of: compact, delete",
         ),
         (
             "remote.storage.enable",
@@ -400,6 +412,62 @@ fn dynamic_settings_win_and_only_effective_ones_are_taken() {
     let refused = broker::validate_dynamic("log.dirs", "x", true).expect_err("read-only");
     assert_eq!(refused, "Cannot update these configs dynamically: [log.dirs]");
     assert!(broker::validate_dynamic("listeners", "x", false).is_err());
+}
+
+#[test]
+fn what_can_be_altered_at_run_time_is_inherited_by_topics_or_groups_or_taken_up_by_the_broker() {
+    // What `with_dynamic` sets anew.
+    let taken_up = [
+        "log.cleaner.backoff.ms",
+        "log.cleaner.dedupe.buffer.size",
+        "log.cleaner.io.buffer.load.factor",
+        "log.cleaner.io.max.bytes.per.second",
+        "max.connections",
+        "max.connections.per.ip",
+        "producer.id.expiration.ms",
+    ];
+    let inherited = |name: &str| {
+        let mut synonyms = table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name));
+        let of_groups = table::GROUP.iter().any(|row| name == format!("group.{}", row.name));
+        of_groups || synonyms.any(|(synonym, _)| *synonym == name)
+    };
+    let alterable = describe_broker(&BrokerConfig::default(), None).into_iter().filter(|it| !it.read_only);
+    for config in alterable {
+        assert!(taken_up.contains(&config.name) || inherited(config.name), "{}", config.name);
+    }
+}
+
+#[test]
+fn settings_altered_at_run_time_are_held_against_all_others() {
+    let broker = config(&[("log.cleaner.max.compaction.lag.ms", "10")]);
+    let lag = |value: &str| OrdMap::unit("log.cleaner.min.compaction.lag.ms".to_owned(), value.to_owned());
+    for per_broker in [true, false] {
+        assert_eq!(broker::validate_dynamic_together(&broker, &lag("10"), per_broker), Ok(()));
+        assert!(broker::validate_dynamic_together(&broker, &lag("11"), per_broker).is_err());
+    }
+}
+
+#[test]
+fn the_clusters_default_is_told_also_where_the_broker_is_told_otherwise() {
+    let unit = |value: &str| OrdMap::unit("max.connections".to_owned(), value.to_owned());
+    let broker = BrokerConfig::default().with_dynamic(&unit("7"), &unit("9"));
+    let told = broker::describe_broker_default(&broker, None);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].value.as_deref(), told[0].source.code()), (Some("7"), 3));
+    let told = describe_broker(&broker, Some(&["max.connections"])).remove(0);
+    let synonyms: Vec<_> = told.synonyms.iter().map(|it| (it.source.code(), it.value.as_deref())).collect();
+    assert_eq!(synonyms, [(2, Some("9")), (3, Some("7")), (5, Some("2147483647"))]);
+    assert_eq!(told.source, ConfigSource::DynamicBroker);
+}
+
+#[test]
+fn a_setting_that_another_one_overrules_is_described_as_it_was_set() {
+    let broker = config(&[("log.retention.ms", "5")]);
+    let hours = describe_broker(&broker, Some(&["log.retention.hours"])).remove(0);
+    assert_eq!((hours.value.as_deref(), hours.source), (Some("168"), ConfigSource::Default));
+    let ms = describe_broker(&broker, Some(&["log.retention.ms"])).remove(0);
+    let names: Vec<_> = ms.synonyms.iter().map(|it| it.name).collect();
+    assert_eq!(names, ["log.retention.ms", "log.retention.hours"]);
 }
 
 #[test]

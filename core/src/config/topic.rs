@@ -30,7 +30,7 @@ pub enum FlushPolicy {
 pub struct CleanupPolicy {
     /// Old segments are deleted by retention.
     pub delete: bool,
-    /// Only the last record of each key is kept (not built yet: refused where it is set).
+    /// Only the last record of each key is kept.
     pub compact: bool,
 }
 
@@ -256,9 +256,6 @@ fn check(row: &Row, value: &str) -> Result<(), String> {
         Status::Refused(feature) if !row.default.is_some_and(|default| row.same(default, value)) => {
             not_built(feature)
         }
-        _ if row.name == "cleanup.policy" && table::list(value).any(|policy| policy == "compact") => {
-            not_built("log compaction")
-        }
         _ => Ok(()),
     }
 }
@@ -295,18 +292,7 @@ pub fn describe_topic(
                 source: ConfigSource::Topic,
             });
             let synonyms: Vec<_> = own.into_iter().chain(broker.settings.synonyms(&names)).collect();
-            let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
-            DescribedConfig {
-                name: row.name,
-                value: Some(view.effective(row)),
-                source,
-                is_default: source == ConfigSource::Default,
-                read_only: false,
-                sensitive: false,
-                synonyms,
-                config_type: row.kind.code(),
-                documentation: row.doc,
-            }
+            DescribedConfig::alterable(row, Some(view.effective(row)), synonyms)
         })
         .collect()
 }

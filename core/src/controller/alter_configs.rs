@@ -1,11 +1,11 @@
-//! IncrementalAlterConfigs (KIP-339).
+//! IncrementalAlterConfigs (KIP-339), and AlterConfigs (KIP-133), which it replaces.
 
 use super::{ApiError, Controller, Decision, limits};
 use crate::{
     error::ErrorCode,
     metadata::{ConfigResource, Precondition, Record},
 };
-use imbl::OrdMap;
+use imbl::{OrdMap, ordmap::DiffItem};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Configurations to change.
@@ -24,6 +24,8 @@ pub struct AlterResource {
     pub resource: ConfigResource,
     /// In any order; no key twice.
     pub ops: Vec<ConfigOp>,
+    /// Whatever is set and not among `ops` gets its default again (AlterConfigs).
+    pub replaces: bool,
 }
 
 /// What to do with a configuration.
@@ -115,26 +117,15 @@ impl Controller {
         }
         self.check_exists(&change.resource)?;
         let before = self.speculative.configs(&change.resource);
-        let mut after = before.clone();
-        let mut records = Vec::new();
+        let mut after = if change.replaces { OrdMap::new() } else { before.clone() };
         for op in &change.ops {
-            let old = before.get(&op.key);
-            let new = self.value_after(&change.resource, op, old)?;
-            if new.as_ref() == old {
-                continue;
-            }
-            match &new {
-                Some(value) => drop(after.insert(op.key.clone(), value.clone())),
+            match self.value_after(&change.resource, op, before.get(&op.key))? {
+                Some(value) => drop(after.insert(op.key.clone(), value)),
                 None => drop(after.remove(&op.key)),
             }
-            records.push(Record::Config {
-                resource: change.resource.clone(),
-                key: op.key.clone(),
-                value: new,
-            });
         }
         self.check_configs(&change.resource, &after)?;
-        Ok(records)
+        Ok(differences(&change.resource, &before, &after))
     }
 
     fn check_exists(&self, resource: &ConfigResource) -> Result<(), ApiError> {
@@ -169,10 +160,7 @@ impl Controller {
             (ConfigOpKind::Subtract, Some(value)) => ("SUBTRACT", value),
         };
         if !rules.is_list(resource, &op.key) {
-            return Err(ApiError::new(
-                ErrorCode::InvalidConfig,
-                format!("Can't {verb} to key {} because its type is not LIST.", op.key),
-            ));
+            return Err(ApiError::new(ErrorCode::InvalidConfig, not_a_list(resource, verb, &op.key)));
         }
         let start = old.cloned().or_else(|| rules.default_value(resource, &op.key)).unwrap_or_default();
         let mut list: Vec<&str> = start.split(',').filter(|part| !part.is_empty()).collect();
@@ -194,18 +182,54 @@ impl Controller {
         resource: &ConfigResource,
         configs: &OrdMap<String, String>,
     ) -> Result<(), ApiError> {
-        let invalid = |text: String| ApiError::new(ErrorCode::InvalidConfig, text);
         for (key, value) in configs {
             if value.len() > limits::CONFIG_VALUE_BYTES_MAX {
-                return Err(invalid(format!(
-                    "The configuration value cannot be added because it exceeds the maximum value size of {} bytes.",
-                    limits::CONFIG_VALUE_BYTES_MAX
-                )));
+                return Err(ApiError::new(
+                    ErrorCode::InvalidConfig,
+                    format!(
+                        "The configuration value cannot be added because it exceeds the maximum value size of {} bytes.",
+                        limits::CONFIG_VALUE_BYTES_MAX
+                    ),
+                ));
             }
-            self.settings.config_rules.check(resource, key, value).map_err(invalid)?;
+            self.settings.config_rules.check(resource, key, value)?;
         }
-        self.settings.config_rules.check_together(resource, configs).map_err(invalid)
+        self.settings.config_rules.check_together(resource, configs)
     }
+}
+
+/// Why a value cannot be appended to: Kafka's brokers look at their own settings with words of their own.
+fn not_a_list(resource: &ConfigResource, verb: &str, key: &str) -> String {
+    match resource {
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+            format!("Config value {} is not allowed for config key: {key}", verb.to_ascii_lowercase())
+        }
+        ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
+            format!("Can't {verb} to key {key} because its type is not LIST.")
+        }
+    }
+}
+
+/// The records that lead from one state of a resource to another, in the order of keys.
+fn differences(
+    resource: &ConfigResource,
+    before: &OrdMap<String, String>,
+    after: &OrdMap<String, String>,
+) -> Vec<Record> {
+    let record = |key: &String, value: Option<&String>| Record::Config {
+        resource: resource.clone(),
+        key: key.clone(),
+        value: value.cloned(),
+    };
+    before
+        .diff(after)
+        .map(|item| match item {
+            DiffItem::Add(key, value) | DiffItem::Update { old: _, new: (key, value) } => {
+                record(key, Some(value))
+            }
+            DiffItem::Remove(key, _) => record(key, None),
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ mod config_rules;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod features;
 pub mod limits;
 mod placement;
 mod producer_ids;
+mod update_features;
 
 pub use alter_configs::{AlterConfigsRequest, AlterResource, ConfigOp, ConfigOpKind, ResourceResult};
 pub use brokers::{RegisterBrokerRequest, UnregisterBrokerRequest};
@@ -26,8 +28,11 @@ pub use config_rules::ConfigRules;
 pub use create_partitions::{CreatePartitionsRequest, MorePartitions};
 pub use create_topics::{CreateTopicsRequest, CreatedTopic, NewTopic, ReplicaAssignment};
 pub use delete_topics::{DeleteTopicsRequest, DeletedTopicResult, TopicRef};
+pub use elect_leaders::{ElectLeadersRequest, ElectedTopic, Election};
 pub use features::{FEATURES, Feature};
+pub use placement::check_assignment;
 pub use producer_ids::{AllocateProducerIdsRequest, ProducerIdBlock};
+pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
 
 use crate::{
     error::ErrorCode,

@@ -134,6 +134,14 @@ pub(super) fn check_manual(
     }
 }
 
+/// Whether these brokers may be a partition's replicas.
+///
+/// # Errors
+/// INVALID_REPLICA_ASSIGNMENT, in Kafka's words.
+pub fn check_assignment(image: &Image, replicas: &[NodeId]) -> Result<(), ApiError> {
+    check_manual(image, replicas, None)
+}
+
 /// The refusal of a manual assignment of which no broker can lead.
 pub(super) fn none_active(index: i32) -> ApiError {
     ApiError::new(

@@ -13,19 +13,22 @@ use uuid::Uuid;
 pub(super) struct TestRules;
 
 impl ConfigRules for TestRules {
-    fn check(&self, _: &ConfigResource, key: &str, value: &str) -> Result<(), String> {
+    fn check(&self, _: &ConfigResource, key: &str, value: &str) -> Result<(), ApiError> {
+        let invalid = |text: String| Err(ApiError::new(ErrorCode::InvalidConfig, text));
         match key {
             "cleanup.policy" => Ok(()),
             "retention.ms" if value.parse::<i64>().is_ok() => Ok(()),
             "retention.ms" => {
-                Err(format!("Invalid value {value} for configuration {key}: Not a number of type LONG"))
+                invalid(format!("Invalid value {value} for configuration {key}: Not a number of type LONG"))
             }
-            _ => Err(format!("Unknown topic config name: {key}")),
+            _ => invalid(format!("Unknown topic config name: {key}")),
         }
     }
-    fn check_together(&self, _: &ConfigResource, configs: &OrdMap<String, String>) -> Result<(), String> {
+    fn check_together(&self, _: &ConfigResource, configs: &OrdMap<String, String>) -> Result<(), ApiError> {
         match (configs.get("cleanup.policy"), configs.get("retention.ms")) {
-            (Some(policy), Some(_)) if policy == "none" => Err("none has no retention".to_owned()),
+            (Some(policy), Some(_)) if policy == "none" => {
+                Err(ApiError::new(ErrorCode::InvalidConfig, "none has no retention"))
+            }
             _ => Ok(()),
         }
     }
@@ -226,7 +229,8 @@ fn decide(controller: &mut Controller, step: Step, draw: &mut dyn FnMut() -> Uui
         Step::Alter(n, set) => {
             let kind = if set { ConfigOpKind::Append } else { ConfigOpKind::Delete };
             let ops = vec![ConfigOp { key: "cleanup.policy".into(), kind, value: Some("compact".into()) }];
-            let resources = vec![AlterResource { resource: ConfigResource::Topic(name(n).into()), ops }];
+            let resources =
+                vec![AlterResource { resource: ConfigResource::Topic(name(n).into()), ops, replaces: false }];
             controller.alter_configs(&AlterConfigsRequest { resources, validate_only: false }).batch
         }
         Step::ProducerIds => {

@@ -5,8 +5,9 @@ use super::{GatherId, ShardMessage};
 use crate::{
     controller::{
         AllocateProducerIdsRequest, AlterConfigsRequest, ApiError, Controller, CreatePartitionsRequest,
-        CreateTopicsRequest, CreatedTopic, Decision, DeleteTopicsRequest, DeletedTopicResult, NamedResult,
-        ProducerIdBlock, RegisterBrokerRequest, ResourceResult, Settings,
+        CreateTopicsRequest, CreatedTopic, Decision, DeleteTopicsRequest, DeletedTopicResult,
+        ElectLeadersRequest, ElectedTopic, NamedResult, ProducerIdBlock, RegisterBrokerRequest,
+        ResourceResult, Settings, UpdateFeaturesRequest,
     },
     error::ErrorCode,
     metadata::{Batch, Image, MetadataOffset},
@@ -24,10 +25,27 @@ pub enum ControllerRequest {
     DeleteTopics(DeleteTopicsRequest),
     /// CreatePartitions.
     CreatePartitions(CreatePartitionsRequest),
-    /// IncrementalAlterConfigs.
+    /// IncrementalAlterConfigs, AlterConfigs.
     AlterConfigs(AlterConfigsRequest),
     /// A block of producer ids for a data shard.
     AllocateProducerIds(AllocateProducerIdsRequest),
+    /// ElectLeaders.
+    ElectLeaders(ElectLeadersRequest),
+    /// UpdateFeatures.
+    UpdateFeatures(UpdateFeaturesRequest),
+    /// DescribeQuorum.
+    DescribeQuorum,
+}
+
+/// How far the quorum's log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuorumStanding {
+    /// The leader's epoch.
+    pub term: u64,
+    /// Everything below it is committed, and applied here.
+    pub committed_end: u64,
+    /// The index that the next entry gets.
+    pub log_end: u64,
 }
 
 /// The controller's answer, of the kind that was asked for.
@@ -39,10 +57,16 @@ pub enum ControllerResponse {
     DeleteTopics(Vec<DeletedTopicResult>),
     /// CreatePartitions.
     CreatePartitions(Vec<NamedResult<()>>),
-    /// IncrementalAlterConfigs.
+    /// IncrementalAlterConfigs, AlterConfigs.
     AlterConfigs(Vec<ResourceResult>),
     /// A block of producer ids.
     AllocateProducerIds(Result<ProducerIdBlock, ApiError>),
+    /// ElectLeaders.
+    ElectLeaders(Vec<ElectedTopic>),
+    /// UpdateFeatures.
+    UpdateFeatures(Result<(), ApiError>),
+    /// DescribeQuorum.
+    DescribeQuorum(QuorumStanding),
     /// The quorum cannot decide: not the leader, or the change was lost. The outcome is not known.
     Unavailable(ErrorCode),
 }
@@ -74,6 +98,7 @@ pub struct Desk {
     controller: Controller,
     leads: bool,
     introduced: bool,
+    standing: Option<QuorumStanding>,
     due: VecDeque<Due>,
 }
 
@@ -84,6 +109,7 @@ impl Desk {
             controller: Controller::new(settings, Image::default()),
             leads: false,
             introduced: false,
+            standing: None,
             due: VecDeque::new(),
         }
     }
@@ -131,6 +157,11 @@ impl Desk {
         self.leads && self.introduced && !self.due.iter().any(|due| due.to == ReplyTo::Itself)
     }
 
+    /// How far the quorum's log has come: to be told before [`ask`](Self::ask), or what is answered is old.
+    pub fn stand(&mut self, standing: QuorumStanding) {
+        self.standing = Some(standing);
+    }
+
     /// A data shard asks. `draw` gives random topic ids.
     pub fn ask(
         &mut self,
@@ -165,6 +196,18 @@ impl Desk {
             ControllerRequest::AllocateProducerIds(request) => {
                 let decision = self.controller.allocate_producer_ids(request);
                 self.answer(to, decision, ControllerResponse::AllocateProducerIds, effects);
+            }
+            ControllerRequest::ElectLeaders(request) => {
+                let decision = self.controller.elect_leaders(&request);
+                self.answer(to, decision, ControllerResponse::ElectLeaders, effects);
+            }
+            ControllerRequest::UpdateFeatures(request) => {
+                let decision = self.controller.update_features(&request);
+                self.answer(to, decision, ControllerResponse::UpdateFeatures, effects);
+            }
+            ControllerRequest::DescribeQuorum => {
+                let unknown = ControllerResponse::Unavailable(ErrorCode::NotController);
+                self.reply(to, self.standing.map_or(unknown, ControllerResponse::DescribeQuorum), effects);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! What shards say to each other: one hop to the owner of a partition, one hop back.
 
-use super::desk::{ControllerRequest, ControllerResponse};
+use super::{
+    desk::{ControllerRequest, ControllerResponse},
+    inspect::{LogSizes, ProducersQuery, ProducersResult, SizeQuery},
+};
 use crate::{
     error::{ErrorCode, Fatal},
     groups,
@@ -83,6 +86,10 @@ pub enum OwnerRequest {
     EpochEnds(Vec<EpochQuery>),
     /// DeleteRecords.
     DeleteRecords(Vec<DeleteQuery>),
+    /// DescribeLogDirs.
+    LogSizes(Vec<SizeQuery>),
+    /// DescribeProducers.
+    Producers(Vec<ProducersQuery>),
     /// Anything about one group.
     Group(Box<GroupQuery>),
     /// ListGroups: of these states and types, or of all where a list is empty.
@@ -107,6 +114,10 @@ pub enum OwnerResponse {
     EpochEnds(Vec<(u32, EpochResult)>),
     /// DeleteRecords.
     DeleteRecords(Vec<(u32, DeleteResult)>),
+    /// DescribeLogDirs.
+    LogSizes(LogSizes),
+    /// DescribeProducers.
+    Producers(Vec<(u32, ProducersResult)>),
     /// Of one group, by its place in the request.
     Group(u32, groups::Reply),
     /// ListGroups: those of this owner, or why they are not known.

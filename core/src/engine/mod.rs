@@ -8,6 +8,7 @@ mod connection;
 mod desk;
 mod fetch_session;
 mod gather;
+mod inspect;
 mod message;
 mod owner;
 mod partition;
@@ -18,9 +19,10 @@ mod topics;
 mod tests;
 
 pub use connection::Ordering;
-pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects};
+pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
+pub use inspect::{LogSizes, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery};
 pub use message::*;
 pub use producer_ids::ProducerIdPool;
 
@@ -162,7 +164,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with its recovered logs. It serves once the quorum's shard has sent a caught-up image.
-    pub fn new(place: Place, config: Arc<BrokerConfig>, store: Store, seed: u64) -> Engine {
+    pub fn new(place: Place, config: Arc<BrokerConfig>, mut store: Store, seed: u64) -> Engine {
+        store.configure_cleaner(topics::cleaner_settings(&config, place.shards));
         Engine {
             place,
             config: Arc::clone(&config),
@@ -221,6 +224,11 @@ impl Engine {
     /// What the shard was last busy with.
     pub fn busy_with(&self) -> &'static str {
         self.busy_with
+    }
+
+    /// The configuration in force: as the broker was started, with what was altered since.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
     }
 
     /// Whether no request of this connection is under way.
@@ -509,6 +517,7 @@ impl Engine {
         let cluster = image.configs(&ConfigResource::BrokerDefault);
         let broker = image.configs(&ConfigResource::Broker(self.place.node));
         self.config = Arc::new(self.static_config.with_dynamic(&cluster, &broker));
+        self.owner.store.set_producer_expiration_ms(i64::from(self.config.producer_id_expiration_ms));
         self.owner.know(image.clone(), Arc::clone(&self.config));
         let mut follower =
             topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };

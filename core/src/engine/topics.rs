@@ -10,7 +10,7 @@ use crate::{
     error::ErrorCode,
     groups,
     ids::PartitionId,
-    log::{FlushPolicy, LogSettings},
+    log::{CleanerSettings, FlushPolicy, LogSettings},
     metadata::{Change, ConfigResource, Image, TopicImage, delta},
 };
 use corelane_seam::Now;
@@ -21,12 +21,22 @@ pub(super) fn log_settings(config: &TopicConfig, salt: u64) -> LogSettings {
     let jitter = u64::try_from(config.segment_jitter_ms).unwrap_or(0);
     let share = if jitter == 0 { 0 } else { salt % jitter };
     let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+    // The active segment is not compacted: it ends in time for the greatest lag (Kafka's LogConfig.maxSegmentMs).
+    let segment_ms = match config.cleanup.compact {
+        true => config.segment_ms.min(config.compaction_lag_ms_max.max(1)),
+        false => config.segment_ms,
+    };
     LogSettings {
         segment_bytes: positive(i64::from(config.segment_bytes)),
-        segment_ms: positive(config.segment_ms).saturating_sub(share).max(1),
+        segment_ms: positive(segment_ms).saturating_sub(share).max(1),
         retention_ms: config.retention_ms.map(positive),
         retention_bytes: config.retention_bytes.map(positive),
         delete: config.cleanup.delete,
+        compact: config.cleanup.compact,
+        delete_retention_ms: positive(config.delete_retention_ms),
+        dirty_share_min: config.cleanable_dirty_ratio_min,
+        compaction_lag_ms_min: positive(config.compaction_lag_ms_min),
+        compaction_lag_ms_max: positive(config.compaction_lag_ms_max),
         index_interval_bytes: positive(i64::from(config.index_interval_bytes)),
         flush: match config.flush {
             config::FlushPolicy::EveryGroup => FlushPolicy::EveryGroup,
@@ -35,6 +45,20 @@ pub(super) fn log_settings(config: &TopicConfig, salt: u64) -> LogSettings {
                 ms: ms.map_or(u64::MAX, positive),
             },
         },
+    }
+}
+
+/// What a shard's cleaner is told: its share of what Kafka gives to all cleaner threads together.
+pub(super) fn cleaner_settings(config: &BrokerConfig, shards: u16) -> CleanerSettings {
+    let shards = shards.max(1);
+    let rate = config.log_cleaner_bytes_per_second_max / f64::from(shards);
+    CleanerSettings {
+        enabled: config.log_cleaner_enable,
+        backoff_ms: u64::try_from(config.log_cleaner_backoff_ms).unwrap_or(0),
+        map_bytes_max: config.log_cleaner_dedupe_bytes / u64::from(shards),
+        map_load_max: config.log_cleaner_load_factor,
+        // Kafka writes "without bound" as the largest number there is.
+        bytes_per_second_max: (config.log_cleaner_bytes_per_second_max < f64::MAX).then_some(rate),
     }
 }
 
@@ -70,6 +94,9 @@ impl Follower<'_> {
             }
         }
         self.owner.groups_lose_topics(self.now, &deleted, answers);
+        if changes.iter().any(is_broker_setting) {
+            self.owner.store.configure_cleaner(cleaner_settings(self.config, self.place.shards));
+        }
         if !first && changes.iter().any(is_broker_setting) {
             for topic in new.topics() {
                 self.topic(topic, answers);

@@ -20,6 +20,9 @@ mod group;
 mod offsets;
 pub mod records;
 
+#[cfg(test)]
+mod tests;
+
 pub use alarms::Alarm;
 pub use consumer::{Refusal, validate as validate_consumer_heartbeat};
 pub use coordinator::Coordinator;

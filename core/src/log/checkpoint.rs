@@ -5,7 +5,10 @@
 //! producers are found again by reading the log. Only the log start has no other witness, so the journal keeps its
 //! entry until the checkpoint that holds it is durable.
 
-use super::{epochs::LeaderEpochs, index::MaxTimestamp, producers::ProducerStates, segment::Segment};
+use super::{
+    epochs::LeaderEpochs, index::MaxTimestamp, paths::SegmentName, producers::ProducerStates,
+    segment::Segment,
+};
 use crate::ids::{Offset, PartitionId, TopicId};
 use uuid::Uuid;
 use zerocopy::{
@@ -13,7 +16,9 @@ use zerocopy::{
     little_endian::{I32, I64, U32, U64},
 };
 
-const MAGIC: [u8; 8] = *b"CLCKPT\x00\x01";
+const MAGIC: [u8; 8] = *b"CLCKPT\x00\x02";
+/// Before there was compaction: the same, without the part about it.
+const MAGIC_1: [u8; 8] = *b"CLCKPT\x00\x01";
 
 /// Epochs and producers as they were when the log ended at `offset`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,17 +37,17 @@ impl Snapshot {
 /// A closed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
-    pub base: Offset,
-    pub serial: u32,
+    pub name: SegmentName,
     pub next: Offset,
     pub bytes: u64,
     pub max_timestamp: Option<MaxTimestamp>,
+    pub first_timestamp_ms: Option<i64>,
 }
 
 impl From<&Segment> for Closed {
     fn from(segment: &Segment) -> Closed {
-        let &Segment { base, serial, next, bytes, max_timestamp, .. } = segment;
-        Closed { base, serial, next, bytes, max_timestamp }
+        let &Segment { next, bytes, max_timestamp, first_timestamp_ms, .. } = segment;
+        Closed { name: segment.name(), next, bytes, max_timestamp, first_timestamp_ms }
     }
 }
 
@@ -53,6 +58,8 @@ pub(crate) struct Checkpoint {
     pub log_start: Offset,
     pub high_watermark: Offset,
     pub next_serial: u32,
+    /// Compaction went over everything below.
+    pub cleaned_to: Offset,
     pub snapshot: Snapshot,
     /// Oldest first.
     pub closed: Vec<Closed>,
@@ -85,6 +92,15 @@ struct ClosedImage {
     serial: U32,
 }
 
+/// Of each closed segment, what compaction needs to know. The offset up to which it went stands before these.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct CleaningImage {
+    cleaning: U32,
+    /// [`i64::MIN`]: not known.
+    first_timestamp_ms: I64,
+}
+
 impl Checkpoint {
     /// For its file, with a CRC32C at the end.
     pub fn encode(&self) -> Vec<u8> {
@@ -106,12 +122,20 @@ impl Checkpoint {
         for closed in &self.closed {
             let max = closed.max_timestamp;
             let image = ClosedImage {
-                base: I64::new(closed.base.0),
+                base: I64::new(closed.name.base.0),
                 next: I64::new(closed.next.0),
                 bytes: U64::new(closed.bytes),
                 max_timestamp_ms: I64::new(max.map_or(-1, |max| max.timestamp_ms)),
                 max_timestamp_batch: I64::new(max.map_or(-1, |max| max.batch.0)),
-                serial: U32::new(closed.serial),
+                serial: U32::new(closed.name.serial),
+            };
+            out.extend_from_slice(image.as_bytes());
+        }
+        out.extend_from_slice(I64::new(self.cleaned_to.0).as_bytes());
+        for closed in &self.closed {
+            let image = CleaningImage {
+                cleaning: U32::new(closed.name.cleaning),
+                first_timestamp_ms: I64::new(closed.first_timestamp_ms.unwrap_or(i64::MIN)),
             };
             out.extend_from_slice(image.as_bytes());
         }
@@ -126,30 +150,46 @@ impl Checkpoint {
             return None;
         }
         let (head, rest) = Head::ref_from_prefix(content).ok()?;
-        if head.magic != MAGIC {
+        if head.magic != MAGIC && head.magic != MAGIC_1 {
             return None;
         }
         let (epochs, rest) = rest.split_at_checked(usize::try_from(head.epochs_bytes.get()).ok()?)?;
         let (producers, rest) = rest.split_at_checked(usize::try_from(head.producers_bytes.get()).ok()?)?;
-        let images = <[ClosedImage]>::ref_from_bytes(rest).ok()?;
-        if images.len() as u64 != head.closed.get() {
-            return None;
-        }
-        let closed = images.iter().map(|image| Closed {
-            base: Offset(image.base.get()),
-            serial: image.serial.get(),
-            next: Offset(image.next.get()),
-            bytes: image.bytes.get(),
-            max_timestamp: (image.max_timestamp_ms.get() >= 0).then(|| MaxTimestamp {
-                timestamp_ms: image.max_timestamp_ms.get(),
-                batch: Offset(image.max_timestamp_batch.get()),
-            }),
+        let count = usize::try_from(head.closed.get()).ok()?;
+        let (images, rest) = <[ClosedImage]>::ref_from_prefix_with_elems(rest, count).ok()?;
+        let (cleaned_to, cleanings) = match head.magic {
+            MAGIC_1 => rest.is_empty().then_some((Offset::ZERO, None))?,
+            _ => {
+                let (cleaned_to, rest) = I64::ref_from_prefix(rest).ok()?;
+                let cleanings = <[CleaningImage]>::ref_from_bytes_with_elems(rest, count).ok()?;
+                (Offset(cleaned_to.get()), Some(cleanings))
+            }
+        };
+        let closed = images.iter().enumerate().map(|(index, image)| {
+            let cleaning = cleanings.map(|all| &all[index]);
+            Closed {
+                name: SegmentName {
+                    base: Offset(image.base.get()),
+                    serial: image.serial.get(),
+                    cleaning: cleaning.map_or(0, |image| image.cleaning.get()),
+                },
+                next: Offset(image.next.get()),
+                bytes: image.bytes.get(),
+                max_timestamp: (image.max_timestamp_ms.get() >= 0).then(|| MaxTimestamp {
+                    timestamp_ms: image.max_timestamp_ms.get(),
+                    batch: Offset(image.max_timestamp_batch.get()),
+                }),
+                first_timestamp_ms: cleaning
+                    .map(|image| image.first_timestamp_ms.get())
+                    .filter(|first| *first != i64::MIN),
+            }
         });
         Some(Checkpoint {
             id: PartitionId { topic: TopicId(Uuid::from_bytes(head.topic)), index: head.partition.get() },
             log_start: Offset(head.log_start.get()),
             high_watermark: Offset(head.high_watermark.get()),
             next_serial: head.next_serial.get(),
+            cleaned_to,
             snapshot: Snapshot {
                 offset: Offset(head.snapshot_offset.get()),
                 epochs: epochs.to_vec(),
@@ -166,18 +206,19 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let max = MaxTimestamp { timestamp_ms: 99, batch: Offset(12) };
-        let closed = |base, serial, max_timestamp| Closed {
-            base: Offset(base),
-            serial,
+        let closed = |base, serial, max_timestamp: Option<MaxTimestamp>| Closed {
+            name: SegmentName { base: Offset(base), serial, cleaning: serial },
             next: Offset(base + 10),
             bytes: 777,
             max_timestamp,
+            first_timestamp_ms: max_timestamp.map(|max| max.timestamp_ms),
         };
         Checkpoint {
             id: PartitionId { topic: TopicId(Uuid::from_u128(5)), index: 6 },
             log_start: Offset(3),
             high_watermark: Offset(19),
             next_serial: 4,
+            cleaned_to: Offset(9),
             snapshot: Snapshot { offset: Offset(20), epochs: vec![1, 2, 3], producers: vec![4, 5] },
             closed: vec![closed(0, 0, None), closed(10, 2, Some(max))],
         }
@@ -186,6 +227,21 @@ mod tests {
     #[test]
     fn a_checkpoint_is_read_back() {
         assert_eq!(Checkpoint::decode(&checkpoint().encode()), Some(checkpoint()));
+    }
+
+    #[test]
+    fn a_checkpoint_of_before_compaction_is_read() {
+        let mut bytes = checkpoint().encode();
+        bytes.truncate(bytes.len() - 4 - 2 * size_of::<CleaningImage>() - 8);
+        bytes[..8].copy_from_slice(&MAGIC_1);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        let mut expected = checkpoint();
+        expected.cleaned_to = Offset::ZERO;
+        for closed in &mut expected.closed {
+            (closed.name.cleaning, closed.first_timestamp_ms) = (0, None);
+        }
+        assert_eq!(Checkpoint::decode(&bytes), Some(expected));
     }
 
     #[test]

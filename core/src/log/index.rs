@@ -128,8 +128,12 @@ impl SegmentIndex {
             self.entries.push(Entry { max_timestamp_before_ms, max_timestamp_at, offset, position });
         }
         let timestamp_ms = header.max_timestamp_ms();
-        // -1 says that no record has one; among equals the first counts.
-        if timestamp_ms >= 0 && self.max.is_none_or(|max| timestamp_ms > max.timestamp_ms) {
+        // -1 says that no record has one; among equals the first counts. A batch that compaction emptied has a latest
+        // timestamp and no record of it.
+        if timestamp_ms >= 0
+            && header.record_count() != 0
+            && self.max.is_none_or(|max| timestamp_ms > max.timestamp_ms)
+        {
             self.max = Some(MaxTimestamp { timestamp_ms, batch: at });
         }
         self.observed = end;
@@ -146,6 +150,13 @@ impl SegmentIndex {
         }
         let above = self.entries.partition_point(|entry| self.absolute(entry.offset) <= offset);
         Some(self.span_of_entry(above.saturating_sub(1)))
+    }
+
+    /// Bytes that surely hold the first batch that ends at or behind `offset`, also where compaction left holes: what
+    /// lies before an entry may all lie below the offset, and then the batch begins at that entry.
+    pub fn find_offset_or_next(&self, offset: Offset) -> Option<Span> {
+        let span = self.find_offset(offset)?;
+        Some(Span { to: self.span_behind(span.to).map_or(span.to, |next| next.to), ..span })
     }
 
     /// Where to begin reading for the first record at or after `target_ms`: no batch before has one. None if no

@@ -6,6 +6,7 @@
 //! [`recover`] turns whatever a crash left into logs again, before any shard serves.
 
 mod checkpoint;
+mod compaction;
 pub mod epochs;
 pub mod index;
 mod journal;
@@ -23,6 +24,7 @@ mod testing;
 mod tests;
 pub mod timestamp;
 
+pub use compaction::CleanerSettings;
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
 pub use store::{

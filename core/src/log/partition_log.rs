@@ -4,6 +4,7 @@ use super::{
     LogSettings,
     checkpoint::{Checkpoint, Closed, Snapshot},
     epochs::LeaderEpochs,
+    paths::SegmentName,
     producers::ProducerStates,
     segment::{Segment, Stage},
     tail::Tail,
@@ -91,6 +92,16 @@ pub(crate) struct PartitionLog {
     /// Write and flush whatever fills a block, however little.
     pub urgent: bool,
     pub checkpoint_due: bool,
+    /// Compaction went over everything below; the next checkpoint says so.
+    pub cleaned_to: Offset,
+    /// Segments that compaction has replaced: their files go when the checkpoint that no longer names them is durable.
+    pub replaced: VecDeque<SegmentName>,
+    /// Of the first of these.
+    pub replaced_index_removed: bool,
+    /// The cleaner is at its files.
+    pub cleaning: bool,
+    /// Something is wrong with its segments or the disk, which compaction found; it is not tried again before a restart.
+    pub uncleanable: bool,
     /// Of the first segment, which lies below the log start.
     pub index_removed: bool,
     /// Records and time since the last flush, for interval policies.
@@ -140,6 +151,11 @@ impl PartitionLog {
             filled: false,
             urgent: false,
             checkpoint_due: false,
+            cleaned_to: Offset::ZERO,
+            replaced: VecDeque::new(),
+            replaced_index_removed: false,
+            cleaning: false,
+            uncleanable: false,
             index_removed: false,
             unflushed_records: 0,
             unflushed_since: None,
@@ -179,6 +195,7 @@ impl PartitionLog {
         let index = Arc::make_mut(segment.index.as_mut().expect("an active segment has its index"));
         index.observe(&header, segment.bytes).expect("the segment was rolled where the index ends");
         segment.max_timestamp = index.max_timestamp();
+        segment.first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
         segment.bytes += batch.len() as u64;
         segment.next = header.next_offset();
         self.end = header.next_offset();
@@ -203,14 +220,30 @@ impl PartitionLog {
             }
         }
         if self.active().is_none() {
-            let interval = self.settings.index_interval_bytes.clamp(BLOCK as u64, INDEX_INTERVAL_BYTES_MAX);
-            let interval = u32::try_from(interval).expect("at most 1 MiB");
+            let interval = self.index_interval_bytes();
             let mut segment = Segment::new(self.end, self.next_serial, self.tail.end(), interval);
             segment.first_append_ms = now.unix_ms;
             self.next_serial += 1;
             self.tail.begin_segment();
             self.segments.push_back(segment);
         }
+    }
+
+    /// At least so many bytes lie between two entries of an index.
+    pub fn index_interval_bytes(&self) -> u32 {
+        let interval = self.settings.index_interval_bytes.clamp(BLOCK as u64, INDEX_INTERVAL_BYTES_MAX);
+        u32::try_from(interval).expect("at most 1 MiB")
+    }
+
+    /// Everything below is committed, and of no open transaction.
+    pub fn last_stable(&self) -> Offset {
+        let open = self.producers.first_open_transaction();
+        open.map_or(self.high_watermark, |open| open.min(self.high_watermark))
+    }
+
+    /// Where what compaction has not gone over begins. A mark that lies outside of the log is none.
+    pub fn first_dirty(&self) -> Offset {
+        if self.cleaned_to < self.start || self.cleaned_to > self.end { self.start } else { self.cleaned_to }
     }
 
     /// The segment that takes appends.
@@ -300,6 +333,7 @@ impl PartitionLog {
             log_start: self.start,
             high_watermark: self.high_watermark,
             next_serial: self.next_serial,
+            cleaned_to: self.cleaned_to,
             snapshot: self.snapshot.clone(),
             closed: closed.map(Closed::from).collect(),
         }

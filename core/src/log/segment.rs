@@ -3,6 +3,7 @@
 use super::{
     checkpoint::Snapshot,
     index::{MaxTimestamp, SegmentIndex},
+    paths::SegmentName,
 };
 use crate::ids::Offset;
 use corelane_seam::{BLOCK, FileHandle};
@@ -31,6 +32,8 @@ pub(crate) struct Segment {
     pub base: Offset,
     /// Its number in the log.
     pub serial: u32,
+    /// How often compaction rewrote it: its offsets may have holes then.
+    pub cleaning: u32,
     /// The offset behind its last record.
     pub next: Offset,
     /// Place of its first byte in the [tail](super::tail); means nothing when it was closed before this boot.
@@ -54,6 +57,8 @@ pub(crate) struct Segment {
     pub needs_cut: bool,
     /// The latest timestamp.
     pub max_timestamp: Option<MaxTimestamp>,
+    /// The latest timestamp of the first batch, for `max.compaction.lag.ms`.
+    pub first_timestamp_ms: Option<i64>,
     /// When the first record came (wall clock), for the roll by time.
     pub first_append_ms: i64,
     /// Always there until closed, then while memory lasts.
@@ -74,6 +79,7 @@ impl Segment {
         Segment {
             base,
             serial,
+            cleaning: 0,
             next: base,
             place,
             in_tail: true,
@@ -85,6 +91,7 @@ impl Segment {
             length_set: false,
             needs_cut: false,
             max_timestamp: None,
+            first_timestamp_ms: None,
             first_append_ms: 0,
             index: Some(Arc::new(SegmentIndex::new(base, index_interval_bytes))),
             writer: None,
@@ -92,6 +99,11 @@ impl Segment {
             asked_by_readers: false,
             snapshot: None,
         }
+    }
+
+    /// What its files are called.
+    pub fn name(&self) -> SegmentName {
+        SegmentName { base: self.base, serial: self.serial, cleaning: self.cleaning }
     }
 
     /// Place behind its last byte.

@@ -1,5 +1,6 @@
 //! What a store and its logs are told.
 
+use super::CleanerSettings;
 use corelane_seam::ShardId;
 use std::path::PathBuf;
 
@@ -39,6 +40,8 @@ pub struct StoreSettings {
     pub disk_reserve_bytes: u64,
     /// How long an idle idempotent producer's sequences are kept (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
+    /// Compaction.
+    pub cleaner: CleanerSettings,
     /// Open read handles that are kept; more are closed, the longest unused first.
     pub read_handles_max: usize,
     /// A bug on purpose, for the tests that prove that the tests can fail.
@@ -60,6 +63,7 @@ impl StoreSettings {
             memory_bytes_max: 256 << 20,
             disk_reserve_bytes: 256 << 20,
             producer_expiration_ms: 24 * 3_600_000,
+            cleaner: CleanerSettings::default(),
             read_handles_max: 1024,
             fault: Fault::None,
         }
@@ -78,6 +82,12 @@ pub enum Fault {
     ReuseNeededBlocks,
     /// Recovery does not believe that a log was deleted.
     ReplayDeleted,
+    /// A group's coordinator answers when its records are appended, before they are committed.
+    AnswerGroupsEarly,
+    /// Compaction removes a segment's old file before the checkpoint that names the new one is durable.
+    RemoveBeforeCheckpoint,
+    /// Compaction keeps the first record of a key instead of the last.
+    KeepFirstOfKey,
 }
 
 /// When a log's appends are flushed.
@@ -97,7 +107,7 @@ pub enum FlushPolicy {
 }
 
 /// A topic's settings as far as its logs care (Kafka's topic configuration names in brackets).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// A segment closes before it would grow past this (`segment.bytes`).
     pub segment_bytes: u64,
@@ -110,6 +120,17 @@ pub struct LogSettings {
     pub retention_bytes: Option<u64>,
     /// Whether retention deletes at all (`cleanup.policy` holds `delete`).
     pub delete: bool,
+    /// Whether only the last record of each key is kept (`cleanup.policy` holds `compact`).
+    pub compact: bool,
+    /// How long tombstones stay once a cleaning has passed them (`delete.retention.ms`).
+    pub delete_retention_ms: u64,
+    /// A compacted log is cleaned when more than this share of what may be cleaned is dirty
+    /// (`min.cleanable.dirty.ratio`).
+    pub dirty_share_min: f64,
+    /// Segments with a younger record are not cleaned (`min.compaction.lag.ms`).
+    pub compaction_lag_ms_min: u64,
+    /// Older dirty records are cleaned however few they are (`max.compaction.lag.ms`).
+    pub compaction_lag_ms_max: u64,
     /// Bytes of log between two index entries (`index.interval.bytes`).
     pub index_interval_bytes: u64,
     /// When appends are flushed.
@@ -125,6 +146,11 @@ impl Default for LogSettings {
             retention_ms: Some(7 * 24 * 3_600_000),
             retention_bytes: None,
             delete: true,
+            compact: false,
+            delete_retention_ms: 24 * 3_600_000,
+            dirty_share_min: 0.5,
+            compaction_lag_ms_min: 0,
+            compaction_lag_ms_max: u64::MAX,
             index_interval_bytes: 4096,
             flush: FlushPolicy::EveryGroup,
         }

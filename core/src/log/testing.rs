@@ -1,8 +1,8 @@
 //! A disk in memory with a live and a durable image, and a machine of stores on it.
 
 use super::{
-    Appended, Event, Fault, LogSettings, Operations, ReadRequest, RecoveredLog, RecoveryReport,
-    RecoverySettings, Slot, Store, StoreSettings, recover,
+    Appended, CleanerSettings, Event, Fault, LogSettings, Operations, ReadRequest, RecoveredLog,
+    RecoveryReport, RecoverySettings, Slot, Store, StoreSettings, recover,
 };
 use crate::{
     error::Fatal,
@@ -11,7 +11,7 @@ use crate::{
 };
 use corelane_seam::{
     BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Part, ShardId, Slice, Token,
+    Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -247,8 +247,14 @@ impl MemDisk {
                 image.remove(&path);
                 vec![FileResult::Done(Ok(()))]
             }
-            FileOperation::Rename { .. } => panic!("the log renames nothing"),
-            FileOperation::Space { .. } => vec![FileResult::Space(Ok(image.space))],
+            FileOperation::Rename { from, to } => {
+                let inode = image.names.remove(&from).expect("what is renamed is there");
+                image.names.insert(to, inode);
+                vec![FileResult::Done(Ok(()))]
+            }
+            FileOperation::Space { .. } => {
+                vec![FileResult::Space(Ok(Space { free: image.space, total: u64::MAX }))]
+            }
         }
     }
 }
@@ -340,6 +346,7 @@ pub struct Shape {
     pub cache_bytes: usize,
     pub memory_bytes: usize,
     pub log: LogSettings,
+    pub cleaner: CleanerSettings,
     pub fault: Fault,
 }
 
@@ -353,6 +360,7 @@ impl Default for Shape {
             cache_bytes: 64 << 10,
             memory_bytes: 4 << 20,
             log: LogSettings { segment_bytes: 100 << 10, retention_ms: None, ..LogSettings::default() },
+            cleaner: CleanerSettings::default(),
             fault: Fault::None,
         }
     }
@@ -426,6 +434,7 @@ impl Machine {
                 memory_bytes_max: shape.memory_bytes,
                 disk_reserve_bytes: 1000,
                 read_handles_max: 3,
+                cleaner: shape.cleaner,
                 fault: shape.fault,
                 ..StoreSettings::new(shard, data_dir.clone(), recovered.boot)
             };

@@ -177,7 +177,7 @@ fn put_varint(out: &mut Vec<u8>, value: i32) {
     put_varlong(out, i64::from(value));
 }
 
-fn put_varlong(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_varlong(out: &mut Vec<u8>, value: i64) {
     let mut zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while zigzag >= 0x80 {
         out.push(zigzag.to_le_bytes()[0] | 0x80);
@@ -186,7 +186,7 @@ fn put_varlong(out: &mut Vec<u8>, value: i64) {
     out.push(zigzag.to_le_bytes()[0]);
 }
 
-fn put_length(out: &mut Vec<u8>, length: usize) {
+pub(super) fn put_length(out: &mut Vec<u8>, length: usize) {
     put_varint(out, i32::try_from(length).expect("fields are shorter than 2 GiB"));
 }
 

@@ -184,6 +184,11 @@ impl BatchHeader {
         self.attributes.get() & DELETE_HORIZON_BIT != 0
     }
 
+    /// The time from which on the tombstones of this batch may go, in Unix milliseconds, once a cleaner passed them.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        self.has_delete_horizon().then(|| self.base_timestamp_ms())
+    }
+
     /// Offset of the last record, less the base offset.
     pub fn last_offset_delta(&self) -> i32 {
         self.last_offset_delta.get()
@@ -271,6 +276,23 @@ impl BatchHeader {
 
     pub(super) fn set_codec(&mut self, codec: Codec) {
         self.attributes.set((self.attributes.get() & !CODEC_MASK) | codec.number());
+    }
+
+    pub(super) fn set_record_count(&mut self, count: i32) {
+        self.record_count.set(count);
+    }
+
+    /// Makes the base timestamp a delete horizon: timestamp deltas count from it, too.
+    pub(super) fn set_delete_horizon_ms(&mut self, horizon_ms: i64) {
+        self.attributes.set(self.attributes.get() | DELETE_HORIZON_BIT);
+        self.base_timestamp.set(horizon_ms);
+    }
+
+    /// Of a batch that has no records any more: neither codec nor horizon, and no base timestamp.
+    pub(super) fn set_emptied(&mut self) {
+        self.attributes.set(self.attributes.get() & !(CODEC_MASK | DELETE_HORIZON_BIT));
+        self.base_timestamp.set(NO_TIMESTAMP);
+        self.record_count.set(0);
     }
 
     /// A header from its values; length and checksum are still to be [sealed](seal).

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod compress;
+pub mod filter;
 pub mod header;
 pub mod read;
 pub mod validate;
@@ -10,6 +11,7 @@ pub mod walk;
 
 pub use build::{BatchBuilder, NewRecord};
 pub use compress::Scratch;
+pub use filter::{Filter, Filtered, filter};
 pub use header::{Batch, BatchFault, BatchHeader, Batches, Codec, ProducerBatch, TimestampType};
 pub use read::{DecodedBatch, Headers, Record, RecordHeader, Records};
 pub use validate::{BatchFacts, ProduceRules, RecordError, Rejected, Validated, validate};

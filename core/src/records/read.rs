@@ -4,7 +4,7 @@
 use super::{
     compress::{DecompressFault, Scratch, decompressed_bytes_max, fault_of},
     header::{Batch, BatchHeader, Codec},
-    walk::{WalkFault, next_header, split_record},
+    walk::{RecordParts, WalkFault, next_header, split_record},
 };
 use crate::ids::Offset;
 use std::{borrow::Cow, io::Read};
@@ -35,12 +35,27 @@ impl<'a> DecodedBatch<'a> {
     /// Decompresses if need be; the records are not looked at yet. Holds at most [`decompressed_bytes_max`] of
     /// memory, and none for an uncompressed batch.
     pub fn new(batch: Batch<'a>, scratch: &mut Scratch) -> Result<DecodedBatch<'a>, WalkFault> {
+        DecodedBatch::within(batch, usize::MAX, scratch)
+    }
+
+    /// The same, for a batch that decompresses to at most `bytes_max`.
+    pub fn within(
+        batch: Batch<'a>,
+        bytes_max: usize,
+        scratch: &mut Scratch,
+    ) -> Result<DecodedBatch<'a>, WalkFault> {
         let header = batch.header();
+        let bound = decompressed_bytes_max(batch.body().len()).min(bytes_max);
         let body = match header.codec().map_err(WalkFault::Codec)? {
             Codec::None => Cow::Borrowed(batch.body()),
-            codec => Cow::Owned(decompress(codec, batch.body(), scratch)?),
+            codec => Cow::Owned(decompress(codec, batch.body(), bound, scratch)?),
         };
         Ok(DecodedBatch { header, body })
+    }
+
+    /// The records' bytes, decompressed.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Its records. After an error there are no more.
@@ -49,8 +64,13 @@ impl<'a> DecodedBatch<'a> {
     }
 }
 
-fn decompress(codec: Codec, body: &[u8], scratch: &mut Scratch) -> Result<Vec<u8>, DecompressFault> {
-    let mut reader = scratch.decompress(codec, body, decompressed_bytes_max(body.len()))?;
+fn decompress(
+    codec: Codec,
+    body: &[u8],
+    bound: usize,
+    scratch: &mut Scratch,
+) -> Result<Vec<u8>, DecompressFault> {
+    let mut reader = scratch.decompress(codec, body, bound)?;
     let mut plain = Vec::new();
     reader.read_to_end(&mut plain).map_err(|error| fault_of(error, codec))?;
     Ok(plain)
@@ -78,13 +98,20 @@ impl<'a> Iterator for Records<'a> {
             Ok(_) => self.index += 1,
             Err(_) => (self.index, self.rest) = (count, &[]),
         }
-        Some(parsed.map(|parts| Record {
-            offset: Offset(self.header.base_offset().0.saturating_add(i64::from(parts.facts.offset_delta))),
+        Some(parsed.map(|parts| Record::of(self.header, &parts)))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// From the parts of a record in the batch with this header.
+    pub(super) fn of(header: &BatchHeader, parts: &RecordParts<'a>) -> Record<'a> {
+        Record {
+            offset: Offset(header.base_offset().0.saturating_add(i64::from(parts.facts.offset_delta))),
             timestamp_ms: parts.facts.timestamp_ms,
             key: parts.key,
             value: parts.value,
             headers: Headers { left: parts.header_count, rest: parts.headers },
-        }))
+        }
     }
 }
 

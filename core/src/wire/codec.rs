@@ -1,8 +1,11 @@
 //! Frames to messages and back.
 
-use super::{RequestHeader, WireError, guard};
+use super::{RequestHeader, WireError, by_topic_id, guard};
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, buf::ByteBufMut};
+use kafka_protocol::{
+    messages::{OffsetCommitRequest, OffsetFetchRequest},
+    protocol::{Decodable, Encodable, HeaderVersion, Request, buf::ByteBufMut},
+};
 
 /// Decodes the body of a request, after the guard has walked it. Strings, bytes and records are slices of `frame`:
 /// nothing of them is copied, and they keep the frame alive.
@@ -19,6 +22,39 @@ pub fn decode_request<T: Request>(header: &RequestHeader, frame: &Bytes) -> Resu
     row.check(header.api_version, frame, header.body_offset)?;
     let mut body = frame.slice(header.body_offset..);
     T::decode(&mut body, header.api_version).map_err(|error| WireError::Decode(error.to_string()))
+}
+
+/// [`decode_request`] of an OffsetCommit, also in the version that the crate's codec lacks.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_offset_commit(header: &RequestHeader, frame: &Bytes) -> Result<OffsetCommitRequest, WireError> {
+    match header.api_version {
+        by_topic_id::VERSION => decode_own(header, frame, by_topic_id::offset_commit),
+        _ => decode_request(header, frame),
+    }
+}
+
+/// [`decode_request`] of an OffsetFetch, also in the version that the crate's codec lacks.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_offset_fetch(header: &RequestHeader, frame: &Bytes) -> Result<OffsetFetchRequest, WireError> {
+    match header.api_version {
+        by_topic_id::VERSION => decode_own(header, frame, by_topic_id::offset_fetch),
+        _ => decode_request(header, frame),
+    }
+}
+
+fn decode_own<T: Request>(
+    header: &RequestHeader,
+    frame: &Bytes,
+    decode: fn(&mut Bytes) -> Result<T, String>,
+) -> Result<T, WireError> {
+    assert_eq!(header.api_key, T::KEY, "a request decoded as another");
+    let row = guard::row(T::KEY).expect("a header of this key was parsed, so there is a row of it");
+    row.check(header.api_version, frame, header.body_offset)?;
+    decode(&mut frame.slice(header.body_offset..)).map_err(WireError::Decode)
 }
 
 /// Takes any frame through header, guard and the decoder of its key, and drops the request: for tests that care

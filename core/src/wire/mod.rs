@@ -8,6 +8,7 @@
 //! The way out is [`encode_response`], or for Fetch [`FetchResponse::encode`], which leaves the records where they
 //! are. [`encode_request`] and [`decode_response`] are the client's side of the same.
 
+mod by_topic_id;
 mod codec;
 mod error;
 mod fetch;
@@ -15,7 +16,10 @@ pub mod guard;
 mod header;
 mod versions;
 
-pub use codec::{decode_request, decode_response, encode_request, encode_response, fuzz_frame, try_frame};
+pub use codec::{
+    decode_offset_commit, decode_offset_fetch, decode_request, decode_response, encode_request,
+    encode_response, fuzz_frame, try_frame,
+};
 pub use error::{Fault, WireError};
 pub use fetch::{
     AbortedTransaction, CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint,

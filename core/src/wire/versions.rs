@@ -31,11 +31,16 @@ mod tests {
 
     #[test]
     fn the_range_is_the_codecs_even_where_the_crate_says_more() {
-        for key in [ApiKey::OffsetCommit, ApiKey::OffsetFetch, ApiKey::InitProducerId] {
-            let ours = versions(key as i16).expect("it is known");
-            assert_eq!(ours.max + 1, key.valid_versions().max, "{key:?}");
+        let init = versions(ApiKey::InitProducerId as i16).expect("it is known");
+        assert_eq!(init.max + 1, ApiKey::InitProducerId.valid_versions().max);
+        assert_eq!(versions_of::<OffsetCommitRequest>().max, 9);
+    }
+
+    #[test]
+    fn versions_that_the_codec_lacks_are_known_where_there_is_a_decoder_of_ours() {
+        for key in [ApiKey::OffsetCommit, ApiKey::OffsetFetch] {
+            assert_eq!(versions(key as i16).expect("it is known").max, 10, "{key:?}");
         }
-        assert_eq!(versions(ApiKey::OffsetCommit as i16), Some(versions_of::<OffsetCommitRequest>()));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn visit_served(visitor: &mut impl Visitor) {
     visitor.request::<DescribeTopicPartitionsRequest>(describe_topic_partitions);
     visitor.request::<DescribeConfigsRequest>(describe_configs);
     visitor.request::<IncrementalAlterConfigsRequest>(incremental_alter_configs);
+    super::administration::visit(visitor);
 }
 
 fn produce(g: &mut Values) -> ProduceRequest {

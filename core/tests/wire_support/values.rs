@@ -1,6 +1,7 @@
 //! Random requests of every served API key, in every version that the protocol crate has of it, made as values of
 //! the crate's own types: what its encoders then write owes nothing to the guard's table.
 
+mod administration;
 mod requests;
 
 use bytes::Bytes;

@@ -129,7 +129,7 @@ pub enum FileOperation {
         /// New name.
         to: PathBuf,
     },
-    /// Free bytes for this process on the file system that holds `path` → [`FileResult::Space`].
+    /// The room on the file system that holds `path` → [`FileResult::Space`].
     Space {
         /// Any existing path.
         path: PathBuf,
@@ -149,6 +149,15 @@ pub enum FileResult {
     Read(io::Result<Slice>),
     /// It happened.
     Done(io::Result<()>),
-    /// Bytes free.
-    Space(io::Result<u64>),
+    /// Free and in all.
+    Space(io::Result<Space>),
+}
+
+/// The room on a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still write.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
 }

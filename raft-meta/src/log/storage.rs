@@ -85,6 +85,11 @@ impl LogStore {
         self.visible.borrow().purged.map(|purged| purged.index)
     }
 
+    /// The last entry's index.
+    pub fn last(&self) -> Option<u64> {
+        self.visible.borrow().last.map(|last| last.index)
+    }
+
     fn push(&self, frame: Option<Frame>, done: Done) -> io::Result<()> {
         self.refuse_if_poisoned()?;
         self.stream.borrow_mut().push(frame, done);

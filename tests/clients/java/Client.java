@@ -4,24 +4,33 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -36,7 +45,10 @@ public class Client {
         switch (arguments[0]) {
             case "create" -> create(address, topic, Integer.parseInt(arguments[3]));
             case "produce" -> produce(address, topic);
-            case "consume" -> consume(address, topic);
+            case "consume" -> replay(address, topic, "beginning");
+            case "grow" -> grow(address, topic, Integer.parseInt(arguments[3]));
+            case "member" -> member(address, topic, arguments[3], arguments[4]);
+            case "replay" -> replay(address, topic, arguments[3]);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
@@ -70,15 +82,99 @@ public class Client {
         out.flush();
     }
 
-    private static void consume(String address, String topic) {
+    private static void grow(String address, String topic, int partitions) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", address))) {
+            admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(partitions))).all().get();
+        }
+    }
+
+    private static void member(String address, String topic, String group, String protocol) throws Exception {
+        var out = output();
+        var settings = new HashMap<String, Object>(Map.of(
+                "bootstrap.servers", address,
+                "group.id", group,
+                "group.protocol", protocol,
+                "auto.offset.reset", "earliest",
+                "enable.auto.commit", false,
+                "metadata.max.age.ms", 1000));
+        if (protocol.equals("classic")) {
+            settings.putAll(Map.of("session.timeout.ms", 6000, "heartbeat.interval.ms", 1000));
+        }
+        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+            Set<TopicPartition> told = null;
+            consumer.subscribe(List.of(topic));
+            while (!ended()) {
+                var records = consumer.poll(Duration.ofMillis(200));
+                if (!consumer.assignment().equals(told)) {
+                    told = Set.copyOf(consumer.assignment());
+                    ObjectNode node = JSON.createObjectNode();
+                    ArrayNode assigned = node.putArray("assigned");
+                    told.stream().map(TopicPartition::partition).sorted().forEach(assigned::add);
+                    out.println(node);
+                }
+                for (ConsumerRecord<String, String> record : records) {
+                    ObjectNode node = JSON.createObjectNode();
+                    out.println(node.put("partition", record.partition()).put("offset", record.offset()));
+                }
+                if (!records.isEmpty()) {
+                    commit(consumer, records, out);
+                }
+                out.flush();
+            }
+        }
+    }
+
+    /** Whether whoever started this member has closed its standard input: known by a thread that waits for it. */
+    private static boolean ended() {
+        if (stdin == null) {
+            stdin = CompletableFuture.runAsync(() -> {
+                try {
+                    System.in.read();
+                } catch (IOException error) {
+                    throw new UncheckedIOException(error);
+                }
+            });
+        }
+        return stdin.isDone();
+    }
+
+    private static CompletableFuture<Void> stdin;
+
+    private static void commit(KafkaConsumer<?, ?> consumer, ConsumerRecords<?, ?> records, PrintWriter out) {
+        try {
+            consumer.commitSync();
+        } catch (CommitFailedException | RebalanceInProgressException error) {
+            // The group is about to share anew: whoever gets the partitions reads them again.
+            return;
+        }
+        ObjectNode node = JSON.createObjectNode();
+        ArrayNode committed = node.putArray("committed");
+        for (TopicPartition partition : records.partitions()) {
+            var of = records.records(partition);
+            committed.addArray().add(partition.partition()).add(of.get(of.size() - 1).offset() + 1);
+        }
+        out.println(node);
+    }
+
+    private static void replay(String address, String topic, String from) {
         var out = output();
         Map<String, Object> settings = Map.of("bootstrap.servers", address);
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
             List<TopicPartition> partitions =
                     consumer.partitionsFor(topic).stream().map(it -> new TopicPartition(topic, it.partition())).toList();
             consumer.assign(partitions);
-            consumer.seekToBeginning(partitions);
             Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            String[] words = from.split(":");
+            switch (words[0]) {
+                case "beginning" -> consumer.seekToBeginning(partitions);
+                case "offset" -> partitions.forEach(partition -> consumer.seek(partition, Long.parseLong(words[1])));
+                default -> {
+                    var asked = new HashMap<TopicPartition, Long>();
+                    partitions.forEach(partition -> asked.put(partition, Long.parseLong(words[1])));
+                    consumer.offsetsForTimes(asked).forEach((partition, found) ->
+                            consumer.seek(partition, found == null ? ends.get(partition) : found.offset()));
+                }
+            }
             while (partitions.stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition))) {
                 consumer.poll(Duration.ofSeconds(1)).forEach(record -> out.println(stored(record)));
             }

@@ -1,10 +1,12 @@
 """kafka-python with its default settings; the contract is in ../src/lib.rs."""
 
 import json
+import select
 import sys
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
+from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
 
 def create(address, topic, partitions):
@@ -36,11 +38,73 @@ def produce(address, topic):
 def consume(address, topic):
     consumer = KafkaConsumer(bootstrap_servers=address)
     partitions = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic))]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning()
+    read_to_the_end(consumer, dict.fromkeys(partitions, 0), consumer.end_offsets(partitions))
+
+
+def grow(address, topic, partitions):
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_partitions({topic: NewPartitions(int(partitions))})
+    admin.close()
+
+
+class Owned(ConsumerRebalanceListener):
+    def on_partitions_assigned(self, assigned):
+        print(json.dumps({"assigned": sorted(place.partition for place in assigned)}), flush=True)
+
+    def on_partitions_revoked(self, revoked):
+        print(json.dumps({"assigned": []}), flush=True)
+
+
+def member(address, topic, group, protocol):
+    assert protocol == "classic", "this client speaks no other"
+    consumer = KafkaConsumer(
+        bootstrap_servers=address,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=1000,
+        metadata_max_age_ms=1000,
+    )
+    consumer.subscribe([topic], listener=Owned())
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        batches = consumer.poll(200)
+        for message in (message for messages in batches.values() for message in messages):
+            print(json.dumps({"partition": message.partition, "offset": message.offset}))
+        if batches:
+            commit(consumer, batches)
+    consumer.close(autocommit=False)
+
+
+def commit(consumer, batches):
+    try:
+        consumer.commit()
+    except (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError):
+        # The group is about to share anew: whoever gets the partitions reads them again.
+        return
+    done = [[place.partition, messages[-1].offset + 1] for place, messages in batches.items()]
+    print(json.dumps({"committed": done}), flush=True)
+
+
+def replay(address, topic, start):
+    consumer = KafkaConsumer(bootstrap_servers=address)
+    partitions = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic))]
     ends = consumer.end_offsets(partitions)
+    kind, _, number = start.partition(":")
+    if kind == "timestamp":
+        found = consumer.offsets_for_times({place: int(number) for place in partitions})
+        offsets = {place: found[place].offset if found[place] else ends[place] for place in partitions}
+    else:
+        offsets = {place: int(number or 0) for place in partitions}
+    read_to_the_end(consumer, offsets, ends)
+
+
+def read_to_the_end(consumer, offsets, ends):
+    consumer.assign(list(offsets))
+    for place, offset in offsets.items():
+        consumer.seek(place, offset)
     out = []
-    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+    while any(consumer.position(place) < ends[place] for place in offsets):
         for messages in consumer.poll(1000).values():
             out.extend(stored(message) for message in messages)
     consumer.close()
@@ -68,4 +132,5 @@ def stored(message):
 
 
 if __name__ == "__main__":
-    {"create": create, "produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    commands = (create, produce, consume, grow, member, replay)
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -1,10 +1,11 @@
 """librdkafka with its default settings, by confluent-kafka; the contract is in ../src/lib.rs."""
 
 import json
+import select
 import sys
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 
 def create(address, topic, partitions):
@@ -43,12 +44,79 @@ def produce(address, topic):
 def consume(address, topic):
     consumer = Consumer({"bootstrap.servers": address, "group.id": "none", "enable.auto.commit": False})
     partitions = sorted(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
+    read_to_the_end(consumer, topic, [TopicPartition(topic, partition, 0) for partition in partitions])
+
+
+def grow(address, topic, partitions):
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_partitions([NewPartitions(topic, int(partitions))])[topic].result(60)
+
+
+def member(address, topic, group, protocol):
+    settings = {
+        "bootstrap.servers": address,
+        "group.id": group,
+        "group.protocol": protocol,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "topic.metadata.refresh.interval.ms": 1000,
+    }
+    if protocol == "classic":
+        settings |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+    consumer = Consumer(settings)
+
+    def changed(owned):
+        print(json.dumps({"assigned": sorted(place.partition for place in owned)}), flush=True)
+
+    consumer.subscribe(
+        [topic],
+        on_assign=lambda consumer, partitions: changed(partitions),
+        on_revoke=lambda consumer, partitions: changed([]),
+    )
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        messages = consumer.consume(100, timeout=0.2)
+        for message in messages:
+            if message.error() is not None:
+                raise RuntimeError(str(message.error()))
+            print(json.dumps({"partition": message.partition(), "offset": message.offset()}))
+        if messages:
+            commit(consumer)
+    consumer.close()
+
+
+def commit(consumer):
+    try:
+        committed = consumer.commit(asynchronous=False)
+    except KafkaException as error:
+        # The group is about to share anew: whoever gets the partitions reads them again.
+        expected = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID,
+                    KafkaError._NO_OFFSET, KafkaError.STALE_MEMBER_EPOCH)
+        if error.args[0].code() not in expected:
+            raise
+        return
+    done = [[place.partition, place.offset] for place in committed if place.error is None and place.offset >= 0]
+    print(json.dumps({"committed": done}), flush=True)
+
+
+def replay(address, topic, start):
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "none", "enable.auto.commit": False})
+    partitions = sorted(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
+    kind, _, number = start.partition(":")
+    if kind == "timestamp":
+        asked = [TopicPartition(topic, partition, int(number)) for partition in partitions]
+        places = consumer.offsets_for_times(asked, timeout=60)
+    else:
+        places = [TopicPartition(topic, partition, int(number or 0)) for partition in partitions]
+    read_to_the_end(consumer, topic, places)
+
+
+def read_to_the_end(consumer, topic, places):
     ends = {}
-    for partition in partitions:
-        start, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=60)
-        if start < end:
-            ends[partition] = end
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    for place in places:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, place.partition), timeout=60)
+        if 0 <= place.offset < end:
+            ends[place.partition] = end
+    consumer.assign([place for place in places if place.partition in ends])
     out = []
     while ends:
         for message in consumer.consume(1000, timeout=1):
@@ -75,4 +143,5 @@ def stored(message):
 
 
 if __name__ == "__main__":
-    {"create": create, "produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    commands = (create, produce, consume, grow, member, replay)
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tempfile::TempDir;
@@ -61,6 +61,26 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The wall clock that the broker goes by, in milliseconds since 1970; a moment that lies behind all that was
+    /// written before and not behind anything that is written after.
+    ///
+    /// # Panics
+    ///
+    /// When the clock stands before 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u128 {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
+        let written = now();
+        // Timestamps are whole milliseconds: the next one has to begin.
+        loop {
+            let at = now();
+            if at > written {
+                return at;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Stops the broker in order, by SIGTERM.

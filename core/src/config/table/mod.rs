@@ -22,7 +22,9 @@ macro_rules! rows {
     };
 }
 
+mod client_metrics;
 mod coordinators;
+mod group;
 mod logs;
 mod node;
 mod quorum;
@@ -51,6 +53,12 @@ pub static BROKER: [(&str, &[Row]); 6] = [
 /// A topic's table.
 pub static TOPIC: &[Row] = topic::ROWS;
 
+/// A group's table.
+pub static GROUP: &[Row] = group::ROWS;
+
+/// A table for subscriptions of client metrics.
+pub static CLIENT_METRICS: &[Row] = client_metrics::ROWS;
+
 /// Every broker row, by part.
 pub fn broker_rows() -> impl Iterator<Item = &'static Row> {
     BROKER.iter().flat_map(|(_, rows)| rows.iter())
@@ -64,6 +72,16 @@ pub fn broker_row(name: &str) -> Option<&'static Row> {
 /// A topic's row of this name.
 pub fn topic_row(name: &str) -> Option<&'static Row> {
     find(TOPIC, name)
+}
+
+/// A group's row of this name.
+pub fn group_row(name: &str) -> Option<&'static Row> {
+    find(GROUP, name)
+}
+
+/// The row of this name for subscriptions of client metrics.
+pub fn client_metrics_row(name: &str) -> Option<&'static Row> {
+    find(CLIENT_METRICS, name)
 }
 
 /// Under which broker settings a topic's setting may stand, and how such a value becomes the topic's: in the order

@@ -78,6 +78,8 @@ pub enum Valid {
     NotEmpty,
     /// `*`, or partition:broker pairs.
     ThrottledReplicas,
+    /// earliest, latest, or by_duration: and an ISO 8601 duration (KIP-1106).
+    OffsetReset,
 }
 
 /// How a key is altered, in Kafka.
@@ -175,6 +177,7 @@ impl Row {
             Valid::ListOf(values) => format!("any of {}", values.join(", ")),
             Valid::NotEmpty => "not empty".into(),
             Valid::ThrottledReplicas => "* or partition:broker,…".into(),
+            Valid::OffsetReset => "earliest, latest, by_duration:PnDTnHnMn.nS".into(),
         }
     }
 
@@ -237,6 +240,11 @@ impl Row {
                 Err(format!("String must be one of (case insensitive): {}", values.join(", ")))
             }
             Valid::NotEmpty if text.is_empty() => Err("String may not be empty".into()),
+            Valid::OffsetReset if !is_offset_reset(text) => Err(format!(
+                "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of \
+                 the format 'by_duration:<PnDTnHnMn.nS>'.",
+                self.name
+            )),
             _ => Ok(()),
         }
     }
@@ -263,4 +271,36 @@ fn is_throttled_replica(item: &str) -> bool {
     item.split_once(':').is_some_and(|(partition, broker)| {
         partition.trim().parse::<u32>().is_ok() && broker.trim().parse::<u32>().is_ok()
     })
+}
+
+fn is_offset_reset(text: &str) -> bool {
+    matches!(text, "earliest" | "latest") || text.strip_prefix("by_duration:").is_some_and(is_duration)
+}
+
+/// An ISO 8601 duration as Java reads one, but for signs: `P`, days, then after a `T` hours, minutes, seconds, each at
+/// most once, in this order, at least one of them.
+fn is_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let Some(rest) = text.strip_prefix('P') else { return false };
+    let (days, time) = rest.split_once('T').map_or((rest, None), |(days, time)| (days, Some(time)));
+    let parts = |mut text: &str, units: &str| {
+        let mut units = units.chars();
+        while !text.is_empty() {
+            let digits = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+            let unit = text[digits..].chars().next()?;
+            let number = &text[..digits];
+            units.find(|known| *known == unit)?;
+            let whole = number.parse::<u32>().is_ok();
+            let seconds = unit == 'S' && number.starts_with(|digit: char| digit.is_ascii_digit());
+            let fraction = seconds && number.parse::<f64>().is_ok();
+            if !(whole || fraction) {
+                return None;
+            }
+            text = &text[digits + unit.len_utf8()..];
+        }
+        Some(())
+    };
+    let some = !days.is_empty() || time.is_some();
+    let whole_time = time.is_none_or(|time| !time.is_empty() && parts(time, "HMS").is_some());
+    some && parts(days, "D").is_some() && whole_time
 }

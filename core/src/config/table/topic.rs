@@ -4,7 +4,7 @@ use super::reason::{CODEC_LEVELS, INTERNAL, OTHER_FILES};
 
 rows! {
     "cleanup.policy": List = Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, Honoured =>
-        "What becomes of old segments: delete, compact, both, or nothing; compact is not built yet.";
+        "What becomes of old segments: delete, compact, both, or nothing.";
     "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Without(CODEC_LEVELS) =>
         "The level at which gzip compresses where the broker does; -1 is the codec's own.";
     "compression.lz4.level": Int = Some("9"), Between(1, 17), ClusterWide, Without(CODEC_LEVELS) =>

@@ -15,7 +15,7 @@ fn ask(resource: ConfigResource, ops: &[(&str, ConfigOpKind, Option<&str>)]) -> 
         kind: *kind,
         value: value.map(str::to_owned),
     };
-    let resources = vec![AlterResource { resource, ops: ops.iter().map(op).collect() }];
+    let resources = vec![AlterResource { resource, ops: ops.iter().map(op).collect(), replaces: false }];
     AlterConfigsRequest { resources, validate_only: false }
 }
 
@@ -124,6 +124,44 @@ fn one_refused_resource_does_not_stop_another_but_twice_the_same_does() {
     assert_eq!(decision.batch.expect("one changes").records.len(), 1);
     request.resources[1] = request.resources[0].clone();
     assert_eq!(refusal(&mut controller, &request).1, "Each resource must appear at most once.");
+}
+
+#[test]
+fn what_replaces_a_resources_configurations_takes_away_what_it_does_not_name() {
+    let mut controller = controller(1);
+    with_topic(&mut controller, "a", 1, 0x100);
+    let both = [("cleanup.policy", Set, Some("delete")), ("retention.ms", Set, Some("5"))];
+    let decision = controller.alter_configs(&ask(topic("a"), &both));
+    committed(&mut controller, decision);
+    let mut request = ask(topic("a"), &[("retention.ms", Set, Some("6"))]);
+    request.resources[0].replaces = true;
+    let record = |key: &str, value: Option<&str>| Record::Config {
+        resource: topic("a"),
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let decision = controller.alter_configs(&request);
+    let records = decision.batch.as_ref().expect("two change").records.clone();
+    assert_eq!(records, [record("cleanup.policy", None), record("retention.ms", Some("6"))]);
+    committed(&mut controller, decision);
+    // What is wrong takes nothing away.
+    request.resources[0].ops[0].value = Some("x".to_owned());
+    assert_eq!(refusal(&mut controller, &request).0, ErrorCode::InvalidConfig);
+    request.resources[0].ops.clear();
+    let decision = controller.alter_configs(&request);
+    committed(&mut controller, decision);
+    assert!(controller.committed().configs(&topic("a")).is_empty());
+}
+
+#[test]
+fn a_group_and_a_subscription_of_client_metrics_need_not_exist_to_be_configured() {
+    let mut controller = controller(1);
+    for resource in [ConfigResource::Group("g".into()), ConfigResource::ClientMetrics("m".into())] {
+        let decision = controller.alter_configs(&ask(resource.clone(), &[("retention.ms", Set, Some("5"))]));
+        assert_eq!(decision.batch.as_ref().expect("it changes").preconditions, []);
+        committed(&mut controller, decision);
+        assert_eq!(controller.committed().configs(&resource).len(), 1);
+    }
 }
 
 #[test]

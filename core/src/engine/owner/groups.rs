@@ -11,7 +11,7 @@ use crate::{
     error::{ErrorCode, Fatal},
     groups::{Coordinator, ListedGroup, Outcome, Reply, Request, Scene, Then, Ticket, records::Record},
     ids::{Offset, PartitionId, TopicId},
-    log::{AppendError, ReadError, ReadRequest, Slot},
+    log::{AppendError, Fault, ReadError, ReadRequest, Slot},
     metadata::Image,
     records::{Batch, BatchBuilder, DecodedBatch, NewRecord, Scratch},
 };
@@ -68,6 +68,8 @@ struct Loading {
     next: Offset,
     up_to: Offset,
     step: Step,
+    /// What follows the bytes that are being read from a file: a batch may begin there and end in memory.
+    behind: Vec<Part>,
     began: Monotonic,
     records: u64,
 }
@@ -122,6 +124,7 @@ impl Owner {
             next: self.store.log_start(slot),
             up_to: self.store.log_end(slot),
             step: Step::Ready,
+            behind: Vec::new(),
             began: now.monotonic,
             records: 0,
         };
@@ -265,7 +268,8 @@ impl Owner {
         let Some(slot) = self.store.slot(id) else { return };
         let until = self.store.log_end(slot);
         let Some(partition) = self.partitions.get(&id) else { return };
-        let high_watermark = partition.high_watermark;
+        let early = self.store.fault() == Fault::AnswerGroupsEarly && outcome.then.is_none();
+        let high_watermark = if early { until } else { partition.high_watermark };
         let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
         if until > high_watermark {
             let Outcome { replies, then, .. } = outcome;
@@ -460,25 +464,20 @@ impl Owner {
             at_least_one: true,
         };
         match self.store.read(now, slot, request, &mut effects.files) {
-            Ok(read) => match read.parts.first() {
+            Ok(mut read) => match read.parts.first() {
                 Some(Part::File { file, offset, len }) => {
+                    let (file, offset) = (file.clone(), *offset);
+                    let len = usize::try_from(*len).unwrap_or(usize::MAX);
                     loading.step = Step::Waits;
+                    loading.behind = read.parts.split_off(1);
                     let job = self.groups.next_read;
                     self.groups.next_read += 1;
                     self.groups.reads.insert(job, id);
-                    let len = usize::try_from(*len).unwrap_or(usize::MAX);
-                    self.store.read_bytes(job, file.clone(), *offset, len, &mut effects.files);
+                    self.store.read_bytes(job, file, offset, len, &mut effects.files);
                 }
                 Some(_) => {
-                    let mut bytes = Vec::with_capacity(usize::try_from(read.bytes).unwrap_or(0));
-                    for part in &read.parts {
-                        match part {
-                            Part::Bytes(part) => bytes.extend_from_slice(part),
-                            Part::Memory(part) => bytes.extend_from_slice(part),
-                            Part::File { .. } => break,
-                        }
-                    }
-                    self.replay_slice(now, id, &bytes);
+                    loading.behind = read.parts;
+                    self.replay_slice(now, id, Vec::new());
                 }
                 // Written, and not flushed yet: the flush brings the next turn.
                 None => loading.step = Step::Ready,
@@ -504,16 +503,24 @@ impl Owner {
     pub(super) fn group_bytes_read(&mut self, now: Now, job: u64, result: Result<Vec<u8>, Fatal>) {
         let Some(id) = self.groups.reads.remove(&job) else { return };
         match result {
-            Ok(bytes) => self.replay_slice(now, id, &bytes),
+            Ok(bytes) => self.replay_slice(now, id, bytes),
             Err(reason) => self.load_failed(id, &reason),
         }
     }
 
-    fn replay_slice(&mut self, now: Now, id: PartitionId, bytes: &[u8]) {
+    /// Replays these bytes of the log, and what is in memory behind them.
+    fn replay_slice(&mut self, now: Now, id: PartitionId, mut bytes: Vec<u8>) {
         let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
         let Phase::Loading(loading) = &mut hosted.phase else { return };
         loading.step = Step::Ready;
-        match replay(&mut hosted.coordinator, loading, id, bytes) {
+        for part in std::mem::take(&mut loading.behind) {
+            match part {
+                Part::Bytes(part) => bytes.extend_from_slice(&part),
+                Part::Memory(part) => bytes.extend_from_slice(&part),
+                Part::File { .. } => break,
+            }
+        }
+        match replay(&mut hosted.coordinator, loading, id, &bytes) {
             Ok(true) if loading.next < loading.up_to => {}
             Ok(true) => self.groups_loaded(now, id),
             Ok(false) => {

@@ -5,6 +5,7 @@
 
 mod append;
 mod groups;
+mod inspect;
 mod jobs;
 mod offsets;
 mod read;
@@ -165,6 +166,13 @@ impl Owner {
                 answers.push((asker, OwnerResponse::EpochEnds(results)));
             }
             OwnerRequest::DeleteRecords(queries) => self.delete_records(now, asker, queries, answers),
+            OwnerRequest::LogSizes(queries) => {
+                answers.push((asker, OwnerResponse::LogSizes(self.log_sizes(&queries))));
+            }
+            OwnerRequest::Producers(queries) => {
+                let results = queries.iter().map(|query| (query.place, self.producers(query))).collect();
+                answers.push((asker, OwnerResponse::Producers(results)));
+            }
             OwnerRequest::Group(query) => self.ask_group(now, asker, *query, answers),
             OwnerRequest::ListGroups { states, kinds } => {
                 let listed = self.list_groups(&states, &kinds);

@@ -128,10 +128,15 @@ impl Owner {
 
     fn delete_one(&mut self, now: Now, job: JobId, query: &DeleteQuery) -> Option<DeleteResult> {
         let failed = |error| Some(DeleteResult { error, low_watermark: -1 });
-        let high_watermark = match self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
-            Ok(partition) => partition.high_watermark,
+        let partition = match self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
+            Ok(partition) => partition,
             Err((error, _)) => return failed(error),
         };
+        // Nobody may delete by hand what the policy keeps (Kafka's Partition.deleteRecordsOnLeader).
+        if !partition.config.cleanup.delete {
+            return failed(ErrorCode::PolicyViolation);
+        }
+        let high_watermark = partition.high_watermark;
         let Some(slot) = self.store.slot(query.id) else { return failed(ErrorCode::KafkaStorageError) };
         let before = query.before.unwrap_or(high_watermark);
         if before.0 < 0 || before > high_watermark {

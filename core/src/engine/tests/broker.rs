@@ -3,8 +3,9 @@
 use super::files::Files;
 use crate::{
     config::BrokerConfig,
-    controller::{ConfigRules, FEATURES, RegisterBrokerRequest, Settings},
-    engine::{Desk, DeskEffects, Effects, Engine, Input, Place, Random, ShardMessage},
+    controller::{ApiError, ConfigRules, FEATURES, RegisterBrokerRequest, Settings},
+    engine::{Desk, DeskEffects, Effects, Engine, Input, Place, QuorumStanding, Random, ShardMessage},
+    error::ErrorCode,
     ids::NodeId,
     log::{RecoverySettings, Store, StoreSettings, recover},
     metadata::{ConfigResource, Endpoint, Image, MetadataOffset, SecurityProtocol},
@@ -23,10 +24,14 @@ use std::{
 struct NoRules;
 
 impl ConfigRules for NoRules {
-    fn check(&self, _: &ConfigResource, key: &str, value: &str) -> Result<(), String> {
-        crate::config::topic::validate(key, value)
+    fn check(&self, resource: &ConfigResource, key: &str, value: &str) -> Result<(), ApiError> {
+        match resource {
+            ConfigResource::Topic(_) => crate::config::topic::validate(key, value)
+                .map_err(|text| ApiError::new(ErrorCode::InvalidConfig, text)),
+            _ => Ok(()),
+        }
     }
-    fn check_together(&self, _: &ConfigResource, _: &OrdMap<String, String>) -> Result<(), String> {
+    fn check_together(&self, _: &ConfigResource, _: &OrdMap<String, String>) -> Result<(), ApiError> {
         Ok(())
     }
     fn is_list(&self, _: &ConfigResource, _: &str) -> bool {
@@ -351,6 +356,8 @@ impl Broker {
         if let ShardMessage::AskController { gather, request } = message {
             let mut effects = DeskEffects::default();
             let random = &mut self.random;
+            let end = self.applied + 1;
+            self.desk.stand(QuorumStanding { term: 1, committed_end: end, log_end: end });
             self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
             self.commit(effects);
         }

@@ -1,7 +1,7 @@
 //! Files in memory, for engines under test: every operation succeeds at once unless told otherwise.
 
 use corelane_seam::{
-    ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part, Slice,
+    ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part, Slice, Space,
 };
 use std::{
     any::Any,
@@ -96,7 +96,9 @@ impl Files {
             }
             FileOperation::Remove { path } => vec![FileResult::Done(self.remove(&path))],
             FileOperation::Rename { from, to } => vec![FileResult::Done(self.rename(&from, &to))],
-            FileOperation::Space { .. } => vec![FileResult::Space(Ok(1 << 40))],
+            FileOperation::Space { .. } => {
+                vec![FileResult::Space(Ok(Space { free: 1 << 40, total: 1 << 41 }))]
+            }
         }
     }
 

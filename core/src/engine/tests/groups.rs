@@ -428,3 +428,17 @@ fn a_leader_that_never_assigns_is_removed_and_another_leads() {
     let joined: JoinGroupResponse = broker.ask(second, 9, &join(&b));
     assert_eq!((joined.generation_id, joined.leader.as_str()), (3, b.as_str()));
 }
+
+#[test]
+fn a_member_joins_a_group_of_which_only_a_name_is_left() {
+    let (mut broker, first) = broker();
+    let a = group_of_one(&mut broker, first);
+    let second = broker.connect(1, 2);
+    let b = named(&mut broker, second);
+    let leaving = MemberIdentity::default().with_member_id(s(&a));
+    let leave = LeaveGroupRequest::default().with_group_id(s("g").into()).with_members(vec![leaving]);
+    let _: LeaveGroupResponse = broker.ask(first, 5, &leave);
+    assert_eq!(state(&mut broker, first), ("PreparingRebalance".to_owned(), 0));
+    let joined: JoinGroupResponse = broker.ask(second, 9, &join(&b));
+    assert_eq!((joined.error_code, joined.members.len()), (0, 1));
+}

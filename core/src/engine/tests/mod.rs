@@ -1,7 +1,9 @@
 //! Whole brokers of engines, without a kernel and without a quorum: what a client sees.
 
+mod administration;
 mod broker;
 mod clients;
+mod compaction;
 mod consumer_groups;
 mod cost;
 mod files;

@@ -266,15 +266,19 @@ impl ClassicGroup {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.protocols.get(name) == Some(&self.members.len()))
+            && protocols.iter().any(|(name, _)| self.all_have(name))
+    }
+
+    /// Whether every member has a protocol: also if they are all gone, and only names are pending.
+    fn all_have(&self, protocol: &Arc<str>) -> bool {
+        self.protocols.get(protocol).copied().unwrap_or(0) == self.members.len()
     }
 
     /// The protocol that most members like best among those that all have.
     pub fn elect_protocol(&self) -> Option<Arc<str>> {
-        let common = |name: &Arc<str>| self.protocols.get(name) == Some(&self.members.len());
         let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let vote = member.terms.protocols.iter().map(|(name, _)| name).find(|name| common(name));
+            let vote = member.terms.protocols.iter().map(|(name, _)| name).find(|name| self.all_have(name));
             *votes.entry(vote?).or_default() += 1;
         }
         votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(name, _)| Arc::clone(name))

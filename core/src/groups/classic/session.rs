@@ -124,11 +124,10 @@ impl Act<'_> {
     /// A member says that it is there.
     pub fn heartbeat(&mut self, ticket: Ticket, request: &HeartbeatRequest) {
         let valid = self.group.validate(&request.member_id, request.group_instance_id.as_deref());
-        let valid = valid.and_then(|()| match request.generation_id == self.group.generation {
-            true => Ok(()),
-            false => Err(ErrorCode::IllegalGeneration),
-        });
         let reply = valid.and_then(|()| {
+            if request.generation_id != self.group.generation {
+                return Err(ErrorCode::IllegalGeneration);
+            }
             self.heard(&Arc::from(request.member_id.as_str()));
             match self.group.state() {
                 State::Empty => Err(ErrorCode::UnknownMemberId),

@@ -20,6 +20,9 @@ use std::{
 };
 use tracing::info;
 
+/// What a subscription says of topics: their names, and an expression.
+type Words<'a> = (&'a [Arc<str>], Option<&'a str>);
+
 /// What a member shall own, and since which epoch.
 pub(super) struct Target<'a> {
     pub epoch: i32,
@@ -91,7 +94,7 @@ impl<'a> Act<'a> {
         let resolved = &change.subscriptions.resolved;
         let alike = change.subscriptions.are_alike(change.members);
         // What was read from one subscription is read from all that say the same.
-        let mut known: BTreeMap<(&[Arc<str>], Option<&str>), Arc<[TopicId]>> = BTreeMap::new();
+        let mut known: BTreeMap<Words<'_>, Arc<[TopicId]>> = BTreeMap::new();
         let mut all: Option<Arc<[TopicId]>> = None;
         let mut topics = |said: &'s MemberSubscription| -> Arc<[TopicId]> {
             if let Some(all) = &all {

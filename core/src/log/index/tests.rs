@@ -56,6 +56,31 @@ fn offsets_outside_the_segment_are_not_in_it() {
 }
 
 #[test]
+fn in_a_hole_the_span_reaches_to_the_batch_behind_it() {
+    let bytes = u32::try_from(batch(0, 2, 1).len()).expect("small");
+    // Two batches to an entry, and a hole in the middle of the first two and behind them.
+    let (index, stored) = segment(50, bytes + 1, &[(2, 1, 3), (2, 1, 4), (2, 1, 10), (2, 1, 0), (2, 1, 0)]);
+    for offset in 50..index.next_offset().0 {
+        let span = index.find_offset_or_next(Offset(offset)).expect("within the segment");
+        let next = stored.iter().find(|(_, bytes)| header(bytes).next_offset().0 > offset);
+        let (position, _) = next.expect("a batch at or behind it");
+        assert!(span.from <= *position && position + bytes <= span.to, "{offset}: {span:?}, {position}");
+    }
+    assert_eq!(index.find_offset_or_next(index.next_offset()), None);
+}
+
+#[test]
+fn a_batch_without_records_has_no_latest_timestamp() {
+    let mut emptied = batch(50, 2, 9).to_vec();
+    emptied.truncate(61);
+    emptied[8..12].copy_from_slice(&49_i32.to_be_bytes());
+    emptied[57..61].copy_from_slice(&0_i32.to_be_bytes());
+    let mut index = SegmentIndex::new(Offset(50), 0);
+    index.observe(header(&emptied), 0).expect("in order");
+    assert_eq!((index.max_timestamp(), index.next_offset()), (None, Offset(52)));
+}
+
+#[test]
 fn a_batch_out_of_its_place_is_refused_and_changes_nothing() {
     let (mut index, _) = segment(50, 0, &[(2, 1, 0)]);
     let (before, end) = (index.clone(), u64::from(index.observed_bytes()));

@@ -5,7 +5,7 @@ use super::{
         checkpoint::{Checkpoint, Closed, Snapshot},
         epochs::LeaderEpochs,
         index::SegmentIndex,
-        paths,
+        paths::{self, SegmentName},
         producers::ProducerStates,
         segment::{Segment, Stage, block_floor},
         tail::Mark,
@@ -21,7 +21,7 @@ use crate::{
 };
 use corelane_seam::{BLOCK, Disk};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -70,6 +70,7 @@ pub(super) fn recover_log(
         end: Offset::ZERO,
         offline: None,
         next_serial: 0,
+        cleaned_to: Offset::ZERO,
         segments: Vec::new(),
         epochs: LeaderEpochs::new(),
         producers: ProducerStates::new(),
@@ -109,36 +110,44 @@ impl Work<'_> {
         let checkpoint = self.load_checkpoint()?;
         let checkpointed_start = self.log.start;
         self.log.start = self.log.start.max(replay.log_start.unwrap_or(Offset::ZERO));
-        let mut files: BTreeMap<u32, (Offset, u64)> = BTreeMap::new();
-        for entry in list(self.disk, &self.directory)? {
-            if let Some((base, serial)) = paths::parse_segment(&entry.path) {
-                files.insert(serial, (base, entry.len));
-            }
-        }
+        let mut files = self.segment_files()?;
+        let has_checkpoint = checkpoint.is_some();
         let (mut known, mut next) = (None, None);
         for closed in checkpoint.map(|checkpoint| checkpoint.closed).unwrap_or_default() {
             // Also of a segment below the log start, whose file is gone: the journal may still hold a part of it.
-            known = Some(closed.serial);
-            self.take_closed(&closed, files.remove(&closed.serial))?;
+            known = Some(closed.name.serial);
+            self.take_closed(&closed, files.remove(&closed.name))?;
             next = Some(closed.next);
         }
-        let mut serials: BTreeMap<u32, (Offset, u64)> =
-            files.into_iter().filter(|(serial, _)| known.is_none_or(|known| *serial > known)).collect();
-        for piece in replay.pieces.iter().filter(|piece| known.is_none_or(|known| piece.serial > known)) {
-            serials.entry(piece.serial).or_insert((piece.base, 0));
+        if !has_checkpoint {
+            // What compaction wrote is of closed segments only: the journal's parts of those are not needed.
+            known = files.keys().filter(|name| name.cleaning > 0).map(|name| name.serial).max();
+        }
+        let is_behind = |serial: u32| known.is_none_or(|known| serial > known);
+        let mut serials = if has_checkpoint {
+            // What compaction wrote counts when a checkpoint names it.
+            files.retain(|name, _| name.cleaning == 0 && is_behind(name.serial));
+            by_serial(files)
+        } else {
+            by_serial(not_superseded(files))
+        };
+        for piece in replay.pieces.iter().filter(|piece| is_behind(piece.serial)) {
+            let name = SegmentName::original(piece.base, piece.serial);
+            serials.entry(piece.serial).or_insert((name, 0));
         }
         self.pass_over_removed(&mut serials, replay);
         let last = serials.keys().next_back().copied();
         let mut closed_more = false;
-        for (serial, (base, length)) in serials {
+        for (serial, (name, length)) in serials {
             // Segments go oldest first, so none is missing between two that are there.
-            let is_gone = |from| from < base && base <= self.log.start;
-            if next.is_some_and(|next| next != base && !is_gone(next)) {
-                let path = paths::segment(&self.directory, base, serial);
+            let is_gone = |from| from < name.base && name.base <= self.log.start;
+            if next.is_some_and(|next| next != name.base && !is_gone(next)) {
+                let path = paths::segment(&self.directory, name);
                 return Err(offline(&path, 0, "it does not begin where the segment before it ends"));
             }
-            let pieces: Vec<&Piece> = replay.pieces.iter().filter(|piece| piece.serial == serial).collect();
-            closed_more |= self.take_open(serial, base, length, &pieces, Some(serial) == last, report)?;
+            let is_its = |piece: &&Piece| piece.serial == serial && is_behind(serial);
+            let pieces: Vec<&Piece> = replay.pieces.iter().filter(is_its).collect();
+            closed_more |= self.take_open(name, length, &pieces, Some(serial) == last, report)?;
             next = Some(self.log.end);
         }
         if let (Some(first), true) = (self.log.segments.first(), checkpointed_start == Offset::ZERO) {
@@ -149,13 +158,37 @@ impl Work<'_> {
         if closed_more || self.log.start > checkpointed_start {
             self.write_checkpoint()?;
         }
+        self.remove_replaced(known)
+    }
+
+    /// The files of all segments, with their lengths.
+    fn segment_files(&self) -> Result<BTreeMap<SegmentName, u64>, Fatal> {
+        let entries = list(self.disk, &self.directory)?.into_iter();
+        let named = entries.filter_map(|entry| Some((paths::parse_segment(&entry.path)?, entry.len)));
+        Ok(named
+            .filter(|((_, kind), _)| *kind == paths::Kind::Log)
+            .map(|((name, _), len)| (name, len))
+            .collect())
+    }
+
+    /// What compaction left: files that it was writing, wrote in vain, or replaced. All of them are of segments up to
+    /// the `known` one, of which the log now has others.
+    fn remove_replaced(&self, known: Option<u32>) -> Result<(), Stop> {
+        let names: BTreeSet<SegmentName> = self.log.segments.iter().map(Segment::name).collect();
+        for entry in list(self.disk, &self.directory)? {
+            let Some((name, kind)) = paths::parse_segment(&entry.path) else { continue };
+            let is_old = name.cleaning > 0 || known.is_some_and(|known| name.serial <= known);
+            if kind == paths::Kind::Cleaned || (is_old && !names.contains(&name)) {
+                self.disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
+            }
+        }
         Ok(())
     }
 
     /// Segments below the log start whose files are gone and of which the journal holds a later part only: they were
     /// removed, and no checkpoint that is left speaks of them.
-    fn pass_over_removed(&self, serials: &mut BTreeMap<u32, (Offset, u64)>, replay: &Replay) {
-        let bases: Vec<Offset> = serials.values().map(|(base, _)| *base).collect();
+    fn pass_over_removed(&self, serials: &mut BTreeMap<u32, (SegmentName, u64)>, replay: &Replay) {
+        let bases: Vec<Offset> = serials.values().map(|(name, _)| name.base).collect();
         let mut ends = bases.into_iter().skip(1);
         serials.retain(|serial, (_, length)| {
             let is_below = ends.next().is_some_and(|end| end <= self.log.start);
@@ -178,30 +211,33 @@ impl Work<'_> {
         (self.log.epochs, self.log.producers) = (epochs, producers);
         self.log.snapshot = checkpoint.snapshot.clone();
         (self.log.start, self.log.next_serial) = (checkpoint.log_start, checkpoint.next_serial);
+        self.log.cleaned_to = checkpoint.cleaned_to;
         self.log.end = checkpoint.snapshot.offset;
         Ok(Some(checkpoint))
     }
 
     /// A segment that the checkpoint knows to be whole.
-    fn take_closed(&mut self, closed: &Closed, file: Option<(Offset, u64)>) -> Result<(), Stop> {
-        let path = paths::segment(&self.directory, closed.base, closed.serial);
-        self.log.next_serial = self.log.next_serial.max(closed.serial + 1);
+    fn take_closed(&mut self, closed: &Closed, length: Option<u64>) -> Result<(), Stop> {
+        let SegmentName { base, serial, cleaning } = closed.name;
+        let path = paths::segment(&self.directory, closed.name);
+        self.log.next_serial = self.log.next_serial.max(serial + 1);
         if closed.next <= self.log.start {
-            let index = paths::index(&self.directory, closed.base, closed.serial);
+            let index = paths::index(&self.directory, closed.name);
             for path in [&index, &path] {
                 self.disk.remove(path).map_err(|error| failed("removing", path, &error))?;
             }
             return Ok(());
         }
-        if file.is_none_or(|(_, length)| length < closed.bytes) {
+        if length.is_none_or(|length| length < closed.bytes) {
             return Err(offline(&path, closed.bytes, "the file is missing or shorter than it was"));
         }
-        let mut segment = Segment::new(closed.base, closed.serial, 0, INDEX_INTERVAL_BYTES);
+        let mut segment = Segment::new(base, serial, 0, INDEX_INTERVAL_BYTES);
+        (segment.cleaning, segment.first_timestamp_ms) = (cleaning, closed.first_timestamp_ms);
         (segment.next, segment.bytes, segment.max_timestamp) =
             (closed.next, closed.bytes, closed.max_timestamp);
         (segment.written, segment.flushed, segment.allocated) = (closed.bytes, closed.bytes, closed.bytes);
         (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
-        let index = paths::index(&self.directory, closed.base, closed.serial);
+        let index = paths::index(&self.directory, closed.name);
         let have = self.disk.read_at(&index, 0, &mut [0]).unwrap_or(0);
         if have == 0 {
             self.rebuild_index(&mut segment, &path, &index)?;
@@ -224,14 +260,14 @@ impl Work<'_> {
     /// on; any other is closed. Gives whether it was closed.
     fn take_open(
         &mut self,
-        serial: u32,
-        base: Offset,
+        name: SegmentName,
         length: u64,
         pieces: &[&Piece],
         is_last: bool,
         report: &mut RecoveryReport,
     ) -> Result<bool, Stop> {
-        let path = paths::segment(&self.directory, base, serial);
+        let SegmentName { base, serial, cleaning } = name;
+        let path = paths::segment(&self.directory, name);
         let end = pieces.iter().map(|piece| piece.position + piece.len).max().unwrap_or(length);
         let covered_from = pieces.iter().map(|piece| piece.position).min();
         if covered_from.is_some_and(|from| length < block_floor(from)) {
@@ -254,10 +290,12 @@ impl Work<'_> {
         let mut index = SegmentIndex::new(base, INDEX_INTERVAL_BYTES);
         let log = &mut self.log;
         let mut marks = Vec::new();
+        let mut first_timestamp_ms = None;
         let unix_ms = self.unix_ms;
         let bytes = scan(&content, end, covered_from, &mut index, |header, position| {
             log.epochs.assign(header.leader_epoch(), header.base_offset());
             log.producers.replay(header, unix_ms);
+            first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
             let total = header.total_bytes().unwrap_or(0) as u64;
             let (base, next) = (header.base_offset(), header.next_offset());
             marks.push(Mark { base, next, from: position, to: position + total });
@@ -273,10 +311,12 @@ impl Work<'_> {
         let mut segment = Segment::new(base, serial, 0, INDEX_INTERVAL_BYTES);
         (segment.next, segment.bytes, segment.max_timestamp) =
             (index.next_offset(), bytes, index.max_timestamp());
+        (segment.cleaning, segment.first_timestamp_ms) = (cleaning, first_timestamp_ms);
         segment.first_append_ms = unix_ms;
         self.log.next_serial = self.log.next_serial.max(serial + 1);
         self.log.end = segment.next;
-        let closes = !is_last || (pieces.is_empty() && !bytes.is_multiple_of(BLOCK as u64));
+        // What compaction wrote takes no more: the journal's parts are of other files.
+        let closes = !is_last || cleaning > 0 || (pieces.is_empty() && !bytes.is_multiple_of(BLOCK as u64));
         if closes {
             self.close(&mut segment, &index, &path)?;
         } else {
@@ -336,7 +376,7 @@ impl Work<'_> {
         let io = |error| failed("closing", path, &error);
         self.disk.set_length(path, segment.bytes).map_err(io)?;
         self.disk.flush(path).map_err(io)?;
-        let index_path = paths::index(&self.directory, segment.base, segment.serial);
+        let index_path = paths::index(&self.directory, segment.name());
         self.disk
             .replace(&index_path, &index.encode())
             .map_err(|error| failed("replacing", &index_path, &error))?;
@@ -354,6 +394,7 @@ impl Work<'_> {
             log_start: log.start,
             high_watermark: log.end,
             next_serial: log.next_serial,
+            cleaned_to: log.cleaned_to,
             snapshot: log.snapshot.clone(),
             closed: closed.map(Closed::from).collect(),
         };
@@ -361,6 +402,17 @@ impl Work<'_> {
         self.disk.replace(&path, &checkpoint.encode()).map_err(|error| failed("replacing", &path, &error))?;
         Ok(())
     }
+}
+
+fn by_serial(files: BTreeMap<SegmentName, u64>) -> BTreeMap<u32, (SegmentName, u64)> {
+    files.into_iter().map(|(name, length)| (name.serial, (name, length))).collect()
+}
+
+/// Without the segments whose place others took: what tells which count where no checkpoint does.
+fn not_superseded(files: BTreeMap<SegmentName, u64>) -> BTreeMap<SegmentName, u64> {
+    let cleaned: Vec<SegmentName> = files.keys().filter(|name| name.cleaning > 0).copied().collect();
+    let counts = |name: &SegmentName| !cleaned.iter().any(|newer| newer.supersedes(name));
+    files.into_iter().filter(|(name, _)| counts(name)).collect()
 }
 
 fn offline(path: &Path, position: u64, why: &str) -> Stop {

@@ -73,6 +73,7 @@ pub struct RecoveredLog {
     /// Why it cannot be served, if it cannot.
     pub offline: Option<Fatal>,
     next_serial: u32,
+    cleaned_to: Offset,
     segments: Vec<Segment>,
     epochs: LeaderEpochs,
     producers: ProducerStates,
@@ -103,6 +104,7 @@ impl RecoveredLog {
         (log.start, log.start_checkpointed) = (self.start, self.start);
         (log.end, log.written, log.flushed, log.high_watermark) = (self.end, self.end, self.end, self.end);
         (log.next_serial, log.offline) = (self.next_serial, self.offline);
+        log.cleaned_to = self.cleaned_to;
         (log.epochs, log.producers, log.snapshot) = (self.epochs, self.producers, self.snapshot);
         log.segments = self.segments.into();
         if let Some(active) = log.segments.back().filter(|segment| segment.stage == Stage::Active) {

@@ -31,6 +31,9 @@ pub(super) enum Step {
     /// The first segment's index goes first: without a segment nothing would tell whose it is.
     RemoveIndex,
     RemoveSegment,
+    /// The same of the first segment that compaction replaced.
+    RemoveReplacedIndex,
+    RemoveReplaced,
     Open(usize),
     /// Away with the fragment that recovery found: the length, and its flush.
     Cut(usize),
@@ -76,6 +79,7 @@ impl Store {
 
     /// Asks for the log's next step, if there is one.
     fn step(&mut self, slot: Slot, out: &mut Operations) {
+        self.swap_cleaned(slot);
         let log = self.log_mut(slot);
         let step = next_step(log);
         log.busy = step.is_some();
@@ -128,7 +132,9 @@ impl Store {
             | Step::Write(..)
             | Step::SetLength(_)
             | Step::RemoveIndex
-            | Step::RemoveSegment => {}
+            | Step::RemoveSegment
+            | Step::RemoveReplacedIndex
+            | Step::RemoveReplaced => {}
         }
         // The queue's turn: one log with much to write does not stand before the others.
         self.queue_work(slot);
@@ -154,6 +160,7 @@ impl Store {
         entry.reuse += 1;
         self.free.push(slot.index);
         self.memory -= log.counted_memory;
+        self.cleaner.compacted.remove(&slot);
         log.held_groups().for_each(|group| self.journal.ring.release(group));
         if let Some(group) = log.held {
             self.journal.holds.remove(&(group, slot.index));
@@ -212,7 +219,8 @@ impl Store {
 /// What is to be done next for this log's files.
 fn next_step(log: &PartitionLog) -> Option<Step> {
     match log.life {
-        Life::Dead => return Some(Step::RemoveDirectory),
+        // What the cleaner makes meanwhile would make the directory anew.
+        Life::Dead => return (!log.cleaning).then_some(Step::RemoveDirectory),
         Life::Dying => return None,
         Life::Lives => {}
     }
@@ -224,6 +232,12 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
     }
     if log.segments.front().is_some_and(|first| first.stage == Stage::Closed && first.next <= log.start) {
         return Some(if log.index_removed { Step::RemoveSegment } else { Step::RemoveIndex });
+    }
+    if !log.replaced.is_empty() {
+        return Some(match log.replaced_index_removed {
+            true => Step::RemoveReplaced,
+            false => Step::RemoveReplacedIndex,
+        });
     }
     let index = log.open_segment()?;
     let segment = &log.segments[index];
@@ -269,8 +283,13 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
     let operation = match step {
         Step::RemoveDirectory => FileOperation::Remove { path: log.directory.clone() },
         Step::RemoveIndex => {
-            let first = &log.segments[0];
-            FileOperation::Remove { path: paths::index(&log.directory, first.base, first.serial) }
+            FileOperation::Remove { path: paths::index(&log.directory, log.segments[0].name()) }
+        }
+        Step::RemoveReplacedIndex => {
+            FileOperation::Remove { path: paths::index(&log.directory, log.replaced[0]) }
+        }
+        Step::RemoveReplaced => {
+            FileOperation::Remove { path: paths::segment(&log.directory, log.replaced[0]) }
         }
         Step::RemoveSegment => FileOperation::Remove { path: segment_path(log, 0) },
         Step::Open(index) => FileOperation::Open { path: segment_path(log, index), how: OpenHow::Direct },
@@ -294,7 +313,7 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::Index(index) => {
             let segment = &log.segments[index];
             let content = segment.index.as_ref().expect("an open segment has its index").encode();
-            let path = paths::index(&log.directory, segment.base, segment.serial);
+            let path = paths::index(&log.directory, segment.name());
             FileOperation::Replace { path, data: Slice::copy_from(&content) }
         }
         Step::Checkpoint(_) => {
@@ -307,8 +326,7 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
 }
 
 fn segment_path(log: &PartitionLog, index: usize) -> PathBuf {
-    let segment = &log.segments[index];
-    paths::segment(&log.directory, segment.base, segment.serial)
+    paths::segment(&log.directory, log.segments[index].name())
 }
 
 /// The next blocks of a segment, out of one chunk of memory; the last of a closing segment padded with zeros.
@@ -382,6 +400,15 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             result?;
             log.index_removed = false;
             log.segments.pop_front();
+        }
+        (Step::RemoveReplacedIndex, FileResult::Done(result)) => {
+            result?;
+            log.replaced_index_removed = true;
+        }
+        (Step::RemoveReplaced, FileResult::Done(result)) => {
+            result?;
+            log.replaced_index_removed = false;
+            log.replaced.pop_front();
         }
         (Step::RemoveDirectory, FileResult::Done(result)) => result?,
         (step, result) => panic!("{step:?} was answered with {result:?}"),

@@ -6,6 +6,8 @@ use crate::{
     ids::Offset,
     log::{
         partition_log::{Life, PartitionLog},
+        paths::SegmentName,
+        segment::Segment,
         timestamp,
     },
     records::{Batch, Scratch},
@@ -28,6 +30,8 @@ pub(super) struct Lookup {
     up_to: Offset,
     /// Segments with lower serials were searched.
     serial: u32,
+    /// Of the segment with this serial: in another, the places below mean nothing.
+    cleaning: u32,
     /// Places in the segment: what is being read, and where the search goes on if nothing is found there.
     from: u64,
     to: u64,
@@ -72,14 +76,9 @@ impl Store {
         out: &mut Operations,
         events: &mut Vec<Event>,
     ) {
-        let mut lookup = Lookup { slot, job, wanted, up_to, serial: 0, from: 0, to: 0 };
-        if let (Wanted::Latest, Some(log)) = (wanted, self.get(slot)) {
-            // The first segment that reaches the latest timestamp of all.
-            let key = |segment: &&super::super::segment::Segment| {
-                segment.max_timestamp.map_or(-1, |max| max.timestamp_ms)
-            };
-            let best = log.segments.iter().filter(|segment| segment.base < up_to).rev().max_by_key(key);
-            lookup.serial = best.map_or(0, |segment| segment.serial);
+        let mut lookup = Lookup { slot, job, wanted, up_to, serial: 0, cleaning: 0, from: 0, to: 0 };
+        if let Some(log) = self.get(slot) {
+            lookup.begin(log);
         }
         self.look_up(lookup, out);
         events.append(&mut self.events);
@@ -95,18 +94,23 @@ impl Store {
                 let reason = reason.clone();
                 return self.answer(&lookup, Err(ReadError::Offline(reason)));
             }
-            let Some((serial, span)) = next_span(log, &lookup) else { return self.answer(&lookup, Ok(None)) };
+            if !lookup.is_of(log) {
+                lookup.begin(log);
+            }
+            let Some((segment, span)) = next_span(log, &lookup) else {
+                return self.answer(&lookup, Ok(None));
+            };
+            let name = segment.name();
             let Some((from, to)) = span else {
                 let slot = lookup.slot;
-                return self.fetch(slot, serial, Missing::Index, Some(Box::new(lookup)), out);
+                return self.fetch(slot, name, Missing::Index, Some(Box::new(lookup)), out);
             };
-            let segment = log.segments.iter().find(|segment| segment.serial == serial).expect("just found");
             let memory = segment.in_tail && segment.place + from >= log.tail.start();
             if memory {
                 let places = segment.place + from..segment.place + to;
                 let mut bytes = vec![0; usize::try_from(to - from).expect("a span is below 4 GiB")];
                 log.tail.copy_to(places, &mut bytes);
-                (lookup.serial, lookup.from, lookup.to) = (serial, from, to);
+                lookup.go_to(name, from, to);
                 match self.search(&mut lookup, &bytes) {
                     Some(found) => return self.answer(&lookup, found),
                     None => continue,
@@ -114,13 +118,13 @@ impl Store {
             }
             let Some(file) = segment.reader.clone() else {
                 let slot = lookup.slot;
-                return self.fetch(slot, serial, Missing::Reader, Some(Box::new(lookup)), out);
+                return self.fetch(slot, name, Missing::Reader, Some(Box::new(lookup)), out);
             };
             let end =
                 if segment.in_tail { to.min(log.tail.start().saturating_sub(segment.place)) } else { to };
             let len = usize::try_from(end - from).expect("a span is below 4 GiB");
             // Behind this span it goes on, or a search that finds nothing in it would never end.
-            (lookup.serial, lookup.from, lookup.to) = (serial, from, to);
+            lookup.go_to(name, from, to);
             return self.ask(
                 Job::Scan(Box::new(lookup)),
                 FileOperation::Read { file, offset: from, len },
@@ -139,17 +143,15 @@ impl Store {
                 return self.answer(&lookup, Err(ReadError::Offline(reason)));
             }
         };
-        if let Some(log) = self.get(lookup.slot) {
-            let segment =
-                log.segments.iter().find(|segment| segment.serial == lookup.serial && segment.in_tail);
-            if let Some(segment) = segment {
-                let have = segment.place + lookup.from + bytes.len() as u64;
-                let end = segment.place + lookup.to;
-                if have < end && have >= log.tail.start() {
-                    let old = bytes.len();
-                    bytes.resize(old + usize::try_from(end - have).expect("a span is below 4 GiB"), 0);
-                    log.tail.copy_to(have..end, &mut bytes[old..]);
-                }
+        if let Some(log) = self.get(lookup.slot)
+            && let Some(segment) = lookup.segment(log).filter(|segment| segment.in_tail)
+        {
+            let have = segment.place + lookup.from + bytes.len() as u64;
+            let end = segment.place + lookup.to;
+            if have < end && have >= log.tail.start() {
+                let old = bytes.len();
+                bytes.resize(old + usize::try_from(end - have).expect("a span is below 4 GiB"), 0);
+                log.tail.copy_to(have..end, &mut bytes[old..]);
             }
         }
         match self.search(&mut lookup, &bytes) {
@@ -201,8 +203,7 @@ impl Store {
     }
 
     fn latest_batch(&self, lookup: &Lookup) -> Offset {
-        let segments = self.get(lookup.slot).map(|log| &log.segments);
-        let segment = segments.and_then(|all| all.iter().find(|segment| segment.serial == lookup.serial));
+        let segment = self.get(lookup.slot).and_then(|log| lookup.segment(log));
         segment.and_then(|segment| segment.max_timestamp).map_or(Offset(-1), |max| max.batch)
     }
 
@@ -217,9 +218,38 @@ impl Store {
     }
 }
 
+impl Lookup {
+    /// Where the search begins, also anew when compaction has replaced the segment that it was in.
+    fn begin(&mut self, log: &PartitionLog) {
+        if self.wanted == Wanted::Latest {
+            // The first segment that reaches the latest timestamp of all.
+            let key = |segment: &&Segment| segment.max_timestamp.map_or(-1, |max| max.timestamp_ms);
+            let before = log.segments.iter().filter(|segment| segment.base < self.up_to);
+            self.serial = before.rev().max_by_key(key).map_or(0, |segment| segment.serial);
+        }
+        let at = log.segments.iter().find(|segment| segment.serial == self.serial);
+        (self.cleaning, self.from, self.to) = (at.map_or(0, |segment| segment.cleaning), 0, 0);
+    }
+
+    fn go_to(&mut self, name: SegmentName, from: u64, to: u64) {
+        (self.serial, self.cleaning, self.from, self.to) = (name.serial, name.cleaning, from, to);
+    }
+
+    /// The segment that it is in.
+    fn segment<'a>(&self, log: &'a PartitionLog) -> Option<&'a Segment> {
+        let is_it = |segment: &&Segment| segment.serial == self.serial && segment.cleaning == self.cleaning;
+        log.segments.iter().find(is_it)
+    }
+
+    /// Whether places in its segment mean what they did.
+    fn is_of(&self, log: &PartitionLog) -> bool {
+        (self.to == 0 && self.wanted != Wanted::Latest) || self.segment(log).is_some()
+    }
+}
+
 /// The next span to search: segment, and bytes of it (none when its index is not in memory).
 #[allow(clippy::type_complexity)]
-fn next_span(log: &PartitionLog, lookup: &Lookup) -> Option<(u32, Option<(u64, u64)>)> {
+fn next_span<'a>(log: &'a PartitionLog, lookup: &Lookup) -> Option<(&'a Segment, Option<(u64, u64)>)> {
     let searched = |serial: u32| if serial == lookup.serial { lookup.to } else { 0 };
     let candidates = log.segments.iter().filter(|segment| {
         segment.serial >= lookup.serial && segment.base < lookup.up_to && segment.next > log.start
@@ -235,18 +265,18 @@ fn next_span(log: &PartitionLog, lookup: &Lookup) -> Option<(u32, Option<(u64, u
             }
             continue;
         }
-        let Some(index) = &segment.index else { return Some((segment.serial, None)) };
+        let Some(index) = &segment.index else { return Some((segment, None)) };
         let first = match lookup.wanted {
             Wanted::AtLeast(target) => index.find_timestamp(target),
             Wanted::Latest => index.find_offset(max.batch),
         };
         let span = first.map(|span| (u64::from(span.from), u64::from(span.to)))?;
         if span.1 > done {
-            return Some((segment.serial, Some((span.0.max(done), span.1))));
+            return Some((segment, Some((span.0.max(done), span.1))));
         }
         // The record was not in the span (it lies below the log start): on to the next ones.
         let offset_behind = index.span_behind(u32::try_from(done).ok()?)?;
-        return Some((segment.serial, Some((u64::from(offset_behind.from), u64::from(offset_behind.to)))));
+        return Some((segment, Some((u64::from(offset_behind.from), u64::from(offset_behind.to)))));
     }
     None
 }

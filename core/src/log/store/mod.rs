@@ -1,6 +1,7 @@
 //! One data shard's journal and logs, behind one face.
 
 mod behind;
+mod clean;
 mod commit;
 mod face;
 mod lookup;
@@ -14,10 +15,10 @@ pub use face::{
 };
 
 use super::{
-    FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
+    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings, compaction,
     partition_log::{Life, PartitionLog},
-    paths,
-    producers::Verdict,
+    paths::{self, SegmentName},
+    producers::{ProducerStates, Verdict},
 };
 use crate::{
     error::Fatal,
@@ -25,7 +26,7 @@ use crate::{
     records::BatchHeader,
 };
 use commit::Journal;
-use corelane_seam::{BLOCK, FileOperation, FileResult, Monotonic, Now, OpenHow, Token};
+use corelane_seam::{BLOCK, FileOperation, FileResult, Monotonic, Now, OpenHow, Space, Token};
 use lookup::Lookup;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -51,10 +52,11 @@ enum Job {
     JournalGrow { to: u64 },
     Space,
     Segment(Slot, behind::Step),
-    Reader { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
-    Index { slot: Slot, serial: u32, lookup: Option<Box<Lookup>> },
+    Reader { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
+    Index { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
     Scan(Box<Lookup>),
     Bytes(u64),
+    Cleaning(compaction::Step),
     CleanMark,
 }
 
@@ -100,9 +102,12 @@ pub struct Store {
     unsealed: u64,
     /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
     largest_batch: u64,
-    readers: VecDeque<(Slot, u32)>,
-    indexes: VecDeque<(Slot, u32)>,
+    readers: VecDeque<(Slot, SegmentName)>,
+    indexes: VecDeque<(Slot, SegmentName)>,
+    cleaner: clean::Cleaner,
     disk_full: bool,
+    /// Of the data directory's file system, as last told.
+    space: Option<Space>,
     space_due: Monotonic,
     space_asked: Monotonic,
     /// Bytes appended since the disk's free space was last asked for.
@@ -119,6 +124,7 @@ impl Store {
         let carried = recovered.iter().filter_map(|log| log.carried_in()).collect();
         let mut store = Store {
             journal: Journal::new(carried, settings.group_bytes_max),
+            cleaner: clean::Cleaner::new(settings.cleaner),
             settings,
             slots: Vec::new(),
             free: Vec::new(),
@@ -135,6 +141,7 @@ impl Store {
             readers: VecDeque::new(),
             indexes: VecDeque::new(),
             disk_full: false,
+            space: None,
             space_due: Monotonic(0),
             space_asked: Monotonic(0),
             appended_since_space: 0,
@@ -196,12 +203,19 @@ impl Store {
             return slot;
         }
         let directory = paths::log_directory(&self.settings.data_dir, id);
-        self.insert(id, PartitionLog::new(id, directory, settings))
+        let slot = self.insert(id, PartitionLog::new(id, directory, settings));
+        self.note_compacted(slot);
+        slot
     }
 
     /// The log of a partition, if this store has it.
     pub fn slot(&self, id: PartitionId) -> Option<Slot> {
         self.ids.get(&id).copied()
+    }
+
+    /// The bug on purpose, if any.
+    pub fn fault(&self) -> Fault {
+        self.settings.fault
     }
 
     /// All logs, in order of their ids.
@@ -212,6 +226,7 @@ impl Store {
     /// Takes new settings.
     pub fn configure(&mut self, slot: Slot, settings: LogSettings) {
         self.log_mut(slot).settings = settings;
+        self.note_compacted(slot);
     }
 
     /// Deletes a log for good. Its files go after the deletion is in the journal; reads under way keep theirs.
@@ -334,6 +349,7 @@ impl Store {
         if self.stopping == Stopping::No {
             self.start_work(out);
         }
+        self.go_on_cleaning(now, out);
         self.go_on_stopping(out);
         events.append(&mut self.events);
     }
@@ -361,10 +377,11 @@ impl Store {
             Job::JournalGrow { to } => self.journal_grown(to, done(result)),
             Job::Space => self.space_answered(result),
             Job::Segment(slot, step) => self.step_done(slot, step, result, out),
-            Job::Reader { slot, serial, lookup } => self.reader_opened(slot, serial, lookup, result, out),
-            Job::Index { slot, serial, lookup } => self.index_read(slot, serial, lookup, result, out),
+            Job::Reader { slot, name, lookup } => self.reader_opened(slot, name, lookup, result, out),
+            Job::Index { slot, name, lookup } => self.index_read(slot, name, lookup, result, out),
             Job::Scan(lookup) => self.scanned(*lookup, result, out),
             Job::Bytes(job) => self.bytes_read(job, result),
+            Job::Cleaning(step) => self.cleaning_answered(now, step, result),
             Job::CleanMark => self.marked(done(result)),
         }
         self.offer_room();
@@ -425,6 +442,21 @@ impl Store {
     /// The log's size in bytes, tail included.
     pub fn size_bytes(&self, slot: Slot) -> u64 {
         self.log(slot).bytes()
+    }
+
+    /// The room on the data directory's file system, at most a minute old; `None` until it is first known.
+    pub fn space(&self) -> Option<Space> {
+        self.space
+    }
+
+    /// What the idempotent producers of a log appended last.
+    pub fn producers(&self, slot: Slot) -> &ProducerStates {
+        &self.log(slot).producers
+    }
+
+    /// From now on silent producers are forgotten after this long (`producer.id.expiration.ms`).
+    pub fn set_producer_expiration_ms(&mut self, ms: i64) {
+        self.settings.producer_expiration_ms = ms;
     }
 
     /// Why a log is offline, if it is.

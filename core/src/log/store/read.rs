@@ -5,10 +5,10 @@ use crate::{
     error::Fatal,
     ids::Offset,
     log::{
-        index::SegmentIndex,
+        index::{SegmentIndex, Span},
         partition_log::{Life, PartitionLog},
-        paths,
-        segment::Stage,
+        paths::{self, SegmentName},
+        segment::{Segment, Stage},
     },
 };
 use corelane_seam::{FileHandle, FileOperation, FileResult, Now, OpenHow, Part};
@@ -62,8 +62,8 @@ impl Store {
                 let bytes = parts.iter().map(Part::len).sum();
                 Ok(Read { parts, bytes })
             }
-            Err((serial, missing)) => {
-                self.fetch(slot, serial, missing, None, out);
+            Err((name, missing)) => {
+                self.fetch(slot, name, missing, None, out);
                 Err(ReadError::Later)
             }
         }
@@ -88,31 +88,30 @@ impl Store {
     pub(super) fn fetch(
         &mut self,
         slot: Slot,
-        serial: u32,
+        name: SegmentName,
         missing: Missing,
         lookup: Option<Box<Lookup>>,
         out: &mut Operations,
     ) {
         let log = self.log_mut(slot);
-        let segment = log.segments.iter_mut().find(|segment| segment.serial == serial).expect("just found");
+        let segment = log.segments.iter_mut().find(|segment| segment.name() == name).expect("just found");
         // Readers are all told when the log is readable; one question serves them.
         if lookup.is_none() && std::mem::replace(&mut segment.asked_by_readers, true) {
             return;
         }
-        let base = segment.base;
         match missing {
             Missing::Reader => {
-                let path = paths::segment(&log.directory, base, serial);
+                let path = paths::segment(&log.directory, name);
                 self.ask(
-                    Job::Reader { slot, serial, lookup },
+                    Job::Reader { slot, name, lookup },
                     FileOperation::Open { path, how: OpenHow::Read },
                     out,
                 );
             }
             Missing::Index => {
-                let path = paths::index(&log.directory, base, serial);
+                let path = paths::index(&log.directory, name);
                 self.ask(
-                    Job::Index { slot, serial, lookup },
+                    Job::Index { slot, name, lookup },
                     FileOperation::Open { path, how: OpenHow::Read },
                     out,
                 );
@@ -123,7 +122,7 @@ impl Store {
     pub(super) fn reader_opened(
         &mut self,
         slot: Slot,
-        serial: u32,
+        name: SegmentName,
         lookup: Option<Box<Lookup>>,
         result: FileResult,
         out: &mut Operations,
@@ -131,29 +130,30 @@ impl Store {
         let opened = super::opened(result);
         let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
         let start = log.start;
-        match (opened, log.segments.iter_mut().find(|segment| segment.serial == serial)) {
+        match (opened, log.segments.iter_mut().find(|segment| segment.name() == name)) {
             (Ok((file, _)), Some(segment)) => {
                 if segment.reader.replace(file).is_none() {
-                    self.readers.push_back((slot, serial));
+                    self.readers.push_back((slot, name));
                 }
                 self.close_readers();
             }
             // Retention was faster; the next read finds the new log start.
             (Err(_), Some(segment)) if segment.next <= start => {}
             (Err(error), Some(segment)) => {
-                let path = paths::segment(&log.directory, segment.base, serial);
+                let path = paths::segment(&log.directory, segment.name());
                 self.unreadable(slot, &path.display().to_string(), &error);
             }
+            // Retention or compaction were; the next read finds what took its place.
             (_, None) => {}
         }
-        self.readable(slot, serial, lookup, out);
+        self.readable(slot, name, lookup, out);
     }
 
     /// Reads of an index go by a handle that is opened for it and not kept.
     pub(super) fn index_read(
         &mut self,
         slot: Slot,
-        serial: u32,
+        name: SegmentName,
         lookup: Option<Box<Lookup>>,
         result: FileResult,
         out: &mut Operations,
@@ -161,7 +161,7 @@ impl Store {
         let read = match result {
             FileResult::Opened(Ok((file, length))) => {
                 let len = usize::try_from(length).unwrap_or(usize::MAX).min(INDEX_BYTES_MAX);
-                let job = Job::Index { slot, serial, lookup };
+                let job = Job::Index { slot, name, lookup };
                 return self.ask(job, FileOperation::Read { file, offset: 0, len }, out);
             }
             FileResult::Opened(Err(error)) => Err(error),
@@ -170,7 +170,7 @@ impl Store {
         };
         let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
         let start = log.start;
-        if let Some(segment) = log.segments.iter_mut().find(|segment| segment.serial == serial) {
+        if let Some(segment) = log.segments.iter_mut().find(|segment| segment.name() == name) {
             let index = read.map_err(|error| error.to_string()).and_then(|bytes| {
                 let index = SegmentIndex::decode(&bytes).map_err(|damage| damage.to_string())?;
                 let fits = index.base() == segment.base && u64::from(index.observed_bytes()) == segment.bytes;
@@ -180,13 +180,13 @@ impl Store {
                 Ok(index) => {
                     // Several readers may have asked for it; counted twice it would be forgotten too early.
                     if segment.index.replace(Arc::new(index)).is_none() {
-                        self.indexes.push_back((slot, serial));
+                        self.indexes.push_back((slot, name));
                     }
                     self.forget_indexes();
                 }
                 Err(_) if segment.next <= start => {}
                 Err(damage) => {
-                    let path = paths::index(&log.directory, segment.base, serial);
+                    let path = paths::index(&log.directory, segment.name());
                     let reason = Fatal::new(format!(
                         "{}: {damage}. Remove the file and restart the broker: it is built again from the segment.",
                         path.display()
@@ -195,7 +195,7 @@ impl Store {
                 }
             }
         }
-        self.readable(slot, serial, lookup, out);
+        self.readable(slot, name, lookup, out);
     }
 
     fn unreadable(&mut self, slot: Slot, path: &str, error: &std::io::Error) {
@@ -206,12 +206,12 @@ impl Store {
         self.partition_offline(slot, reason);
     }
 
-    fn readable(&mut self, slot: Slot, serial: u32, lookup: Option<Box<Lookup>>, out: &mut Operations) {
+    fn readable(&mut self, slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>>, out: &mut Operations) {
         if let Some(lookup) = lookup {
             return self.look_up(*lookup, out);
         }
         let segments = &mut self.log_mut(slot).segments;
-        if let Some(segment) = segments.iter_mut().find(|segment| segment.serial == serial) {
+        if let Some(segment) = segments.iter_mut().find(|segment| segment.name() == name) {
             segment.asked_by_readers = false;
         }
         self.events.push(super::Event::Readable { slot });
@@ -219,9 +219,9 @@ impl Store {
 
     fn close_readers(&mut self) {
         while self.readers.len() > self.settings.read_handles_max.max(1) {
-            let Some((slot, serial)) = self.readers.pop_front() else { return };
+            let Some((slot, name)) = self.readers.pop_front() else { return };
             let Some(log) = self.get_mut(slot) else { continue };
-            if let Some(segment) = log.segments.iter_mut().find(|segment| segment.serial == serial) {
+            if let Some(segment) = log.segments.iter_mut().find(|segment| segment.name() == name) {
                 segment.reader = None;
             }
         }
@@ -229,12 +229,12 @@ impl Store {
 
     fn forget_indexes(&mut self) {
         while self.indexes.len() > INDEXES_MAX {
-            let Some((slot, serial)) = self.indexes.pop_front() else { return };
+            let Some((slot, name)) = self.indexes.pop_front() else { return };
             let Some(log) = self.get_mut(slot) else { continue };
             let closed = log
                 .segments
                 .iter_mut()
-                .find(|segment| segment.serial == serial && segment.stage == Stage::Closed);
+                .find(|segment| segment.name() == name && segment.stage == Stage::Closed);
             if let Some(segment) = closed {
                 segment.index = None;
             }
@@ -243,7 +243,7 @@ impl Store {
 }
 
 /// A range of places: memory, and in front of it what is only in the segment's file.
-fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (u32, Missing)> {
+fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (SegmentName, Missing)> {
     let mut parts = Vec::new();
     let memory = log.tail.start().clamp(range.start, range.end);
     if range.start < memory {
@@ -251,7 +251,7 @@ fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (u32
             segment.place <= range.start && range.start < segment.end_place() && segment.in_tail
         });
         let segment = open.expect("batches in the tail are in a segment of this boot");
-        let file = segment.reader.clone().ok_or((segment.serial, Missing::Reader))?;
+        let file = segment.reader.clone().ok_or((segment.name(), Missing::Reader))?;
         parts.push(Part::File { file, offset: range.start - segment.place, len: memory - range.start });
     }
     parts.extend(log.tail.slices(memory..range.end).map(Part::Memory));
@@ -259,13 +259,13 @@ fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (u32
 }
 
 /// A range of the file of the segment that holds `from`.
-fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (u32, Missing)> {
+fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (SegmentName, Missing)> {
     let Some(segment) = log.segment_of(request.from).map(|index| &log.segments[index]) else {
         return Ok(Vec::new());
     };
-    let file: FileHandle = segment.reader.clone().ok_or((segment.serial, Missing::Reader))?;
-    let index = segment.index.as_ref().ok_or((segment.serial, Missing::Index))?;
-    let Some(span) = index.find_offset(request.from.max(segment.base)) else { return Ok(Vec::new()) };
+    let file: FileHandle = segment.reader.clone().ok_or((segment.name(), Missing::Reader))?;
+    let index = segment.index.as_ref().ok_or((segment.name(), Missing::Index))?;
+    let Some(span) = find(segment, index, request.from.max(segment.base)) else { return Ok(Vec::new()) };
     // What the tail holds is read from there; only bytes in front of it are surely in the file.
     let in_file = match segment.in_tail {
         true => segment.bytes.min(
@@ -282,6 +282,11 @@ fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (u
     let end = if request.at_least_one { most.max(least) } else { most };
     let whole = end > from && (end >= least || request.at_least_one);
     Ok(if whole { vec![Part::File { file, offset: from, len: end - from }] } else { Vec::new() })
+}
+
+/// Where what is asked for is, or what comes next where compaction left a hole.
+fn find(segment: &Segment, index: &SegmentIndex, from: Offset) -> Option<Span> {
+    if segment.cleaning > 0 { index.find_offset_or_next(from) } else { index.find_offset(from) }
 }
 
 /// Bytes of a segment that surely lie below an offset.

@@ -56,16 +56,18 @@ impl Store {
             self.sweep.next = (last < self.slots.len()).then_some(last);
         }
         self.sweep.tick_due = now.monotonic.after_ms(TICK_MS);
+        self.search_dirty(now);
         self.end_of_turn(now, out, events);
     }
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_tick(&self) -> Monotonic {
-        if self.sweep.next.is_some() || self.journal.has_unflushed() {
+        let upkeep = if self.sweep.next.is_some() || self.journal.has_unflushed() {
             self.sweep.tick_due
         } else {
             self.sweep.due.min(self.space_due)
-        }
+        };
+        self.next_cleaning_tick().map_or(upkeep, |cleaner| cleaner.min(upkeep))
     }
 
     /// Asks for the disk's free space when enough was appended to matter, or enough time has passed.
@@ -86,7 +88,10 @@ impl Store {
     pub(super) fn space_answered(&mut self, result: FileResult) {
         let FileResult::Space(space) = result else { panic!("space was answered with {result:?}") };
         let full = match space {
-            Ok(bytes) => bytes < self.settings.disk_reserve_bytes,
+            Ok(space) => {
+                self.space = Some(space);
+                space.free < self.settings.disk_reserve_bytes
+            }
             Err(error) => {
                 tracing::warn!(%error, "the disk's free space is not known");
                 return;

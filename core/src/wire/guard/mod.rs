@@ -69,7 +69,8 @@ impl Row {
     }
 
     pub(super) fn versions(&self) -> kafka_protocol::protocol::VersionRange {
-        self.versions
+        let max = self.own_version().unwrap_or(self.versions.max);
+        kafka_protocol::protocol::VersionRange { min: self.versions.min, max }
     }
 
     /// 2 (with tagged fields) for flexible versions, else 1.
@@ -90,7 +91,7 @@ impl Row {
 
     /// Decodes a body that was checked, and drops what comes of it.
     pub(super) fn decode_and_drop(&self, version: i16, mut body: Bytes) -> Result<(), WireError> {
-        (self.decode)(&mut body, version).map_err(WireError::Decode)
+        self.decode(&mut body, version).map_err(WireError::Decode)
     }
 }
 

@@ -4,6 +4,7 @@ use super::schema::{
     BOOLEAN, BYTES, INT8, INT32, INT32_ARRAY, INT64, NEVER, Row, STRING, STRING_ARRAY, UUID, array, field,
     nullable,
 };
+use crate::wire::by_topic_id;
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DescribeGroupsRequest,
     FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
@@ -138,7 +139,8 @@ pub(super) static ROWS: &[Row] = &[
             field(
                 "topics",
                 array::<offset_commit_request::OffsetCommitRequestTopic>(&[
-                    field("name", STRING),
+                    field("name", STRING).until(9),
+                    field("topic_id", UUID).since(10),
                     field(
                         "partitions",
                         array::<offset_commit_request::OffsetCommitRequestPartition>(&[
@@ -151,7 +153,8 @@ pub(super) static ROWS: &[Row] = &[
                 ]),
             ),
         ],
-    ),
+    )
+    .with_version(by_topic_id::VERSION, |body, _| by_topic_id::offset_commit(body).map(drop)),
     Row::of::<OffsetFetchRequest>(
         "OffsetFetch",
         6,
@@ -174,7 +177,8 @@ pub(super) static ROWS: &[Row] = &[
                     nullable(
                         "topics",
                         array::<offset_fetch_request::OffsetFetchRequestTopics>(&[
-                            field("name", STRING),
+                            field("name", STRING).until(9),
+                            field("topic_id", UUID).since(10),
                             field("partition_indexes", INT32_ARRAY),
                         ]),
                     ),
@@ -183,7 +187,8 @@ pub(super) static ROWS: &[Row] = &[
             .since(8),
             field("require_stable", BOOLEAN).since(7),
         ],
-    ),
+    )
+    .with_version(by_topic_id::VERSION, |body, _| by_topic_id::offset_fetch(body).map(drop)),
     Row::of::<OffsetDeleteRequest>(
         "OffsetDelete",
         NEVER,

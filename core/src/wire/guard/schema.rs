@@ -4,14 +4,20 @@
 use bytes::Bytes;
 use kafka_protocol::protocol::{Request, StrBytes, VersionRange};
 
+/// Decodes a walked body of a version, and drops what comes of it.
+type Decode = fn(&mut Bytes, i16) -> Result<(), String>;
+
 /// One API key: what its requests look like in every version that the protocol crate decodes.
 pub(crate) struct Row {
     pub(super) key: i16,
     pub(super) name: &'static str,
+    /// Those of the crate's codec.
     pub(super) versions: VersionRange,
     pub(super) flexible_from: i16,
     pub(super) fields: &'static [Field],
-    pub(super) decode: fn(&mut Bytes, i16) -> Result<(), String>,
+    decode: Decode,
+    /// One version above those, with a decoder of our own.
+    own: Option<(i16, Decode)>,
     #[cfg(test)]
     pub(super) recode: fn(&mut Bytes, i16) -> Result<Vec<u8>, String>,
 }
@@ -32,8 +38,27 @@ impl Row {
             flexible_from,
             fields,
             decode: decode_and_drop::<T>,
+            own: None,
             #[cfg(test)]
             recode: decode_and_encode::<T>,
+        }
+    }
+
+    /// The same row, up to a version that the crate's codec lacks and this decoder has.
+    pub(super) const fn with_version(mut self, version: i16, decode: Decode) -> Row {
+        self.own = Some((version, decode));
+        self
+    }
+
+    pub(super) fn own_version(&self) -> Option<i16> {
+        self.own.map(|(version, _)| version)
+    }
+
+    /// Decodes a walked body, and drops what comes of it.
+    pub(super) fn decode(&self, body: &mut Bytes, version: i16) -> Result<(), String> {
+        match self.own {
+            Some((own, decode)) if own == version => decode(body, version),
+            _ => (self.decode)(body, version),
         }
     }
 

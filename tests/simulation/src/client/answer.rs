@@ -1,6 +1,7 @@
 //! What clients are answered, read from the wire.
 
 use super::{
+    group::GroupAnswer,
     history::Seen,
     record,
     request::{Fetch, Request},
@@ -52,6 +53,8 @@ pub struct FetchedPartition {
     pub high_watermark: Offset,
     /// From the offset that was asked for on.
     pub records: Vec<Seen>,
+    /// From where a client reads on.
+    pub next: Offset,
 }
 
 /// An answer to a request of the same name.
@@ -71,6 +74,7 @@ pub enum Answer {
     Fetch(ErrorCode, i32, Vec<FetchedPartition>),
     ListOffsets(Result<Offset, ErrorCode>),
     DeleteRecords(Result<Offset, ErrorCode>),
+    Group(GroupAnswer),
 }
 
 fn code(number: i16) -> Result<ErrorCode, String> {
@@ -182,13 +186,15 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
             };
             (id, Answer::DeleteRecords(outcome))
         }
+        Request::Group { request, .. } => request.decode(version, frame)?,
     })
 }
 
 fn topics(response: MetadataResponse) -> Result<Vec<Topic>, String> {
     let mut topics = Vec::new();
     for topic in response.topics {
-        if !code(topic.error_code)?.is_none() {
+        // The broker's own topics are not the clients' to use.
+        if !code(topic.error_code)?.is_none() || topic.is_internal {
             continue;
         }
         topics.push(Topic {
@@ -233,7 +239,7 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 ));
             };
             let bytes = found.records.unwrap_or_default();
-            let records = record::records(&bytes, wanted.from)
+            let (records, next) = record::records(&bytes, wanted.from)
                 .map_err(|text| format!("{} from {}: {text}", wanted.partition, wanted.from))?;
             partitions.push(FetchedPartition {
                 partition: wanted.partition,
@@ -242,6 +248,7 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 log_start: Offset(found.log_start_offset),
                 high_watermark: Offset(found.high_watermark),
                 records,
+                next,
             });
         }
     }

@@ -27,8 +27,11 @@ pub struct Catalog {
     high_watermarks: BTreeMap<PartitionId, Offset>,
     /// Names of topics whose records retention may take.
     passing: BTreeSet<Rc<str>>,
+    /// Names of topics that are compacted.
+    compacted: BTreeSet<Rc<str>>,
     names: u32,
     records: u64,
+    commits: i64,
 }
 
 impl Catalog {
@@ -69,9 +72,30 @@ impl Catalog {
         (first..=self.records).map(RecordId).collect()
     }
 
+    /// An offset that no one has committed yet, larger than all before.
+    pub fn next_commit(&mut self) -> i64 {
+        self.commits += 1;
+        self.commits
+    }
+
     /// Retention may take what is acknowledged in the topic of this name.
     pub fn expect_retention(&mut self, name: &Rc<str>) {
         self.passing.insert(Rc::clone(name));
+    }
+
+    /// The topic of this name is compacted.
+    pub fn expect_compaction(&mut self, name: &Rc<str>) {
+        self.compacted.insert(Rc::clone(name));
+    }
+
+    /// Whether a topic is compacted, so that its records need keys.
+    pub fn is_compacted(&self, name: &Rc<str>) -> bool {
+        self.compacted.contains(name)
+    }
+
+    /// Whether retention may take a topic's records.
+    pub fn is_passing(&self, name: &Rc<str>) -> bool {
+        self.passing.contains(name)
     }
 
     /// How many records were made.
@@ -87,20 +111,19 @@ impl Catalog {
         }
     }
 
-    /// Takes note of what was answered. Topics that were not known yet and whose records retention may take are
-    /// returned.
-    pub fn answered(&mut self, request: &Request, answer: &Answer) -> Vec<TopicId> {
-        let mut passing = Vec::new();
+    /// Takes note of what was answered. Topics that were not known yet are returned with their names.
+    pub fn answered(&mut self, request: &Request, answer: &Answer) -> Vec<(TopicId, Rc<str>)> {
+        let mut learned = Vec::new();
         match (request, answer) {
             (Request::CreateTopic { name, partitions, .. }, Answer::CreateTopic(Ok(id))) => {
-                passing.extend(self.know(*id, name, *partitions));
+                learned.extend(self.know(*id, name, *partitions));
             }
             (Request::CreatePartitions { topic, name, count }, Answer::CreatePartitions(ErrorCode::None)) => {
-                passing.extend(self.know(*topic, name, *count));
+                learned.extend(self.know(*topic, name, *count));
             }
             (_, Answer::Metadata(topics)) => {
                 for topic in topics {
-                    passing.extend(self.know(topic.id, &topic.name.as_str().into(), topic.partitions));
+                    learned.extend(self.know(topic.id, &topic.name.as_str().into(), topic.partitions));
                 }
             }
             (_, Answer::Fetch(ErrorCode::None, _, partitions)) => {
@@ -111,18 +134,18 @@ impl Catalog {
             }
             _ => {}
         }
-        passing
+        learned
     }
 
-    /// The topic, if it is new and retention may take its records.
-    fn know(&mut self, id: TopicId, name: &Rc<str>, partitions: i32) -> Option<TopicId> {
+    /// The topic, if it is new.
+    fn know(&mut self, id: TopicId, name: &Rc<str>, partitions: i32) -> Option<(TopicId, Rc<str>)> {
         if self.deleted.contains(&id) {
             return None;
         }
         let is_new = !self.topics.contains_key(&id);
         let topic = self.topics.entry(id).or_insert_with(|| KnownTopic { name: Rc::clone(name), partitions });
         topic.partitions = topic.partitions.max(partitions);
-        (is_new && self.passing.contains(name)).then_some(id)
+        is_new.then(|| (id, Rc::clone(name)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What clients know, in the order in which they came to know it. Invariants judge this and nothing else.
 
 use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 /// A record's own number, carried in its value, never used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,10 +112,44 @@ pub enum Event {
         /// How many.
         partitions: i32,
     },
+    /// A topic is compacted: of a key, only its last record need be there.
+    TopicCompacted {
+        /// All of its partitions.
+        topic: TopicId,
+    },
     /// All topics with their numbers of partitions, asked for while nothing was changed.
     TopicsAudited {
         /// Every topic.
         topics: BTreeMap<TopicId, i32>,
+    },
+    /// A member of a group got its assignment.
+    Assigned {
+        /// Which group.
+        group: Rc<str>,
+        /// In which generation.
+        generation: i32,
+        /// Which member.
+        member: Rc<str>,
+        /// What it owns.
+        partitions: Vec<PartitionId>,
+    },
+    /// Offsets of a group were committed.
+    Committed {
+        /// Which group.
+        group: Rc<str>,
+        /// When they were asked for.
+        asked: Moment,
+        /// By partition.
+        offsets: Vec<(PartitionId, i64)>,
+    },
+    /// A group's committed offsets were told; −1 where there was none.
+    OffsetsTold {
+        /// Which group.
+        group: Rc<str>,
+        /// When they were asked for.
+        asked: Moment,
+        /// By partition.
+        offsets: Vec<(PartitionId, i64)>,
     },
     /// The power of the broker's machine was cut: acks=1 promises nothing of before.
     PowerCut,

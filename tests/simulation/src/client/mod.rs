@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod catalog;
+pub mod group;
 pub mod history;
 pub mod model;
 pub mod notes;

@@ -2,10 +2,12 @@
 
 use super::{
     answer::{Answer, FetchedPartition, Produced},
+    group::{GroupAnswer, GroupRequest},
     history::{Acks, Event, History, Moment},
     request::{Batch, Request, Spec},
 };
 use corelane_core::error::ErrorCode;
+use std::rc::Rc;
 
 /// Notes what sending a request may bring about. Again each time it is sent.
 pub fn sent(history: &mut History, request: &Request) {
@@ -33,7 +35,8 @@ pub fn sent(history: &mut History, request: &Request) {
         | Request::AlterConfig { .. }
         | Request::InitProducerId
         | Request::Fetch(_)
-        | Request::ListOffsets { .. } => {}
+        | Request::ListOffsets { .. }
+        | Request::Group { .. } => {}
     }
 }
 
@@ -75,6 +78,36 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
                 log_start: Some(*low_watermark),
                 high_watermark: None,
             });
+        }
+        (Request::Group { group, request }, Answer::Group(answer)) => {
+            of_group(history, group, request, asked, answer);
+        }
+        _ => {}
+    }
+}
+
+fn of_group(
+    history: &mut History,
+    group: &Rc<str>,
+    request: &GroupRequest,
+    asked: Moment,
+    answer: &GroupAnswer,
+) {
+    let group = Rc::clone(group);
+    match (request, answer) {
+        (GroupRequest::Sync { member, generation, .. }, GroupAnswer::Sync(Ok(partitions))) => {
+            let (member, partitions) = (Rc::clone(member), partitions.clone());
+            history.note(Event::Assigned { group, generation: *generation, member, partitions });
+        }
+        (GroupRequest::Commit { offsets, .. }, GroupAnswer::Commit(errors)) => {
+            let committed = offsets.iter().zip(errors).filter(|(_, error)| error.is_none());
+            let offsets = committed.map(|(((partition, _), offset), _)| (*partition, *offset)).collect();
+            history.note(Event::Committed { group, asked, offsets });
+        }
+        (GroupRequest::FetchOffsets { partitions }, GroupAnswer::Offsets(Ok(told))) => {
+            let told = partitions.iter().zip(told);
+            let offsets = told.map(|((partition, _), offset)| (*partition, *offset)).collect();
+            history.note(Event::OffsetsTold { group, asked, offsets });
         }
         _ => {}
     }

@@ -1,14 +1,33 @@
 //! Records that prove themselves: the number of a record stands in its value, and what follows is made from it.
+//!
+//! In a compacted topic a record's number also says which key it has, and whether it is a tombstone; as that has no
+//! value, the number stands in a header.
 
 use super::history::{RecordId, Seen};
 use crate::rng::Rng;
 use bytes::Bytes;
 use corelane_core::{
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, NewRecord, Scratch},
+    records::{BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, NewRecord, Record, Scratch},
 };
 
 const NUMBER_BYTES: usize = 8;
+
+/// Keys of a compacted topic: few, so that most records are superseded soon.
+const KEYS: u64 = 7;
+
+/// Of how many records of a compacted topic one is a tombstone.
+const TOMBSTONE_EACH: u64 = 9;
+
+/// The key of a record in a compacted topic.
+pub fn key(record: RecordId) -> u64 {
+    Rng::new(record.0).below(KEYS)
+}
+
+/// Whether a record in a compacted topic is a tombstone.
+pub fn is_tombstone(record: RecordId) -> bool {
+    record.0.is_multiple_of(TOMBSTONE_EACH)
+}
 
 /// The value of a record: its number, then `filler` bytes that follow from it.
 pub fn value(record: RecordId, filler: usize) -> Vec<u8> {
@@ -36,13 +55,14 @@ pub fn number(found: &[u8]) -> Result<RecordId, String> {
     }
 }
 
-/// A batch of `records`, each with `filler` bytes, all of one time.
+/// A batch of `records`, each with `filler` bytes, all of one time; `keyed` for a compacted topic.
 pub fn batch(
     records: &[RecordId],
     filler: usize,
     codec: Codec,
     unix_ms: i64,
     producer: Option<(ProducerId, ProducerEpoch, i32)>,
+    keyed: bool,
 ) -> Bytes {
     let mut builder = BatchBuilder::new().codec(codec);
     if let Some((id, epoch, base_sequence)) = producer {
@@ -50,18 +70,28 @@ pub fn batch(
     }
     for record in records {
         let value = value(*record, filler);
-        builder.push(NewRecord { timestamp_ms: unix_ms, value: Some(&value), ..NewRecord::default() });
+        let (key, number) = (key(*record).to_be_bytes(), record.0.to_be_bytes());
+        let header: (&[u8], Option<&[u8]>) = (b"number", Some(&number));
+        let is_tombstone = keyed && is_tombstone(*record);
+        builder.push(NewRecord {
+            timestamp_ms: unix_ms,
+            key: keyed.then_some(&key[..]),
+            value: (!is_tombstone).then_some(&value[..]),
+            headers: if is_tombstone { std::slice::from_ref(&header) } else { &[] },
+        });
     }
     builder.build()
 }
 
-/// The records in `bytes` from offset `from` on, as a fetch is answered: whole batches, but maybe the last.
+/// The records in `bytes` from offset `from` on, as a fetch is answered: whole batches, but maybe the last. And the
+/// offset from which a client reads on: behind the last batch, which compaction may have emptied.
 ///
 /// # Errors
 /// Whatever a client could not read.
-pub fn records(bytes: &[u8], from: Offset) -> Result<Vec<Seen>, String> {
+pub fn records(bytes: &[u8], from: Offset) -> Result<(Vec<Seen>, Offset), String> {
     let mut scratch = Scratch::default();
     let mut seen = Vec::new();
+    let mut next = from;
     for batch in Batches::new(bytes) {
         let batch = match batch {
             Ok(batch) => batch,
@@ -72,16 +102,34 @@ pub fn records(bytes: &[u8], from: Offset) -> Result<Vec<Seen>, String> {
         if !batch.checksum_matches() {
             return Err(format!("the checksum of {batch:?} is wrong"));
         }
+        next = next.max(batch.header().next_offset());
         let decoded = DecodedBatch::new(batch, &mut scratch).map_err(|fault| fault.to_string())?;
         for record in decoded.records() {
             let record = record.map_err(|fault| fault.to_string())?;
             // Batches are not cut: the first may begin before what was asked for.
             if record.offset >= from {
-                seen.push(Seen { offset: record.offset, record: number(record.value.unwrap_or_default())? });
+                seen.push(Seen { offset: record.offset, record: self_proved(&record)? });
             }
         }
     }
-    Ok(seen)
+    Ok((seen, next))
+}
+
+/// The number of a record that is what its number says.
+fn self_proved(record: &Record<'_>) -> Result<RecordId, String> {
+    let found = match (record.value, { record.headers }.next()) {
+        (Some(value), _) => number(value)?,
+        (None, Some((b"number", Some(number)))) => {
+            let number = number.try_into().map_err(|_| "a tombstone's number is no number".to_owned())?;
+            RecordId(u64::from_be_bytes(number))
+        }
+        (None, _) => return Err("a record with neither a value nor a number".to_owned()),
+    };
+    let is_right = match record.key {
+        None => record.value.is_some(),
+        Some(bytes) => bytes == key(found).to_be_bytes() && record.value.is_none() == is_tombstone(found),
+    };
+    if is_right { Ok(found) } else { Err(format!("key or value of {found:?} are not what was sent")) }
 }
 
 #[cfg(test)]
@@ -91,9 +139,12 @@ mod tests {
     #[test]
     fn a_batch_gives_back_its_records_whatever_its_codec() {
         for codec in Codec::ALL {
-            let bytes = batch(&[RecordId(7), RecordId(9)], 100, codec, 1, None);
-            let seen = records(&bytes, Offset(1)).expect("readable");
-            assert_eq!(seen, [Seen { offset: Offset(1), record: RecordId(9) }]);
+            for keyed in [false, true] {
+                let bytes = batch(&[RecordId(7), RecordId(9)], 100, codec, 1, None, keyed);
+                let (seen, next) = records(&bytes, Offset(1)).expect("readable");
+                assert_eq!(seen, [Seen { offset: Offset(1), record: RecordId(9) }]);
+                assert_eq!(next, Offset(2));
+            }
         }
     }
 

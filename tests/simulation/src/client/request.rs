@@ -1,6 +1,9 @@
 //! What clients ask, and how it looks on the wire in each version they speak.
 
-use super::history::{Acks, RecordId};
+use super::{
+    group::GroupRequest,
+    history::{Acks, RecordId},
+};
 use bytes::Bytes;
 use corelane_core::{
     ids::{Offset, PartitionId, ProducerId, TopicId},
@@ -131,6 +134,10 @@ pub enum Request {
         topic: Rc<str>,
         before: Offset,
     },
+    Group {
+        group: Rc<str>,
+        request: GroupRequest,
+    },
 }
 
 fn text(value: &str) -> StrBytes {
@@ -166,6 +173,7 @@ impl Request {
             Request::ListOffsets { spec: Spec::MaxTimestamp, .. } => &[7, 8, 9, 10],
             Request::ListOffsets { .. } => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
             Request::DeleteRecords { .. } => &[0, 1, 2],
+            Request::Group { request, .. } => request.versions(),
         }
     }
 
@@ -221,6 +229,7 @@ impl Request {
             Request::DeleteRecords { partition, topic, before } => {
                 encode_request(correlation, id, version, &delete_records(*partition, topic, *before))
             }
+            Request::Group { group, request } => request.encode(group, correlation, version),
         };
         encoded.unwrap_or_else(|error| panic!("cannot encode {self:?} as version {version}: {error}"))
     }
@@ -378,6 +387,22 @@ mod tests {
     use crate::client::record;
     use corelane_core::wire::try_frame;
 
+    fn group_requests(partition: PartitionId, topic: &Rc<str>) -> impl Iterator<Item = GroupRequest> {
+        let member = || Rc::clone(topic);
+        let named = (partition, Rc::clone(topic));
+        let assignments = vec![(member(), vec![partition])];
+        [
+            GroupRequest::FindCoordinator,
+            GroupRequest::Join { member: member() },
+            GroupRequest::Sync { member: member(), generation: 1, assignments },
+            GroupRequest::Heartbeat { member: member(), generation: 1 },
+            GroupRequest::Leave { member: member() },
+            GroupRequest::Commit { member: member(), generation: 1, offsets: vec![(named.clone(), 5)] },
+            GroupRequest::FetchOffsets { partitions: vec![named] },
+        ]
+        .into_iter()
+    }
+
     fn every_kind() -> Vec<Request> {
         let partition = PartitionId { topic: TopicId::ZERO, index: 1 };
         let topic: Rc<str> = "t".into();
@@ -400,13 +425,13 @@ mod tests {
                 partition,
                 topic: Rc::clone(&topic),
                 records: vec![RecordId(7)],
-                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None),
+                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None, false),
                 producer: None,
             }],
         };
         let name = || Rc::clone(&topic);
         let configs = vec![("segment.ms", "1000".to_owned())];
-        vec![
+        [
             Request::ApiVersions,
             Request::Metadata,
             Request::CreateTopic { name: name(), partitions: 3, configs },
@@ -423,6 +448,9 @@ mod tests {
             Request::ListOffsets { partition, topic: name(), spec: Spec::Timestamp(5) },
             Request::DeleteRecords { partition, topic: name(), before: Offset(2) },
         ]
+        .into_iter()
+        .chain(group_requests(partition, &topic).map(|request| Request::Group { group: name(), request }))
+        .collect()
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What must be true of every history, one claim per file. Each judges only what clients asked and were answered.
 
+mod commits_never_go_back;
+mod group_has_one_owner;
+mod last_of_key_wins;
 mod no_duplicate_of_idempotent;
 mod no_topic_lost;
 mod nothing_acknowledged_lost;
@@ -25,7 +28,10 @@ const ALL: &[(&str, Check)] = &[
     ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
     ("no_topic_lost", no_topic_lost::check),
     ("offsets_dense", offsets_dense::check),
+    ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
+    ("group_has_one_owner", group_has_one_owner::check),
+    ("commits_never_go_back", commits_never_go_back::check),
     ("watermark_monotonic", watermark_monotonic::check),
     ("what_was_read_never_changes", what_was_read_never_changes::check),
 ];

@@ -33,6 +33,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Audited { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::Marks { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
+            | Event::TopicCompacted { .. }
             | Event::PowerCut => {}
         }
     }

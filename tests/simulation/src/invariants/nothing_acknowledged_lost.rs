@@ -1,7 +1,11 @@
 //! Every record acknowledged under acks=all is found by every later audit, at its offset, unless someone asked for
-//! its deletion; and under acks=1 unless the power was cut in between.
+//! its deletion; and under acks=1 unless the power was cut in between. In a compacted topic it may be missing where a
+//! later record of its key is there, or where a tombstone of its key came behind it that has served its time.
 
-use crate::client::history::{Acks, Event, History, RecordId};
+use crate::client::{
+    history::{Acks, Event, History, RecordId},
+    record,
+};
 use corelane_core::ids::{Offset, PartitionId, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +13,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
     let mut promised: BTreeMap<(PartitionId, Offset), (RecordId, Acks)> = BTreeMap::new();
     let mut deletable: BTreeMap<PartitionId, Offset> = BTreeMap::new();
     let mut deleted_topics: BTreeSet<TopicId> = BTreeSet::new();
+    let mut keys = Keys::default();
     for (_, event) in history.events() {
+        keys.note(event);
         match event {
             Event::Acknowledged { record, partition, acks, offset } => match acks {
                 // A duplicate that was acknowledged again must not weaken the first promise.
@@ -43,7 +49,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                     records.iter().map(|seen| (seen.offset, seen.record)).collect();
                 let range = (*partition, *log_start)..=(*partition, Offset(i64::MAX));
                 for ((_, offset), (record, acks)) in promised.range(range) {
-                    if found.get(offset) != Some(record) {
+                    if found.get(offset) != Some(record)
+                        && !keys.is_superseded(*partition, *record, *offset, &found)
+                    {
                         let instead = found.get(offset);
                         return Err(format!(
                             "{record:?} was acknowledged ({acks:?}) at {partition} offset {offset}; \
@@ -53,11 +61,70 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                 }
             }
             Event::Sent { .. }
+            | Event::TopicCompacted { .. }
             | Event::Fetched { .. }
             | Event::Marks { .. }
             | Event::TopicAcknowledged { .. }
-            | Event::TopicsAudited { .. } => {}
+            | Event::TopicsAudited { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. } => {}
         }
     }
     Ok(())
+}
+
+/// What is known of the keys of compacted topics.
+#[derive(Default)]
+struct Keys {
+    compacted: BTreeSet<TopicId>,
+    /// Tombstones that were sent, by key; with their offsets, once they were acknowledged.
+    tombstones: BTreeMap<(PartitionId, u64), BTreeMap<RecordId, Option<Offset>>>,
+}
+
+impl Keys {
+    fn note(&mut self, event: &Event) {
+        let (partition, record, offset) = match event {
+            Event::TopicCompacted { topic } => {
+                self.compacted.insert(*topic);
+                return;
+            }
+            Event::Sent { record, partition, .. } => (partition, record, None),
+            Event::Acknowledged { record, partition, offset, .. } => (partition, record, Some(*offset)),
+            Event::Fetched { .. }
+            | Event::Audited { .. }
+            | Event::DeleteRecordsAsked { .. }
+            | Event::DeleteTopicAsked { .. }
+            | Event::Marks { .. }
+            | Event::TopicAcknowledged { .. }
+            | Event::TopicsAudited { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
+            | Event::PowerCut => return,
+        };
+        if record::is_tombstone(*record) {
+            let of_key = self.tombstones.entry((*partition, record::key(*record))).or_default();
+            let known = of_key.entry(*record).or_default();
+            *known = known.or(offset);
+        }
+    }
+
+    /// Whether compaction may have taken a record.
+    fn is_superseded(
+        &self,
+        partition: PartitionId,
+        lost: RecordId,
+        at: Offset,
+        found: &BTreeMap<Offset, RecordId>,
+    ) -> bool {
+        let key = record::key(lost);
+        let is_later = |(_, record): (&Offset, &RecordId)| record::key(*record) == key;
+        let tombstones = self.tombstones.get(&(partition, key));
+        // Whether one that was never acknowledged was appended, and where, no one knows.
+        let is_behind = |offset: &Option<Offset>| offset.is_none_or(|offset| offset >= at);
+        self.compacted.contains(&partition.topic)
+            && !found.contains_key(&at)
+            && (found.range(at..).any(is_later) || tombstones.is_some_and(|all| all.values().any(is_behind)))
+    }
 }

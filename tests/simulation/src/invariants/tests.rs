@@ -1,7 +1,10 @@
 //! Each claim is shown to fail on a bad history, and a good one to pass.
 
 use super::*;
-use crate::client::history::{Acks, Event, Moment, RecordId, Seen};
+use crate::client::{
+    history::{Acks, Event, Moment, RecordId, Seen},
+    record,
+};
 use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
 
 const P: PartitionId = PartitionId { topic: TopicId::ZERO, index: 0 };
@@ -102,6 +105,64 @@ fn a_gap_a_wrong_start_and_an_offset_past_the_watermark_are_seen() {
     assert_eq!(refuted(vec![sent(7), audited(0, 2, &[(0, 7)])]), dense);
 }
 
+/// The first two records of one key, and the first tombstone of it.
+fn one_key() -> (u64, u64, u64) {
+    let key = |record| record::key(RecordId(record));
+    let same = |record: &u64| key(*record) == key(1);
+    let is_tombstone = |record: &u64| record::is_tombstone(RecordId(*record));
+    let second = (2..).find(|record| same(record) && !is_tombstone(record)).expect("there are few keys");
+    let tombstone = (2..).find(|record| same(record) && is_tombstone(record)).expect("there are few keys");
+    (1, second, tombstone)
+}
+
+#[test]
+fn a_record_may_go_from_a_compacted_topic_for_a_later_one_of_its_key_only() {
+    let (first, second, tombstone) = one_key();
+    let other =
+        (2..).find(|record| record::key(RecordId(*record)) != record::key(RecordId(first))).expect("another");
+    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let history = |later: u64, records: &[(i64, u64)]| {
+        let acked = |record, offset| acknowledged(record, offset, Acks::All);
+        vec![compacted(), sent(first), sent(later), acked(first, 0), acked(later, 1), audited(0, 2, records)]
+    };
+    assert_eq!(refuted(history(second, &[(1, second)])), None);
+    assert_eq!(refuted(history(tombstone, &[(1, tombstone)])), None);
+    assert_eq!(refuted(history(tombstone, &[])), None, "it has served its time");
+    let lost = Some("nothing_acknowledged_lost");
+    assert_eq!(refuted(history(second, &[(0, first)])), lost);
+    assert_eq!(refuted(history(second, &[])), lost);
+    assert_eq!(refuted(history(other, &[(1, other)])), lost);
+    assert_eq!(refuted(history(second, &[(1, second)])[1..].to_vec()), lost, "it is not compacted");
+}
+
+#[test]
+fn a_key_that_comes_back_behind_its_tombstone_is_seen() {
+    let (first, _, tombstone) = one_key();
+    let history = |records: &[(i64, u64)]| {
+        let acked = |record, offset| acknowledged(record, offset, Acks::All);
+        let compacted = Event::TopicCompacted { topic: P.topic };
+        vec![
+            compacted,
+            sent(first),
+            sent(tombstone),
+            acked(first, 0),
+            acked(tombstone, 1),
+            audited(0, 2, records),
+        ]
+    };
+    assert_eq!(refuted(history(&[(0, first), (1, tombstone)])), None);
+    assert_eq!(refuted(history(&[(0, first)])), Some("last_of_key_wins"));
+}
+
+#[test]
+fn offsets_of_a_compacted_topic_have_holes_and_ascend() {
+    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let events = |records: &[(i64, u64)]| vec![compacted(), sent(7), sent(8), fetched(3, 0, 9, records)];
+    assert_eq!(refuted(events(&[(2, 7), (8, 8)])), None);
+    assert_eq!(refuted(events(&[(2, 7), (2, 8)])), Some("offsets_dense"));
+    assert_eq!(refuted(events(&[(2, 7), (9, 8)])), Some("offsets_dense"), "past the watermark");
+}
+
 #[test]
 fn a_duplicate_of_an_idempotent_record_is_seen_in_the_log_and_in_acknowledgements() {
     let duplicate = Some("no_duplicate_of_idempotent");
@@ -151,4 +212,44 @@ fn marks_shown_outside_of_a_fetch_count_as_well() {
     };
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 4)]), Some("watermark_monotonic"));
     assert_eq!(refuted(vec![sent(7), fetched(1, 0, 5, &[]), marks(2, 5)]), None);
+}
+
+#[test]
+fn a_partition_of_two_members_in_one_generation_is_seen() {
+    let assigned = |generation, member: &str| Event::Assigned {
+        group: "g".into(),
+        generation,
+        member: member.into(),
+        partitions: vec![P],
+    };
+    let one_owner = Some("group_has_one_owner");
+    assert_eq!(refuted(vec![assigned(1, "a"), assigned(1, "a"), assigned(2, "b")]), None);
+    assert_eq!(refuted(vec![assigned(1, "a"), assigned(2, "b"), assigned(1, "b")]), one_owner);
+}
+
+#[test]
+fn a_committed_offset_that_goes_back_is_seen_unless_that_is_explained() {
+    let committed = |asked, offset| Event::Committed {
+        group: "g".into(),
+        asked: Moment(asked),
+        offsets: vec![(P, offset)],
+    };
+    let told = |asked, offset| Event::OffsetsTold {
+        group: "g".into(),
+        asked: Moment(asked),
+        offsets: vec![(P, offset)],
+    };
+    let back = Some("commits_never_go_back");
+    assert_eq!(refuted(vec![committed(0, 5), told(1, 5), committed(2, 6), told(3, 6)]), None);
+    assert_eq!(refuted(vec![committed(0, 5), committed(1, 6), told(2, 5)]), back);
+    assert_eq!(refuted(vec![committed(0, 5), told(1, -1)]), back);
+    assert_eq!(
+        refuted(vec![committed(0, 5), committed(1, 6), told(1, 5)]),
+        None,
+        "asked before the newer one"
+    );
+    assert_eq!(refuted(vec![committed(0, 5), committed(0, 6), told(2, 5)]), None, "they overlapped");
+    assert_eq!(refuted(vec![committed(0, 5), told(1, 9)]), None, "whose outcome nobody was told of");
+    let deleted = Event::DeleteTopicAsked { topic: P.topic };
+    assert_eq!(refuted(vec![committed(0, 5), deleted, told(2, -1)]), None);
 }

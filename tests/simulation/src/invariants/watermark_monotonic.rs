@@ -31,7 +31,11 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::TopicAcknowledged { .. }
+            | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::PowerCut => continue,
         };
         let shown = shown.entry(partition).or_default();

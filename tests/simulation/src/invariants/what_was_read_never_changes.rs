@@ -20,7 +20,11 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::Marks { .. }
+            | Event::Assigned { .. }
+            | Event::Committed { .. }
+            | Event::OffsetsTold { .. }
             | Event::TopicAcknowledged { .. }
+            | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
             | Event::PowerCut => continue,
         };

@@ -113,8 +113,13 @@ impl Actor {
         let mut ended = VecDeque::from(ended);
         while let Some(one) = ended.pop_front() {
             if let Outcome::Answered(answer) = &one.outcome {
-                for topic in outside.catalog.answered(&one.request, answer) {
-                    expect_retention(outside.history, topic);
+                for (topic, name) in outside.catalog.answered(&one.request, answer) {
+                    if outside.catalog.is_passing(&name) {
+                        expect_retention(outside.history, topic);
+                    }
+                    if outside.catalog.is_compacted(&name) {
+                        outside.history.note(Event::TopicCompacted { topic });
+                    }
                 }
             }
             self.at_desk(outside, |operation, desk| operation.ended(one, desk))?;

@@ -47,5 +47,9 @@ fn config(rng: &mut Rng) -> BrokerConfig {
     config.shard_memory_bytes = 1 << rng.between(21, 24);
     config.tail_cache_bytes = 1 << rng.between(12, 22);
     config.disk_reserve_bytes = 1 << 20;
+    // Fifty would be most of what each start recovers.
+    config.groups.topic_partitions = 3;
+    config.log_cleaner_backoff_ms = 1 << rng.between(3, 11);
+    config.log_cleaner_dedupe_bytes = 1 << rng.between(7, 20);
     config
 }

@@ -16,7 +16,9 @@ use crate::{
     },
     invariants,
     rng::Rng,
-    workload::{Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, probe::Probe},
+    workload::{
+        Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, group_session, probe::Probe,
+    },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
@@ -195,6 +197,9 @@ impl Run {
         self.calm()?;
         self.alone(Box::new(Audit::new()))?;
         self.alone(Box::new(Probe::default()))?;
+        for settling in group_session::settling() {
+            self.alone(settling)?;
+        }
         self.alone(Box::new(Audit::new()))?;
         self.judge()
     }

@@ -17,6 +17,12 @@ fn the_same_seed_is_the_same_run() {
 /// A planted bug shows in a few of a hundred runs: the power must go in the moment that it is about.
 const SEEDS: u64 = 300;
 
+#[test]
+fn keeping_the_first_record_of_a_key_for_the_last_is_caught() {
+    let seed = caught(Fault::KeepFirstOfKey, &["nothing_acknowledged_lost", "last_of_key_wins"]);
+    assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
+}
+
 /// The first seed in which the planted bug breaks one of `promises`.
 fn caught(fault: Fault, promises: &[&str]) -> Option<u64> {
     (0..SEEDS).find(|seed| {
@@ -36,5 +42,11 @@ fn reusing_journal_blocks_that_are_still_needed_is_caught() {
     // Depending on what stood in the block, the log is damaged, refuses to start, or lacks what it promised.
     let promises = ["nothing_acknowledged_lost", "answers", "machine"];
     let seed = caught(Fault::ReuseNeededBlocks, &promises);
+    assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
+}
+
+#[test]
+fn telling_a_group_what_is_not_committed_yet_is_caught() {
+    let seed = caught(Fault::AnswerGroupsEarly, &["commits_never_go_back"]);
     assert!(seed.is_some(), "the bug went unseen in {SEEDS} seeds");
 }

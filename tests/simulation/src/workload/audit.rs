@@ -98,10 +98,8 @@ impl Audit {
             return Err(found.error);
         }
         let Some(reading) = self.reading.get_mut(&found.partition) else { return Ok(false) };
-        let moved = !found.records.is_empty();
-        if let Some(last) = found.records.last() {
-            reading.next = last.offset.plus(1);
-        }
+        let moved = found.next > reading.next;
+        reading.next = reading.next.max(found.next);
         reading.records.extend(found.records);
         if reading.next < found.high_watermark {
             return Ok(moved);

@@ -1,4 +1,5 @@
-//! CreateTopics with few partitions and settings that make segments roll soon.
+//! CreateTopics with few partitions and settings that make segments roll soon; some topics are compacted, and then
+//! often.
 
 use super::{Desk, Operation};
 use crate::client::{
@@ -12,6 +13,7 @@ struct CreateTopic {
     partitions: i32,
     /// Retention may take what was acknowledged.
     retention: bool,
+    compacted: bool,
 }
 
 pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
@@ -29,7 +31,31 @@ pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     if retention {
         configs.push(("retention.bytes", desk.rng.between(1, 200_000).to_string()));
     }
-    Box::new(CreateTopic { configs, partitions, retention })
+    let compacted = desk.rng.below(3) == 0;
+    if compacted {
+        configs.retain(|(key, _)| !key.starts_with("segment."));
+        configs.extend(compaction(desk, retention));
+    }
+    Box::new(CreateTopic { configs, partitions, retention, compacted })
+}
+
+/// Settings of a compacted topic.
+fn compaction(desk: &mut Desk<'_>, retention: bool) -> Vec<(&'static str, String)> {
+    let policy = if retention { "compact,delete" } else { "compact" };
+    let ratio = ["0.0", "0.1", "0.5"][desk.rng.index(3)];
+    let mut configs = vec![
+        ("cleanup.policy", policy.to_owned()),
+        ("segment.ms", desk.rng.between(5, 300).to_string()),
+        ("min.cleanable.dirty.ratio", ratio.to_owned()),
+        ("delete.retention.ms", (desk.rng.below(3) * desk.rng.below(3_000)).to_string()),
+    ];
+    if desk.rng.below(4) == 0 {
+        configs.push(("min.compaction.lag.ms", desk.rng.below(500).to_string()));
+    }
+    if desk.rng.below(4) == 0 {
+        configs.push(("max.compaction.lag.ms", desk.rng.between(500, 2_000).to_string()));
+    }
+    configs
 }
 
 impl Operation for CreateTopic {
@@ -41,6 +67,9 @@ impl Operation for CreateTopic {
         let name = desk.catalog.new_name();
         if self.retention {
             desk.catalog.expect_retention(&name);
+        }
+        if self.compacted {
+            desk.catalog.expect_compaction(&name);
         }
         desk.ask(Request::CreateTopic { name, partitions: self.partitions, configs: self.configs.clone() });
     }

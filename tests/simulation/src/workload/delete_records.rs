@@ -6,7 +6,7 @@ use crate::client::{
     model::{Ended, Outcome},
     request::Request,
 };
-use corelane_core::ids::Offset;
+use corelane_core::{error::ErrorCode, ids::Offset};
 
 struct DeleteRecords;
 
@@ -28,8 +28,13 @@ impl Operation for DeleteRecords {
     }
 
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
-        let Request::DeleteRecords { before, partition, .. } = ended.request else { return };
+        let Request::DeleteRecords { before, partition, topic } = ended.request else { return };
+        let is_kept = desk.catalog.is_compacted(&topic) && !desk.catalog.is_passing(&topic);
         match ended.outcome {
+            Outcome::Answered(Answer::DeleteRecords(Ok(_))) if is_kept => {
+                desk.violated(format!("{partition}: deleted although its policy is to compact only"));
+            }
+            Outcome::Answered(Answer::DeleteRecords(Err(ErrorCode::PolicyViolation))) if is_kept => {}
             Outcome::Answered(Answer::DeleteRecords(Ok(low_watermark))) if low_watermark < before => {
                 desk.violated(format!(
                     "{partition}: deleted below {before}, but it starts at {low_watermark}"

@@ -81,7 +81,7 @@ impl Fetch {
             return;
         };
         let next = match found.error {
-            ErrorCode::None => found.records.last().map(|seen| seen.offset.plus(1)),
+            ErrorCode::None => (found.next > found.from).then_some(found.next),
             // Clients begin anew where the log begins; the answer of an error does not tell.
             ErrorCode::OffsetOutOfRange if wanted.from == Offset::ZERO => {
                 let guess = desk.catalog.high_watermark(wanted.partition);

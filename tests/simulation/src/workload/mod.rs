@@ -16,6 +16,7 @@ mod delete_topic;
 pub mod disk_faults;
 mod disturbance;
 mod fetch;
+pub mod group_session;
 mod list_offsets;
 mod metadata;
 pub mod probe;
@@ -146,6 +147,7 @@ const OPERATIONS: &[(u64, Make)] = &[
     (30, produce::make),
     (30, produce_idempotent::make),
     (30, fetch::make),
+    (20, group_session::make),
     (6, list_offsets::make),
     (6, create_topic::make),
     (2, delete_topic::make),

@@ -27,7 +27,8 @@ impl Operation for Probe {
     fn begin(&mut self, desk: &mut Desk<'_>) {
         for (partition, topic) in desk.catalog.partitions() {
             let records = desk.catalog.new_records(1);
-            let bytes = record::batch(&records, 10, Codec::None, desk.unix_ms, None);
+            let keyed = desk.catalog.is_compacted(&topic);
+            let bytes = record::batch(&records, 10, Codec::None, desk.unix_ms, None, keyed);
             let batches = vec![Batch { partition, topic, records, bytes, producer: None }];
             desk.ask(Request::Produce { acks: Acks::All, by_id: true, batches });
         }

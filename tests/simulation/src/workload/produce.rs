@@ -37,7 +37,8 @@ pub(super) fn fresh_batch(
     let records = desk.catalog.new_records(count);
     let codec =
         if desk.rng.below(3) == 0 { Codec::ALL[desk.rng.index(Codec::ALL.len())] } else { Codec::None };
-    let bytes = record::batch(&records, filler, codec, desk.unix_ms, producer);
+    let keyed = desk.catalog.is_compacted(topic);
+    let bytes = record::batch(&records, filler, codec, desk.unix_ms, producer, keyed);
     Batch { partition, topic: Rc::clone(topic), records, bytes, producer: producer.map(|(id, _, _)| id) }
 }
 

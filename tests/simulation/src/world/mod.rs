@@ -478,7 +478,9 @@ fn file_result_text(result: &FileResult) -> String {
             outcome("read", result.as_ref().map(|bytes| format!(" {} bytes", bytes.len())))
         }
         FileResult::Done(result) => outcome("done", result.as_ref().map(|()| String::new())),
-        FileResult::Space(result) => outcome("space", result.as_ref().map(|bytes| format!(" {bytes} bytes"))),
+        FileResult::Space(result) => {
+            outcome("space", result.as_ref().map(|space| format!(" {} bytes", space.free)))
+        }
     }
 }
 

@@ -165,7 +165,7 @@ fn offsets_that_nobody_reads_expire_and_an_empty_group_with_them() {
     both.topics.extend(topics("u", &[0], &both.topics[0].partitions[0].1.clone()));
     bench.ask(Request::Commit(both)).0.expect("commits");
     let week_ms = 7 * 24 * 3600 * 1000;
-    bench.config.groups.consumer.session_timeout_ms.default = 2 * week_ms;
+    bench.config.groups.consumer.session_timeout_ms = 2 * week_ms;
     bench.beat(go_on("a", 1));
     let gone =
         |topic: &str| Record::Offset { group: group(), topic: topic.into(), partition: 0, value: None };

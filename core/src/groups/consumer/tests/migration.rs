@@ -209,7 +209,7 @@ fn a_leader_s_mistake_does_not_give_a_partition_to_two_after_the_upgrade() {
 #[test]
 fn a_classic_member_of_a_consumer_group_must_join_and_sync_in_time() {
     let mut bench = Bench::new(&[("t", 2)]);
-    bench.config.groups.consumer.session_timeout_ms.default = 1_000_000;
+    bench.config.groups.consumer.session_timeout_ms = 1_000_000;
     bench.beat(join("z", &["t"]));
     bench.pass_ms(1000);
     let (joined, _) = bench.join_group(classic_join("", &[]));

@@ -80,7 +80,7 @@ fn a_target_is_computed_not_more_often_than_the_interval_says() {
     bench.pass_ms(1000);
     let (_, records) = bench.beat(go_on("b", 1));
     assert!(records.contains(&target_epoch(3, BEGAN_MS + 1000)));
-    bench.config.groups.consumer.assignment_interval_ms.default = 0;
+    bench.config.groups.consumer.assignment_interval_ms = 0;
     bench.beat(join("d", &["t"]));
     assert_eq!(bench.describe().assignment_epoch, 4);
 }

@@ -151,7 +151,7 @@ fn produce(records: &[RecordId], acks: Acks) -> Request {
         partition: PARTITION,
         topic: "t".into(),
         records: records.to_vec(),
-        bytes: record::batch(records, 10, Codec::None, 1, None),
+        bytes: record::batch(records, 10, Codec::None, 1, None, false),
         producer: None,
     };
     Request::Produce { acks, by_id: false, batches: vec![batch] }

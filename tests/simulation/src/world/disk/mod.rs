@@ -13,7 +13,7 @@ use image::Contents;
 
 use super::schedule::ScheduleHash;
 use crate::rng::Rng;
-use corelane_seam::{BLOCK, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Slice};
+use corelane_seam::{BLOCK, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Slice, Space};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -248,7 +248,9 @@ impl SimDisk {
                 FileResult::Done(Ok(()))
             }
             FileOperation::Rename { from, to } => FileResult::Done(state.rename(from, to)),
-            FileOperation::Space { .. } => FileResult::Space(Ok(state.space())),
+            FileOperation::Space { .. } => {
+                FileResult::Space(Ok(Space { free: state.space(), total: state.faults.capacity }))
+            }
         }
     }
 

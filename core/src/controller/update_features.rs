@@ -1,0 +1,103 @@
+//! UpdateFeatures: features are finalized at other levels (KIP-584, KIP-778).
+
+use super::{ApiError, Controller, Decision, Feature};
+use crate::{error::ErrorCode, metadata::Record};
+
+const METADATA_VERSION: &str = "metadata.version";
+
+/// Features to finalize at other levels: all of them, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateFeaturesRequest {
+    /// In any order.
+    pub updates: Vec<FeatureUpdate>,
+    /// Answer as if, but change nothing.
+    pub validate_only: bool,
+}
+
+/// A feature and the level it shall be finalized at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureUpdate {
+    /// Kafka's name of it.
+    pub name: String,
+    /// 0 takes it away.
+    pub level: i16,
+    /// What kind of change is meant.
+    pub kind: UpgradeType,
+}
+
+/// Kafka's `FeatureUpdate.UpgradeType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeType {
+    /// A number that Kafka does not know.
+    Unknown,
+    /// Only upwards.
+    Upgrade,
+    /// Downwards where nothing is lost.
+    SafeDowngrade,
+    /// Downwards whatever is lost.
+    UnsafeDowngrade,
+}
+
+impl Controller {
+    /// Decides on levels of features.
+    pub fn update_features(&mut self, request: &UpdateFeaturesRequest) -> Decision<Result<(), ApiError>> {
+        let mut records = Vec::new();
+        for update in &request.updates {
+            match self.update_feature(update) {
+                Ok(record) => records.extend(record),
+                Err(error) => return self.unchanged(Err(error)),
+            }
+        }
+        if request.validate_only {
+            return self.unchanged(Ok(()));
+        }
+        self.propose(Vec::new(), records, Ok(())).unwrap_or_else(|error| self.unchanged(Err(error)))
+    }
+
+    fn update_feature(&self, update: &FeatureUpdate) -> Result<Option<Record>, ApiError> {
+        let FeatureUpdate { name, level, kind } = update;
+        let refused = |text: String| Err(ApiError::new(ErrorCode::InvalidUpdateVersion, text));
+        let invalid =
+            |why: &str| refused(format!("Invalid update version {level} for feature {name}. {why}"));
+        if *kind == UpgradeType::Unknown {
+            return invalid("The controller does not support the given upgrade type.");
+        }
+        if *level < 0 {
+            return invalid("A feature version cannot be less than 0.");
+        }
+        let Some(Feature { min, max, .. }) = self.settings.features.iter().find(|it| it.name == *name) else {
+            return invalid("The local controller does not support this feature.");
+        };
+        if *level > *max || (*level < *min && (*level != 0 || name == METADATA_VERSION)) {
+            return invalid(&format!("The local controller only supports versions {min}-{max}"));
+        }
+        let current = self.speculative.feature(name);
+        match kind {
+            UpgradeType::Upgrade if *level < current => {
+                return invalid(
+                    "Can't downgrade the version of this feature without setting the upgrade type to either safe or \
+                     unsafe downgrade.",
+                );
+            }
+            UpgradeType::SafeDowngrade | UpgradeType::UnsafeDowngrade if *level > current => {
+                return invalid("Can't downgrade to a newer version.");
+            }
+            // What was written under the present version may have no form in an older one.
+            UpgradeType::SafeDowngrade if *level < current && name == METADATA_VERSION => {
+                return refused(format!(
+                    "Unsupported metadata.version downgrade from {current} to {level}. Refusing to perform the \
+                     requested downgrade because it might delete metadata information."
+                ));
+            }
+            UpgradeType::UnsafeDowngrade if *level < current && name == METADATA_VERSION => {
+                return refused("Unsafe metadata downgrade is not supported in this version.".to_owned());
+            }
+            _ => {}
+        }
+        let record = || Record::FeatureLevel { name: name.clone(), level: *level };
+        Ok((*level != current).then(record))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! What administrators ask the owners of partitions about their logs.
+
+use crate::{error::ErrorCode, ids::PartitionId};
+use corelane_seam::Space;
+
+/// The size of a log is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct SizeQuery {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+}
+
+/// The sizes of an owner's logs, and the room where they live.
+#[derive(Clone, Debug)]
+pub struct LogSizes {
+    /// In bytes, by place; `None` where there is no log.
+    pub sizes: Vec<(u32, Option<u64>)>,
+    /// On the data directory's file system, at most a minute old; `None` while it is not known.
+    pub space: Option<Space>,
+    /// The directory is offline.
+    pub offline: bool,
+}
+
+/// The idempotent producers of a partition are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ProducersQuery {
+    /// In the response.
+    pub place: u32,
+    /// Which.
+    pub id: PartitionId,
+}
+
+/// Who appended to a partition and is not forgotten yet.
+#[derive(Clone, Debug)]
+pub struct ProducersResult {
+    /// With an error there are none.
+    pub error: ErrorCode,
+    /// By id.
+    pub producers: Vec<ProducerSeen>,
+}
+
+impl ProducersResult {
+    /// No one is known.
+    pub fn failed(error: ErrorCode) -> ProducersResult {
+        ProducersResult { error, producers: Vec::new() }
+    }
+}
+
+/// One producer as its partition remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerSeen {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Of its last record; -1 where only a transaction marker is known of it.
+    pub last_sequence: i32,
+    /// The timestamp of its last batch, in Unix milliseconds.
+    pub last_timestamp_ms: i64,
+    /// First offset of its open transaction; -1 without one.
+    pub transaction_start: i64,
+}

@@ -1,0 +1,625 @@
+//! One cleaning of one log: from the operations' answers to the next operation.
+
+use super::{
+    super::{
+        Fault,
+        index::SegmentIndex,
+        partition_log::PartitionLog,
+        paths::{self, SegmentName},
+        producers::ProducerStates,
+        segment::{Segment, Stage},
+    },
+    Cleanable, CleanerSettings, OffsetMap,
+    offset_map::Full,
+    plan::{Source, groups},
+    transactions::{AbortedTransaction, Transactions},
+};
+use crate::{
+    ids::Offset,
+    limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES},
+    records::{Batch, BatchFault, BatchHeader, Batches, DecodedBatch, Filter, Filtered, Scratch, filter},
+};
+use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice};
+use std::{
+    collections::VecDeque,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// A new file is flushed once so many bytes were written to it, so that no flush is a large one.
+const FLUSH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What is asked of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    OpenSource,
+    Read,
+    OpenTarget,
+    /// Away with what an earlier pass left in a file of this name.
+    Empty,
+    Write,
+    Flush,
+    Index,
+    Rename,
+    Discard,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// This operation; its answer goes to [`Pass::answered`].
+    Ask(Step, FileOperation),
+    /// [`Pass::replacement`] takes the place of its segments.
+    Swap,
+    /// All is clean up to this offset.
+    Finished(Offset),
+    /// The pass was given up, and nothing of it is left.
+    GivenUp,
+}
+
+/// Bytes that an answer moved, for the throttle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub bytes: u64,
+}
+
+/// Why a pass cannot go on.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The disk is full: later, maybe.
+    Full,
+    /// This log is not to be cleaned again before a restart.
+    Uncleanable(String),
+}
+
+/// A finished file, and the segments whose place it takes.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub of: Vec<SegmentName>,
+    pub name: SegmentName,
+    pub next: Offset,
+    pub index: SegmentIndex,
+    pub first_timestamp_ms: Option<i64>,
+}
+
+impl Replacement {
+    /// The segment that it is from now on.
+    pub fn into_segment(self, first_append_ms: i64) -> Segment {
+        let SegmentName { base, serial, cleaning } = self.name;
+        let mut segment = Segment::new(base, serial, 0, 0);
+        let bytes = u64::from(self.index.observed_bytes());
+        (segment.cleaning, segment.next, segment.bytes) = (cleaning, self.next, bytes);
+        (segment.written, segment.flushed, segment.allocated) = (bytes, bytes, bytes);
+        (segment.max_timestamp, segment.first_append_ms) = (self.index.max_timestamp(), first_append_ms);
+        segment.first_timestamp_ms = self.first_timestamp_ms;
+        (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
+        segment
+    }
+}
+
+/// The file that a group of segments becomes.
+#[derive(Debug)]
+struct Target {
+    group: Range<usize>,
+    name: SegmentName,
+    /// The offset behind the group: the batch that ends there stays, empty if need be.
+    next: Offset,
+    file: Option<FileHandle>,
+    is_emptied: bool,
+    index: SegmentIndex,
+    first_timestamp_ms: Option<i64>,
+    /// Of the last slice, not written yet.
+    pending: Vec<u8>,
+    written: u64,
+    flushed: u64,
+    has_index: bool,
+    is_renamed: bool,
+    /// Something went, or was dated, or segments become one.
+    is_different: bool,
+}
+
+/// The half that a pass is in.
+#[derive(Debug)]
+enum Phase {
+    /// Keys of dirty records are noted.
+    Mapping,
+    /// What stays is written.
+    Cleaning { groups: VecDeque<Range<usize>>, target: Option<Box<Target>> },
+    /// Files of a group that was not swapped are removed.
+    GivingUp(Vec<PathBuf>),
+}
+
+/// What a pass was told at its beginning.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    now_ms: i64,
+    delete_horizon_ms: i64,
+    segment_bytes: u64,
+    index_interval_bytes: u32,
+    fault: Fault,
+}
+
+/// See the module.
+pub(crate) struct Pass {
+    sources: Vec<Source>,
+    first_dirty: Offset,
+    /// Behind what the map speaks of.
+    end: Offset,
+    rules: Rules,
+    map: OffsetMap,
+    transactions: Transactions,
+    scratch: Scratch,
+    phase: Phase,
+    /// The source that is being read, up to where it was, and what the next read must bring at least.
+    source: usize,
+    file: Option<FileHandle>,
+    position: u64,
+    batch_bytes: usize,
+}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pass({:?}, {:?}, source {} at {})", self.phase, self.map, self.source, self.position)
+    }
+}
+
+impl Pass {
+    /// A pass over what is cleanable of a log, with a secret for its map of keys.
+    pub fn new(
+        log: &PartitionLog,
+        cleanable: Cleanable,
+        settings: &CleanerSettings,
+        now_ms: i64,
+        secret: u64,
+        fault: Fault,
+    ) -> Pass {
+        let Cleanable { first_dirty, sources, .. } = cleanable;
+        let end = sources.last().map_or(first_dirty, |last| last.next);
+        let keys_max = u64::try_from(end.0 - first_dirty.0).unwrap_or(0);
+        let retention_ms = i64::try_from(log.settings.delete_retention_ms).unwrap_or(i64::MAX);
+        Pass {
+            sources,
+            first_dirty,
+            end,
+            rules: Rules {
+                now_ms,
+                delete_horizon_ms: now_ms.saturating_add(retention_ms),
+                segment_bytes: log.settings.segment_bytes,
+                index_interval_bytes: log.index_interval_bytes(),
+                fault,
+            },
+            map: OffsetMap::new(settings.map_bytes_max, settings.map_load_max, keys_max, secret),
+            transactions: Transactions::new(aborted()),
+            scratch: Scratch::default(),
+            phase: Phase::Mapping,
+            source: 0,
+            file: None,
+            position: 0,
+            batch_bytes: 0,
+        }
+    }
+
+    /// What is to be done next, when nothing is under way.
+    pub fn next(&mut self, directory: &Path) -> Next {
+        loop {
+            let next = match &self.phase {
+                Phase::Mapping => self.next_of_mapping(directory),
+                Phase::Cleaning { .. } => self.next_of_cleaning(directory),
+                Phase::GivingUp(paths) => Some(match paths.last() {
+                    Some(path) => Next::Ask(Step::Discard, FileOperation::Remove { path: path.clone() }),
+                    None => Next::GivenUp,
+                }),
+            };
+            if let Some(next) = next {
+                return next;
+            }
+        }
+    }
+
+    fn next_of_mapping(&mut self, directory: &Path) -> Option<Next> {
+        while self.sources.get(self.source).is_some_and(|source| source.next <= self.first_dirty) {
+            self.source += 1;
+        }
+        if let Some(next) = self.next_of_source(directory, self.sources.len()) {
+            return Some(next);
+        }
+        self.end_mapping();
+        None
+    }
+
+    fn end_mapping(&mut self) {
+        self.end = self.map.latest().map_or(self.first_dirty, |latest| latest.plus(1));
+        let end = self.end;
+        self.sources.retain(|source| source.name.base < end);
+        let groups = groups(&self.sources, self.rules.segment_bytes).into();
+        self.transactions = Transactions::new(aborted());
+        self.go_to(0);
+        self.phase = Phase::Cleaning { groups, target: None };
+    }
+
+    fn go_to(&mut self, source: usize) {
+        (self.source, self.file, self.position, self.batch_bytes) = (source, None, 0, 0);
+    }
+
+    /// Reads on, up to a source; none there.
+    fn next_of_source(&mut self, directory: &Path, end: usize) -> Option<Next> {
+        while self.source < end {
+            let source = self.sources[self.source];
+            let Some(file) = self.file.clone() else {
+                let path = paths::segment(directory, source.name);
+                return Some(Next::Ask(Step::OpenSource, FileOperation::Open { path, how: OpenHow::Read }));
+            };
+            if self.position < source.bytes {
+                let len = self.asked(source.bytes - self.position);
+                let operation = FileOperation::Read { file, offset: self.position, len };
+                return Some(Next::Ask(Step::Read, operation));
+            }
+            if matches!(self.phase, Phase::Mapping) {
+                self.map.passed(Offset(source.next.0 - 1));
+            }
+            self.go_to(self.source + 1);
+        }
+        None
+    }
+
+    fn next_of_cleaning(&mut self, directory: &Path) -> Option<Next> {
+        let Phase::Cleaning { groups, target } = &mut self.phase else { return None };
+        let Some(target) = target else {
+            let Some(group) = groups.pop_front() else { return Some(Next::Finished(self.end)) };
+            let first = group.start;
+            let made = Target::new(group, &self.sources, self.rules.index_interval_bytes);
+            *target = Some(Box::new(made));
+            self.go_to(first);
+            return None;
+        };
+        if let Some(next) = target.next_of_file(directory) {
+            return Some(next);
+        }
+        let end = target.group.end;
+        if let Some(next) = self.next_of_source(directory, end) {
+            return Some(next);
+        }
+        let Phase::Cleaning { target, .. } = &mut self.phase else { return None };
+        let made = target.as_deref().expect("looked at above");
+        if made.is_different {
+            return Some(made.next_of_end(directory));
+        }
+        let path = paths::cleaned(directory, made.name);
+        Some(Next::Ask(Step::Discard, FileOperation::Remove { path }))
+    }
+
+    /// Takes the answer to what was asked last.
+    pub fn answered(
+        &mut self,
+        step: Step,
+        result: FileResult,
+        producers: &ProducerStates,
+    ) -> Result<Answered, Trouble> {
+        let mut bytes = 0;
+        match (step, result) {
+            (Step::OpenSource, FileResult::Opened(result)) => self.file = Some(opened(result)?.0),
+            (Step::Read, FileResult::Read(result)) => {
+                let slice = result.map_err(trouble)?;
+                bytes = slice.len() as u64;
+                self.take(&slice, producers).map_err(|why| self.damaged(&why))?;
+            }
+            (Step::Discard, FileResult::Done(result)) => self.discarded(result)?,
+            (step, result) => {
+                let target = self.target().expect("a file is being made");
+                bytes = target.answered(step, result)?;
+            }
+        }
+        Ok(Answered { bytes })
+    }
+
+    fn target(&mut self) -> Option<&mut Target> {
+        match &mut self.phase {
+            Phase::Cleaning { target, .. } => target.as_deref_mut(),
+            Phase::Mapping | Phase::GivingUp(_) => None,
+        }
+    }
+
+    fn discarded(&mut self, result: io::Result<()>) -> Result<(), Trouble> {
+        match &mut self.phase {
+            // A start removes what cannot be removed now.
+            Phase::GivingUp(paths) => drop(paths.pop()),
+            Phase::Cleaning { target, .. } => {
+                *target = None;
+                result.map_err(trouble)?;
+            }
+            Phase::Mapping => {}
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, why: &str) -> Trouble {
+        let name = self.sources[self.source].name;
+        Trouble::Uncleanable(format!(
+            "the segment that begins at {} is damaged at position {}: {why}",
+            name.base, self.position
+        ))
+    }
+
+    /// Goes over the whole batches of a slice.
+    fn take(&mut self, slice: &[u8], producers: &ProducerStates) -> Result<(), String> {
+        let left = self.sources[self.source].bytes - self.position;
+        if slice.len() < self.asked(left) {
+            return Err("the file is shorter than it was".to_owned());
+        }
+        let mut batches = Batches::new(slice);
+        self.batch_bytes = 0;
+        let from = self.position;
+        while let Some(batch) = batches.next() {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(BatchFault::Truncated { need, .. }) => {
+                    let is_there = need as u64 <= left - (self.position - from);
+                    self.batch_bytes = need;
+                    return if is_there { Ok(()) } else { Err("a batch is cut short".to_owned()) };
+                }
+                Err(fault @ (BatchFault::Length(_) | BatchFault::Magic(_))) => return Err(fault.to_string()),
+            };
+            if !batch.checksum_matches() {
+                return Err("a batch's checksum does not match".to_owned());
+            }
+            if matches!(self.phase, Phase::Mapping) {
+                if self.map_batch(&batch)? == Some(Full) {
+                    // What follows is for another pass.
+                    self.source = self.sources.len();
+                    return Ok(());
+                }
+            } else {
+                self.clean_batch(batch, producers)?;
+            }
+            self.position = from + batches.position() as u64;
+        }
+        Ok(())
+    }
+
+    /// Bytes that are read at once of those that are left: a slice, or the batch that is larger.
+    fn asked(&self, left: u64) -> usize {
+        COMPACTION_SLICE_BYTES.max(self.batch_bytes).min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    fn map_batch(&mut self, batch: &Batch<'_>) -> Result<Option<Full>, String> {
+        let header = batch.header();
+        if header.last_offset() < self.first_dirty {
+            return Ok(None);
+        }
+        let may_go = self.transactions.pass(batch, &mut self.scratch);
+        if !header.is_control() && !may_go {
+            let decoded = DecodedBatch::within(*batch, COMPACTED_BATCH_BYTES_MAX, &mut self.scratch)
+                .map_err(|fault| fault.to_string())?;
+            for record in decoded.records() {
+                let record = record.map_err(|fault| fault.to_string())?;
+                let keeps_first = self.rules.fault == Fault::KeepFirstOfKey;
+                if keeps_first && record.key.is_some_and(|key| self.map.get(key).is_some()) {
+                    continue;
+                }
+                if let Some(key) = record.key
+                    && record.offset >= self.first_dirty
+                    && self.map.put(key, record.offset).is_err()
+                {
+                    return Ok(Some(Full));
+                }
+            }
+        }
+        self.map.passed(header.last_offset());
+        Ok(None)
+    }
+
+    fn clean_batch(&mut self, batch: Batch<'_>, producers: &ProducerStates) -> Result<(), String> {
+        let Phase::Cleaning { target: Some(target), .. } = &mut self.phase else { return Ok(()) };
+        let header = batch.header();
+        let may_go = self.transactions.pass(&batch, &mut self.scratch);
+        let now_ms = self.rules.now_ms;
+        let horizon_passed = header.delete_horizon_ms().is_some_and(|horizon_ms| horizon_ms <= now_ms);
+        let all_go = may_go && (!header.is_control() || horizon_passed);
+        let how = Filter {
+            keeps_header: header.next_offset() == target.next || is_last_of_producer(header, producers),
+            // A cleaning that passed a part of a batch only has not passed its tombstones.
+            delete_horizon_ms: (header.last_offset() < self.end).then_some(self.rules.delete_horizon_ms),
+            is_spent_marker: may_go && header.is_control(),
+        };
+        let (map, end, fault) = (&self.map, self.end, self.rules.fault);
+        let filtered = filter(batch, how, &mut self.scratch, |record| {
+            if all_go || header.is_control() {
+                return !all_go;
+            }
+            if record.offset >= end {
+                return true;
+            }
+            // Keyless records are of a time when the topic was not compacted.
+            let is_last = record.key.is_some_and(|key| match (map.get(key), fault) {
+                (Some(first), Fault::KeepFirstOfKey) => record.offset <= first,
+                (last, _) => last.is_none_or(|last| record.offset >= last),
+            });
+            is_last && (record.value.is_some() || !horizon_passed)
+        });
+        match filtered.map_err(|fault| fault.to_string())? {
+            Filtered::Unchanged => target.push(batch.bytes()),
+            Filtered::Rewritten(bytes) => {
+                target.is_different = true;
+                target.push(&bytes)
+            }
+            Filtered::Removed => {
+                target.is_different = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether what is being read still is a part of the log.
+    pub fn is_source_of(&self, log: &PartitionLog) -> bool {
+        let Some(source) = self.sources.get(self.source) else { return true };
+        log.segments.iter().any(|segment| segment.name() == source.name && segment.next > log.start)
+    }
+
+    /// The file that is whole, when [`next`](Self::next) says so.
+    pub fn replacement(&mut self) -> Option<Replacement> {
+        let Phase::Cleaning { target, .. } = &mut self.phase else { return None };
+        let target = target.take()?;
+        let of = self.sources[target.group].iter().map(|source| source.name).collect();
+        let Target { name, next, index, first_timestamp_ms, .. } = *target;
+        Some(Replacement { of, name, next, index, first_timestamp_ms })
+    }
+
+    /// Stops: what was made and not swapped is removed.
+    pub fn give_up(&mut self, directory: &Path) {
+        self.file = None;
+        let made = match &self.phase {
+            Phase::Cleaning { target: Some(target), .. } => Some(target.name),
+            Phase::Cleaning { target: None, .. } | Phase::Mapping => None,
+            Phase::GivingUp(_) => return,
+        };
+        let paths = made.map(|name| files_of(directory, name)).unwrap_or_default();
+        self.phase = Phase::GivingUp(paths);
+    }
+
+    /// The same, for a file that was whole and could not be swapped.
+    pub fn give_up_replacement(&mut self, directory: &Path, name: SegmentName) {
+        self.phase = Phase::GivingUp(files_of(directory, name));
+    }
+}
+
+/// All that may be there of a file in the making.
+fn files_of(directory: &Path, name: SegmentName) -> Vec<PathBuf> {
+    vec![paths::index(directory, name), paths::segment(directory, name), paths::cleaned(directory, name)]
+}
+
+/// The aborted transactions of a log: none, before there are transactions. Their index will be the source.
+fn aborted() -> [AbortedTransaction; 0] {
+    []
+}
+
+/// Whether a batch is the last witness of its producer's sequence or epoch.
+fn is_last_of_producer(header: &BatchHeader, producers: &ProducerStates) -> bool {
+    let Some(known) = header.producer().and_then(|batch| producers.get(batch.id)) else { return false };
+    match known.batches.last() {
+        Some(last) => last.last_offset == header.last_offset(),
+        None => header.is_control() && header.producer_epoch() == known.epoch,
+    }
+}
+
+impl Target {
+    fn new(group: Range<usize>, sources: &[Source], index_interval_bytes: u32) -> Target {
+        let all = &sources[group.clone()];
+        let (first, last) = (all.first().expect("a group has one"), all.last().expect("a group has one"));
+        let cleaning = all.iter().map(|source| source.name.cleaning).max().unwrap_or(0) + 1;
+        let name = SegmentName { base: first.name.base, serial: last.name.serial, cleaning };
+        Target {
+            is_different: group.len() > 1,
+            group,
+            name,
+            next: last.next,
+            file: None,
+            is_emptied: true,
+            index: SegmentIndex::new(name.base, index_interval_bytes),
+            first_timestamp_ms: None,
+            pending: Vec::new(),
+            written: 0,
+            flushed: 0,
+            has_index: false,
+            is_renamed: false,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let header = BatchHeader::view(bytes).expect("a whole batch");
+        let position = self.written + self.pending.len() as u64;
+        self.index.observe(header, position).map_err(|why| why.to_string())?;
+        if self.first_timestamp_ms.is_none() {
+            self.first_timestamp_ms = Some(header.max_timestamp_ms());
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// What the file needs before more of the sources is read.
+    fn next_of_file(&self, directory: &Path) -> Option<Next> {
+        let Some(file) = self.file.clone() else {
+            let path = paths::cleaned(directory, self.name);
+            return Some(Next::Ask(Step::OpenTarget, FileOperation::Open { path, how: OpenHow::Buffered }));
+        };
+        if !self.is_emptied {
+            return Some(Next::Ask(Step::Empty, FileOperation::SetLength { file, len: 0 }));
+        }
+        if !self.pending.is_empty() {
+            let data = Slice::copy_from(&self.pending);
+            let operation = FileOperation::Write { file, offset: self.written, data, flush: false };
+            return Some(Next::Ask(Step::Write, operation));
+        }
+        let is_much = self.written - self.flushed >= FLUSH_BYTES;
+        is_much.then(|| Next::Ask(Step::Flush, FileOperation::Flush { file }))
+    }
+
+    /// What the file needs when all of it is written.
+    fn next_of_end(&self, directory: &Path) -> Next {
+        if self.flushed < self.written {
+            let file = self.file.clone().expect("opened before it was written");
+            return Next::Ask(Step::Flush, FileOperation::Flush { file });
+        }
+        if !self.has_index {
+            let path = paths::index(directory, self.name);
+            let data = Slice::copy_from(&self.index.encode());
+            return Next::Ask(Step::Index, FileOperation::Replace { path, data });
+        }
+        if !self.is_renamed {
+            let from = paths::cleaned(directory, self.name);
+            let to = paths::segment(directory, self.name);
+            return Next::Ask(Step::Rename, FileOperation::Rename { from, to });
+        }
+        Next::Swap
+    }
+
+    /// Gives the bytes that were written.
+    fn answered(&mut self, step: Step, result: FileResult) -> Result<u64, Trouble> {
+        match (step, result) {
+            (Step::OpenTarget, FileResult::Opened(result)) => {
+                let (file, length) = opened(result)?;
+                (self.file, self.is_emptied) = (Some(file), length == 0);
+            }
+            (Step::Empty, FileResult::Done(result)) => {
+                result.map_err(trouble)?;
+                self.is_emptied = true;
+            }
+            (Step::Write, FileResult::Written(result)) => {
+                result.map_err(trouble)?;
+                let bytes = self.pending.len() as u64;
+                self.written += bytes;
+                self.pending.clear();
+                return Ok(bytes);
+            }
+            (Step::Flush, FileResult::Flushed(result)) => {
+                result.map_err(trouble)?;
+                self.flushed = self.written;
+            }
+            (Step::Index, FileResult::Done(result)) => {
+                if self.index.next_offset() != self.next {
+                    let why = format!("it would end at {}, not at {}", self.index.next_offset(), self.next);
+                    return Err(Trouble::Uncleanable(why));
+                }
+                result.map_err(trouble)?;
+                self.has_index = true;
+            }
+            (Step::Rename, FileResult::Done(result)) => {
+                result.map_err(trouble)?;
+                self.is_renamed = true;
+            }
+            (step, result) => panic!("{step:?} was answered with {result:?}"),
+        }
+        Ok(0)
+    }
+}
+
+fn opened(result: io::Result<(FileHandle, u64)>) -> Result<(FileHandle, u64), Trouble> {
+    result.map_err(trouble)
+}
+
+fn trouble(error: io::Error) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Trouble::Full,
+        _ => Trouble::Uncleanable(error.to_string()),
+    }
+}
