@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use std::path::PathBuf;
 
 /// A Kafka-protocol broker for people who cannot afford a slow tail.
@@ -25,6 +25,31 @@ pub enum Command {
     /// What about this machine stands in the way of a short tail. Changes nothing.
     #[command(subcommand)]
     Tune(Tune),
+    /// Kafka's command-line tools, which are in this binary: run one as `corelane kafka-topics ...`.
+    #[command(subcommand)]
+    Tools(Tools),
+    /// Print a script that makes a shell complete commands and the tools' options.
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tools {
+    /// Link Kafka's names of the tools, with and without .sh, to this binary.
+    Install {
+        /// Where the links go; made if need be.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Subcommand)]

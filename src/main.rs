@@ -5,16 +5,22 @@ mod logging;
 mod report;
 mod signals;
 mod start;
+mod tools;
 mod tune;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = tools::run_if_called() {
+        return code;
+    }
     let arguments = cli::Arguments::parse();
     match arguments.command {
         Some(cli::Command::ConfigDocs) => print(&corelane_core::config::manual()),
         Some(cli::Command::Tune(command)) => tune::run(&command),
+        Some(cli::Command::Tools(cli::Tools::Install { directory })) => tools::install(&directory),
+        Some(cli::Command::Completions { shell }) => tools::completions(shell),
         Some(cli::Command::Start(options)) => start::run(&options, arguments.log_level.as_deref()),
         None => start::run(&cli::StartOptions::default(), arguments.log_level.as_deref()),
     }

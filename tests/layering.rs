@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("corelane-raft-meta", Some(&["corelane-core", "corelane-seam"])),
     ("corelane-shard", Some(&["corelane-core", "corelane-seam", "corelane-io", "corelane-raft-meta"])),
     ("corelane-bench", Some(&["corelane-core"])),
+    ("corelane-tools", Some(&["corelane-core"])),
     ("corelane-tuning", Some(&["corelane-io"])),
     ("xtask", Some(&[])),
     ("corelane", None),

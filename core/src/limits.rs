@@ -52,6 +52,12 @@ const _: () = assert!(PARTIAL_FRAME_BYTES_PER_SHARD_MAX > FRAME_BYTES_MAX);
 /// of which each is hashed and looked up.
 pub const COMPACTION_SLICE_BYTES: usize = 64 * 1024;
 
+/// Bytes of decompressed records after which such a turn ends with the batch that reached them. They may have to be
+/// compressed again, at 30 MB per second under the slowest codec.
+pub const COMPACTION_WORK_BYTES: usize = 128 * 1024;
+
+const _: () = assert!(COMPACTION_WORK_BYTES > COMPACTION_SLICE_BYTES);
+
 /// Bytes to which a compressed batch may expand while its log is compacted: its records are held in memory then, once
 /// as they were and once as they will be. Twice what may come of a batch of the default `max.message.bytes`; a log with
 /// a larger one is not compacted.

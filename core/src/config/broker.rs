@@ -187,12 +187,12 @@ impl BrokerConfig {
         next.connections_max = next.settings.int("max.connections");
         next.connections_per_ip_max = next.settings.int("max.connections.per.ip");
         next.producer_id_expiration_ms = next.settings.int("producer.id.expiration.ms");
-        next.groups.consumer.assignment_interval_ms =
-            next.settings.int("group.consumer.assignment.interval.ms");
         next.log_cleaner_backoff_ms = next.settings.integer("log.cleaner.backoff.ms");
         next.log_cleaner_dedupe_bytes = next.settings.size("log.cleaner.dedupe.buffer.size");
         next.log_cleaner_load_factor = next.settings.real("log.cleaner.io.buffer.load.factor");
         next.log_cleaner_bytes_per_second_max = next.settings.real("log.cleaner.io.max.bytes.per.second");
+        next.groups.consumer.assignment_interval_ms =
+            next.settings.int("group.consumer.assignment.interval.ms");
         next
     }
 }

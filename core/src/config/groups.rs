@@ -34,16 +34,17 @@ pub struct GroupsConfig {
     pub consumer: ConsumerGroupsConfig,
 }
 
-/// Settings of groups of the new protocol (KIP-848), `group.consumer.*`.
+/// Settings of groups of the new protocol (KIP-848), `group.consumer.*`. Times hold for groups that have none of their own
+/// ([`GroupConfig`](super::GroupConfig)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerGroupsConfig {
     /// Whether `consumer` is among `group.coordinator.rebalance.protocols`.
     pub enabled: bool,
-    /// `session.timeout.ms`, of groups that have none of their own ([`GroupConfig`](super::GroupConfig)).
+    /// `session.timeout.ms`.
     pub session_timeout_ms: i32,
-    /// `heartbeat.interval.ms`, likewise.
+    /// `heartbeat.interval.ms`.
     pub heartbeat_interval_ms: i32,
-    /// `assignment.interval.ms` (KIP-1263), likewise: a target assignment is computed this often at most.
+    /// `assignment.interval.ms` (KIP-1263): a target assignment is computed this often at most.
     pub assignment_interval_ms: i32,
     /// `max.size`.
     pub size_max: usize,

@@ -5,12 +5,11 @@
 use super::{
     Record,
     build::{put_length, put_varlong},
-    compress::{self, Scratch},
-    header::{Batch, BatchHeader, Codec, HEADER_BYTES, TimestampType, seal},
+    compress,
+    header::{BatchHeader, Codec, HEADER_BYTES, TimestampType, seal},
     read::DecodedBatch,
     walk::{WalkFault, split_record},
 };
-use crate::limits::COMPACTED_BATCH_BYTES_MAX;
 
 /// What is demanded of a batch beyond its single records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,20 +42,17 @@ struct Kept {
     body: Option<Vec<u8>>,
 }
 
-/// Keeps of `batch` (whose checksum was found right) the records that `retains` names, in memory of at most
-/// [`COMPACTED_BATCH_BYTES_MAX`] twice. The last offset stays what it was, so that the sequence after the batch's last
-/// stays known; the codec, too.
+/// Keeps of a batch (whose checksum was found right) the records that `retains` names. The last offset stays what it
+/// was, so that the sequence after the batch's last stays known; the codec, too.
 ///
 /// # Errors
-/// When the records cannot be read, or are too large when decompressed. Nothing is known of the batch then.
+/// When the records cannot be read. Nothing is known of the batch then.
 pub fn filter(
-    batch: Batch<'_>,
+    decoded: &DecodedBatch<'_>,
     filter: Filter,
-    scratch: &mut Scratch,
     retains: impl FnMut(&Record<'_>) -> bool,
 ) -> Result<Filtered, WalkFault> {
-    let header = batch.header();
-    let decoded = DecodedBatch::within(batch, COMPACTED_BATCH_BYTES_MAX, scratch)?;
+    let header = decoded.header();
     let kept = keep(header, decoded.body(), retains)?;
     if kept.count <= 0 {
         let is_empty = header.record_count() <= 0;

@@ -53,9 +53,19 @@ impl<'a> DecodedBatch<'a> {
         Ok(DecodedBatch { header, body })
     }
 
+    /// The batch's header.
+    pub(super) fn header(&self) -> &'a BatchHeader {
+        self.header
+    }
+
     /// The records' bytes, decompressed.
     pub(super) fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// How many bytes the records are, decompressed.
+    pub fn records_bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// Its records. After an error there are no more.

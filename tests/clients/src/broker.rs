@@ -37,12 +37,23 @@ impl Broker {
     /// When the binary is missing or does not serve within a minute.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further settings, each as `key=value`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         let mut child = Command::new(binary())
             .arg("start")
             .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
             .args(["--override", &format!("log.dirs={}", data.path().display())])
             .args(["--override", "num.partitions=4"])
+            .args(settings.iter().flat_map(|setting| ["--override", *setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -120,7 +131,7 @@ impl Drop for Broker {
 }
 
 /// `CORELANE_BIN`, or the debug build beside the test executable.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("CORELANE_BIN").map_or_else(|| target().join("debug/corelane"), PathBuf::from)
 }
 

@@ -3,6 +3,7 @@
 use corelane_client_tests::{Broker, Record, Stored, assert_dense, run, run_with_input};
 use serde::Deserialize;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A line of `kcat -C -J`.
 #[derive(Deserialize)]
@@ -80,6 +81,55 @@ fn kcat_reads_back_what_it_produced_with_each_codec() {
     broker.stop();
 }
 
+#[test]
+fn kcat_reads_the_last_value_of_every_key_of_a_compacted_topic() {
+    let broker = Broker::start_with(&[
+        "log.cleanup.policy=compact",
+        "log.cleaner.min.cleanable.ratio=0",
+        "log.cleaner.backoff.ms=100",
+        "log.roll.ms=200",
+        "num.partitions=1",
+    ]);
+    let keys = 50;
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let mut sent = 0;
+        let mut send = |count: usize| {
+            let line = |index| format!("key-{}\tvalue {index} {}\n", index % keys, "text ".repeat(20));
+            let input: String = (sent..sent + count).map(line).collect();
+            kcat(
+                &broker,
+                &["-P", "-t", codec, "-K", "\t", "-z", codec, "-X", "enable.idempotence=true"],
+                &input,
+            );
+            sent += count;
+            sent
+        };
+        let read = |sent: usize| {
+            let lines = consume(&broker, &["-t", codec, "-o", "beginning"]);
+            assert!(lines.is_sorted_by(|one, next| one.offset < next.offset), "offsets ascend");
+            for index in sent - keys..sent {
+                let line =
+                    lines.iter().find(|line| line.offset == index as u64).expect("the last of its key");
+                assert_eq!(line.key, Some(format!("key-{}", index % keys)));
+                assert!(
+                    line.payload.as_ref().is_some_and(|value| value.starts_with(&format!("value {index} ")))
+                );
+            }
+            lines.len()
+        };
+        // The segment that takes appends is left alone, so it is a matter of sending until an old one is compacted.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let all = send(1000);
+            if read(all) < all / 2 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{codec}: nothing was compacted within a minute");
+        }
+    }
+    broker.stop();
+}
+
 fn lists_the_topic(broker: &Broker) {
     let listing: Value =
         serde_json::from_slice(&kcat(broker, &["-L", "-J", "-t", "gzip"], "")).expect("JSON");
@@ -96,7 +146,7 @@ fn finds_offsets_by_timestamp(broker: &Broker) {
     for value in ["first", "second", "third"] {
         kcat(broker, &["-P", "-t", "timed", "-p", "2"], value);
         // Timestamps have milliseconds: the next one is a later one.
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
     let stored = consume(broker, &["-t", "timed", "-p", "2", "-o", "beginning"]);
     assert_eq!(stored.len(), 3);

@@ -22,6 +22,7 @@ pub mod crowd;
 pub mod hostile;
 pub mod kill;
 pub mod ledger;
+pub mod many_offsets;
 pub mod many_topics;
 pub mod payload;
 pub mod power_cut;

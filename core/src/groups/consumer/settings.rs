@@ -2,26 +2,32 @@
 
 use crate::{config::GroupConfig, groups::face::Scene, metadata::ConfigResource};
 
-/// What a group is told; `None` when it is told nothing, as most.
-fn own(scene: Scene<'_>, group: &str) -> Option<GroupConfig> {
+/// The settings of a group.
+fn of(scene: Scene<'_>, group: &str) -> GroupConfig {
     let overrides = scene.image.configs(&ConfigResource::Group(group.to_owned()));
-    (!overrides.is_empty()).then(|| GroupConfig::resolve(scene.config, &overrides))
+    if overrides.is_empty() {
+        // Most groups have none, and heartbeats are many: nothing is parsed for them.
+        let broker = &scene.config.groups.consumer;
+        return GroupConfig {
+            consumer_session_timeout_ms: broker.session_timeout_ms,
+            consumer_heartbeat_interval_ms: broker.heartbeat_interval_ms,
+            consumer_assignment_interval_ms: broker.assignment_interval_ms,
+        };
+    }
+    GroupConfig::resolve(scene.config, &overrides)
 }
 
 /// How long a member may stay silent.
 pub(super) fn session_timeout_ms(scene: Scene<'_>, group: &str) -> i32 {
-    let usual = scene.config.groups.consumer.session_timeout_ms;
-    own(scene, group).map_or(usual, |own| own.consumer_session_timeout_ms)
+    of(scene, group).consumer_session_timeout_ms
 }
 
 /// How often a member shall be heard of.
 pub(super) fn heartbeat_interval_ms(scene: Scene<'_>, group: &str) -> i32 {
-    let usual = scene.config.groups.consumer.heartbeat_interval_ms;
-    own(scene, group).map_or(usual, |own| own.consumer_heartbeat_interval_ms)
+    of(scene, group).consumer_heartbeat_interval_ms
 }
 
 /// How long lies between two target assignments, at least.
 pub(super) fn assignment_interval_ms(scene: Scene<'_>, group: &str) -> i32 {
-    let usual = scene.config.groups.consumer.assignment_interval_ms;
-    own(scene, group).map_or(usual, |own| own.consumer_assignment_interval_ms)
+    of(scene, group).consumer_assignment_interval_ms
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ids::Offset,
-    limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES},
+    limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES, COMPACTION_WORK_BYTES},
     records::{Batch, BatchFault, BatchHeader, Batches, DecodedBatch, Filter, Filtered, Scratch, filter},
 };
 use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice};
@@ -156,6 +156,8 @@ pub(crate) struct Pass {
     file: Option<FileHandle>,
     position: u64,
     batch_bytes: usize,
+    /// Bytes of records that were gone over in this turn.
+    work_bytes: usize,
 }
 
 impl std::fmt::Debug for Pass {
@@ -197,6 +199,7 @@ impl Pass {
             file: None,
             position: 0,
             batch_bytes: 0,
+            work_bytes: 0,
         }
     }
 
@@ -348,7 +351,7 @@ impl Pass {
             return Err("the file is shorter than it was".to_owned());
         }
         let mut batches = Batches::new(slice);
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.work_bytes) = (0, 0);
         let from = self.position;
         while let Some(batch) = batches.next() {
             let batch = match batch {
@@ -373,6 +376,10 @@ impl Pass {
                 self.clean_batch(batch, producers)?;
             }
             self.position = from + batches.position() as u64;
+            if self.work_bytes >= COMPACTION_WORK_BYTES {
+                // The shard's others wait; the next read begins here.
+                break;
+            }
         }
         Ok(())
     }
@@ -389,8 +396,8 @@ impl Pass {
         }
         let may_go = self.transactions.pass(batch, &mut self.scratch);
         if !header.is_control() && !may_go {
-            let decoded = DecodedBatch::within(*batch, COMPACTED_BATCH_BYTES_MAX, &mut self.scratch)
-                .map_err(|fault| fault.to_string())?;
+            let decoded = decode(*batch, &mut self.scratch)?;
+            self.work_bytes += decoded.records_bytes();
             for record in decoded.records() {
                 let record = record.map_err(|fault| fault.to_string())?;
                 let keeps_first = self.rules.fault == Fault::KeepFirstOfKey;
@@ -423,7 +430,9 @@ impl Pass {
             is_spent_marker: may_go && header.is_control(),
         };
         let (map, end, fault) = (&self.map, self.end, self.rules.fault);
-        let filtered = filter(batch, how, &mut self.scratch, |record| {
+        let decoded = decode(batch, &mut self.scratch)?;
+        self.work_bytes += decoded.records_bytes();
+        let filtered = filter(&decoded, how, |record| {
             if all_go || header.is_control() {
                 return !all_go;
             }
@@ -481,6 +490,10 @@ impl Pass {
     pub fn give_up_replacement(&mut self, directory: &Path, name: SegmentName) {
         self.phase = Phase::GivingUp(files_of(directory, name));
     }
+}
+
+fn decode<'a>(batch: Batch<'a>, scratch: &mut Scratch) -> Result<DecodedBatch<'a>, String> {
+    DecodedBatch::within(batch, COMPACTED_BATCH_BYTES_MAX, scratch).map_err(|fault| fault.to_string())
 }
 
 /// All that may be there of a file in the making.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchBuilder, NewRecord},
+    records::{Batch, BatchBuilder, NewRecord, Scratch},
 };
 use bytes::Bytes;
 
@@ -48,8 +48,8 @@ fn records(bytes: &[u8]) -> Vec<Plain> {
 }
 
 fn filtered(bytes: &[u8], how: Filter, keep: &[i64]) -> Filtered {
-    filter(whole(bytes), how, &mut Scratch::default(), |record| keep.contains(&record.offset.0))
-        .expect("readable")
+    let decoded = DecodedBatch::new(whole(bytes), &mut Scratch::default()).expect("decompresses");
+    filter(&decoded, how, |record| keep.contains(&record.offset.0)).expect("readable")
 }
 
 fn rewritten(bytes: &[u8], how: Filter, keep: &[i64]) -> Vec<u8> {
@@ -140,6 +140,7 @@ fn records_that_cannot_be_read_are_an_error_and_not_gone() {
     let end = bytes.len() - 1;
     bytes.truncate(end);
     seal(&mut bytes);
-    let result = filter(whole(&bytes), Filter::default(), &mut Scratch::default(), |_| false);
+    let decoded = DecodedBatch::new(whole(&bytes), &mut Scratch::default()).expect("not compressed");
+    let result = filter(&decoded, Filter::default(), |_| false);
     assert!(result.is_err(), "{result:?}");
 }

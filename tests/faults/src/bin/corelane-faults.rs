@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
     backlog, crowd,
     kill::{self, KillSettings},
+    many_offsets::{self, ManyOffsetsSettings},
     many_topics::{self, ManyTopicsSettings},
     power_cut::{self, PowerCutFault, PowerCutSettings},
 };
@@ -50,6 +51,15 @@ enum Scenario {
         #[arg(long, default_value_t = 10)]
         partitions: i32,
     },
+    /// Very many committed offsets: a kill, and they are loaded again.
+    Offsets {
+        /// Groups.
+        #[arg(long, default_value_t = 1000)]
+        groups: usize,
+        /// Partitions that each of them has committed.
+        #[arg(long, default_value_t = 1000)]
+        partitions: i32,
+    },
     /// A backlog read while producing.
     Backlog {
         /// Its size.
@@ -89,6 +99,9 @@ fn main() -> anyhow::Result<()> {
                 hot_bytes: 1 << 30,
             })?;
             println!("{report}");
+        }
+        Scenario::Offsets { groups, partitions } => {
+            println!("{}", many_offsets::run(ManyOffsetsSettings { groups, partitions })?);
         }
         Scenario::Backlog { mib } => println!("{}", backlog::run(mib << 20, 1 << 30)?),
         Scenario::Connections { connections } => println!("{}", crowd::run(connections)?),

@@ -1,0 +1,251 @@
+//! Our editions of Kafka's command-line tools beside Apache Kafka's own, on the same broker: the same output, errors and
+//! exit codes. What a broker without consumer groups can be asked.
+
+use corelane_client_tests::{Broker, Pair, installed, ours};
+use std::process::Command;
+
+#[test]
+fn the_tool_for_topics_says_what_kafkas_says() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let mut pair = Pair::start();
+    let topics = |arguments: &[&'static str]| [&server, arguments].concat();
+    let tool = "kafka-topics";
+    pair.same(tool, &topics(&["--list"]));
+    let create = ["--create", "--topic", "{}", "--partitions", "3", "--config", "retention.ms=86400000"];
+    pair.each(tool, &topics(&create), ["ledger-a", "ledger-b"]);
+    pair.each(tool, &topics(&["--create", "--topic", "{}"]), ["with.dots-a", "with.dots-b"]);
+    for arguments in [
+        &["--list"][..],
+        &["--list", "--topic", "ledger-.*"],
+        &["--create", "--topic", "ledger-a"],
+        &["--create", "--topic", "ledger-a", "--if-not-exists"],
+        &["--describe", "--topic", "ledger-a"],
+        &["--describe", "--topic", "ledger-a", "--topics-with-overrides"],
+        &["--describe", "--topic", "nothing"],
+        &["--describe", "--topic", "nothing", "--if-exists"],
+        &["--describe", "--under-replicated-partitions"],
+        &["--describe", "--topic", "ledger-a", "--at-min-isr-partitions"],
+        &["--describe", "--topic-id", "AAAAAAAAAAAAAAAAAAAAAQ"],
+        &["--alter", "--topic", "ledger-a", "--partitions", "2"],
+        &["--alter", "--topic", "nothing", "--partitions", "2"],
+        &["--delete", "--topic", "nothing"],
+        &["--create", "--topic", "x", "--partitions", "0"],
+        &["--create", "--topic", "x", "--partitions", "many"],
+        &["--create", "--topic", "x", "--replication-factor", "40000"],
+        &["--create", "--topic", "x", "--replication-factor", "9"],
+        &["--create", "--topic", "x", "--replica-assignment", "1:1"],
+        &["--create", "--topic", "x", "--config", "retention.ms"],
+        &["--create", "--topic", "x", "--config", "no.such=1"],
+        &["--create", "--topic", "bad name"],
+    ] {
+        pair.same(tool, &topics(arguments));
+    }
+    pair.each(tool, &topics(&["--alter", "--topic", "{}", "--partitions", "5"]), ["ledger-a", "ledger-b"]);
+    pair.each(tool, &topics(&["--delete", "--topic", "{}"]), ["ledger-a", "ledger-b"]);
+    pair.same(tool, &topics(&["--list"]));
+    pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn wrong_command_lines_are_refused_in_kafkas_words() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let short = directory.path().join("short.properties");
+    std::fs::write(&short, "default.api.timeout.ms=1000\nrequest.timeout.ms=500\n").expect("written");
+    let short = short.to_str().expect("UTF-8");
+    // Nobody listens on this port.
+    let nowhere = ["--bootstrap-server", "127.0.0.1:1"];
+    let mut pair = Pair::start();
+    for (tool, arguments) in [
+        ("kafka-topics", &[][..]),
+        ("kafka-topics", &["--list"]),
+        ("kafka-topics", &["--lis"]),
+        ("kafka-topics", &["--list", "--create"]),
+        ("kafka-topics", &["--topic"]),
+        ("kafka-topics", &[nowhere[0], nowhere[1], "--create"]),
+        ("kafka-topics", &[nowhere[0], nowhere[1], "--list", "--partitions", "1"]),
+        ("kafka-topics", &[nowhere[0], nowhere[1], "--list", "--command-config", short]),
+        ("kafka-console-producer", &[]),
+        ("kafka-console-producer", &["--topic", "t"]),
+        ("kafka-console-producer", &["--topic", "t", "--bootstrap-server", "nowhere"]),
+        ("kafka-console-producer", &["--topic", "t", "--nothing"]),
+        ("kafka-console-consumer", &[]),
+        ("kafka-console-consumer", &["--topic", "t"]),
+        ("kafka-console-consumer", &["--topic", "t", "--include", "t", nowhere[0], nowhere[1]]),
+        ("kafka-console-consumer", &["--topic", "t", "--offset", "1", nowhere[0], nowhere[1]]),
+        (
+            "kafka-console-consumer",
+            &["--topic", "t", "--partition", "0", "--offset", "x", nowhere[0], nowhere[1]],
+        ),
+        (
+            "kafka-console-consumer",
+            &["--topic", "t", "--partition", "0", "--group", "g", nowhere[0], nowhere[1]],
+        ),
+        ("kafka-get-offsets", &[]),
+        ("kafka-get-offsets", &["--topic", "t"]),
+        ("kafka-get-offsets", &["--bootstrap-server", "nowhere"]),
+        ("kafka-get-offsets", &[nowhere[0], nowhere[1], "--time", "soon"]),
+        ("kafka-get-offsets", &[nowhere[0], nowhere[1], "--partitions", "x"]),
+        ("kafka-configs", &["--describe"]),
+        ("kafka-configs", &nowhere),
+        ("kafka-configs", &[nowhere[0], nowhere[1], "--describe", "--entity-type", "things"]),
+        ("kafka-configs", &[nowhere[0], nowhere[1], "--alter", "--topic", "t"]),
+        ("kafka-configs", &[nowhere[0], nowhere[1], "--alter", "--topic", "t", "--add-config", "a"]),
+        ("kafka-configs", &[nowhere[0], nowhere[1], "--describe", "--broker", "x"]),
+        ("kafka-consumer-groups", &[]),
+        ("kafka-consumer-groups", &["--list"]),
+        ("kafka-consumer-groups", &nowhere),
+        ("kafka-consumer-groups", &[nowhere[0], nowhere[1], "--describe"]),
+        ("kafka-consumer-groups", &[nowhere[0], nowhere[1], "--list", "--members"]),
+        ("kafka-consumer-groups", &["--validate-regex", "a.*"]),
+        ("kafka-delete-records", &nowhere),
+        ("kafka-log-dirs", &nowhere),
+        ("kafka-broker-api-versions", &[]),
+    ] {
+        pair.same(tool, arguments);
+    }
+    pair.finish();
+}
+
+#[test]
+fn what_one_edition_sends_the_other_reads_alike() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let mut pair = Pair::start();
+    let input = "h:1,i:NULL\tkey\tvalue\nNULL\tNULL\tgrößer 🚚\nh:2\tk\tNULL\n";
+    let reader = [
+        "--reader-property",
+        "parse.key=true",
+        "--reader-property",
+        "parse.headers=true",
+        "--reader-property",
+        "null.marker=NULL",
+    ];
+    ours(
+        "kafka-topics",
+        &[&server[..], &["--create", "--topic", "letters", "--partitions", "1"]].concat(),
+        "",
+    );
+    let produce = [&server[..], &["--topic", "letters"], &reader].concat();
+    // Each edition appends the three records: six in all.
+    pair.same_with_input("kafka-console-producer", &produce, input);
+    let old = [
+        &server[..],
+        &["--topic", "letters", "--property", "parse.key=true", "--producer-property", "acks=1"],
+    ]
+    .concat();
+    pair.same_with_input("kafka-console-producer", &old, "k\tv\n");
+    let sentence = "No key separator found on line number 1: 'no separator'";
+    pair.same_failure("kafka-console-producer", &old, "no separator\n", sentence);
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let compressed = [&server[..], &["--topic", "letters", "--compression-codec", codec]].concat();
+        pair.same_with_input(
+            "kafka-console-producer",
+            &compressed,
+            &format!("{codec} {}\n", "text ".repeat(50)),
+        );
+    }
+    let consume = [&server[..], &["--topic", "letters", "--partition", "0", "--max-messages", "16"]].concat();
+    let all: Vec<String> = ["key", "headers", "offset", "partition", "timestamp", "epoch", "delivery"]
+        .iter()
+        .flat_map(|field| ["--formatter-property".to_owned(), format!("print.{field}=true")])
+        .collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let read = pair.same("kafka-console-consumer", &[&consume[..], &["--from-beginning"], &all].concat());
+    assert_eq!(read.out.lines().count(), 16, "{}", read.out);
+    for arguments in [
+        &["--offset", "4", "--max-messages", "2"][..],
+        &["--offset", "earliest", "--max-messages", "3", "--formatter-property", "null.literal=-"],
+        &[
+            "--offset",
+            "1",
+            "--max-messages",
+            "1",
+            "--property",
+            "print.value=false",
+            "--property",
+            "print.offset=true",
+        ],
+        &["--offset", "3", "--timeout-ms", "2000", "--isolation-level", "read_committed"],
+        &["--offset", "6", "--max-messages", "1", "--consumer-property", "client.id=me"],
+    ] {
+        let from = [&server[..], &["--topic", "letters", "--partition", "0"], arguments].concat();
+        pair.same("kafka-console-consumer", &from);
+    }
+    pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn offsets_configurations_and_deletions_are_told_as_by_kafka() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    ours("kafka-topics", &[&server[..], &["--create", "--topic", "books", "--partitions", "2"]].concat(), "");
+    ours("kafka-console-producer", &[&server[..], &["--topic", "books"]].concat(), "one\ntwo\nthree\n");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let first = file(
+        "first.json",
+        r#"{"partitions": [{"topic": "books", "partition": 0, "offset": 0}], "version": 1}"#,
+    );
+    let beyond = file("beyond.json", r#"{"partitions": [{"topic": "books", "partition": 0, "offset": 99}]}"#);
+    let twice = r#"{"topic": "books", "partition": 0, "offset": 1}"#;
+    let twice = file("twice.json", &format!(r#"{{"partitions": [{twice}, {twice}]}}"#));
+    let mut pair = Pair::start();
+    let on = |arguments: &[&'static str]| [&server[..], arguments].concat();
+    for arguments in [
+        &["--topic", "books"][..],
+        &["--topic", "books", "--time", "earliest"],
+        &["--topic", "books", "--time", "-3"],
+        &["--topic", "books", "--time", "0"],
+        &["--topic-partitions", "books:1-"],
+        &["--topic-partitions", "books:0,books", "--time", "-1"],
+        &["--topic-partitions", "books:x"],
+        &["--topic", "nothing"],
+        &["--topic-partitions", "books", "--topic", "books"],
+    ] {
+        pair.same("kafka-get-offsets", &on(arguments));
+    }
+    let topic = "kafka-configs";
+    pair.same(
+        topic,
+        &on(&[
+            "--alter",
+            "--topic",
+            "books",
+            "--add-config",
+            "retention.ms=86400000,max.message.bytes=20000",
+        ]),
+    );
+    pair.same(topic, &on(&["--describe", "--topic", "books"]));
+    pair.same(topic, &on(&["--describe", "--entity-type", "topics", "--entity-name", "books", "--all"]));
+    pair.same(
+        topic,
+        &on(&["--alter", "--topic", "books", "--delete-config", "retention.ms,max.message.bytes"]),
+    );
+    pair.same(topic, &on(&["--describe", "--topic", "nothing"]));
+    pair.same(topic, &on(&["--alter", "--topic", "books", "--add-config", "retention.ms=soon"]));
+    pair.same(topic, &on(&["--describe", "--broker", "7"]));
+    for path in [&first, &beyond, &twice] {
+        pair.same("kafka-delete-records", &[&server[..], &["--offset-json-file", path]].concat());
+    }
+    pair.same("kafka-broker-api-versions", &server);
+    pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn a_link_by_either_of_its_names_is_the_tool() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let links = installed(&directory.path().join("bin"));
+    for name in ["kafka-topics", "kafka-topics.sh"] {
+        let output = Command::new(links.join(name)).arg("--version").output().expect("the link runs");
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), env!("CARGO_PKG_VERSION"));
+    }
+}

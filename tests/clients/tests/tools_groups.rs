@@ -1,0 +1,134 @@
+//! The tools that need consumer groups, beside Apache Kafka's own, and the commands that people learn first.
+
+use corelane_client_tests::{Broker, Pair, Ran, ours};
+
+fn produce(server: &[&str], topic: &str, lines: &str) {
+    let sent = ours("kafka-console-producer", &[server, &["--topic", topic]].concat(), lines);
+    assert_eq!((sent.code, sent.out.as_str()), (0, ""), "{}", sent.err);
+}
+
+#[test]
+fn the_tool_for_groups_says_what_kafkas_says() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    ours(
+        "kafka-topics",
+        &[&server[..], &["--create", "--topic", "ledger", "--partitions", "2"]].concat(),
+        "",
+    );
+    produce(&server, "ledger", "one\ntwo\nthree\nfour\n");
+    let mut pair = Pair::start();
+    // Each edition reads as a member of a group of its own.
+    for protocol in ["classic", "consumer"] {
+        let group = format!("{protocol}-{{}}");
+        let property = format!("group.protocol={protocol}");
+        let read = ["--topic", "ledger", "--from-beginning", "--max-messages", "4", "--group", &group];
+        let read = [
+            &server[..],
+            &read,
+            &["--formatter-property", "print.key=true", "--command-property", &property],
+        ]
+        .concat();
+        pair.each("kafka-console-consumer", &read, ["a", "b"]);
+    }
+    let tool = "kafka-consumer-groups";
+    let on = |arguments: &[&'static str]| [&server[..], arguments].concat();
+    pair.same_lines(tool, &on(&["--list"]));
+    pair.same_lines(tool, &on(&["--list", "--state", "--type"]));
+    for group in ["classic-a", "classic-b", "consumer-a", "consumer-b", "nobody"] {
+        for view in [
+            &[][..],
+            &["--verbose"],
+            &["--members"],
+            &["--members", "--verbose"],
+            &["--state"],
+            &["--state", "--verbose"],
+        ] {
+            pair.same(tool, &[&server[..], &["--describe", "--group", group], view].concat());
+        }
+    }
+    for arguments in [
+        &["--to-earliest", "--dry-run"][..],
+        &["--to-latest", "--dry-run"],
+        &["--to-current", "--dry-run", "--export"],
+        &["--to-offset", "1", "--dry-run"],
+        &["--to-offset", "99", "--dry-run"],
+        &["--shift-by", "-1", "--dry-run"],
+        &["--to-datetime", "2020-01-01T00:00:00.000", "--dry-run"],
+        &["--by-duration", "P1D", "--dry-run"],
+        &["--dry-run"],
+    ] {
+        let reset = ["--reset-offsets", "--group", "classic-a", "--topic", "ledger:0"];
+        pair.same(tool, &[&server[..], &reset, arguments].concat());
+    }
+    let reset = ["--reset-offsets", "--group", "{}", "--topic", "ledger:1", "--to-earliest", "--execute"];
+    pair.each(tool, &on(&reset), ["classic-a", "classic-b"]);
+    pair.each(
+        tool,
+        &on(&["--delete-offsets", "--group", "{}", "--topic", "ledger:1"]),
+        ["classic-a", "classic-b"],
+    );
+    pair.same(tool, &on(&["--delete-offsets", "--group", "nobody", "--topic", "ledger"]));
+    pair.each(tool, &on(&["--delete", "--group", "{}"]), ["classic-a", "classic-b"]);
+    pair.same(tool, &on(&["--delete", "--group", "nobody"]));
+    pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn two_members_of_both_editions_share_a_topic() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    ours(
+        "kafka-topics",
+        &[&server[..], &["--create", "--topic", "shared", "--partitions", "4"]].concat(),
+        "",
+    );
+    let keyed: String = (0..40).map(|index| format!("key-{index}\tvalue {index}\n")).collect();
+    let produce = [&server[..], &["--topic", "shared", "--reader-property", "parse.key=true"]].concat();
+    assert_eq!(ours("kafka-console-producer", &produce, &keyed).code, 0);
+    let read = ["--topic", "shared", "--from-beginning", "--group", "both", "--timeout-ms", "8000"];
+    let read: Vec<String> = server.iter().chain(&read).map(|&argument| argument.to_owned()).collect();
+    let run = move || {
+        let arguments: Vec<&str> = read.iter().map(String::as_str).collect();
+        ours("kafka-console-consumer", &arguments, "")
+    };
+    let members: Vec<_> = (0..2).map(|_| std::thread::spawn(run.clone())).collect();
+    let read: Vec<Ran> = members.into_iter().map(|member| member.join().expect("no panic")).collect();
+    let mut values: Vec<&str> = read.iter().flat_map(|ran| ran.out.lines()).collect();
+    values.sort_unstable();
+    values.dedup();
+    assert_eq!(values.len(), 40, "every record is read by one of the two");
+    broker.stop();
+}
+
+#[test]
+fn the_commands_that_people_learn_first_work_as_they_are_taught() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let run =
+        |tool: &str, arguments: &[&str], input: &str| ours(tool, &[&server[..], arguments].concat(), input);
+    let told = |ran: Ran| {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out
+    };
+    assert_eq!(told(run("kafka-topics", &["--list"], "")), "\n");
+    let create = ["--create", "--topic", "orders", "--partitions", "3", "--replication-factor", "1"];
+    assert_eq!(told(run("kafka-topics", &create, "")), "Created topic orders.\n");
+    assert_eq!(told(run("kafka-topics", &["--list"], "")), "orders\n");
+    assert_eq!(told(run("kafka-console-producer", &["--topic", "orders"], "first\nsecond\n")), "");
+    // Without a number it would wait for more, as taught; so it is told how many there are.
+    let read = ["--topic", "orders", "--from-beginning", "--group", "shop", "--max-messages", "2"];
+    let mut read: Vec<String> =
+        told(run("kafka-console-consumer", &read, "")).lines().map(str::to_owned).collect();
+    read.sort();
+    assert_eq!(read, ["first", "second"]);
+    let described = told(run("kafka-topics", &["--describe", "--topic", "orders"], ""));
+    assert_eq!(described.lines().count(), 4, "{described}");
+    assert!(told(run("kafka-consumer-groups", &["--list"], "")).lines().any(|group| group == "shop"));
+    let described = told(run("kafka-consumer-groups", &["--group", "shop", "--describe"], ""));
+    assert!(described.contains("LOG-END-OFFSET") && described.contains("orders"), "{described}");
+    assert_eq!(told(run("kafka-topics", &["--delete", "--topic", "orders"], "")), "");
+    assert!(!told(run("kafka-topics", &["--list"], "")).contains("orders"));
+    broker.stop();
+}

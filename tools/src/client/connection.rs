@@ -1,0 +1,362 @@
+//! One connection to one broker.
+
+use super::{
+    config::ClientConfig,
+    error::{ClientError, Result},
+};
+use bytes::Bytes;
+use corelane_core::wire;
+use kafka_protocol::{
+    messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse},
+    protocol::{HeaderVersion, Message, Request, StrBytes},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::{ErrorKind, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
+};
+
+/// The largest answer that is taken, `socket.request.max.bytes` of a broker by default: the protocol crate allocates by
+/// what an answer claims, so what an answer may hold is bounded here.
+const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The versions of one key, from least to most.
+pub type Versions = (i16, i16);
+
+/// A connection. Answers come in the order of requests.
+pub struct Connection {
+    stream: TcpStream,
+    peer: String,
+    client_id: String,
+    request_timeout: Duration,
+    next_correlation: i32,
+    /// Of requests that wait for an answer.
+    waiting: VecDeque<i32>,
+    /// Bytes of an answer that is not whole yet.
+    partial: Vec<u8>,
+    /// Where the socket is read into.
+    chunk: Box<[u8]>,
+    versions: BTreeMap<i16, Versions>,
+    answer: ApiVersionsResponse,
+}
+
+impl Connection {
+    /// Connects to the first of the host's addresses that answers, and asks which versions the broker has.
+    ///
+    /// # Errors
+    /// [`ClientError::Connection`] and others.
+    pub fn open(host: &str, port: u16, config: &ClientConfig) -> Result<Connection> {
+        let peer = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let failed = |error| ClientError::connection(&peer, &error);
+        let addresses = (host, port).to_socket_addrs().map_err(failed)?;
+        let mut connected = Err(std::io::Error::new(ErrorKind::NotFound, "the name has no address"));
+        for address in addresses {
+            connected =
+                TcpStream::connect_timeout(&address, config.connect_timeout.max(Duration::from_millis(1)));
+            if connected.is_ok() {
+                break;
+            }
+        }
+        let stream = connected.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let mut connection = Connection {
+            stream,
+            peer,
+            client_id: config.client_id.clone(),
+            request_timeout: config.request_timeout,
+            next_correlation: 0,
+            waiting: VecDeque::new(),
+            partial: Vec::new(),
+            chunk: vec![0; CHUNK_BYTES].into(),
+            versions: BTreeMap::new(),
+            answer: ApiVersionsResponse::default(),
+        };
+        connection.negotiate()?;
+        Ok(connection)
+    }
+
+    /// A broker that does not know the version of the question answers in version 0 (KIP-511), with what it knows.
+    fn negotiate(&mut self) -> Result<()> {
+        let mut version = 3;
+        let answer = loop {
+            let mut request = ApiVersionsRequest::default();
+            if version >= 3 {
+                request.client_software_name = StrBytes::from_static_str("corelane-tools");
+                request.client_software_version = StrBytes::from_static_str(crate::VERSION);
+            }
+            self.send(version, &request)?;
+            let frame = self.frame(self.request_timeout)?;
+            let unsupported = frame.get(4..6) == Some(&35_i16.to_be_bytes());
+            if !unsupported {
+                break self.decode::<ApiVersionsResponse>(version, &frame)?;
+            }
+            if version == 0 {
+                return Err(ClientError::Unsupported(format!(
+                    "{} has no version of ApiVersions in common",
+                    self.peer
+                )));
+            }
+            version = 0;
+        };
+        ClientError::check(answer.error_code)?;
+        let ranges = answer.api_keys.iter();
+        self.versions = ranges.map(|range| (range.api_key, (range.min_version, range.max_version))).collect();
+        self.answer = answer;
+        Ok(())
+    }
+
+    /// Host and port.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// What the broker said of itself at the beginning.
+    pub fn api_versions(&self) -> &ApiVersionsResponse {
+        &self.answer
+    }
+
+    /// The socket, to wait on.
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// How many answers are still to come.
+    pub fn outstanding(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The highest version that both sides have, at most `most`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`].
+    pub fn version_up_to<R: Request>(&self, most: i16) -> Result<i16> {
+        let key = key_name(R::KEY);
+        let Some(&(theirs_min, theirs_max)) = self.versions.get(&R::KEY) else {
+            return Err(ClientError::Unsupported(format!("The node does not support {key}")));
+        };
+        let ours = <R as Message>::VERSIONS;
+        let version = theirs_max.min(ours.max).min(most);
+        if version < theirs_min.max(ours.min) {
+            return Err(ClientError::Unsupported(format!(
+                "The node does not support {key} with version in range [{},{}]. The supported range is \
+                 [{theirs_min},{theirs_max}].",
+                ours.min,
+                ours.max.min(most)
+            )));
+        }
+        Ok(version)
+    }
+
+    /// The highest version that both sides have.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`].
+    pub fn version<R: Request>(&self) -> Result<i16> {
+        self.version_up_to::<R>(i16::MAX)
+    }
+
+    /// Sends a request and waits for its answer; none other may be outstanding.
+    ///
+    /// # Errors
+    /// All but [`ClientError::Broker`].
+    pub fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        self.call_within(version, request, self.request_timeout)
+    }
+
+    /// [`Connection::call`] for one that may take longer than others, such as joining a group.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub fn call_within<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response> {
+        self.send(version, request)?;
+        let frame = self.frame(limit)?;
+        self.decode::<R::Response>(version, &frame)
+    }
+
+    /// [`Connection::call_within`] for one that waits for others: gives up where `asked` says so.
+    ///
+    /// # Errors
+    /// As [`Connection::call`]; [`ClientError::Interrupted`].
+    pub fn call_unless<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+        limit: Duration,
+        asked: fn() -> bool,
+    ) -> Result<R::Response> {
+        const LOOK: Duration = Duration::from_millis(100);
+        self.send(version, request)?;
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.frame(LOOK) {
+                Ok(frame) => return self.decode::<R::Response>(version, &frame),
+                Err(ClientError::TimedOut(_)) if asked() => return Err(ClientError::Interrupted),
+                Err(ClientError::TimedOut(_)) if Instant::now() < deadline => (),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`ClientError::Connection`], [`ClientError::Protocol`].
+    pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+        let correlation = self.next_correlation;
+        let encoded = wire::encode_request(correlation, Some(&self.client_id), version, request)
+            .map_err(|error| ClientError::wire(&self.peer, &error))?;
+        let failed = |error| ClientError::connection(&self.peer, &error);
+        self.stream.set_write_timeout(timeout(self.request_timeout)).map_err(failed)?;
+        self.stream.write_all(&encoded).map_err(failed)?;
+        self.next_correlation = correlation.wrapping_add(1);
+        self.waiting.push_back(correlation);
+        Ok(())
+    }
+
+    /// A request that is never answered (Produce with acks=0).
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_without_answer<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+        self.send(version, request)?;
+        self.waiting.pop_back();
+        Ok(())
+    }
+
+    /// The next answer's frame, waited for.
+    ///
+    /// # Errors
+    /// [`ClientError::TimedOut`], [`ClientError::Connection`], [`ClientError::Protocol`].
+    pub fn frame(&mut self, limit: Duration) -> Result<Bytes> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(frame) = self.take_frame()? {
+                return Ok(frame);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.fill(Some(left))? && Instant::now() >= deadline {
+                let millis = limit.as_millis();
+                return Err(ClientError::TimedOut(format!(
+                    "{} did not answer within {millis} ms",
+                    self.peer
+                )));
+            }
+        }
+    }
+
+    /// The next answer's frame if it has arrived.
+    ///
+    /// # Errors
+    /// [`ClientError::Connection`], [`ClientError::Protocol`].
+    pub fn frame_if_here(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if let Some(frame) = self.take_frame()? {
+                return Ok(Some(frame));
+            }
+            if !self.fill(None)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Decodes the frame of an answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`].
+    pub fn decode<T: kafka_protocol::protocol::Decodable + HeaderVersion>(
+        &mut self,
+        version: i16,
+        frame: &Bytes,
+    ) -> Result<T> {
+        let (correlation, message) = wire::decode_response::<T>(version, frame)
+            .map_err(|error| ClientError::wire(&self.peer, &error))?;
+        match self.waiting.pop_front() {
+            Some(expected) if expected == correlation => Ok(message),
+            expected => Err(ClientError::Protocol {
+                peer: self.peer.clone(),
+                reason: format!("an answer to request {correlation} instead of {expected:?}"),
+            }),
+        }
+    }
+
+    fn take_frame(&mut self) -> Result<Option<Bytes>> {
+        let Some(prefix) = self.partial.first_chunk() else { return Ok(None) };
+        let length = i32::from_be_bytes(*prefix);
+        let bytes = usize::try_from(length).ok().filter(|bytes| (4..=FRAME_BYTES_MAX).contains(bytes));
+        let Some(bytes) = bytes else {
+            return Err(ClientError::Protocol {
+                peer: self.peer.clone(),
+                reason: format!(
+                    "an answer of {length} bytes; is this a Kafka broker, and does it speak PLAINTEXT?"
+                ),
+            });
+        };
+        if self.partial.len() < 4 + bytes {
+            return Ok(None);
+        }
+        let rest = self.partial.split_off(4 + bytes);
+        let frame = std::mem::replace(&mut self.partial, rest);
+        Ok(Some(Bytes::from(frame).slice(4..)))
+    }
+
+    /// Reads once, waiting at most `wait`, not at all without one. Whether something came.
+    fn fill(&mut self, wait: Option<Duration>) -> Result<bool> {
+        let failed = |error| ClientError::connection(&self.peer, &error);
+        match wait {
+            Some(wait) => self.stream.set_read_timeout(timeout(wait)).map_err(failed)?,
+            None => self.stream.set_nonblocking(true).map_err(failed)?,
+        }
+        let read = self.stream.read(&mut self.chunk);
+        if wait.is_none() {
+            self.stream.set_nonblocking(false).map_err(failed)?;
+        }
+        match read {
+            Ok(0) => Err(failed(ErrorKind::UnexpectedEof.into())),
+            Ok(count) => {
+                self.partial.extend_from_slice(&self.chunk[..count]);
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// Of a socket, where zero would mean forever.
+fn timeout(duration: Duration) -> Option<Duration> {
+    Some(duration.max(Duration::from_millis(1)))
+}
+
+/// Kafka's name of a key in capitals: `DESCRIBE_LOG_DIRS`.
+pub fn key_name(key: i16) -> String {
+    let Ok(key) = ApiKey::try_from(key) else { return format!("API key {key}") };
+    let mut name = String::new();
+    for letter in format!("{key:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_kafkas_names() {
+        assert_eq!(key_name(35), "DESCRIBE_LOG_DIRS");
+        assert_eq!(key_name(3), "METADATA");
+        assert_eq!(key_name(999), "API key 999");
+    }
+}

@@ -1,0 +1,118 @@
+//! What members of a classic group tell each other through their coordinator: subscriptions and assignments
+//! (`ConsumerProtocolSubscription`, `ConsumerProtocolAssignment`). These bytes come from other clients, of whom nothing is
+//! known, so every count is checked against the bytes that are there.
+
+use std::collections::BTreeMap;
+
+/// Partitions by topic.
+pub type Assignment = BTreeMap<String, Vec<i32>>;
+
+/// A subscription, in the oldest form, which all understand.
+pub fn encode_subscription(topics: &[String]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(0_i16.to_be_bytes());
+    put_count(&mut out, topics.len());
+    topics.iter().for_each(|topic| put_string(&mut out, topic));
+    out.extend((-1_i32).to_be_bytes());
+    out
+}
+
+/// The topics of a subscription of any version.
+pub fn decode_subscription(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut rest = bytes;
+    take_i16(&mut rest)?;
+    let count = take_count(&mut rest, 2)?;
+    (0..count).map(|_| take_string(&mut rest)).collect()
+}
+
+/// An assignment.
+pub fn encode_assignment(assignment: &Assignment) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(0_i16.to_be_bytes());
+    put_count(&mut out, assignment.len());
+    for (topic, partitions) in assignment {
+        put_string(&mut out, topic);
+        put_count(&mut out, partitions.len());
+        partitions.iter().for_each(|partition| out.extend(partition.to_be_bytes()));
+    }
+    out.extend((-1_i32).to_be_bytes());
+    out
+}
+
+/// An assignment of any version; of no bytes, which a member has while its group rebalances, the empty one.
+pub fn decode_assignment(bytes: &[u8]) -> Option<Assignment> {
+    if bytes.is_empty() {
+        return Some(Assignment::new());
+    }
+    let mut rest = bytes;
+    take_i16(&mut rest)?;
+    let count = take_count(&mut rest, 6)?;
+    let mut assignment = Assignment::new();
+    for _ in 0..count {
+        let topic = take_string(&mut rest)?;
+        let partitions = take_count(&mut rest, 4)?;
+        let partitions: Option<Vec<i32>> = (0..partitions).map(|_| take_i32(&mut rest)).collect();
+        assignment.entry(topic).or_default().extend(partitions?);
+    }
+    Some(assignment)
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    out.extend(i32::try_from(count).unwrap_or(i32::MAX).to_be_bytes());
+}
+
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    // Topics have at most 249 characters.
+    out.extend(i16::try_from(text.len()).unwrap_or(i16::MAX).to_be_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn take_i16(rest: &mut &[u8]) -> Option<i16> {
+    let (first, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(i16::from_be_bytes(*first))
+}
+
+fn take_i32(rest: &mut &[u8]) -> Option<i32> {
+    let (first, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(i32::from_be_bytes(*first))
+}
+
+/// A count of elements of at least `least` bytes each.
+fn take_count(rest: &mut &[u8], least: usize) -> Option<usize> {
+    let count = usize::try_from(take_i32(rest)?).ok()?;
+    (count <= rest.len() / least).then_some(count)
+}
+
+fn take_string(rest: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(take_i16(rest)?).ok()?;
+    let (text, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let topics = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(decode_subscription(&encode_subscription(&topics)), Some(topics));
+        let assignment = Assignment::from([("a".into(), vec![0, 2]), ("b".into(), vec![])]);
+        assert_eq!(decode_assignment(&encode_assignment(&assignment)), Some(assignment));
+        assert_eq!(decode_assignment(&[]), Some(Assignment::new()));
+    }
+
+    #[test]
+    fn counts_that_the_bytes_cannot_hold_are_refused() {
+        for count in [i32::MAX, -1, 1] {
+            let bytes = [&0_i16.to_be_bytes()[..], &count.to_be_bytes()].concat();
+            assert_eq!(decode_subscription(&bytes), None, "{count}");
+            assert_eq!(decode_assignment(&bytes), None, "{count}");
+        }
+        let cut = &encode_assignment(&Assignment::from([("a".into(), vec![1, 2, 3])]))[..15];
+        assert_eq!(decode_assignment(cut), None);
+    }
+}

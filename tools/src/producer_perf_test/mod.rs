@@ -1,0 +1,342 @@
+//! `kafka-producer-perf-test` (`org.apache.kafka.tools.ProducerPerformance`), without transactions.
+
+mod stats;
+
+use crate::{
+    Tool,
+    args::{Argparse, Opt, Parsed},
+    client::{
+        Properties,
+        producer::{Done, Producer, ProducerRecord},
+    },
+    console::{Console, Outcome, Stop},
+    interrupt, log, say,
+};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use stats::Stats;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+const OPTIONS: &[Opt] = &[
+    Opt::text(
+        "bootstrap-server",
+        "BOOTSTRAP-SERVER",
+        "Brokers to begin with; goes before bootstrap.servers of other options.",
+    ),
+    Opt::text("topic", "TOPIC", "REQUIRED: the topic to send to."),
+    Opt::long("num-records", "NUM-RECORDS", "REQUIRED: how many records."),
+    Opt::integer(
+        "record-size",
+        "RECORD-SIZE",
+        "Bytes of each record. One of --record-size, --payload-file and --payload-monotonic.",
+    ),
+    Opt::text(
+        "payload-file",
+        "PAYLOAD-FILE",
+        "A UTF-8 file of payloads, of which each record gets one at random.",
+    ),
+    Opt::flag("payload-monotonic", "Payloads are 0, 1, 2 and so on."),
+    Opt::text("payload-delimiter", "PAYLOAD-DELIMITER", "What stands between payloads in the file.")
+        .or("\\n"),
+    Opt::text(
+        "throughput",
+        "THROUGHPUT",
+        "REQUIRED: about how many records in a second; -1 for as many as go.",
+    ),
+    Opt::text("producer-props", "PROP-NAME=PROP-VALUE", "(DEPRECATED) As --command-property."),
+    Opt::text("command-property", "PROP-NAME=PROP-VALUE", "Settings of the producer; several may follow."),
+    Opt::text("producer.config", "CONFIG-FILE", "(DEPRECATED) As --command-config."),
+    Opt::text("command-config", "CONFIG-FILE", "A properties file with settings of the producer."),
+    Opt::flag("print-metrics", "Accepted; there are no metrics to print."),
+    Opt::text("transactional-id", "TRANSACTIONAL-ID", "Not built yet."),
+    Opt::long("transaction-duration-ms", "TRANSACTION-DURATION", "Not built yet."),
+    Opt::long(
+        "warmup-records",
+        "WARMUP-RECORDS",
+        "How many of the first records are left out of the steady state.",
+    )
+    .or("0"),
+    Opt::long("reporting-interval", "INTERVAL-MS", "How often it is told how it goes.").or("5000"),
+];
+
+const PARSER: Argparse = Argparse {
+    name: "kafka-producer-perf-test",
+    form: "[-h] --topic TOPIC --num-records NUM-RECORDS --throughput THROUGHPUT\n                                \
+           (--record-size RECORD-SIZE | --payload-file PAYLOAD-FILE | --payload-monotonic) ...",
+    purpose: "This tool is used to verify the producer performance.",
+    options: OPTIONS,
+};
+
+pub const TOOL: Tool = Tool {
+    name: "kafka-producer-perf-test",
+    purpose: "Measure how fast records are sent.",
+    options: OPTIONS,
+    run,
+};
+
+/// What one run does.
+struct Plan {
+    topic: String,
+    records: u64,
+    warmup: u64,
+    /// Records in a second.
+    rate: Option<f64>,
+    interval: Duration,
+    payload: Payload,
+    properties: Properties,
+}
+
+enum Payload {
+    Random(usize),
+    Chosen(Vec<Vec<u8>>),
+    Counting,
+}
+
+fn run(arguments: &[String], console: &mut Console) -> Outcome {
+    if arguments.is_empty() {
+        return PARSER.parse(console, &["-h".into()]).map(drop);
+    }
+    let parsed = PARSER.parse(console, &spread(arguments))?;
+    let plan = plan(&parsed, console)?;
+    if plan.warmup > 0 {
+        say!(
+            console,
+            "Warmup first {} records. Steady state results will print after the complete test summary.",
+            plan.warmup
+        );
+    }
+    if parsed.has("print-metrics") {
+        log::warn("--print-metrics: this producer has no metrics to print");
+    }
+    console.flush()?;
+    interrupt::listen();
+    let producer = Producer::new(&plan.properties)?;
+    let (all, steady) = send(&plan, &producer);
+    producer.close();
+    for stats in [Some(all), steady].into_iter().flatten() {
+        let line = stats.lock().unwrap_or_else(PoisonError::into_inner).total();
+        say!(console, "{line}");
+    }
+    Ok(())
+}
+
+/// argparse4j lets several values follow one option; here each gets its option.
+fn spread(arguments: &[String]) -> Vec<String> {
+    let mut spread = Vec::new();
+    let mut several: Option<&String> = None;
+    let mut is_first = false;
+    for argument in arguments {
+        if argument.starts_with("--") {
+            several =
+                ["--producer-props", "--command-property"].contains(&argument.as_str()).then_some(argument);
+            is_first = true;
+        } else if let Some(option) = several {
+            if !is_first {
+                spread.push(option.clone());
+            }
+            is_first = false;
+        }
+        spread.push(argument.clone());
+    }
+    spread
+}
+
+fn plan(parsed: &Parsed, console: &mut Console) -> Outcome<Plan> {
+    for required in ["topic", "num-records", "throughput"] {
+        if !parsed.has(required) {
+            return Err(PARSER.error(console, &format!("argument --{required} is required")));
+        }
+    }
+    let records = parsed.long("num-records")?.unwrap_or_default();
+    let warmup = parsed.long("warmup-records")?.unwrap_or_default().max(0);
+    let interval = parsed.long("reporting-interval")?.unwrap_or_default();
+    let size = parsed.integer("record-size")?;
+    let throughput = parsed.value("throughput")?.unwrap_or_default();
+    let Ok(throughput) = throughput.parse::<f64>() else {
+        return Err(PARSER
+            .error(console, &format!("argument --throughput: could not convert '{throughput}' to Double")));
+    };
+    let payloads = ["record-size", "payload-file", "payload-monotonic"];
+    let problem = if payloads.into_iter().filter(|option| parsed.has(option)).count() != 1 {
+        Some("one of the arguments --record-size --payload-file --payload-monotonic is required")
+    } else if records <= 0 {
+        Some("--num-records should be greater than zero.")
+    } else if warmup >= records {
+        Some(
+            "The value for --warmup-records must be strictly fewer than the number of records in the test, --num-records.",
+        )
+    } else if size.is_some_and(|size| size <= 0) {
+        Some("--record-size should be greater than zero.")
+    } else if interval <= 0 {
+        Some("--reporting-interval should be greater than zero.")
+    } else if parsed.has("transactional-id") || parsed.has("transaction-duration-ms") {
+        Some("transactions are not built yet in this tool")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        return Err(PARSER.error(console, problem));
+    }
+    let properties = properties(parsed, console)?;
+    Ok(Plan {
+        topic: parsed.value("topic")?.unwrap_or_default().into(),
+        records: records.unsigned_abs(),
+        warmup: warmup.unsigned_abs(),
+        rate: (throughput > 0.0).then_some(throughput),
+        interval: Duration::from_millis(interval.unsigned_abs()),
+        payload: match (size, parsed.value("payload-file")?) {
+            (Some(size), _) => Payload::Random(usize::try_from(size).unwrap_or(1)),
+            (None, Some(path)) => Payload::Chosen(payloads_of(path, parsed, console)?),
+            (None, None) => Payload::Counting,
+        },
+        properties,
+    })
+}
+
+fn payloads_of(path: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Vec<Vec<u8>>> {
+    let told = std::path::absolute(path)?;
+    say!(console, "Reading payloads from: {}", told.display());
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    if text.is_empty() {
+        return Err(Stop::failed("File does not exist or empty file provided."));
+    }
+    let delimiter = match parsed.value("payload-delimiter")? {
+        None | Some("\\n") => "\n",
+        Some(other) => other,
+    };
+    let text = text.strip_suffix(delimiter).unwrap_or(&text);
+    let payloads: Vec<Vec<u8>> = text.split(delimiter).map(|payload| payload.as_bytes().to_vec()).collect();
+    say!(console, "Number of records read: {}", payloads.len());
+    Ok(payloads)
+}
+
+fn properties(parsed: &Parsed, console: &mut Console) -> Outcome<Properties> {
+    let sources =
+        ["bootstrap-server", "command-property", "producer-props", "producer.config", "command-config"];
+    if !sources.iter().any(|option| parsed.has(option)) {
+        let message = "At least one of --bootstrap-server, --command-property, --producer-props, --producer.config or \
+                       --command-config must be specified.";
+        return Err(PARSER.error(console, message));
+    }
+    for (new, old) in [("command-property", "producer-props"), ("command-config", "producer.config")] {
+        if parsed.has(new) && parsed.has(old) {
+            return Err(PARSER.error(console, &format!("--{new} and --{old} cannot be specified together.")));
+        }
+        if parsed.has(old) {
+            say!(
+                console,
+                "Option --{old} has been deprecated and will be removed in a future version. Use --{new} instead."
+            );
+        }
+    }
+    let either = |new, old| if parsed.has(old) { old } else { new };
+    let mut properties = match parsed.value(either("command-config", "producer.config"))? {
+        Some(path) => Properties::load(path).map_err(Stop::Failed)?,
+        None => Properties::default(),
+    };
+    let pairs = parsed.values(either("command-property", "producer-props"));
+    if let Some(bad) = pairs.iter().find(|pair| pair.split('=').count() != 2) {
+        return Err(Stop::failed(format!("Invalid property: {bad}")));
+    }
+    properties.add_pairs(&pairs);
+    properties.set_default("client.id", "perf-producer-client");
+    if let Some(servers) = parsed.value("bootstrap-server")? {
+        properties.set("bootstrap.servers", servers);
+    }
+    if properties.get("transactional.id").is_some() {
+        return Err(PARSER.error(console, "transactions are not built yet in this tool"));
+    }
+    Ok(properties)
+}
+
+type Shared = Arc<Mutex<Stats>>;
+
+/// Sends all records, at the rate, and returns what was measured: of all, and of those behind the warm-up.
+fn send(plan: &Plan, producer: &Producer) -> (Shared, Option<Shared>) {
+    let all = Arc::new(Mutex::new(Stats::new(plan.records, plan.interval, false)));
+    let mut steady: Option<Shared> = None;
+    let mut random = SmallRng::seed_from_u64(0);
+    let mut buffer = Vec::new();
+    let began = Instant::now();
+    for index in 0..plan.records {
+        if interrupt::is_set() {
+            break;
+        }
+        if plan.warmup > 0 && index == plan.warmup {
+            steady = Some(Arc::new(Mutex::new(Stats::new(plan.records - plan.warmup, plan.interval, true))));
+            all.lock().unwrap_or_else(PoisonError::into_inner).be_quiet();
+        }
+        let payload: &[u8] = match &plan.payload {
+            Payload::Random(size) => {
+                buffer.clear();
+                buffer.extend((0..*size).map(|_| random.random_range(b'A'..=b'Z')));
+                &buffer
+            }
+            Payload::Chosen(payloads) => &payloads[random.random_range(0..payloads.len())],
+            Payload::Counting => {
+                buffer.clear();
+                buffer.extend(index.to_string().bytes());
+                &buffer
+            }
+        };
+        let done = measured(payload.len(), Arc::clone(&all), steady.clone());
+        producer.send(
+            &plan.topic,
+            ProducerRecord { value: Some(payload), ..ProducerRecord::default() },
+            done,
+        );
+        if let Some(rate) = plan.rate {
+            let due = began + Duration::from_secs_f64((index + 1) as f64 / rate);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+    (all, steady)
+}
+
+fn measured(bytes: usize, all: Shared, steady: Option<Shared>) -> Done {
+    let began = Instant::now();
+    Box::new(move |outcome| match outcome {
+        Ok(_) => {
+            let latency = began.elapsed();
+            for stats in [Some(all), steady].into_iter().flatten() {
+                stats.lock().unwrap_or_else(PoisonError::into_inner).record(latency, bytes);
+            }
+        }
+        Err(error) => log::error(&format!("{}: {error}", error.class())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_values_may_follow_one_option() {
+        let arguments: Vec<String> =
+            ["--command-property", "a=1", "b=2", "--topic", "t"].iter().map(|&it| it.into()).collect();
+        let parsed = Parsed::parse(OPTIONS, &spread(&arguments)).expect("well formed");
+        assert_eq!(parsed.values("command-property"), ["a=1", "b=2"]);
+        assert_eq!(parsed.value("topic"), Ok(Some("t")));
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused() {
+        let refused = |arguments: &[&str]| {
+            let base = ["--topic", "t", "--throughput", "-1", "--bootstrap-server", "a:1"];
+            let arguments: Vec<String> = base.iter().chain(arguments).map(|&it| it.into()).collect();
+            let (mut console, _) = crate::console::testing();
+            let parsed = PARSER.parse(&mut console, &spread(&arguments)).expect("well formed");
+            plan(&parsed, &mut console).is_err()
+        };
+        assert!(!refused(&["--num-records", "1", "--record-size", "1"]));
+        assert!(refused(&["--num-records", "0", "--record-size", "1"]));
+        assert!(refused(&["--num-records", "1", "--record-size", "0"]));
+        assert!(refused(&["--num-records", "1"]));
+        assert!(refused(&["--num-records", "1", "--record-size", "1", "--payload-monotonic"]));
+        assert!(refused(&["--num-records", "1", "--record-size", "1", "--warmup-records", "1"]));
+        assert!(refused(&["--num-records", "1", "--record-size", "1", "--transactional-id", "x"]));
+    }
+}
