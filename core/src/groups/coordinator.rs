@@ -12,7 +12,10 @@ use super::{
 use crate::{error::ErrorCode, ids::TopicId};
 use corelane_seam::Monotonic;
 use kafka_protocol::{
-    messages::{ConsumerGroupHeartbeatRequest, consumer_group_describe_response::DescribedGroup},
+    messages::{
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JoinGroupRequest,
+        consumer_group_describe_response::DescribedGroup,
+    },
     protocol::StrBytes,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -38,43 +41,30 @@ impl Coordinator {
     /// Takes a request. See [`Outcome`] for what must become of what it returns.
     pub fn handle(&mut self, scene: Scene<'_>, ticket: Ticket, request: Request) -> Outcome {
         match request {
-            Request::Join(request, version, client) => match self.groups.get(request.group_id.as_str()) {
-                Some(Group::Consumer(group)) if !group.is_empty() => {
-                    self.consumer(scene, &Arc::from(request.group_id.as_str()), |act, out| {
-                        let reply = match act.join(&request, version, &client, out) {
-                            Ok(response) => Ok(Response::Join(Box::new(response))),
-                            Err(refusal) => {
-                                *out = Outcome::default();
-                                Join::refusal(refusal.error, &request.member_id)
-                            }
-                        };
-                        out.replies.push((ticket, reply));
-                    })
-                }
-                _ => self.join(scene, Join::new(ticket, &request, version, client), &request.group_id),
-            },
-            Request::Sync(request) => match self.member_of(ticket, &request.group_id) {
-                Err(out) => out,
-                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
-                    out.replies.push((ticket, act.sync(&request)));
-                }),
-                Ok((id, false)) => self.act(scene, &id, |mut act| act.sync(ticket, &request)),
-            },
-            Request::Heartbeat(request) => match self.member_of(ticket, &request.group_id) {
-                Err(out) => out,
-                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
-                    out.replies.push((ticket, act.classic_heartbeat(&request)));
-                }),
-                Ok((id, false)) => self.act(scene, &id, |mut act| act.heartbeat(ticket, &request)),
-            },
-            Request::Leave(request) => match self.member_of(ticket, &request.group_id) {
-                Err(out) => out,
-                Ok((id, true)) => self.consumer(scene, &id, |act, out| {
+            Request::Join(request, version, client) => {
+                self.join_group(scene, ticket, &request, version, client)
+            }
+            Request::Sync(request) => self.of_member(
+                (scene, ticket),
+                &request.group_id,
+                |mut act| act.sync(ticket, &request),
+                |act, out| out.replies.push((ticket, act.sync(&request))),
+            ),
+            Request::Heartbeat(request) => self.of_member(
+                (scene, ticket),
+                &request.group_id,
+                |mut act| act.heartbeat(ticket, &request),
+                |act, out| out.replies.push((ticket, act.classic_heartbeat(&request))),
+            ),
+            Request::Leave(request) => self.of_member(
+                (scene, ticket),
+                &request.group_id,
+                |mut act| act.leave(ticket, &request),
+                |act, out| {
                     let response = act.leave_group(&request, out);
                     out.replies.push((ticket, Ok(response)));
-                }),
-                Ok((id, false)) => self.act(scene, &id, |mut act| act.leave(ticket, &request)),
-            },
+                },
+            ),
             Request::ConsumerHeartbeat(request, client) => {
                 self.consumer_heartbeat(scene, ticket, &request, &client)
             }
@@ -271,11 +261,24 @@ impl Coordinator {
         out
     }
 
-    /// The group whose member asks something, and whether it is a consumer group.
-    fn member_of(&self, ticket: Ticket, id: &str) -> Result<(GroupId, bool), Outcome> {
+    /// What only members of a group may ask, of a group of either protocol.
+    fn of_member(
+        &mut self,
+        (scene, ticket): (Scene<'_>, Ticket),
+        id: &str,
+        in_classic: impl FnOnce(classic::Act<'_>),
+        in_consumer: impl FnOnce(&mut consumer::Act<'_>, &mut Outcome),
+    ) -> Outcome {
         match self.groups.get_key_value(id) {
-            Some((id, group)) => Ok((Arc::clone(id), group.as_consumer().is_some())),
-            None => Err(Outcome::reply(ticket, Err(ErrorCode::UnknownMemberId))),
+            None => Outcome::reply(ticket, Err(ErrorCode::UnknownMemberId)),
+            Some((id, Group::Classic(_))) => {
+                let id = Arc::clone(id);
+                self.act(scene, &id, in_classic)
+            }
+            Some((id, Group::Consumer(_))) => {
+                let id = Arc::clone(id);
+                self.consumer(scene, &id, in_consumer)
+            }
         }
     }
 
@@ -311,7 +314,7 @@ impl Coordinator {
         request: &ConsumerGroupHeartbeatRequest,
         client: &Client,
         out: &mut Outcome,
-    ) -> Result<kafka_protocol::messages::ConsumerGroupHeartbeatResponse, Refusal> {
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let (alarms, topics) = (&mut self.alarms, &mut self.topics);
         let (joins, leaves) = (request.member_epoch == 0, request.member_epoch < 0);
         let not_found = |what: &str| Err(Refusal::new(ErrorCode::GroupIdNotFound, what));
@@ -355,14 +358,39 @@ impl Coordinator {
         Response::DescribedConsumer(Box::new(described))
     }
 
-    fn join(&mut self, scene: Scene<'_>, join: Join, group: &str) -> Outcome {
+    /// JoinGroup: to a consumer group that has members, else to a classic one.
+    fn join_group(
+        &mut self,
+        scene: Scene<'_>,
+        ticket: Ticket,
+        request: &JoinGroupRequest,
+        version: i16,
+        client: Client,
+    ) -> Outcome {
         let settings = &scene.config.groups;
-        let session = join.terms.session_timeout_ms;
+        let session = request.session_timeout_ms;
         if session < settings.session_timeout_min_ms || session > settings.session_timeout_max_ms {
-            let reply = Join::refusal(ErrorCode::InvalidSessionTimeout, &join.member);
-            return Outcome::reply(join.ticket, reply);
+            let reply = Join::refusal(ErrorCode::InvalidSessionTimeout, &request.member_id);
+            return Outcome::reply(ticket, reply);
         }
-        let id: GroupId = group.into();
+        let id: GroupId = request.group_id.as_str().into();
+        let known = self.groups.get(&id).and_then(Group::as_consumer);
+        if known.is_none_or(ConsumerGroup::is_empty) {
+            return self.join(scene, Join::new(ticket, request, version, client), id);
+        }
+        self.consumer(scene, &id, |act, out| {
+            let reply = match act.join(request, version, &client, out) {
+                Ok(response) => Ok(Response::Join(Box::new(response))),
+                Err(refusal) => {
+                    *out = Outcome::default();
+                    Join::refusal(refusal.error, &request.member_id)
+                }
+            };
+            out.replies.push((ticket, reply));
+        })
+    }
+
+    fn join(&mut self, scene: Scene<'_>, join: Join, id: GroupId) -> Outcome {
         let known = self.groups.get(&id);
         let is_new = known.is_none_or(|group| group.as_consumer().is_some());
         let mut before = Vec::new();

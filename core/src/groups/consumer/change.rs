@@ -31,7 +31,7 @@ pub(super) struct Change<'a> {
     /// How it was; a static member that is back: how it was under its old name.
     pub before: Cow<'a, Member>,
     /// What the group counts it for so far.
-    pub known: Option<&'a MemberSubscription>,
+    pub known: Option<&'a Arc<MemberSubscription>>,
     /// What it says now.
     pub said: Arc<MemberSubscription>,
     /// What all members read, afterwards.
@@ -66,15 +66,16 @@ impl<'a> Change<'a> {
         before: Cow<'a, Member>,
         said: Arc<MemberSubscription>,
     ) -> Change<'a> {
-        let known = group.members.get(replaces.as_ref().unwrap_or(&id)).map(|member| &*member.said);
+        let known = group.members.get(replaces.as_ref().unwrap_or(&id)).map(|member| &member.said);
         let mut subscriptions = Cow::Borrowed(&group.subscriptions);
-        if known != Some(&*said) {
+        // What is shared is not compared field by field.
+        if known != Some(&said) {
             let after = subscriptions.to_mut();
             if let Some(known) = known {
                 after.count(known, false);
             }
             after.count(&said, true);
-            if let Some(old) = known.and_then(regex)
+            if let Some(old) = known.and_then(|known| regex(known))
                 && !after.regexes.contains_key(old)
             {
                 after.resolve(old, None);
@@ -97,8 +98,9 @@ impl<'a> Act<'a> {
         records: &mut Vec<Record>,
     ) -> Result<Consequence, Refusal> {
         let group = self.group;
-        let names_changed = change.before.said.topics != change.said.topics;
-        if change.before.said != change.said {
+        let says_more = change.before.said != change.said;
+        let names_changed = says_more && change.before.said.topics != change.said.topics;
+        if says_more {
             records.push(Record::Member {
                 group: Arc::clone(self.id),
                 member: Arc::clone(&change.id),

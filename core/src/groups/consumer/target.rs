@@ -20,6 +20,9 @@ use std::{
 };
 use tracing::info;
 
+/// What a subscription says of topics: their names, and an expression.
+type Words<'a> = (&'a [Arc<str>], Option<&'a str>);
+
 /// What a member shall own, and since which epoch.
 pub(super) struct Target<'a> {
     pub epoch: i32,
@@ -31,11 +34,12 @@ impl<'a> Act<'a> {
     /// that there is.
     pub(super) fn target(&self, change: &Change<'_>, epoch: i32, records: &mut Vec<Record>) -> Target<'a> {
         let group = self.group;
-        let now_ms = self.scene.now.unix_ms;
-        let wait_ms = i64::from(settings::assignment_interval_ms(self.scene, self.id));
-        let is_time =
-            group.target_at_ms == 0 || wait_ms == 0 || now_ms >= group.target_at_ms.saturating_add(wait_ms);
-        if group.target_epoch >= epoch || !is_time {
+        let is_time = || {
+            let wait_ms = i64::from(settings::assignment_interval_ms(self.scene, self.id));
+            let next_ms = group.target_at_ms.saturating_add(wait_ms);
+            group.target_at_ms == 0 || wait_ms == 0 || self.scene.now.unix_ms >= next_ms
+        };
+        if group.target_epoch >= epoch || !is_time() {
             // A static member under a new name goes on with what was its.
             let known = change.replaces.as_ref().unwrap_or(&change.id);
             return Target { epoch: group.target_epoch, partitions: Cow::Borrowed(group.target(known)) };
@@ -47,7 +51,7 @@ impl<'a> Act<'a> {
     /// Computes who shall own what and writes down what changes; what the member that changes shall own.
     fn assign(&self, change: &Change<'_>, epoch: i32, records: &mut Vec<Record>) -> Partitions {
         let group = self.group;
-        let preferred = group.preferred_assignor(change.known, Some(&change.said));
+        let preferred = group.preferred_assignor(change.known.map(|known| &**known), Some(&change.said));
         let usual = self.scene.config.groups.consumer.assignors.first().map(String::as_str);
         let name = preferred.as_deref().or(usual).unwrap_or_default();
         let assignor = Assignor::named(name).unwrap_or(Assignor::Uniform);
@@ -91,7 +95,7 @@ impl<'a> Act<'a> {
         let resolved = &change.subscriptions.resolved;
         let alike = change.subscriptions.are_alike(change.members);
         // What was read from one subscription is read from all that say the same.
-        let mut known: BTreeMap<(&[Arc<str>], Option<&str>), Arc<[TopicId]>> = BTreeMap::new();
+        let mut known: BTreeMap<Words<'_>, Arc<[TopicId]>> = BTreeMap::new();
         let mut all: Option<Arc<[TopicId]>> = None;
         let mut topics = |said: &'s MemberSubscription| -> Arc<[TopicId]> {
             if let Some(all) = &all {

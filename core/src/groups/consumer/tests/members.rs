@@ -286,3 +286,14 @@ fn most_members_choose_the_assignor() {
         [target("a", &[("t", &[0, 1]), ("u", &[0, 1])]), target("b", &[("t", &[2, 3]), ("u", &[2, 3])])];
     assert!(halves.iter().all(|half| bench.log.contains(half)), "{:?}", bench.log);
 }
+
+#[test]
+fn a_group_s_own_settings_win_over_the_broker_s() {
+    let mut bench = Bench::new(&[("t", 2)]);
+    bench.configure("consumer.heartbeat.interval.ms", "7000");
+    bench.configure("consumer.session.timeout.ms", "50000");
+    let (response, _) = bench.beat(join("a", &["t"]));
+    assert_eq!(response.heartbeat_interval_ms, 7000);
+    assert_eq!(bench.pass_ms(49_999), []);
+    assert_eq!(bench.pass_ms(1)[..3], gone("a"));
+}

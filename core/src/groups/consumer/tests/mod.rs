@@ -105,6 +105,13 @@ impl Bench {
         self.apply(vec![metadata::Record::RemoveTopic { id: topic_id(name) }]);
     }
 
+    /// Sets one of the group's own settings.
+    pub fn configure(&mut self, key: &str, value: &str) {
+        let resource = metadata::ConfigResource::Group(group().to_string());
+        let (key, value) = (key.to_owned(), Some(value.to_owned()));
+        self.apply(vec![metadata::Record::Config { resource, key, value }]);
+    }
+
     /// Metadata that is no group's business.
     pub fn change_something_else(&mut self) {
         self.apply(vec![metadata::Record::FeatureLevel {
