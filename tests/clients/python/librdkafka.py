@@ -65,13 +65,18 @@ def member(address, topic, group, protocol):
         settings |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
     consumer = Consumer(settings)
 
-    def changed(owned):
-        print(json.dumps({"assigned": sorted(place.partition for place in owned)}), flush=True)
+    owned = set()
+
+    def changed(now):
+        # All at once in the classic protocol, one by one in the new one.
+        owned.symmetric_difference_update(now)
+        print(json.dumps({"assigned": sorted(owned)}), flush=True)
 
     consumer.subscribe(
         [topic],
-        on_assign=lambda consumer, partitions: changed(partitions),
-        on_revoke=lambda consumer, partitions: changed([]),
+        on_assign=lambda consumer, places: changed({place.partition for place in places} - owned),
+        on_revoke=lambda consumer, places: changed({place.partition for place in places} & owned),
+        on_lost=lambda consumer, places: changed({place.partition for place in places} & owned),
     )
     while not select.select([sys.stdin], [], [], 0)[0]:
         messages = consumer.consume(100, timeout=0.2)

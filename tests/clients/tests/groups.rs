@@ -42,7 +42,13 @@ fn shared(members: &[&Member], partitions: u32) -> bool {
 
 /// The whole story, told by one client.
 fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
-    let broker = Broker::start();
+    // A member of the new protocol is given up after a time that the broker says; Kafka's default is 45 seconds.
+    let broker = Broker::start_with(&[
+        "group.consumer.min.session.timeout.ms=6000",
+        "group.consumer.session.timeout.ms=6000",
+        "group.consumer.min.heartbeat.interval.ms=500",
+        "group.consumer.heartbeat.interval.ms=500",
+    ]);
     let address = broker.address();
     client.create(address, TOPIC, 6);
     let mut written = Written(BTreeSet::new());
@@ -98,6 +104,16 @@ fn a_group_shares_takes_over_and_grows(client: Client, protocol: &str) {
 #[test]
 fn librdkafkas_members_share_take_over_and_grow() {
     a_group_shares_takes_over_and_grows(Client::Librdkafka, "classic");
+}
+
+#[test]
+fn librdkafkas_members_of_the_new_protocol_share_take_over_and_grow() {
+    a_group_shares_takes_over_and_grows(Client::Librdkafka, "consumer");
+}
+
+#[test]
+fn javas_members_of_the_new_protocol_share_take_over_and_grow() {
+    a_group_shares_takes_over_and_grows(Client::Java, "consumer");
 }
 
 #[test]

@@ -9,15 +9,17 @@ use corelane_core::{
 };
 use kafka_protocol::{
     messages::{
-        FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
-        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
-        OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
-        TopicName, join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
-        offset_commit_request, offset_fetch_request, sync_group_request::SyncGroupRequestAssignment,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, FindCoordinatorRequest,
+        FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+        LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+        OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
+        consumer_group_heartbeat_request, join_group_request::JoinGroupRequestProtocol,
+        leave_group_request::MemberIdentity, offset_commit_request, offset_fetch_request,
+        sync_group_request::SyncGroupRequestAssignment,
     },
     protocol::StrBytes,
 };
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 use uuid::Uuid;
 
 /// A partition with the name of its topic.
@@ -48,7 +50,18 @@ pub enum GroupRequest {
     Commit {
         member: Rc<str>,
         generation: i32,
+        /// By a member of the new protocol.
+        by_epoch: bool,
         offsets: Vec<(Named, i64)>,
+    },
+    /// ConsumerGroupHeartbeat: epoch 0 joins, −1 leaves.
+    Report {
+        member: Rc<str>,
+        epoch: i32,
+        /// Topics, when it joins.
+        wants: Option<Vec<Rc<str>>>,
+        /// What it owns, after a change.
+        owned: Option<Vec<PartitionId>>,
     },
     FetchOffsets {
         partitions: Vec<Named>,
@@ -63,6 +76,7 @@ pub enum GroupAnswer {
     Join(Result<Joined, (ErrorCode, Rc<str>)>),
     Sync(Result<Vec<PartitionId>, ErrorCode>),
     Heartbeat(ErrorCode),
+    Report(Result<Reported, ErrorCode>),
     Leave(ErrorCode),
     /// In the order of the request.
     Commit(Vec<ErrorCode>),
@@ -79,6 +93,15 @@ pub struct Joined {
     pub member: Rc<str>,
     /// All members, if it leads.
     pub members: Vec<Rc<str>>,
+}
+
+/// What a member of the new protocol is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Its epoch from now on.
+    pub epoch: i32,
+    /// What it owns from now on, if that has changed.
+    pub assignment: Option<Vec<PartitionId>>,
 }
 
 /// How long a member may stay silent, and a rebalance may wait for it, in ms. Less than a client waits for an answer.
@@ -103,7 +126,11 @@ impl GroupRequest {
             GroupRequest::Sync { .. } => &[0, 2, 3, 4, 5],
             GroupRequest::Heartbeat { .. } => &[0, 2, 3, 4],
             GroupRequest::Leave { .. } => &[0, 2, 3, 5],
+            // Older versions cannot name an epoch.
+            GroupRequest::Commit { by_epoch: true, .. } => &[9],
             GroupRequest::Commit { .. } => &[2, 5, 6, 7, 8, 9],
+            // From version 1 on members name themselves.
+            GroupRequest::Report { .. } => &[1],
             GroupRequest::FetchOffsets { .. } => &[1, 2, 5, 7, 8, 9],
         }
     }
@@ -166,7 +193,11 @@ impl GroupRequest {
                 }
                 encode_request(correlation, id, version, &request)
             }
-            GroupRequest::Commit { member, generation, offsets } => {
+            GroupRequest::Report { member, epoch, wants, owned } => {
+                let request = report(group, member, *epoch, wants.as_deref(), owned.as_deref());
+                encode_request(correlation, id, version, &request)
+            }
+            GroupRequest::Commit { member, generation, offsets, .. } => {
                 let topics = offsets.iter().map(|((partition, topic), offset)| {
                     let partition = offset_commit_request::OffsetCommitRequestPartition::default()
                         .with_partition_index(partition.index)
@@ -234,6 +265,26 @@ impl GroupRequest {
                 let error = if response.error_code == 0 { member } else { response.error_code };
                 (id, GroupAnswer::Leave(code(error)?))
             }
+            GroupRequest::Report { .. } => {
+                let (id, response) =
+                    decode_response::<ConsumerGroupHeartbeatResponse>(version, frame).map_err(unreadable)?;
+                let reported = match code(response.error_code)? {
+                    ErrorCode::None => Ok(Reported {
+                        epoch: response.member_epoch,
+                        assignment: response.assignment.map(|assignment| {
+                            let topics = assignment.topic_partitions.into_iter();
+                            let partitions = topics.flat_map(|topic| {
+                                let id = TopicId(topic.topic_id);
+                                let each = topic.partitions.into_iter();
+                                each.map(move |index| PartitionId { topic: id, index })
+                            });
+                            partitions.collect()
+                        }),
+                    }),
+                    error => Err(error),
+                };
+                (id, GroupAnswer::Report(reported))
+            }
             GroupRequest::Commit { offsets, .. } => {
                 let (id, response) =
                     decode_response::<OffsetCommitResponse>(version, frame).map_err(unreadable)?;
@@ -253,6 +304,34 @@ impl GroupRequest {
         };
         Ok((id, Answer::Group(answer)))
     }
+}
+
+fn report(
+    group: &str,
+    member: &str,
+    epoch: i32,
+    wants: Option<&[Rc<str>]>,
+    owned: Option<&[PartitionId]>,
+) -> ConsumerGroupHeartbeatRequest {
+    let owned = owned.map(|owned| {
+        let mut topics: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+        for partition in owned {
+            topics.entry(partition.topic).or_default().push(partition.index);
+        }
+        let topics = topics.into_iter().map(|(topic, partitions)| {
+            consumer_group_heartbeat_request::TopicPartitions::default()
+                .with_topic_id(topic.0)
+                .with_partitions(partitions)
+        });
+        topics.collect()
+    });
+    ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(text(group).into())
+        .with_member_id(text(member))
+        .with_member_epoch(epoch)
+        .with_rebalance_timeout_ms(if epoch == 0 { REBALANCE_MS } else { -1 })
+        .with_subscribed_topic_names(wants.map(|topics| topics.iter().map(|topic| name(topic)).collect()))
+        .with_topic_partitions(owned)
 }
 
 fn fetch_offsets(group: &str, partitions: &[Named], version: i16) -> OffsetFetchRequest {

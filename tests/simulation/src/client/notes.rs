@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Answer, FetchedPartition, Produced},
-    group::{GroupAnswer, GroupRequest},
+    group::{GroupAnswer, GroupRequest, Reported},
     history::{Acks, Event, History, Moment},
     request::{Batch, Request, Spec},
 };
@@ -98,6 +98,13 @@ fn of_group(
         (GroupRequest::Sync { member, generation, .. }, GroupAnswer::Sync(Ok(partitions))) => {
             let (member, partitions) = (Rc::clone(member), partitions.clone());
             history.note(Event::Assigned { group, generation: *generation, member, partitions });
+        }
+        (
+            GroupRequest::Report { member, .. },
+            GroupAnswer::Report(Ok(Reported { epoch, assignment: Some(partitions) })),
+        ) => {
+            let (member, partitions) = (Rc::clone(member), partitions.clone());
+            history.note(Event::Assigned { group, generation: *epoch, member, partitions });
         }
         (GroupRequest::Commit { offsets, .. }, GroupAnswer::Commit(errors)) => {
             let committed = offsets.iter().zip(errors).filter(|(_, error)| error.is_none());

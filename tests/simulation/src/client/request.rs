@@ -397,7 +397,18 @@ mod tests {
             GroupRequest::Sync { member: member(), generation: 1, assignments },
             GroupRequest::Heartbeat { member: member(), generation: 1 },
             GroupRequest::Leave { member: member() },
-            GroupRequest::Commit { member: member(), generation: 1, offsets: vec![(named.clone(), 5)] },
+            GroupRequest::Commit {
+                member: member(),
+                generation: 1,
+                by_epoch: true,
+                offsets: vec![(named.clone(), 5)],
+            },
+            GroupRequest::Report {
+                member: member(),
+                epoch: 0,
+                wants: Some(vec![member()]),
+                owned: Some(vec![partition]),
+            },
             GroupRequest::FetchOffsets { partitions: vec![named] },
         ]
         .into_iter()

@@ -17,7 +17,8 @@ use crate::{
     invariants,
     rng::Rng,
     workload::{
-        Disturbance, Operation, audit::Audit, disk_faults, draw_disturbance, group_session, probe::Probe,
+        Disturbance, Operation, audit::Audit, consumer_session, disk_faults, draw_disturbance, group_session,
+        probe::Probe,
     },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
@@ -197,7 +198,7 @@ impl Run {
         self.calm()?;
         self.alone(Box::new(Audit::new()))?;
         self.alone(Box::new(Probe::default()))?;
-        for settling in group_session::settling() {
+        for settling in group_session::settling().chain([consumer_session::settling()]) {
             self.alone(settling)?;
         }
         self.alone(Box::new(Audit::new()))?;

@@ -142,7 +142,7 @@ impl Session {
             _ if !self.owned.is_empty() => {
                 let owned = self.owned.iter();
                 let offsets = owned.map(|named| (named.clone(), desk.catalog.next_commit())).collect();
-                GroupRequest::Commit { member, generation, offsets }
+                GroupRequest::Commit { member, generation, by_epoch: false, offsets }
             }
             _ => GroupRequest::Heartbeat { member, generation },
         };
@@ -177,6 +177,9 @@ impl Session {
             | GroupAnswer::Sync(Err(error))
             | GroupAnswer::Heartbeat(error)
             | GroupAnswer::Offsets(Err(error)) => self.refused(desk, request, error),
+            GroupAnswer::Report(_) => {
+                desk.violated(format!("an answer of the other protocol to {request:?}"));
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod alter_config;
 mod api_versions;
 pub mod audit;
 pub mod clock_jump;
+pub mod consumer_session;
 pub mod crash;
 mod create_partitions;
 mod create_topic;
@@ -148,6 +149,7 @@ const OPERATIONS: &[(u64, Make)] = &[
     (30, produce_idempotent::make),
     (30, fetch::make),
     (20, group_session::make),
+    (20, consumer_session::make),
     (6, list_offsets::make),
     (6, create_topic::make),
     (2, delete_topic::make),
