@@ -17,7 +17,7 @@ mod tools;
 pub use broker::Broker;
 pub use client::{Client, jars, python, refused, run, run_with_input, target};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
-pub use tools::{Pair, Ran, installed, ours};
+pub use tools::{Pair, Ran, installed, our_command, ours};
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
 /// finds is what was sent, where it was acknowledged.

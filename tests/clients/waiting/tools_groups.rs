@@ -1,4 +1,6 @@
 //! The tools that need consumer groups, beside Apache Kafka's own, and the commands that people learn first.
+//!
+//! Waits for the broker to have groups: then it belongs into `../tests`.
 
 use corelane_client_tests::{Broker, Pair, Ran, ours};
 
