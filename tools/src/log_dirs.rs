@@ -123,7 +123,10 @@ impl LogDir {
             .filter(|topic| topics.is_empty() || topics.iter().any(|name| topic.name.0.as_str() == name));
         let replicas =
             wanted.flat_map(|topic| topic.partitions.iter().map(move |it| (topic.name.0.as_str(), it)));
-        let replicas = replicas.map(|(topic, it)| Replica {
+        // A broker tells of them in no order.
+        let mut replicas: Vec<_> = replicas.collect();
+        replicas.sort_by_key(|(topic, it)| (*topic, it.partition_index));
+        let replicas = replicas.into_iter().map(|(topic, it)| Replica {
             partition: format!("{topic}-{}", it.partition_index),
             size: it.partition_size,
             offset_lag: it.offset_lag,

@@ -105,16 +105,9 @@ impl Drop for JavaTools {
 ///
 /// When the binary is missing, or ends by a signal (after two minutes by GNU timeout's).
 pub fn ours(tool: &str, arguments: &[&str], input: &str) -> Ran {
-    let mut child = Command::new("timeout")
-        .args(["--kill-after=5", "120"])
-        .arg(binary())
-        .arg(tool)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("GNU timeout");
+    let mut limited = Command::new("timeout");
+    limited.args(["--kill-after=5", "120"]).arg(binary()).arg(tool).args(arguments);
+    let mut child = piped(limited).spawn().expect("GNU timeout");
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_owned();
     // A tool that reads nothing closes the pipe.
@@ -123,6 +116,19 @@ pub fn ours(tool: &str, arguments: &[&str], input: &str) -> Ran {
     writer.join().expect("writing does not panic");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// One of ours, to be started with pipes.
+#[must_use]
+pub fn our_command(tool: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg(tool).args(arguments);
+    piped(command)
+}
+
+fn piped(mut command: Command) -> Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// The tools' links in a directory of their own.

@@ -1,8 +1,11 @@
 //! Our editions of Kafka's command-line tools beside Apache Kafka's own, on the same broker: the same output, errors and
 //! exit codes. What a broker without consumer groups can be asked.
 
-use corelane_client_tests::{Broker, Pair, installed, ours};
-use std::process::Command;
+use corelane_client_tests::{Broker, Pair, installed, our_command, ours};
+use std::{
+    io::{BufRead, BufReader},
+    process::Command,
+};
 
 #[test]
 fn the_tool_for_topics_says_what_kafkas_says() {
@@ -236,6 +239,35 @@ fn offsets_configurations_and_deletions_are_told_as_by_kafka() {
     }
     pair.same("kafka-broker-api-versions", &server);
     pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn a_consumer_that_is_told_to_stop_says_how_much_it_has_read() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    ours(
+        "kafka-topics",
+        &[&server[..], &["--create", "--topic", "endless", "--partitions", "1"]].concat(),
+        "",
+    );
+    ours("kafka-console-producer", &[&server[..], &["--topic", "endless"]].concat(), "one\ntwo\n");
+    let read = ["--topic", "endless", "--partition", "0", "--from-beginning"];
+    let read = [&server[..], &read].concat();
+    let mut child = our_command("kafka-console-consumer", &read).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for expected in ["one", "two"] {
+        assert_eq!(lines.next().expect("a line").expect("UTF-8"), expected);
+    }
+    let id = libc::pid_t::try_from(child.id()).expect("a process id");
+    // GNU timeout sends its signal twice, to the process and to its group.
+    for _ in 0..2 {
+        // SAFETY: sends a signal to a child that has not been waited for, so the id is still the child's.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "it had ended before it was told to");
+    }
+    let output = child.wait_with_output().expect("a child of this process");
+    assert_eq!(output.status.code(), Some(143));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "Processed a total of 2 messages\n");
     broker.stop();
 }
 

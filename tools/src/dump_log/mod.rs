@@ -113,11 +113,9 @@ fn tell(faults: &Faults, console: &mut Console) -> Outcome {
     list("Found out of order timestamp in :", &faults.times_out_of_order, |index, before| {
         format!("  Index timestamp: {index}, Previously indexed timestamp: {before}")
     })?;
-    list(
-        "The following indexed offsets are not found in the log.",
-        &faults.offsets_not_found,
-        |indexed, found| format!("Indexed offset: {indexed}, found log offset: {found}"),
-    )?;
+    list("The following indexed offsets are not found in :", &faults.offsets_not_found, |indexed, found| {
+        format!("Indexed offset: {indexed}, found log offset: {found}")
+    })?;
     list("Non-consecutive offsets in ", &faults.gaps, |before, next| {
         format!("  {before} is followed by {next}")
     })
