@@ -31,6 +31,7 @@ pub fn visit_served(visitor: &mut impl Visitor) {
     visitor.request::<DescribeConfigsRequest>(describe_configs);
     visitor.request::<IncrementalAlterConfigsRequest>(incremental_alter_configs);
     super::administration::visit(visitor);
+    super::groups::visit(visitor);
 }
 
 fn produce(g: &mut Values) -> ProduceRequest {

@@ -2,6 +2,7 @@
 //! the crate's own types: what its encoders then write owes nothing to the guard's table.
 
 mod administration;
+mod groups;
 mod requests;
 
 use bytes::Bytes;
