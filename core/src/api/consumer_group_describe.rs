@@ -4,7 +4,7 @@
 
 use super::{
     groups::{self, WRONG_KIND, told},
-    respond::ReplyTo,
+    respond::{ReplyTo, too_many},
 };
 use crate::{
     engine::{Context, Start},
@@ -31,6 +31,9 @@ pub(super) fn start(
     let request: ConsumerGroupDescribeRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let names = request.group_ids;
+    if let Some(refusal) = too_many(names.len()) {
+        return Ok(refusal);
+    }
     if !context.config.groups.consumer.enabled {
         let each = names.iter().map(|name| refused(name, ErrorCode::UnsupportedVersion));
         return reply_to.ready(&ConsumerGroupDescribeResponse::default().with_groups(each.collect()));

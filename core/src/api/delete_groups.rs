@@ -2,7 +2,7 @@
 
 use super::{
     groups::{self, WRONG_KIND, told},
-    respond::ReplyTo,
+    respond::{ReplyTo, too_many},
 };
 use crate::{
     engine::{Context, Start},
@@ -23,6 +23,9 @@ pub(super) fn start(
     let request: DeleteGroupsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let names = request.groups_names;
+    if let Some(refusal) = too_many(names.len()) {
+        return Ok(refusal);
+    }
     let requests = names.iter().map(|name| groups::named(name).map(Request::Delete)).collect();
     Ok(groups::ask_each(context, "DeleteGroups", requests, move |_, replies| {
         let results = names.iter().zip(replies).map(|(name, reply)| {

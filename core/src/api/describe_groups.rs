@@ -4,7 +4,7 @@
 
 use super::{
     groups::{self, WRONG_KIND, told},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     engine::{Context, Start},
@@ -29,6 +29,9 @@ pub(super) fn start(
     let request: DescribeGroupsRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
     let names = request.groups;
+    if let Some(refusal) = too_many(names.len()) {
+        return Ok(refusal);
+    }
     let requests = names.iter().map(|name| groups::named(name).map(Request::Describe)).collect();
     Ok(groups::ask_each(context, "DescribeGroups", requests, move |_, replies| {
         let groups = names.iter().zip(replies).map(|(name, reply)| group(name, reply, reply_to.version));

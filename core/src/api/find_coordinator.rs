@@ -6,7 +6,7 @@
 
 use super::{
     controlled, groups,
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     controller::{ApiError, CreateTopicsRequest},
@@ -64,6 +64,9 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: FindCoordinatorRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
+    if let Some(refusal) = too_many(request.coordinator_keys.len()) {
+        return Ok(refusal);
+    }
     if request.key_type != GROUP || context.image.topic(OFFSETS_TOPIC).is_some() {
         return Ok(Start::Ready(respond(context, reply_to, &request, None)));
     }

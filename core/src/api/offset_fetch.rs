@@ -6,7 +6,7 @@
 
 use super::{
     groups::{self, WRONG_KIND, numbers, told, topic_of},
-    respond::{ReplyTo, text},
+    respond::{ReplyTo, text, too_many},
 };
 use crate::{
     engine::{Context, Response as Answer, Start},
@@ -46,6 +46,9 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: OffsetFetchRequest = decode_offset_fetch(header, frame)?;
     let reply_to = ReplyTo::new(header);
+    if let Some(refusal) = too_many(partitions_named(&request)) {
+        return Ok(refusal);
+    }
     let (mut names, mut requests, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     let mut add = |group: GroupId, member: Option<(String, i32)>, topics: Asked| {
         let known = topics.as_ref().map(|topics| {
@@ -80,6 +83,14 @@ pub(super) fn start(
         let groups = names.iter().zip(&asked).zip(replies);
         respond(context, reply_to, groups.map(|((name, asked), reply)| (name, asked, reply)))
     }))
+}
+
+/// Groups and partitions that a request names: each takes a few bytes there and some twenty in the answer.
+fn partitions_named(request: &OffsetFetchRequest) -> usize {
+    let old = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len());
+    let new = request.groups.iter().flat_map(|group| group.topics.iter().flatten());
+    let new = new.map(|topic| topic.partition_indexes.len());
+    request.groups.len() + old.chain(new).sum::<usize>()
 }
 
 fn wanted(

@@ -281,3 +281,22 @@ fn a_link_by_either_of_its_names_is_the_tool() {
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), env!("CARGO_PKG_VERSION"));
     }
 }
+
+#[test]
+fn what_a_node_is_and_has_is_told_as_by_kafka() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let on = |arguments: &[&'static str]| [&server[..], arguments].concat();
+    let made = ours("kafka-topics", &on(&["--create", "--topic", "ledger", "--partitions", "1"]), "");
+    assert_eq!(made.code, 0, "{made:?}");
+    // One partition: Java prints several in the order of a hash map.
+    let mut pair = Pair::start();
+    pair.same_lines("kafka-metadata-quorum", &on(&["describe", "--status"]));
+    pair.same_lines("kafka-metadata-quorum", &on(&["describe", "--status", "--human-readable"]));
+    pair.same("kafka-metadata-quorum", &on(&["describe"]));
+    pair.same("kafka-log-dirs", &on(&["--describe", "--topic-list", "ledger"]));
+    pair.same("kafka-log-dirs", &on(&["--describe", "--topic-list", "ledger", "--broker-list", "1"]));
+    pair.same("kafka-log-dirs", &on(&["--describe", "--broker-list", "7"]));
+    pair.finish();
+    broker.stop();
+}

@@ -257,7 +257,7 @@ impl Owner {
             }
             Event::BytesRead { job, result } => self.group_bytes_read(now, job, result),
             Event::Readable { slot } => {
-                self.groups_readable(now, slot);
+                self.groups_readable(slot);
                 if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
                     self.woken.extend(partition.readers.iter().copied());
                 }

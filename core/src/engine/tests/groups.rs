@@ -442,3 +442,12 @@ fn a_member_joins_a_group_of_which_only_a_name_is_left() {
     let joined: JoinGroupResponse = broker.ask(second, 9, &join(&b));
     assert_eq!((joined.error_code, joined.members.len()), (0, 1));
 }
+
+#[test]
+fn a_request_that_names_more_groups_than_anyone_has_ends_its_connection() {
+    let (mut broker, client) = broker();
+    let names = vec![s("g").into(); crate::limits::NAMED_PER_REQUEST_MAX + 1];
+    broker.send(client, 6, &DescribeGroupsRequest::default().with_groups(names));
+    assert!(broker.response::<DescribeGroupsResponse>(client, 6).is_none());
+    assert!(broker.closed.iter().any(|(_, why)| why.contains("names 100001 things")), "{:?}", broker.closed);
+}
