@@ -51,11 +51,11 @@ pub(super) fn check(history: &History) -> Result<(), String> {
 
 /// Whether a told offset is older than it may be; what it should have been at least.
 fn stale(known: &[Commit], asked: Moment, told: i64) -> Result<(), i64> {
-    let mut acknowledged_before = known.iter().filter(|commit| commit.acknowledged <= asked);
+    let mut acknowledged_before = known.iter().filter(|commit| commit.acknowledged < asked);
     let its_acknowledgement = known.iter().find(|commit| commit.offset == told).map(|it| it.acknowledged);
     let superseded = |newer: &&Commit| match its_acknowledgement {
         // It was acknowledged before this one was even asked for.
-        Some(at) => newer.offset != told && newer.asked >= at,
+        Some(at) => newer.offset != told && newer.asked > at,
         // Nothing at all is older than anything; what nobody was told of may have come late.
         None => told < 0,
     };
