@@ -215,6 +215,21 @@ fn marks_shown_outside_of_a_fetch_count_as_well() {
 }
 
 #[test]
+fn retention_during_an_audit_is_no_step_back_of_the_log_start() {
+    let told = |asked, log_start| Event::Marks {
+        partition: P,
+        asked: Moment(asked),
+        log_start: Some(Offset(log_start)),
+        high_watermark: None,
+    };
+    let retention = Event::DeleteRecordsAsked { partition: P, before: Offset(i64::MAX) };
+    let during = vec![retention, told(0, 0), told(1, 3), audited(0, 0, &[])];
+    assert_eq!(refuted(during.clone()), None);
+    let back = [during, vec![told(4, 2)]].concat();
+    assert_eq!(refuted(back), Some("watermark_monotonic"));
+}
+
+#[test]
 fn a_partition_of_two_members_in_one_generation_is_seen() {
     let assigned = |generation, member: &str| Event::Assigned {
         group: "g".into(),
