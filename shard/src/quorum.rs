@@ -178,7 +178,8 @@ impl QuorumShard {
             | ShardMessage::Answer { .. }
             | ShardMessage::Forget { .. }
             | ShardMessage::ControllerAnswer { .. }
-            | ShardMessage::Image(_) => {
+            | ShardMessage::Image(_)
+            | ShardMessage::AsksNoMore => {
                 debug_assert!(false, "a data shard's word came to the quorum's shard")
             }
         }

@@ -69,6 +69,9 @@ pub enum ShardMessage {
     Image(Box<Image>),
     /// A log directory failed; nothing is acknowledged any more, on any shard.
     DirectoryOffline(Fatal),
+    /// To the other data shards, in a clean stop: no request is under way here and none will be, so this was the last
+    /// word of it. A shard that owns partitions answers until all others have said so.
+    AsksNoMore,
     /// To the quorum's shard: this data shard owes nothing any more (clean stop).
     Drained,
 }

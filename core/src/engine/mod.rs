@@ -160,6 +160,10 @@ pub struct Engine {
     bytes_held: usize,
     paused_for_memory: Vec<ConnectionId>,
     busy_with: &'static str,
+    /// In a clean stop: whether this shard has told the others that it asks nothing any more.
+    asks_no_more: bool,
+    /// How many of the others have told it so.
+    peers_ask_no_more: u16,
 }
 
 impl Engine {
@@ -187,6 +191,8 @@ impl Engine {
             bytes_held: 0,
             paused_for_memory: Vec::new(),
             busy_with: "nothing",
+            asks_no_more: false,
+            peers_ask_no_more: 0,
         }
     }
 
@@ -505,6 +511,7 @@ impl Engine {
                 self.take_image(now, *image, effects, &mut answers);
             }
             ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
+            ShardMessage::AsksNoMore => self.peers_ask_no_more += 1,
             ShardMessage::AskController { .. } | ShardMessage::Drained => {
                 debug_assert!(false, "a word for the quorum's shard came to a data shard");
             }
@@ -527,6 +534,10 @@ impl Engine {
             if let Some((asker, request, _)) = self.early.pop_front() {
                 self.owner.ask(now, asker, request, effects, answers);
             }
+        }
+        if self.phase == Phase::Stopping {
+            // Groups whose coordinator came here just now wait for nobody either.
+            self.owner.stop_groups(answers);
         }
         if first {
             self.phase = Phase::Serving;
@@ -603,7 +614,21 @@ impl Engine {
                 self.press_back(connection, effects);
             }
         }
-        if self.phase == Phase::Stopping && self.gathers.is_empty() {
+        self.stop_if_nothing_is_asked(now, effects);
+    }
+
+    /// The owner's part ends when no shard has a request under way: one that has not heard of the stop yet may ask
+    /// after this one had nothing more to ask, and would wait for its answer as long as its client does.
+    fn stop_if_nothing_is_asked(&mut self, now: Now, effects: &mut Effects) {
+        if self.phase != Phase::Stopping || !self.gathers.is_empty() {
+            return;
+        }
+        if !self.asks_no_more {
+            self.asks_no_more = true;
+            let peers = (0..self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard);
+            effects.messages.extend(peers.map(|peer| (peer, ShardMessage::AsksNoMore)));
+        }
+        if self.peers_ask_no_more + 1 >= self.place.shards {
             let mut answers = Answers::new();
             effects.stopped = self.owner.stop(now, effects, &mut answers);
             self.carry(now, answers, effects);

@@ -65,6 +65,8 @@ pub struct Broker {
     pub flushes: usize,
     /// Whether invariants are asserted after each input.
     pub checks: bool,
+    /// Shards whose clean stop is complete, which take no message any more.
+    pub stopped: Vec<bool>,
 }
 
 pub const NODE: NodeId = NodeId(1);
@@ -136,6 +138,7 @@ impl Broker {
             late: None,
             flushes: 0,
             checks: true,
+            stopped: vec![false; usize::from(shards)],
         };
         for shard in 0..broker.engines.len() {
             let mut effects = Effects::default();
@@ -294,6 +297,7 @@ impl Broker {
             self.replies.entry(connection).or_default().push_back(Files::bytes_of(&parts));
         }
         self.closed.extend(effects.closes);
+        self.stopped[shard] |= effects.stopped;
         if effects.timer.is_some() {
             self.timers[shard] = effects.timer;
         }
@@ -349,6 +353,9 @@ impl Broker {
             .filter(|(late, _)| *late == to.index() && matches!(message, ShardMessage::Image(_)))
         {
             return images.push(message);
+        }
+        if self.stopped.get(to.index()) == Some(&true) {
+            return;
         }
         if to.index() < self.engines.len() {
             return self.input(to.index(), Input::Message { from, message });

@@ -107,3 +107,21 @@ fn a_deletion_of_records_fails_at_once_when_its_log_goes_offline() {
     broker.input(0, Input::Message { from: ShardId(1), message });
     assert_eq!(deleted(&mut broker, client), (ErrorCode::KafkaStorageError.code(), -1));
 }
+
+#[test]
+fn a_shard_that_hears_of_the_stop_late_still_gets_its_answers_from_one_that_heard_of_it_early() {
+    for early in [0, 1] {
+        let late = 1 - early;
+        let mut broker = Broker::start(2, Files::default());
+        let client = broker.connect(late, 1);
+        let _: CreateTopicsResponse = broker.ask(client, 7, &create("t", 8, &[]));
+        broker.input(early, Input::Stop);
+        broker.settle();
+        // Some of them belong to the other shard.
+        (0..8).for_each(|index| append(&mut broker, client, -1, index, "x"));
+        assert_eq!(broker.stopped, [false, false], "nothing has stopped while it may be asked");
+        broker.input(late, Input::Stop);
+        broker.settle();
+        assert_eq!(broker.stopped, [true, true]);
+    }
+}

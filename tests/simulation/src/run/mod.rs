@@ -336,6 +336,9 @@ impl Run {
                 self.excused(&format!("{shard:?} stopped without being asked"))?;
                 self.crash_somehow();
             }
+            Notice::StopOverdue(process) => {
+                self.excused(&format!("{process} was asked to stop and does not end"))?;
+            }
             Notice::Stopped(_) => self.start_later(),
             Notice::Crashed(_, kind) => {
                 if kind == CrashKind::PowerCut {

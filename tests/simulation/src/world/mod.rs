@@ -54,6 +54,8 @@ pub enum Notice {
     StartFailed(ProcessId, String),
     /// One shard ended its loop without the process having been asked to stop.
     ShardStopped(ProcessId, ShardId),
+    /// It was asked to stop [`STOP_NS_MAX`] ago and still runs.
+    StopOverdue(ProcessId),
     /// All shards ended their loops.
     Stopped(ProcessId),
     /// A process crashed, because it was asked to or because its disk was.
@@ -91,6 +93,7 @@ impl Settings {
 
 enum Event<M> {
     Boot { process: ProcessId, incarnation: u32, shards: u16 },
+    StopOverdue { process: ProcessId, incarnation: u32 },
     Shard { process: ProcessId, incarnation: u32, shard: ShardId, happening: Happening<M> },
     File { process: ProcessId, incarnation: u32, operation: u64 },
     Network { connection: ConnectionId, happening: network::Happening },
@@ -259,6 +262,12 @@ impl<S: Shard> World<S> {
             Event::Boot { process, incarnation, shards } => {
                 self.hash.word(1);
                 self.boot(process, incarnation, shards);
+            }
+            Event::StopOverdue { process, incarnation } => {
+                self.hash.word(6);
+                if self.processes[process.0].incarnation == incarnation {
+                    self.notices.push_back(Notice::StopOverdue(process));
+                }
             }
             Event::Shard { process, incarnation, shard, happening } => {
                 if self.processes[process.0].incarnation == incarnation {

@@ -11,6 +11,13 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+/// How long a stop may take on a disk that is not broken, in ns: many flushes, and less than a client's patience,
+/// because a stop that waits for clients to give up must be seen.
+pub const STOP_NS_MAX: u64 = 20_000_000_000;
+
+/// The longest that one shard hears of a stop after another, in ns.
+const STOPS_APART_NS_MAX: u64 = 100_000_000;
+
 /// A process of the world: its number, which survives restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessId(pub usize);
@@ -123,7 +130,9 @@ impl<S: Shard> World<S> {
         self.schedule_after(delay_ns, Event::Boot { process, incarnation, shards });
     }
 
-    /// Asks it to stop, as SIGTERM does → [`Notice::Stopped`]. Nothing happens to one that does not serve.
+    /// Asks it to stop, as SIGTERM does → [`Notice::Stopped`], after [`Notice::StopOverdue`] if it takes too long.
+    /// Nothing happens to one that does not serve. Its shards learn of it one after another, now and then far apart:
+    /// threads of a busy machine do.
     pub fn stop(&mut self, process: ProcessId) {
         let machine = &mut self.processes[process.0];
         if machine.life != Life::Serving {
@@ -133,8 +142,10 @@ impl<S: Shard> World<S> {
         let incarnation = machine.incarnation;
         let count = machine.shards.len();
         self.note(&format!("{process} is asked to stop"));
+        self.schedule_after(STOP_NS_MAX, Event::StopOverdue { process, incarnation });
+        let apart_ns = if self.rng.chance(250_000) { STOPS_APART_NS_MAX } else { 1_000_000 };
         for index in 0..count {
-            let delay_ns = self.rng.below(1_000_000);
+            let delay_ns = self.rng.below(apart_ns);
             let shard = shard_id(index);
             let happening = Happening::Complete(Completion::Stop);
             self.schedule_after(delay_ns, Event::Shard { process, incarnation, shard, happening });

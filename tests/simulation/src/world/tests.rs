@@ -21,6 +21,8 @@ enum Toy {
     /// Breaks a rule of the seam.
     ReceivesTwice,
     WritesMisaligned,
+    /// Goes on when it is asked to stop.
+    NeverStops,
 }
 
 struct ToyShard {
@@ -40,7 +42,7 @@ impl ToyShard {
 
     fn received(&mut self, connection: ConnectionId, bytes: &[u8], out: &mut Out) {
         match self.toy {
-            Toy::Echo | Toy::ReceivesTwice => out.push(Self::reply(connection, bytes)),
+            Toy::Echo | Toy::ReceivesTwice | Toy::NeverStops => out.push(Self::reply(connection, bytes)),
             Toy::EchoByNeighbour => {
                 let mut message = connection.0.to_le_bytes().to_vec();
                 message.extend_from_slice(bytes);
@@ -106,9 +108,8 @@ impl Shard for ToyShard {
                     out.push(Operation::Message { to: from, message });
                 }
             }
-            Completion::Stop => {
-                out.push(Operation::Stopped);
-            }
+            Completion::Stop if matches!(self.toy, Toy::NeverStops) => {}
+            Completion::Stop => out.push(Operation::Stopped),
             Completion::Closed { .. } | Completion::File { .. } | Completion::Timer => {}
         }
     }
@@ -243,6 +244,13 @@ fn a_process_stops_restarts_with_other_shards_and_refuses_while_down() {
     world.start(process, 3);
     assert_eq!(run_until_quiet(&mut world).expect("no failure"), [Notice::Started(process)]);
     assert_eq!(world.data_shards(process), 3);
+}
+
+#[test]
+fn a_stop_that_does_not_end_is_told() {
+    let (mut world, process) = world(1, Toy::NeverStops, 2);
+    world.stop(process);
+    assert_eq!(run_until_quiet(&mut world).expect("no failure"), [Notice::StopOverdue(process)]);
 }
 
 #[test]
