@@ -3,7 +3,7 @@
 
 use bytes::BytesMut;
 use corelane_io::{DriverSettings, ShardSettings, run};
-use corelane_seam::{Completion, Now, Operation, Part, Shard};
+use corelane_seam::{Completion, ListenerId, Now, Operation, Part, Shard};
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
@@ -25,7 +25,8 @@ impl Shard for Echo {
                 out.push(Operation::Send { connection, parts: vec![Part::Bytes(buffer.freeze())] });
             }
             Completion::Stop => out.push(Operation::Stopped),
-            Completion::Closed { .. }
+            Completion::Connected { .. }
+            | Completion::Closed { .. }
             | Completion::File { .. }
             | Completion::Message { .. }
             | Completion::Timer => {}
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
     let mut next = |default| arguments.next().transpose().map(|number| number.unwrap_or(default));
     let (connections, rounds, idle) = (next(16)?, next(1_000)?, next(0)?);
-    let shards = vec![ShardSettings { cpu: None, listens: true }];
+    let shards = vec![ShardSettings { cpu: None, listens: vec![ListenerId(0)] }];
     let running = run(DriverSettings::new(shards, vec!["127.0.0.1:0".parse()?]), vec![|| Echo])?;
     let mut streams = Vec::new();
     for _ in 0..connections {

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use corelane_io::{DriverSettings, ShardSettings, run};
-use corelane_seam::{Completion, Now, Operation, Part, Shard};
+use corelane_seam::{Completion, ListenerId, Now, Operation, Part, Shard};
 use std::{fs::File, io::Read as _, net::TcpStream, time::Duration};
 
 struct Greeter;
@@ -38,7 +38,7 @@ fn limit_files(limit: u64) {
 fn accepting_goes_on_when_descriptors_are_free_again() {
     // Before the driver starts: an accept that is armed keeps the limit of the moment at which it was asked for.
     limit_files(256);
-    let listens = vec![ShardSettings { cpu: None, listens: true }];
+    let listens = vec![ShardSettings { cpu: None, listens: vec![ListenerId(0)] }];
     let settings = DriverSettings::new(listens, vec!["127.0.0.1:0".parse().expect("an address")]);
     let running = run(settings, vec![|| Greeter]).expect("it runs");
     let mut greeting = [0; 5];

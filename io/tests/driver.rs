@@ -7,8 +7,8 @@ use corelane_io::{
     run,
 };
 use corelane_seam::{
-    ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Operation, Part, Shard, ShardId, Slice, Token,
+    ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, ListenerId, Monotonic, Now,
+    OpenHow, Operation, Part, Shard, ShardId, Slice, Token,
 };
 use std::{
     collections::VecDeque,
@@ -45,7 +45,8 @@ fn toy<M: 'static>(script: impl FnMut(Now, Option<Completion<M>>, &mut Out<M>) +
 }
 
 fn settings(shards: usize, listens: bool) -> DriverSettings {
-    let shards = vec![ShardSettings { cpu: None, listens }; shards];
+    let all = if listens { vec![ListenerId(0)] } else { vec![] };
+    let shards = vec![ShardSettings { cpu: None, listens: all }; shards];
     DriverSettings::new(
         shards,
         if listens { vec!["127.0.0.1:0".parse().expect("an address")] } else { vec![] },
@@ -400,12 +401,86 @@ fn a_moved_connection_is_served_by_the_other_shard() {
         _ => {}
     });
     let mut settings = settings(2, true);
-    settings.shards[1].listens = false;
+    settings.shards[1].listens.clear();
     let running = start(settings, vec![giver, taker]);
     let mut stream = connect(running.addresses()[0]);
     let mut all = String::new();
     stream.read_to_string(&mut all).expect("received");
     assert_eq!(all, stream.local_addr().expect("a name").to_string());
+    finish(running);
+}
+
+/// Connects to an address as soon as it is told which, says hello, and reports what comes back, or why nothing can.
+fn caller(addresses: mpsc::Receiver<SocketAddr>, heard: mpsc::Sender<String>) -> Make<()> {
+    let report = move |text: String| heard.send(text).expect("the test listens");
+    toy(move |_, completion, out| match completion {
+        None => {
+            for address in addresses.iter().take(2) {
+                let (host, port) = (address.ip().to_string(), address.port());
+                out.push(Operation::Connect { token: Token(u64::from(port)), host, port });
+            }
+        }
+        Some(Completion::Connected { result: Ok(connection), .. }) => {
+            out.push(Operation::Send { connection, parts: vec![Part::Bytes(Bytes::from_static(b"hello"))] });
+            out.push(Operation::Receive { connection, buffer: BytesMut::new() });
+        }
+        Some(Completion::Connected { token, result: Err(error) }) => {
+            report(format!("{} {:?}", token.0, error.kind()));
+        }
+        Some(Completion::Received { connection, buffer, .. }) => {
+            report(String::from_utf8(buffer.to_vec()).expect("an echo"));
+            out.push(Operation::Close { connection });
+        }
+        Some(Completion::Closed { .. }) => report("closed".to_owned()),
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    })
+}
+
+#[test]
+fn a_shard_connects_to_a_peer_and_is_told_when_none_is_there() {
+    let mut settings = settings(2, true);
+    settings.shards[1].listens.clear();
+    let nobody = {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        socket.local_addr().expect("a name")
+    };
+    let ((address, addresses), (heard, hears)) = (mpsc::channel(), mpsc::channel());
+    let bound = corelane_io::bind(settings).expect("bound");
+    address.send(bound.addresses()[0]).expect("taken");
+    address.send(nobody).expect("taken");
+    let running = bound.run(vec![echo(64), caller(addresses, heard)]).expect("it runs");
+    let mut all: Vec<String> = hears.iter().take(3).collect();
+    all.sort();
+    let refused = format!("{} {:?}", nobody.port(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(all, [refused, "closed".to_owned(), "hello".to_owned()]);
+    finish(running);
+}
+
+#[test]
+fn each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other() {
+    let name = |name: &'static str| -> Make<()> {
+        toy(move |_, completion, out| match completion {
+            Some(Completion::Accepted { connection, listener, .. }) => {
+                let parts = vec![Part::Bytes(format!("{name} {}", listener.0).into())];
+                out.push(Operation::Send { connection, parts });
+            }
+            Some(Completion::Sent { connection }) => out.push(Operation::Close { connection }),
+            Some(Completion::Stop) => out.push(Operation::Stopped),
+            _ => {}
+        })
+    };
+    let mut settings = settings(2, true);
+    settings.listeners.push("127.0.0.1:0".parse().expect("an address"));
+    settings.shards[1].listens = vec![ListenerId(1)];
+    let running = start(settings, vec![name("data"), name("quorum")]);
+    for (index, expected) in ["data 0", "quorum 1"].into_iter().enumerate() {
+        for _ in 0..4 {
+            let mut all = String::new();
+            connect(running.addresses()[index]).read_to_string(&mut all).expect("received");
+            assert_eq!(all, expected);
+        }
+    }
     finish(running);
 }
 

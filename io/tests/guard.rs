@@ -60,7 +60,7 @@ fn child() {
     let Ok(role) = env::var(ROLE) else { return };
     let progress = Arc::new(AtomicU64::new(0));
     let cpu = probe::usable_cpus().first().copied();
-    let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: false }], vec![]);
+    let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: Vec::new() }], vec![]);
     settings.poll_budget = Duration::from_micros(50);
     settings.preempt_timer = if role == "without" { ALWAYS_TOO_SHORT } else { OFTEN_TOO_SHORT };
     if role == "without" {

@@ -12,6 +12,7 @@ use corelane_core::{
 use corelane_io::{
     DirectoryLock, DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind,
 };
+use corelane_seam::ListenerId;
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
@@ -95,8 +96,7 @@ pub fn start(
     let config = Arc::new(config);
     let allowed = u16::try_from(machine.cpus.len()).unwrap_or(u16::MAX).max(1);
     let shards = config.shards.unwrap_or(allowed);
-    let listeners =
-        config.listeners.iter().filter(|it| !it.controller).map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let listeners = config.listeners.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let locks = lock(&config)?;
     let (reports, received) = channel();
     let disk = match &machine.recorder {
@@ -118,7 +118,8 @@ pub fn start(
     let assembled = assemble(&settings, Arc::new(disk), corelane_io::now())?;
     let make: Vec<_> = assembled.seeds.into_iter().map(|seed| move || grow(seed)).collect();
     let running = bound.run(make)?;
-    let addresses = running.addresses().to_vec();
+    let named = config.listeners.iter().zip(running.addresses());
+    let addresses = named.filter(|(listener, _)| !listener.controller).map(|(_, address)| *address).collect();
     Ok(RunningBroker {
         running,
         reports: received,
@@ -159,7 +160,8 @@ fn resolve(listener: &Listener) -> Result<SocketAddr, StartError> {
     found.next().ok_or_else(|| failed("the name has no address".to_owned()))
 }
 
-/// Data shards on cores of their own where that pays; the quorum's thread is never pinned.
+/// Data shards on cores of their own where that pays; the quorum's thread is never pinned. Clients come to data shards,
+/// controllers and brokers that want the controller to the quorum's.
 fn shard_settings(config: &BrokerConfig, machine: &MachineSettings, shards: u16) -> Vec<ShardSettings> {
     let enough = machine.cpus.len() >= usize::from(shards);
     let pin = match config.cpu_pin {
@@ -167,11 +169,15 @@ fn shard_settings(config: &BrokerConfig, machine: &MachineSettings, shards: u16)
         CpuPin::Never => false,
         CpuPin::Auto => machine.exclusive && enough,
     };
+    let listens = |controller: bool| -> Vec<ListenerId> {
+        let ids = (0..).map(ListenerId).zip(&config.listeners);
+        ids.filter(|(_, listener)| listener.controller == controller).map(|(id, _)| id).collect()
+    };
     let data = (0..usize::from(shards)).map(|index| ShardSettings {
         cpu: if pin { machine.cpus.get(index % machine.cpus.len().max(1)).copied() } else { None },
-        listens: true,
+        listens: listens(false),
     });
-    data.chain([ShardSettings { cpu: None, listens: false }]).collect()
+    data.chain([ShardSettings { cpu: None, listens: listens(true) }]).collect()
 }
 
 impl RunningBroker {
@@ -200,7 +206,7 @@ impl RunningBroker {
         Ok(())
     }
 
-    /// Where it listens.
+    /// Where it listens for clients.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

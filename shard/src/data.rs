@@ -307,6 +307,8 @@ impl Shard for DataShard {
                 self.received(now, connection, buffer, bytes, out)
             }
             Completion::Sent { connection } => self.sent(now, connection, out),
+            // It asks for none.
+            Completion::Connected { .. } => {}
             Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
             Completion::File { token, result } => self.decide(now, Input::File { token, result }, out),
             Completion::Message { from, message } => {

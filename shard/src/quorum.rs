@@ -229,7 +229,10 @@ impl Shard for QuorumShard {
                 self.stop_if_drained(now);
             }
             Completion::Accepted { connection, .. } => out.push(Operation::Close { connection }),
-            Completion::Received { .. } | Completion::Sent { .. } | Completion::Closed { .. } => {}
+            Completion::Connected { .. }
+            | Completion::Received { .. }
+            | Completion::Sent { .. }
+            | Completion::Closed { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{CloseReason, ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, Token};
 use bytes::BytesMut;
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 /// A shard of this process: a thread with a driver. Data shards come first, the quorum's shard is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,15 @@ pub enum Operation<M> {
         /// New owner.
         to: ShardId,
     },
+    /// Connect to a peer → [`Completion::Connected`], once. The name is looked up anew each time.
+    Connect {
+        /// Comes back with the completion.
+        token: Token,
+        /// A name or an address.
+        host: String,
+        /// TCP.
+        port: u16,
+    },
     /// Something with a file → [`Completion::File`], once (twice for a write with flush).
     File {
         /// Comes back with the completion.
@@ -84,6 +93,14 @@ pub enum Completion<M> {
         peer: SocketAddr,
         /// Given over by a [`Operation::Move`] of this shard, and so not to be moved again.
         moved: bool,
+    },
+    /// What became of a connect: a connection like an accepted one, but never to be moved; or why there is none.
+    /// It may have ended already; then [`Closed`](Self::Closed) follows at once.
+    Connected {
+        /// As asked.
+        token: Token,
+        /// Its name from now on.
+        result: io::Result<ConnectionId>,
     },
     /// The buffer of a receive, with `bytes` more bytes in it. 0: the peer will send no more (it may still read).
     Received {

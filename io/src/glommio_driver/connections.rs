@@ -10,7 +10,7 @@ use super::{
 };
 use crate::fs;
 use bytes::BytesMut;
-use corelane_seam::{CloseReason, Completion, ConnectionId, FileHandle, ListenerId, Part, ShardId};
+use corelane_seam::{CloseReason, Completion, ConnectionId, FileHandle, ListenerId, Part, ShardId, Token};
 use io_uring::{opcode, types};
 use slab::Slab;
 use std::{
@@ -47,7 +47,8 @@ enum SendWait {
 struct Connection {
     generation: u32,
     socket: OwnedFd,
-    listener: ListenerId,
+    /// By which it was accepted; none, if this process made it.
+    listener: Option<ListenerId>,
     peer: SocketAddr,
     receiving: Option<Receiving>,
     sending: Option<(Sending, SendWait)>,
@@ -99,9 +100,35 @@ impl Connections {
     /// A connection was accepted, or came over from another shard.
     pub(super) fn add<M>(&mut self, moving: Moving, moved: bool, context: &mut Context<M>) {
         let Moving { socket, listener, peer } = moving;
+        match self.insert(socket, Some(listener), peer) {
+            Some(connection) => {
+                context.events.push_back(Completion::Accepted { connection, listener, peer, moved })
+            }
+            None => tracing::error!(%peer, "a shard holds no more than {SLOTS_MAX} connections: refused"),
+        }
+    }
+
+    /// A connect that the shard asked for has come to an end.
+    pub(super) fn connected<M>(
+        &mut self,
+        token: Token,
+        result: io::Result<(OwnedFd, SocketAddr)>,
+        context: &mut Context<M>,
+    ) {
+        let result = result.and_then(|(socket, peer)| {
+            self.insert(socket, None, peer).ok_or_else(|| io::Error::other("too many connections"))
+        });
+        context.events.push_back(Completion::Connected { token, result });
+    }
+
+    fn insert(
+        &mut self,
+        socket: OwnedFd,
+        listener: Option<ListenerId>,
+        peer: SocketAddr,
+    ) -> Option<ConnectionId> {
         if self.slots.vacant_key() >= SLOTS_MAX {
-            tracing::error!(%peer, "a shard holds no more than {SLOTS_MAX} connections: refused");
-            return;
+            return None;
         }
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
@@ -114,14 +141,13 @@ impl Connections {
             sending: None,
             closing: None,
         });
-        let connection = self.id(u64::from(generation) << SLOT_BITS | slot as u64);
-        context.events.push_back(Completion::Accepted { connection, listener, peer, moved });
+        Some(self.id(u64::from(generation) << SLOT_BITS | slot as u64))
     }
 
     /// Takes a connection out, to be given to another shard.
     ///
     /// # Panics
-    /// When something was asked on it already: a bug of the shard.
+    /// When something was asked on it already, or it was not accepted: a bug of the shard.
     pub(super) fn take(&mut self, id: ConnectionId) -> Option<Moving> {
         let name = self.name(id);
         let connection = self.get_open(name)?;
@@ -130,6 +156,7 @@ impl Connections {
             "{id:?} is in use: not to be moved"
         );
         let Connection { socket, listener, peer, .. } = self.remove(name);
+        let listener = listener.expect("only accepted connections are moved");
         Some(Moving { socket, listener, peer })
     }
 

@@ -1,6 +1,7 @@
 //! Binding: one listening socket per accepting shard and address, shared by SO_REUSEPORT.
 
 use super::settings::{DriverError, DriverSettings};
+use corelane_seam::ListenerId;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -20,9 +21,19 @@ pub(super) struct Bound {
     pub(super) sockets: Vec<OwnedFd>,
 }
 
-/// Binds every address for `shards` accepting shards.
-pub(super) fn bind_all(settings: &DriverSettings, shards: usize) -> Result<Vec<Bound>, DriverError> {
-    settings.listeners.iter().map(|address| bind(*address, shards, settings.bind_patience)).collect()
+/// Binds every address for the shards that accept there.
+pub(super) fn bind_all(settings: &DriverSettings) -> Result<Vec<Bound>, DriverError> {
+    let accepting =
+        |id: ListenerId| settings.shards.iter().filter(|shard| shard.listens.contains(&id)).count();
+    let mut all = Vec::new();
+    for (id, address) in (0..).map(ListenerId).zip(&settings.listeners) {
+        let shards = accepting(id);
+        if shards == 0 {
+            return Err(DriverError::Settings(format!("no shard listens on {address}")));
+        }
+        all.push(bind(*address, shards, settings.bind_patience)?);
+    }
+    Ok(all)
 }
 
 fn bind(address: SocketAddr, shards: usize, patience: Duration) -> Result<Bound, DriverError> {

@@ -8,10 +8,11 @@
 //! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up; `silence`: why a shard
 //!   answers nothing.
 //! - `shard_loop`: gathers completions, calls the shard, carries out operations.
-//! - `accept`, `connections`, `send`: the network. `files`, `os_file`, `helpers`: the disk. `timer`.
+//! - `accept`, `connect`, `connections`, `send`: the network. `files`, `os_file`, `helpers`: the disk. `timer`.
 //! - `mesh`, `doorbell`: other shards.
 
 mod accept;
+mod connect;
 mod connections;
 mod context;
 mod doorbell;
@@ -62,8 +63,7 @@ where
 /// # Errors
 /// When an address is taken by another process, or cannot be bound.
 pub fn bind(settings: DriverSettings) -> Result<Bound, DriverError> {
-    let listening = settings.shards.iter().filter(|shard| shard.listens).count();
-    let (addresses, sockets) = bind_all(&settings, listening)?;
+    let (addresses, sockets) = bind_all(&settings)?;
     Ok(Bound { settings, addresses, sockets })
 }
 
@@ -71,6 +71,7 @@ pub fn bind(settings: DriverSettings) -> Result<Bound, DriverError> {
 pub struct Bound {
     settings: DriverSettings,
     addresses: Vec<SocketAddr>,
+    /// One entry per shard.
     sockets: Vec<Sockets>,
 }
 
@@ -99,7 +100,7 @@ where
     S: Shard + 'static,
     F: FnOnce() -> S + Send + 'static,
 {
-    let Bound { settings, addresses, mut sockets } = bound;
+    let Bound { settings, addresses, sockets } = bound;
     if settings.shards.len() != make.len() || make.is_empty() || make.len() > SHARDS_MAX {
         let what = format!("{} shards are set up, {} are to be made", settings.shards.len(), make.len());
         return Err(DriverError::Settings(what));
@@ -113,16 +114,15 @@ where
     let (ended, has_ended) = mpsc::channel();
     let mut starting = Starting { gos: Vec::new(), threads: Vec::new() };
     let meshes = mesh::mesh(&shared.shards, settings.mesh_capacity.max(1));
-    for ((index, make), mesh) in make.into_iter().enumerate().zip(meshes) {
+    for (((index, make), mesh), sockets) in make.into_iter().enumerate().zip(meshes).zip(sockets) {
         let (go, goes) = mpsc::channel();
-        let listens = settings.shards[index].listens;
         let seat = Seat {
             id: ShardId(index as u16),
             settings: Arc::clone(&settings),
             shared: Arc::clone(&shared),
             helpers: helper_threads.helpers(),
             mesh,
-            sockets: if listens { sockets.pop().unwrap_or_default() } else { Vec::new() },
+            sockets,
             cpus: allowed_cpus(),
         };
         let line = Line { ready: ready.clone(), go: goes, ended: ended.clone() };
@@ -148,25 +148,19 @@ where
 /// A connection's id has 12 bits for its shard.
 const SHARDS_MAX: usize = 1 << 12;
 
-/// The sockets of one listening shard.
+/// The sockets of one shard.
 type Sockets = Vec<(ListenerId, OwnedFd)>;
 
-/// Binds; gives back the addresses and the sockets of each listening shard.
-fn bind_all(
-    settings: &DriverSettings,
-    shards: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Sockets>), DriverError> {
-    if !settings.listeners.is_empty() && shards == 0 {
-        return Err(DriverError::Settings(
-            "there are addresses to listen on, but no shard listens".to_owned(),
-        ));
-    }
-    let mut sockets: Vec<Sockets> = (0..shards).map(|_| Vec::new()).collect();
+/// Binds; gives back the addresses and the sockets of each shard.
+fn bind_all(settings: &DriverSettings) -> Result<(Vec<SocketAddr>, Vec<Sockets>), DriverError> {
+    let mut sockets: Vec<Sockets> = settings.shards.iter().map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
-    for (index, bound) in listen::bind_all(settings, shards)?.into_iter().enumerate() {
+    for (id, bound) in (0..).map(ListenerId).zip(listen::bind_all(settings)?) {
         addresses.push(bound.address);
-        for (shard, socket) in sockets.iter_mut().zip(bound.sockets) {
-            shard.push((ListenerId(index as u16), socket));
+        let accepting =
+            settings.shards.iter().zip(&mut sockets).filter(|(shard, _)| shard.listens.contains(&id));
+        for ((_, shard), socket) in accepting.zip(bound.sockets) {
+            shard.push((id, socket));
         }
     }
     Ok((addresses, sockets))

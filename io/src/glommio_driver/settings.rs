@@ -1,6 +1,7 @@
 //! What a driver is told, and how it fails.
 
 use crate::record::Recorder;
+use corelane_seam::ListenerId;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// How the driver runs. Start from [`DriverSettings::new`]; every field may be changed before the run.
@@ -58,8 +59,8 @@ impl DriverSettings {
 pub struct ShardSettings {
     /// Pinned to this CPU; sensible only where no one else uses it.
     pub cpu: Option<usize>,
-    /// Whether it accepts connections.
-    pub listens: bool,
+    /// At which of the addresses it accepts connections.
+    pub listens: Vec<ListenerId>,
 }
 
 /// Deliberate faults. Only for tests.

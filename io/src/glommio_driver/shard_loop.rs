@@ -2,6 +2,7 @@
 
 use super::{
     accept::Listeners,
+    connect,
     connections::Connections,
     context::{Bounded, Context},
     files::Files,
@@ -158,6 +159,7 @@ impl<S: Shard> ShardLoop<S> {
                 Done::File { token, result } => {
                     context.events.push_back(Completion::File { token, result });
                 }
+                Done::Connected { token, result } => connections.connected(token, result, context),
                 Done::Warmed { connection, result } => connections.warmed(connection, result, context),
             }
         }
@@ -254,6 +256,7 @@ impl<S: Shard> ShardLoop<S> {
                     self.mesh.send(to, Envelope::Connection(moving));
                 }
             }
+            Operation::Connect { token, host, port } => connect::start(token, host, port, context),
             Operation::File { token, operation } => self.files.start(token, operation, context),
             Operation::Message { to, message } => self.mesh.send(to, Envelope::Message(message)),
             Operation::Timer { at } => self.timer.set(at),

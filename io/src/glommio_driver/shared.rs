@@ -5,6 +5,8 @@ use crate::record::Recorder;
 use corelane_seam::{FileResult, Token};
 use std::{
     io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -15,6 +17,8 @@ use std::{
 pub(super) enum Done {
     /// A file operation.
     File { token: Token, result: FileResult },
+    /// A peer was connected to, or could not be.
+    Connected { token: Token, result: io::Result<(OwnedFd, SocketAddr)> },
     /// A range of a file was read into the page cache for this connection.
     Warmed { connection: u64, result: io::Result<()> },
 }

@@ -374,6 +374,7 @@ impl<S: Shard> World<S> {
                 }
                 Operation::Send { connection, parts } => self.ask_send(process, shard, connection, parts),
                 Operation::Close { connection } => self.ask_close(process, shard, connection),
+                Operation::Connect { token, .. } => self.ask_connect(process, shard, token),
                 Operation::Move { connection, to } => self.ask_move(process, shard, connection, to),
                 Operation::File { token, operation } => {
                     self.start_file_operation(process, shard, token, operation);
@@ -427,6 +428,10 @@ impl<S: Shard> World<S> {
                 format!("received {bytes} bytes from {}", connection.0)
             }
             Completion::Sent { connection } => format!("sent to {}", connection.0),
+            Completion::Connected { token, result } => match result {
+                Ok(connection) => format!("connect {}: connection {}", token.0, connection.0),
+                Err(error) => format!("connect {}: {error}", token.0),
+            },
             Completion::Closed { connection, reason } => format!("closed {} ({reason:?})", connection.0),
             Completion::File { token, result } => {
                 if let FileResult::Read(Ok(bytes)) = result {
@@ -456,6 +461,7 @@ impl<S: Shard> World<S> {
                 format!("send {} bytes to {}", parts.iter().map(Part::len).sum::<u64>(), connection.0)
             }
             Operation::Close { connection } => format!("close {}", connection.0),
+            Operation::Connect { token, host, port } => format!("connect {} to {host}:{port}", token.0),
             Operation::Move { connection, to } => format!("move {} to shard {}", connection.0, to.0),
             Operation::File { token, operation } => {
                 if let corelane_seam::FileOperation::Write { data, .. } = operation {

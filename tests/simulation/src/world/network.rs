@@ -2,8 +2,8 @@
 
 use super::{Completion, Event, Notice, ProcessId, Shard, ShardId, SimDisk, World, process::Life};
 use bytes::{Buf, Bytes, BytesMut};
-use corelane_seam::{CloseReason, ConnectionId, ListenerId, Part};
-use std::{collections::VecDeque, net::SocketAddr};
+use corelane_seam::{CloseReason, ConnectionId, ListenerId, Part, Token};
+use std::{collections::VecDeque, io, net::SocketAddr};
 
 /// How a client takes what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,15 @@ impl<S: Shard> World<S> {
         let at_ns = (self.now_ns + delay_ns).max(connection.last_arrival_ns + 1);
         connection.last_arrival_ns = at_ns;
         self.schedule_at(at_ns, Event::Network { connection: id, happening });
+    }
+
+    /// A shard connects to a peer: there is none in a world of one process.
+    pub(super) fn ask_connect(&mut self, process: ProcessId, shard: ShardId, token: Token) {
+        let delay_ns = self.rng.below(self.settings.network_delay_ns_max);
+        let incarnation = self.processes[process.0].incarnation;
+        let result = Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let happening = super::Happening::Complete(Completion::Connected { token, result });
+        self.schedule_after(delay_ns, Event::Shard { process, incarnation, shard, happening });
     }
 
     fn soon(&mut self, id: ConnectionId, delay_ns_max: u64, happening: Happening) {

@@ -110,7 +110,10 @@ impl Shard for ToyShard {
             }
             Completion::Stop if matches!(self.toy, Toy::NeverStops) => {}
             Completion::Stop => out.push(Operation::Stopped),
-            Completion::Closed { .. } | Completion::File { .. } | Completion::Timer => {}
+            Completion::Connected { .. }
+            | Completion::Closed { .. }
+            | Completion::File { .. }
+            | Completion::Timer => {}
         }
     }
 

@@ -89,7 +89,8 @@ impl Shard for Responder {
                 }
             }
             Completion::Sent { connection } => out.push(receive(connection)),
-            Completion::Closed { .. }
+            Completion::Connected { .. }
+            | Completion::Closed { .. }
             | Completion::File { .. }
             | Completion::Message { .. }
             | Completion::Timer
