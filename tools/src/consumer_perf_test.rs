@@ -59,6 +59,14 @@ const REBALANCE_HEADERS: &str = ", rebalance.time.ms, fetch.time.ms, fetch.MB.se
 fn run(arguments: &[String], console: &mut Console) -> Outcome {
     let command = Command::parse_or_usage(console, TOOL.options, arguments)?;
     check(&command, console)?;
+    let is_detailed = command.has("show-detailed-stats");
+    if !command.has("hide-header") {
+        let first = if is_detailed { "time, threadId" } else { "start.time, end.time" };
+        say!(
+            console,
+            "{first}, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec{REBALANCE_HEADERS}"
+        );
+    }
     let count = if command.has("messages") { "messages" } else { "num-records" };
     let wanted = command.long(count)?.unwrap_or_default();
     let interval = command.long("reporting-interval")?.unwrap_or_default();
@@ -76,14 +84,6 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     };
     if command.has("print-metrics") {
         log::warn("--print-metrics: this consumer has no metrics to print");
-    }
-    let is_detailed = command.has("show-detailed-stats");
-    if !command.has("hide-header") {
-        let first = if is_detailed { "time, threadId" } else { "start.time, end.time" };
-        say!(
-            console,
-            "{first}, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec{REBALANCE_HEADERS}"
-        );
     }
     interrupt::listen();
     let mut consumer = Consumer::new(&properties(&command)?, subscription, interrupt::is_set)?;

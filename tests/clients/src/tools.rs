@@ -31,11 +31,13 @@ fn class(tool: &str) -> &'static str {
         "kafka-console-consumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer",
         "kafka-console-producer" => "org.apache.kafka.tools.ConsoleProducer",
         "kafka-consumer-groups" => "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        "kafka-consumer-perf-test" => "org.apache.kafka.tools.ConsumerPerformance",
         "kafka-delete-records" => "org.apache.kafka.tools.DeleteRecordsCommand",
         "kafka-dump-log" => "org.apache.kafka.tools.DumpLogSegments",
         "kafka-get-offsets" => "org.apache.kafka.tools.GetOffsetShell",
         "kafka-log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
         "kafka-metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
+        "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
         "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
         other => panic!("which class is {other}?"),
     }
@@ -171,6 +173,11 @@ impl Pair {
         })
     }
 
+    /// [`Pair::same`], but for what `mask` takes out of the standard output.
+    pub fn same_but(&mut self, tool: &str, arguments: &[&str], mask: fn(&str) -> String) -> Ran {
+        self.compare(tool, arguments, "", mask)
+    }
+
     /// [`Pair::same`], with a standard input.
     pub fn same_with_input(&mut self, tool: &str, arguments: &[&str], input: &str) -> Ran {
         self.compare(tool, arguments, input, str::to_owned)
@@ -229,7 +236,8 @@ impl Pair {
     }
 }
 
-/// What standard error says: without logs, stack traces and the table of the usage, whose descriptions are our own.
+/// What standard error says: without logs, stack traces, the table of the usage, whose descriptions are our own, and the
+/// spaces of what argparse4j says.
 fn said(err: &str) -> String {
     let is_trace = |line: &str| {
         line.starts_with("\tat ")
@@ -244,7 +252,9 @@ fn said(err: &str) -> String {
     };
     let before_usage = err.lines().take_while(|line| !line.starts_with("Option "));
     let lines: Vec<&str> = before_usage.map(str::trim_end).filter(|line| !is_trace(line)).collect();
-    lines.join("\n").trim().to_owned()
+    let text = lines.join("\n").trim().to_owned();
+    // argparse4j justifies its lines.
+    if text.starts_with("usage: ") { text.replace(char::is_whitespace, "") } else { text }
 }
 
 #[cfg(test)]

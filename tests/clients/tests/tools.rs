@@ -7,6 +7,9 @@ use std::{
     process::Command,
 };
 
+/// How much is to be sent.
+const MEASURED: [&str; 6] = ["--topic", "t", "--num-records", "3", "--throughput", "-1"];
+
 #[test]
 fn the_tool_for_topics_says_what_kafkas_says() {
     let broker = Broker::start();
@@ -102,6 +105,41 @@ fn wrong_command_lines_are_refused_in_kafkas_words() {
         ("kafka-consumer-groups", &[nowhere[0], nowhere[1], "--describe"]),
         ("kafka-consumer-groups", &[nowhere[0], nowhere[1], "--list", "--members"]),
         ("kafka-consumer-groups", &["--validate-regex", "a.*"]),
+        ("kafka-consumer-perf-test", &[]),
+        ("kafka-consumer-perf-test", &["--topic", "t", "--num-records", "1"]),
+        ("kafka-consumer-perf-test", &[nowhere[0], nowhere[1], "--num-records", "1"]),
+        ("kafka-consumer-perf-test", &[nowhere[0], nowhere[1], "--topic", "t"]),
+        ("kafka-consumer-perf-test", &[nowhere[0], nowhere[1], "--topic", "t", "--num-records", "x"]),
+        (
+            "kafka-consumer-perf-test",
+            &[nowhere[0], nowhere[1], "--topic", "t", "--num-records", "1", "--messages", "1"],
+        ),
+        (
+            "kafka-consumer-perf-test",
+            &[nowhere[0], nowhere[1], "--topic", "t", "--num-records", "1", "--reporting-interval", "0"],
+        ),
+        ("kafka-producer-perf-test", &["--topic", "t", "--num-records", "3", "--record-size", "1"]),
+        ("kafka-producer-perf-test", &MEASURED),
+        ("kafka-producer-perf-test", &["--topic", "t", "--num-records", "x"]),
+        ("kafka-producer-perf-test", &["--topic", "t", "--throughput", "x"]),
+        ("kafka-producer-perf-test", &["--nothing"]),
+        ("kafka-producer-perf-test", &[&MEASURED[..], &["--record-size", "0"]].concat()),
+        ("kafka-producer-perf-test", &[&MEASURED[..], &["--record-size", "1"]].concat()),
+        (
+            "kafka-producer-perf-test",
+            &[&MEASURED[..], &["--record-size", "1", "--payload-monotonic"]].concat(),
+        ),
+        (
+            "kafka-producer-perf-test",
+            &[&MEASURED[..], &nowhere, &["--record-size", "1", "--warmup-records", "3"]].concat(),
+        ),
+        (
+            "kafka-producer-perf-test",
+            &[&MEASURED[..], &nowhere, &["--record-size", "1", "--reporting-interval", "0"]].concat(),
+        ),
+        ("kafka-dump-log", &[]),
+        ("kafka-dump-log", &["--print-data-log"]),
+        ("kafka-dump-log", &["--files", "nothing.txt,nothing"]),
         ("kafka-delete-records", &nowhere),
         ("kafka-log-dirs", &nowhere),
         ("kafka-broker-api-versions", &[]),
@@ -293,10 +331,81 @@ fn what_a_node_is_and_has_is_told_as_by_kafka() {
     let mut pair = Pair::start();
     pair.same_lines("kafka-metadata-quorum", &on(&["describe", "--status"]));
     pair.same_lines("kafka-metadata-quorum", &on(&["describe", "--status", "--human-readable"]));
-    pair.same("kafka-metadata-quorum", &on(&["describe"]));
+    // The leader's times are of the moment that asks.
+    pair.same_but("kafka-metadata-quorum", &on(&["describe", "--replication"]), without_times);
+    pair.same_but(
+        "kafka-metadata-quorum",
+        &on(&["describe", "--replication", "--human-readable"]),
+        without_times,
+    );
+    for arguments in [
+        &["describe"][..],
+        &["describe", "--status", "--replication"],
+        &["describe", "--status", "--human-readable"],
+        &["describe", "--human-readable"],
+        &["tell"],
+        &[],
+    ] {
+        pair.same("kafka-metadata-quorum", &on(arguments));
+    }
     pair.same("kafka-log-dirs", &on(&["--describe", "--topic-list", "ledger"]));
     pair.same("kafka-log-dirs", &on(&["--describe", "--topic-list", "ledger", "--broker-list", "1"]));
     pair.same("kafka-log-dirs", &on(&["--describe", "--broker-list", "7"]));
+    pair.finish();
+    broker.stop();
+}
+
+/// Without the numbers of the columns that are times, and without the padding that their lengths ask for.
+fn without_times(out: &str) -> String {
+    let line = |line: &str| {
+        let cells = line.split('\t').map(str::trim).enumerate();
+        let cell = |(column, cell): (usize, &str)| match column {
+            4 | 5 => cell.replace(|letter: char| letter.is_ascii_digit(), ""),
+            _ => cell.to_owned(),
+        };
+        cells.map(cell).collect::<Vec<_>>().join("\t")
+    };
+    out.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn quotas_are_described_and_refused_as_by_kafka() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let mut pair = Pair::start();
+    for arguments in [
+        &["--describe", "--entity-type", "users"][..],
+        &["--describe", "--entity-type", "clients"],
+        &["--describe", "--entity-type", "ips"],
+        &["--describe", "--user", "ann"],
+        &["--describe", "--entity-type", "users", "--entity-default"],
+        &["--describe", "--user", "ann", "--client", "shop"],
+        &["--describe", "--client-defaults"],
+        &["--describe", "--ip", "127.0.0.1"],
+        &["--describe", "--ip-defaults"],
+        &["--describe", "--entity-type", "ips", "--entity-name", "no.such.host.invalid"],
+        &["--describe", "--entity-type", "users", "--entity-type", "ips"],
+        &["--alter", "--user", "ann", "--add-config", "producer_byte_rate=1024"],
+        &[
+            "--alter",
+            "--entity-type",
+            "clients",
+            "--entity-default",
+            "--add-config",
+            "consumer_byte_rate=1024.5",
+        ],
+        &["--alter", "--ip", "127.0.0.1", "--add-config", "connection_creation_rate=10"],
+        &["--alter", "--user", "ann", "--add-config", "producer_byte_rate=fast"],
+        &["--alter", "--user", "ann", "--add-config", "retention.ms=1"],
+        &["--alter", "--client", "shop", "--add-config", "retention.ms=1"],
+        &["--alter", "--ip", "127.0.0.1", "--add-config", "producer_byte_rate=1"],
+        &["--alter", "--user", "ann", "--delete-config", "producer_byte_rate"],
+        &["--alter", "--client", "shop", "--delete-config", "retention.ms"],
+        &["--alter", "--user", "ann", "--delete-config", "retention.ms,a"],
+        &["--alter", "--entity-type", "users", "--add-config", "producer_byte_rate=1"],
+    ] {
+        pair.same("kafka-configs", &[&server[..], arguments].concat());
+    }
     pair.finish();
     broker.stop();
 }

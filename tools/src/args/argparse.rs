@@ -29,7 +29,15 @@ impl Argparse {
             return Err(Stop::Code(0));
         }
         match Parsed::parse(self.options, arguments) {
-            Ok(parsed) => Ok(parsed),
+            Ok(parsed) => match parsed.misfit() {
+                Some((name, value, kind)) => {
+                    let message = format!(
+                        "argument --{name}: could not convert '{value}' to {kind} (For input string: \"{value}\")"
+                    );
+                    Err(self.error(console, &message))
+                }
+                None => Ok(parsed),
+            },
             Err(super::ArgumentError::Unrecognized(name)) => {
                 Err(self.error(console, &format!("unrecognized arguments: '--{name}'")))
             }

@@ -36,6 +36,7 @@ fn left(option: &Opt) -> String {
         Kind::Text => "String",
         Kind::Integer => "Integer",
         Kind::Long => "Long",
+        Kind::Double => "Double",
     };
     let described = |kind: &str, what: &str| {
         if what.is_empty() { kind.to_owned() } else { format!("{kind}: {what}") }

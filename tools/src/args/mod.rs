@@ -31,6 +31,8 @@ pub enum Kind {
     Integer,
     /// 64 bits.
     Long,
+    /// A number with a point.
+    Double,
 }
 
 /// One option of a tool.
@@ -67,6 +69,11 @@ impl Opt {
     /// One that takes a number of 64 bits.
     pub const fn long(name: &'static str, what: &'static str, about: &'static str) -> Opt {
         Opt { name, takes: Takes::One(Kind::Long, what), default: None, about, same_as: None }
+    }
+
+    /// One that takes a number with a point.
+    pub const fn double(name: &'static str, what: &'static str, about: &'static str) -> Opt {
+        Opt { name, takes: Takes::One(Kind::Double, what), default: None, about, same_as: None }
     }
 
     /// One that takes a text, if one follows.

@@ -144,6 +144,30 @@ impl Parsed {
         self.number(name)
     }
 
+    /// The option's only value as a number with a point, or its default.
+    ///
+    /// # Errors
+    /// As [`Parsed::integer`].
+    pub fn double(&self, name: &'static str) -> Result<Option<f64>, ArgumentError> {
+        debug_assert!(matches!(self.row(name).takes, Takes::One(Kind::Double, _)));
+        self.number(name)
+    }
+
+    /// The first value that is not of its option's kind: the option, the value, and what Java calls the kind.
+    pub fn misfit(&self) -> Option<(&'static str, &str, &'static str)> {
+        self.given.iter().find_map(|(name, value)| {
+            let value = value.as_deref()?;
+            let Takes::One(kind, _) = self.row(name).takes else { return None };
+            let (fits, kind) = match kind {
+                Kind::Text => return None,
+                Kind::Integer => (value.parse::<i32>().is_ok(), "Integer"),
+                Kind::Long => (value.parse::<i64>().is_ok(), "Long"),
+                Kind::Double => (value.parse::<f64>().is_ok(), "Double"),
+            };
+            (!fits).then_some((*name, value, kind))
+        })
+    }
+
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, ArgumentError> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         let parsed = value.parse();

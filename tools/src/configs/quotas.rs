@@ -209,7 +209,7 @@ fn check(entities: &Entities, add: &Properties, delete: &[String]) -> Done {
     let unexpected = |name: &&str| !QUOTAS.contains(name) && (kind == "clients" || !is_scram(name));
     let added: Vec<&str> = add.iter().map(|(name, _)| name).filter(unexpected).collect();
     let deleted: Vec<&str> = delete.iter().map(String::as_str).filter(unexpected).collect();
-    for (names, what, list) in [(added, "added", "Set"), (deleted, "deleted", "List")] {
+    for (names, what, list) in [(added, "added", "Set"), (deleted, "deleted", "ArrayBuffer")] {
         if !names.is_empty() {
             return told(format!(
                 "Only {may_be} can be {what} for '{kind}' using --bootstrap-server. Unexpected config names: {list}({})",

@@ -41,7 +41,7 @@ const OPTIONS: &[Opt] = &[
     Opt::flag("payload-monotonic", "Payloads are 0, 1, 2 and so on."),
     Opt::text("payload-delimiter", "PAYLOAD-DELIMITER", "What stands between payloads in the file.")
         .or("\\n"),
-    Opt::text(
+    Opt::double(
         "throughput",
         "THROUGHPUT",
         "REQUIRED: about how many records in a second; -1 for as many as go.",
@@ -64,8 +64,17 @@ const OPTIONS: &[Opt] = &[
 
 const PARSER: Argparse = Argparse {
     name: "kafka-producer-perf-test",
-    form: "[-h] --topic TOPIC --num-records NUM-RECORDS --throughput THROUGHPUT\n                                \
-           (--record-size RECORD-SIZE | --payload-file PAYLOAD-FILE | --payload-monotonic) ...",
+    form: "\n       [-h] [--bootstrap-server BOOTSTRAP-SERVER] --topic TOPIC\n       \
+           --num-records NUM-RECORDS [--payload-delimiter PAYLOAD-DELIMITER]\n       \
+           --throughput THROUGHPUT\n       \
+           [--producer-props PROP-NAME=PROP-VALUE [PROP-NAME=PROP-VALUE ...]]\n       \
+           [--command-property PROP-NAME=PROP-VALUE [PROP-NAME=PROP-VALUE ...]]\n       \
+           [--producer.config CONFIG-FILE] [--command-config CONFIG-FILE]\n       \
+           [--print-metrics] [--transactional-id TRANSACTIONAL-ID]\n       \
+           [--transaction-duration-ms TRANSACTION-DURATION]\n       \
+           [--warmup-records WARMUP-RECORDS] [--reporting-interval INTERVAL-MS]\n       \
+           (--record-size RECORD-SIZE | --payload-file PAYLOAD-FILE |\n       \
+           --payload-monotonic)",
     purpose: "This tool is used to verify the producer performance.",
     options: OPTIONS,
 };
@@ -154,13 +163,15 @@ fn plan(parsed: &Parsed, console: &mut Console) -> Outcome<Plan> {
     let warmup = parsed.long("warmup-records")?.unwrap_or_default().max(0);
     let interval = parsed.long("reporting-interval")?.unwrap_or_default();
     let size = parsed.integer("record-size")?;
-    let throughput = parsed.value("throughput")?.unwrap_or_default();
-    let Ok(throughput) = throughput.parse::<f64>() else {
-        return Err(PARSER
-            .error(console, &format!("argument --throughput: could not convert '{throughput}' to Double")));
-    };
-    let payloads = ["record-size", "payload-file", "payload-monotonic"];
-    let problem = if payloads.into_iter().filter(|option| parsed.has(option)).count() != 1 {
+    let throughput = parsed.double("throughput")?.unwrap_or_default();
+    let payloads = parsed.order(&["record-size", "payload-file", "payload-monotonic"]);
+    if let [first, second, ..] = payloads[..]
+        && first != second
+    {
+        let message = format!("argument --{second}: not allowed with argument --{first}");
+        return Err(PARSER.error(console, &message));
+    }
+    let problem = if payloads.is_empty() {
         Some("one of the arguments --record-size --payload-file --payload-monotonic is required")
     } else if records <= 0 {
         Some("--num-records should be greater than zero.")
