@@ -153,11 +153,7 @@ fn describe_new(connection: &mut Connection, group: &str) -> Result<ConsumerGrou
     let mut request = ConsumerGroupDescribeRequest::default();
     request.group_ids = vec![group_id(group)];
     let answer = connection.call(version, &request)?;
-    let found = answer.groups.into_iter().next().ok_or_else(|| no_answer(connection))?;
-    match ClientError::of(found.error_code, found.error_message.as_deref()) {
-        Some(error) => Err(error),
-        None => Ok(found),
-    }
+    only(connection, answer.groups, |group| ClientError::of(group.error_code, group.error_message.as_deref()))
 }
 
 fn describe_classic(connection: &mut Connection, group: &str) -> Result<ClassicGroup> {
@@ -165,15 +161,20 @@ fn describe_classic(connection: &mut Connection, group: &str) -> Result<ClassicG
     let mut request = DescribeGroupsRequest::default();
     request.groups = vec![group_id(group)];
     let answer = connection.call(version, &request)?;
-    let found = answer.groups.into_iter().next().ok_or_else(|| no_answer(connection))?;
-    match ClientError::of(found.error_code, found.error_message.as_deref()) {
-        Some(error) => Err(error),
-        None => Ok(found),
-    }
+    only(connection, answer.groups, |group| ClientError::of(group.error_code, group.error_message.as_deref()))
 }
 
-fn no_answer(connection: &Connection) -> ClientError {
-    ClientError::Protocol { peer: connection.peer().into(), reason: "an answer about no group".into() }
+/// The one group that was asked for, unless it has an error.
+fn only<T>(
+    connection: &Connection,
+    groups: Vec<T>,
+    error: impl FnOnce(&T) -> Option<ClientError>,
+) -> Result<T> {
+    let found = groups.into_iter().next().ok_or_else(|| ClientError::Protocol {
+        peer: connection.peer().into(),
+        reason: "an answer about no group".into(),
+    })?;
+    error(&found).map_or(Ok(found), Err)
 }
 
 fn from_new(found: ConsumerGroup, coordinator: &(i32, String, u16)) -> DescribedGroup {
