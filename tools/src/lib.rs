@@ -14,6 +14,7 @@ mod console_consumer;
 mod console_producer;
 mod consumer_groups;
 mod consumer_perf_test;
+mod coordinator;
 mod delete_records;
 mod dump_log;
 mod get_offsets;

@@ -4,6 +4,9 @@
 
 use corelane_client_tests::{Broker, Pair, Ran, ours};
 
+/// What the formatter of offsets was called before Kafka 4, which does not know it any more.
+const OF_OLD: &str = "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter";
+
 fn produce(server: &[&str], topic: &str, lines: &str) {
     let sent = ours("kafka-console-producer", &[server, &["--topic", topic]].concat(), lines);
     assert_eq!((sent.code, sent.out.as_str()), (0, ""), "{}", sent.err);
@@ -73,6 +76,45 @@ fn the_tool_for_groups_says_what_kafkas_says() {
     pair.same(tool, &on(&["--delete-offsets", "--group", "nobody", "--topic", "ledger"]));
     pair.each(tool, &on(&["--delete", "--group", "{}"]), ["classic-a", "classic-b"]);
     pair.same(tool, &on(&["--delete", "--group", "nobody"]));
+    pair.finish();
+    broker.stop();
+}
+
+#[test]
+fn what_the_coordinator_keeps_is_printed_as_by_kafka() {
+    let broker =
+        Broker::start_with(&["offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0"]);
+    let server = ["--bootstrap-server", broker.address()];
+    produce(&server, "ledger", "one\ntwo\nthree\nfour\n");
+    for protocol in ["classic", "consumer"] {
+        let property = format!("group.protocol={protocol}");
+        let read = ["--topic", "ledger", "--from-beginning", "--max-messages", "4", "--group", protocol];
+        let ran = ours(
+            "kafka-console-consumer",
+            &[&server[..], &read, &["--command-property", &property]].concat(),
+            "",
+        );
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let deleted = ["--delete", "--group", "classic"];
+    let ran = ours("kafka-consumer-groups", &[&server[..], &deleted].concat(), "");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let offsets = ours("kafka-get-offsets", &[&server[..], &["--topic", "__consumer_offsets"]].concat(), "");
+    let count = offsets.out.trim().rsplit(':').next().unwrap_or_default();
+    let all =
+        ["--topic", "__consumer_offsets", "--partition", "0", "--from-beginning", "--max-messages", count];
+    let mut pair = Pair::start();
+    let mut printed = |class: &str| {
+        let class = format!("org.apache.kafka.tools.consumer.{class}");
+        let arguments = [&server[..], &all, &["--formatter", &class]].concat();
+        pair.same("kafka-console-consumer", &arguments).out
+    };
+    let offsets = printed("OffsetsMessageFormatter");
+    assert!(offsets.contains(r#""topic":"ledger""#) && offsets.contains(r#""value":null"#), "{offsets}");
+    let groups = printed("GroupMetadataMessageFormatter");
+    assert!(groups.contains(r#""protocolType":"consumer""#), "{groups}");
+    assert_eq!(printed("TransactionLogMessageFormatter"), "", "there are no transactions in it");
+    pair.same("kafka-console-consumer", &[&server[..], &all, &["--formatter", OF_OLD]].concat());
     pair.finish();
     broker.stop();
 }

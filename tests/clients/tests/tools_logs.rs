@@ -53,6 +53,28 @@ fn kafkas_files_are_printed_as_by_kafka() {
     pair.finish();
 }
 
+#[test]
+fn what_coordinators_keep_is_told_field_by_field_as_by_kafka() {
+    let directories = directories();
+    let log = |name: &str| text(&directories.path().join(name).join("00000000000000000000.log")).to_owned();
+    let (groups, transactions) = (log("groups"), log("transactions"));
+    let mut pair = Pair::start();
+    let tool = "kafka-dump-log";
+    let told = pair.same(tool, &["--files", &groups, "--offsets-decoder"]);
+    for part in [
+        r#""type":"23""#,
+        r#""ownedPartitions":[{"topic":"t""#,
+        "Unknown record type 9 at offset",
+        "<DELETE>",
+    ] {
+        assert!(told.out.contains(part), "{part} in {}", told.out);
+    }
+    pair.same(tool, &["--files", &groups, "--offsets-decoder", "--skip-record-metadata"]);
+    let told = pair.same(tool, &["--files", &transactions, "--transaction-log-decoder"]);
+    assert!(told.out.contains(r#""clientTransactionVersion""#), "{}", told.out);
+    pair.finish();
+}
+
 /// What a power cut or a bad disk leaves.
 fn damage(pair: &mut Pair, records: &Path) {
     let tool = "kafka-dump-log";

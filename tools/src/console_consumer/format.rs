@@ -1,8 +1,10 @@
-//! From a record to a line (`org.apache.kafka.tools.consumer.DefaultMessageFormatter`).
+//! From a record to a line (`org.apache.kafka.tools.consumer.DefaultMessageFormatter`), or to what a coordinator keeps in it
+//! (`OffsetsMessageFormatter` and its like).
 
 use super::{deserialize::Deserializer, options::FormatterOptions};
 use crate::{
     client::{Properties, consumer::ConsumedRecord},
+    coordinator::{Coordinator, Entry, Fault, Json},
     log,
 };
 use corelane_core::records::TimestampType;
@@ -12,10 +14,13 @@ use std::io::{self, Write};
 pub const DEFAULT: &str = "org.apache.kafka.tools.consumer.DefaultMessageFormatter";
 const LOGGING: &str = "org.apache.kafka.tools.consumer.LoggingMessageFormatter";
 const NOTHING: &str = "org.apache.kafka.tools.consumer.NoOpMessageFormatter";
+const OFFSETS: &str = "org.apache.kafka.tools.consumer.OffsetsMessageFormatter";
+const GROUPS: &str = "org.apache.kafka.tools.consumer.GroupMetadataMessageFormatter";
+const TRANSACTIONS: &str = "org.apache.kafka.tools.consumer.TransactionLogMessageFormatter";
 
 /// Whether this class can print.
 pub fn is_known(class: &str) -> bool {
-    [DEFAULT, LOGGING, NOTHING].contains(&class)
+    [DEFAULT, LOGGING, NOTHING, OFFSETS, GROUPS, TRANSACTIONS].contains(&class)
 }
 
 /// Why a record was not printed.
@@ -39,6 +44,8 @@ pub enum Formatter {
     Nothing,
     /// A line for each.
     Lines(Box<Lines>),
+    /// What a coordinator keeps, of the entries that are meant; one behind the other, as by Kafka.
+    Entries(Coordinator, fn(&Entry) -> bool),
 }
 
 /// What is printed of a record, and how.
@@ -68,6 +75,9 @@ impl Formatter {
             NOTHING => Ok(Formatter::Nothing),
             // The logging one logs below the level that is shown.
             DEFAULT | LOGGING => Ok(Formatter::Lines(Box::new(Lines::new(&options.properties)))),
+            OFFSETS => Ok(Formatter::Entries(Coordinator::Groups, Entry::is_offset)),
+            GROUPS => Ok(Formatter::Entries(Coordinator::Groups, Entry::is_classic_group)),
+            TRANSACTIONS => Ok(Formatter::Entries(Coordinator::Transactions, |_| true)),
             other => Err(other.into()),
         }
     }
@@ -76,8 +86,32 @@ impl Formatter {
         match self {
             Formatter::Nothing => Ok(()),
             Formatter::Lines(lines) => lines.write(record, out),
+            Formatter::Entries(coordinator, is_meant) => write_entry(*coordinator, *is_meant, record, out),
         }
     }
+}
+
+/// Nothing of records without a key, of types that are not known and of those that are not meant.
+fn write_entry(
+    coordinator: Coordinator,
+    is_meant: fn(&Entry) -> bool,
+    record: &ConsumedRecord,
+    out: &mut dyn Write,
+) -> Result<(), Problem> {
+    let Some(key) = &record.key else { return Ok(()) };
+    let entry = match coordinator.read(key, record.value.as_deref()) {
+        Ok(entry) if is_meant(&entry) => entry,
+        Ok(_) | Err(Fault::Type(_)) => return Ok(()),
+        Err(fault) => {
+            let offset = record.offset;
+            return Err(Problem::Record(format!("Could not read record at offset {offset} due to: {fault}")));
+        }
+    };
+    let of =
+        |name, number: i16, data| Json::Object(vec![(name, Json::Number(number.into())), ("data", data)]);
+    let value = entry.value.map_or(Json::Null, |(version, data)| of("version", version, data));
+    let entry = Json::Object(vec![("key", of("type", entry.kind, entry.key)), ("value", value)]);
+    Ok(write!(out, "{entry}")?)
 }
 
 impl Lines {
@@ -250,6 +284,31 @@ mod tests {
         assert_eq!(printed(&["print.value=false", "print.partition=true"], &record()), "Partition:3\n");
         let bare = ConsumedRecord { headers: vec![], ..record() };
         assert_eq!(printed(&["print.headers=true"], &bare), "NO_HEADERS\tv\n");
+    }
+
+    #[test]
+    fn of_what_coordinators_keep_only_the_kind_that_is_asked_for_is_printed() {
+        let options =
+            |class: &str| FormatterOptions { class: class.into(), properties: Properties::default() };
+        let printed = |class: &str, record: &ConsumedRecord| {
+            let mut out = Vec::new();
+            let written = Formatter::new(&options(class)).expect("known").write(record, &mut out);
+            written.map(|()| String::from_utf8(out).expect("text"))
+        };
+        // A group of the classic protocol that is gone.
+        let gone = ConsumedRecord { key: Some(vec![0, 2, 0, 1, b'g']), value: None, ..record() };
+        let expected = r#"{"key":{"type":2,"data":{"group":"g"}},"value":null}"#;
+        assert_eq!(printed(GROUPS, &gone).expect("well formed"), expected);
+        assert_eq!(printed(OFFSETS, &gone).expect("well formed"), "");
+        let unknown = ConsumedRecord { key: Some(vec![0, 99]), ..record() };
+        assert_eq!(printed(GROUPS, &unknown).expect("left out"), "");
+        assert_eq!(printed(GROUPS, &record()).expect("left out"), "", "no key");
+        let newer = ConsumedRecord { value: Some(vec![0, 9]), ..gone };
+        let Err(Problem::Record(told)) = printed(GROUPS, &newer) else { panic!("version 9 was read") };
+        assert_eq!(
+            told,
+            "Could not read record at offset 5 due to: Found an unknown record version 9 for 2 type"
+        );
     }
 
     #[test]

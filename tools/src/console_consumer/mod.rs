@@ -57,8 +57,9 @@ pub const TOOL: Tool = Tool {
         Opt::text(
             "formatter",
             "class",
-            "What prints records: DefaultMessageFormatter, LoggingMessageFormatter or \
-            NoOpMessageFormatter of org.apache.kafka.tools.consumer.",
+            "What prints records: DefaultMessageFormatter, LoggingMessageFormatter, NoOpMessageFormatter, or of what \
+            coordinators keep OffsetsMessageFormatter, GroupMetadataMessageFormatter or TransactionLogMessageFormatter, of \
+            org.apache.kafka.tools.consumer.",
         )
         .or(format::DEFAULT),
         Opt::text("property", "prop", "(DEPRECATED) As --formatter-property."),

@@ -4,6 +4,7 @@ use super::{Faults, base_offset};
 use crate::{
     args::Command,
     console::{Console, Outcome, Stop},
+    coordinator::{Coordinator, Fault, Json},
 };
 use corelane_core::records::{
     Batch, BatchHeader, DecodedBatch, Record, Scratch, TimestampType, header::sequence_plus,
@@ -26,8 +27,15 @@ pub struct Options {
     contents: bool,
     metadata: bool,
     max_bytes: u64,
-    key: Decoder,
-    value: Decoder,
+    parser: Parser,
+}
+
+/// What reads keys and values.
+enum Parser {
+    /// Each by itself.
+    Apart { key: Decoder, value: Decoder },
+    /// As a coordinator's record.
+    Entries(Coordinator),
 }
 
 #[derive(Clone, Copy)]
@@ -47,16 +55,61 @@ impl Options {
                 class => Err(Stop::failed(format!("Failed to load decoder class {class}"))),
             }
         };
-        let contents = ["print-data-log", "value-decoder-class", "key-decoder-class"]
-            .into_iter()
-            .any(|it| command.has(it));
+        let parser = if command.has("offsets-decoder") {
+            Parser::Entries(Coordinator::Groups)
+        } else if command.has("transaction-log-decoder") {
+            Parser::Entries(Coordinator::Transactions)
+        } else {
+            Parser::Apart { value: decoder("value-decoder-class")?, key: decoder("key-decoder-class")? }
+        };
+        let contents = [
+            "print-data-log",
+            "value-decoder-class",
+            "key-decoder-class",
+            "offsets-decoder",
+            "transaction-log-decoder",
+        ]
+        .into_iter()
+        .any(|it| command.has(it));
         Ok(Options {
             records: contents || command.has("deep-iteration"),
             contents,
             metadata: !command.has("skip-record-metadata"),
             max_bytes: u64::try_from(command.integer("max-bytes")?.unwrap_or(i32::MAX)).unwrap_or(0),
-            key: decoder("key-decoder-class")?,
-            value: decoder("value-decoder-class")?,
+            parser,
+        })
+    }
+}
+
+impl Parser {
+    /// Key and value as texts, where they are to be told.
+    fn parse(&self, record: &Record<'_>) -> io::Result<(Option<String>, Option<String>)> {
+        let coordinator = match self {
+            Parser::Apart { key, value } => {
+                return Ok((record.key.map(|it| key.text(it)), record.value.map(|it| value.text(it))));
+            }
+            Parser::Entries(coordinator) => coordinator,
+        };
+        let Some(key) = record.key else {
+            let text = format!(
+                "Failed to decode message at offset {} using the specified decoder (message had a missing key)",
+                record.offset
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        };
+        let of = |name, number: i16, data| {
+            Json::Object(vec![(name, Json::Text(number.to_string())), ("data", data)]).to_string()
+        };
+        Ok(match coordinator.read(key, record.value) {
+            Ok(entry) => {
+                let entry = entry.with_members_read();
+                let value = entry.value.map(|(version, data)| of("version", version, data));
+                (Some(of("type", entry.kind, entry.key)), Some(value.unwrap_or_else(|| "<DELETE>".into())))
+            }
+            Err(Fault::Type(number)) => {
+                (Some(format!("Unknown record type {number} at offset {}, skipping.", record.offset)), None)
+            }
+            Err(fault) => (Some(format!("Error at offset {}, skipping. {fault}", record.offset)), None),
         })
     }
 }
@@ -226,12 +279,13 @@ impl Printer<'_> {
 
     fn contents(&self, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
         let mut before = if self.options.metadata { " " } else { "| " };
-        if let Some(key) = record.key {
-            write!(out, "{before}key: {}", self.options.key.text(key))?;
+        let (key, value) = self.options.parser.parse(record)?;
+        if let Some(key) = key {
+            write!(out, "{before}key: {key}")?;
             before = " ";
         }
-        if let Some(value) = record.value {
-            write!(out, "{before}payload: {}", self.options.value.text(value))?;
+        if let Some(value) = value {
+            write!(out, "{before}payload: {value}")?;
         }
         Ok(())
     }

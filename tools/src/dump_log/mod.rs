@@ -31,8 +31,11 @@ pub const TOOL: Tool = Tool {
         .or(log::STRING_DECODER),
         Opt::perhaps("key-decoder-class", "", "What reads keys, as --value-decoder-class.")
             .or(log::STRING_DECODER),
-        Opt::flag("offsets-decoder", "Not built yet."),
-        Opt::flag("transaction-log-decoder", "Not built yet."),
+        Opt::flag("offsets-decoder", "Print what stands in segments of __consumer_offsets, as JSON."),
+        Opt::flag(
+            "transaction-log-decoder",
+            "Print what stands in segments of __transaction_state, as JSON.",
+        ),
         Opt::flag("cluster-metadata-decoder", "Not built yet."),
         Opt::flag("remote-log-metadata-decoder", "Not built yet."),
         Opt::flag("share-group-state-decoder", "Not built yet."),
@@ -41,13 +44,8 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
-const NOT_BUILT: [&str; 5] = [
-    "offsets-decoder",
-    "transaction-log-decoder",
-    "cluster-metadata-decoder",
-    "remote-log-metadata-decoder",
-    "share-group-state-decoder",
-];
+const NOT_BUILT: [&str; 3] =
+    ["cluster-metadata-decoder", "remote-log-metadata-decoder", "share-group-state-decoder"];
 
 /// What is wrong with files, told after all of them, by file.
 #[derive(Default)]
