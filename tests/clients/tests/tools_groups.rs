@@ -2,7 +2,12 @@
 //!
 //! Waits for the broker to have groups: then it belongs into `../tests`.
 
-use corelane_client_tests::{Broker, Pair, Ran, ours};
+use corelane_client_tests::{Broker, Pair, QUIET, Ran, jars, our_command, ours};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 /// What the formatter of offsets was called before Kafka 4, which does not know it any more.
 const OF_OLD: &str = "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter";
@@ -143,6 +148,90 @@ fn two_members_share_a_topic() {
     values.sort_unstable();
     values.dedup();
     assert_eq!(values.len(), 40, "every record is read by one of the two");
+    broker.stop();
+}
+
+/// A consumer that does not run on when its test fails.
+struct Running(Child);
+
+impl Running {
+    fn terminate(&self) {
+        let id = libc::pid_t::try_from(self.0.id()).expect("a process id");
+        // SAFETY: sends a signal to a child that has not been waited for, so the id is still the child's.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "it had ended before it was told to");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Without effect when it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_member_of_ours_and_one_of_kafkas_share_a_topic_and_keep_what_they_have() {
+    let broker = Broker::start_with(&["group.initial.rebalance.delay.ms=0"]);
+    let server = ["--bootstrap-server", broker.address()];
+    ours("kafka-topics", &[&server[..], &["--create", "--topic", "kept", "--partitions", "4"]].concat(), "");
+    let send = |from: u32| {
+        let keyed: String = (from..from + 40).map(|index| format!("key-{index}\tvalue {index}\n")).collect();
+        let send = [&server[..], &["--topic", "kept", "--reader-property", "parse.key=true"]].concat();
+        assert_eq!(ours("kafka-console-producer", &send, &keyed).code, 0);
+    };
+    let strategy =
+        "partition.assignment.strategy=org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    let read = ["--topic", "kept", "--from-beginning", "--group", "kept", "--command-property", strategy];
+    let read = [&server[..], &read].concat();
+    send(0);
+    let mut first = Running(our_command("kafka-console-consumer", &read).spawn().expect("the binary runs"));
+    let mut lines = BufReader::new(first.0.stdout.take().expect("piped")).lines();
+    let mut values: Vec<String> = lines.by_ref().take(40).map(|line| line.expect("UTF-8")).collect();
+    let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+    let second = Command::new("java")
+        .args(["-XX:TieredStopAtLevel=1", QUIET, "-cp", &jars(), class])
+        .args(&read)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut second = Running(second.expect("java is there: run tests/install-clients"));
+    let described = || {
+        let describe = ["--describe", "--group", "kept", "--members"];
+        ours("kafka-consumer-groups", &[&server[..], &describe].concat(), "").out
+    };
+    let halves = || {
+        let described = described();
+        let members = described.lines().filter(|line| line.starts_with("kept"));
+        let shares: Vec<&str> = members.filter_map(|line| line.split_whitespace().last()).collect();
+        shares == ["2", "2"]
+    };
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !halves() {
+        assert!(Instant::now() < deadline, "they never share it evenly:\n{}", described());
+    }
+    send(40);
+    let lag = || {
+        let describe = ["--describe", "--group", "kept"];
+        let described = ours("kafka-consumer-groups", &[&server[..], &describe].concat(), "").out;
+        described
+            .lines()
+            .filter(|line| line.starts_with("kept"))
+            .any(|line| line.split_whitespace().nth(5) != Some("0"))
+    };
+    while lag() {
+        assert!(Instant::now() < deadline, "they never read all");
+    }
+    first.terminate();
+    second.terminate();
+    values.extend(lines.map(|line| line.expect("UTF-8")));
+    assert!(values.len() < 80, "ours gave nothing back: {}", values.len());
+    let read = BufReader::new(second.0.stdout.take().expect("piped")).lines();
+    values.extend(read.map(|line| line.expect("UTF-8")));
+    values.sort();
+    let mut expected: Vec<String> = (0..80).map(|index| format!("value {index}")).collect();
+    expected.sort();
+    assert_eq!(values, expected, "each record is read once");
     broker.stop();
 }
 

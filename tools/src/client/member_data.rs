@@ -17,24 +17,72 @@ pub fn encode_subscription(topics: &[String]) -> Vec<u8> {
     out
 }
 
-/// The topics of a subscription of any version.
-pub fn decode_subscription(bytes: &[u8]) -> Option<Vec<String>> {
+/// A subscription that says what the member owns as of a generation: version 2. The generation stands in the user data too,
+/// where members of before look for it.
+pub fn encode_owned(topics: &[String], owned: &Assignment, generation: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(2_i16.to_be_bytes());
+    put_count(&mut out, topics.len());
+    topics.iter().for_each(|topic| put_string(&mut out, topic));
+    put_count(&mut out, size_of::<i32>());
+    out.extend(generation.to_be_bytes());
+    put_partitions(&mut out, owned);
+    out.extend(generation.to_be_bytes());
+    out
+}
+
+/// What a member wants, and what it says it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// By name.
+    pub topics: Vec<String>,
+    /// What it owns.
+    pub owned: Assignment,
+    /// As of which generation; -1 where that is not known.
+    pub generation: i32,
+}
+
+impl Default for Subscription {
+    fn default() -> Subscription {
+        Subscription { topics: Vec::new(), owned: Assignment::new(), generation: -1 }
+    }
+}
+
+/// A subscription of any version.
+pub fn decode_subscription(bytes: &[u8]) -> Option<Subscription> {
     let mut rest = bytes;
-    take_i16(&mut rest)?;
+    let version = take_i16(&mut rest)?;
     let count = take_count(&mut rest, 2)?;
-    (0..count).map(|_| take_string(&mut rest)).collect()
+    let topics: Option<Vec<String>> = (0..count).map(|_| take_string(&mut rest)).collect();
+    let mut read = Subscription { topics: topics?, ..Subscription::default() };
+    if version < 1 {
+        return Some(read);
+    }
+    let length = usize::try_from(take_i32(&mut rest)?).unwrap_or(0);
+    let (data, behind) = rest.split_at_checked(length)?;
+    rest = behind;
+    read.owned = take_partitions(&mut rest)?;
+    read.generation = match (version, <[u8; 4]>::try_from(data)) {
+        (2.., _) => take_i32(&mut rest)?,
+        (_, Ok(generation)) => i32::from_be_bytes(generation),
+        _ => -1,
+    };
+    Some(read)
+}
+
+/// Whether the second has a partition that the first has not.
+pub fn is_less(one: &Assignment, other: &Assignment) -> bool {
+    other.iter().any(|(topic, partitions)| {
+        let has = |partition| one.get(topic).is_some_and(|of_topic| of_topic.contains(partition));
+        !partitions.iter().all(has)
+    })
 }
 
 /// An assignment.
 pub fn encode_assignment(assignment: &Assignment) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(0_i16.to_be_bytes());
-    put_count(&mut out, assignment.len());
-    for (topic, partitions) in assignment {
-        put_string(&mut out, topic);
-        put_count(&mut out, partitions.len());
-        partitions.iter().for_each(|partition| out.extend(partition.to_be_bytes()));
-    }
+    put_partitions(&mut out, assignment);
     out.extend((-1_i32).to_be_bytes());
     out
 }
@@ -46,12 +94,25 @@ pub fn decode_assignment(bytes: &[u8]) -> Option<Assignment> {
     }
     let mut rest = bytes;
     take_i16(&mut rest)?;
-    let count = take_count(&mut rest, 6)?;
+    take_partitions(&mut rest)
+}
+
+fn put_partitions(out: &mut Vec<u8>, partitions: &Assignment) {
+    put_count(out, partitions.len());
+    for (topic, of_topic) in partitions {
+        put_string(out, topic);
+        put_count(out, of_topic.len());
+        of_topic.iter().for_each(|partition| out.extend(partition.to_be_bytes()));
+    }
+}
+
+fn take_partitions(rest: &mut &[u8]) -> Option<Assignment> {
+    let count = take_count(rest, 6)?;
     let mut assignment = Assignment::new();
     for _ in 0..count {
-        let topic = take_string(&mut rest)?;
-        let partitions = take_count(&mut rest, 4)?;
-        let partitions: Option<Vec<i32>> = (0..partitions).map(|_| take_i32(&mut rest)).collect();
+        let topic = take_string(rest)?;
+        let partitions = take_count(rest, 4)?;
+        let partitions: Option<Vec<i32>> = (0..partitions).map(|_| take_i32(rest)).collect();
         assignment.entry(topic).or_default().extend(partitions?);
     }
     Some(assignment)
@@ -99,10 +160,24 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let topics = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(decode_subscription(&encode_subscription(&topics)), Some(topics));
+        let plain = Subscription { topics: topics.clone(), ..Subscription::default() };
+        assert_eq!(decode_subscription(&encode_subscription(&topics)), Some(plain));
         let assignment = Assignment::from([("a".into(), vec![0, 2]), ("b".into(), vec![])]);
+        let owned = Subscription { topics: topics.clone(), owned: assignment.clone(), generation: 7 };
+        let mut bytes = encode_owned(&topics, &assignment, 7);
+        assert_eq!(decode_subscription(&bytes), Some(owned.clone()));
+        // Version 1 has the generation in the user data only.
+        bytes[1] = 1;
+        assert_eq!(decode_subscription(&bytes[..bytes.len() - 4]), Some(owned));
         assert_eq!(decode_assignment(&encode_assignment(&assignment)), Some(assignment));
         assert_eq!(decode_assignment(&[]), Some(Assignment::new()));
+    }
+
+    #[test]
+    fn less_is_what_lacks_a_partition() {
+        let with = |partitions: &[i32]| Assignment::from([("a".into(), partitions.to_vec())]);
+        assert!(is_less(&with(&[1]), &with(&[0, 1])) && is_less(&Assignment::new(), &with(&[0])));
+        assert!(!is_less(&with(&[0, 1, 2]), &with(&[0, 1])) && !is_less(&with(&[0]), &Assignment::new()));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Who reads what in a classic group, decided by its leader.
 
-use super::config::Assignor;
+use super::{config::Assignor, sticky};
 use crate::client::member_data::Assignment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A member and the topics it wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscriber {
     /// Static members come first and by this, so that they keep what they have.
     pub instance: Option<String>,
     pub member: String,
     pub topics: BTreeSet<String>,
+    /// What it says it owns, where its assignor asks for that.
+    pub owned: Assignment,
+    /// As of which generation; -1 for none.
+    pub generation: i32,
 }
 
 /// What each member gets, by its id; `partitions` are how many each topic has.
@@ -29,6 +33,10 @@ pub fn assign(
     match assignor {
         Assignor::Range => range(&members, partitions, &mut give),
         Assignor::RoundRobin => round_robin(&members, partitions, &mut give),
+        Assignor::CooperativeSticky => {
+            let shares = sticky::assign(&members, partitions);
+            assigned.extend(members.into_iter().map(|member| member.member).zip(shares));
+        }
     }
     assigned
 }
@@ -85,6 +93,7 @@ mod tests {
             instance: instance.map(str::to_owned),
             member: name.into(),
             topics: topics.iter().map(|&topic| topic.into()).collect(),
+            ..Subscriber::default()
         }
     }
 

@@ -12,7 +12,8 @@ use crate::client::{
     group_id,
     groups::Committer,
     member_data::{
-        Assignment, decode_assignment, decode_subscription, encode_assignment, encode_subscription,
+        Assignment, decode_assignment, decode_subscription, encode_assignment, encode_owned,
+        encode_subscription, is_less,
     },
     text,
 };
@@ -42,6 +43,8 @@ pub struct Classic {
     member: String,
     generation: i32,
     is_joined: bool,
+    /// What it has, where it keeps that while the group shares out anew.
+    owned: Assignment,
     next_beat: Instant,
     /// The version of a heartbeat that is not answered yet, and until when it may take.
     beat: Option<(i16, Instant)>,
@@ -56,6 +59,7 @@ impl Classic {
             member: String::new(),
             generation: -1,
             is_joined: false,
+            owned: Assignment::new(),
             next_beat: Instant::now(),
             beat: None,
         }
@@ -110,7 +114,11 @@ impl Classic {
         request.session_timeout_ms = millis(session);
         request.member_id = text(&self.member);
         request.protocol_type = text(CONSUMER);
-        let subscription = Bytes::from(encode_subscription(topics));
+        let subscription = Bytes::from(if self.config.is_cooperative() {
+            encode_owned(topics, &self.owned, self.generation)
+        } else {
+            encode_subscription(topics)
+        });
         let offered = self.config.assignors.iter().map(|assignor| {
             JoinGroupRequestProtocol::default()
                 .with_name(text(assignor.name()))
@@ -138,11 +146,16 @@ impl Classic {
         let members: Vec<Subscriber> = joined
             .members
             .iter()
-            .map(|member| Subscriber {
-                instance: member.group_instance_id.as_ref().map(ToString::to_string),
-                member: member.member_id.to_string(),
+            .map(|member| {
                 // A subscription that cannot be read gets nothing.
-                topics: decode_subscription(&member.metadata).unwrap_or_default().into_iter().collect(),
+                let said = decode_subscription(&member.metadata).unwrap_or_default();
+                Subscriber {
+                    instance: member.group_instance_id.as_ref().map(ToString::to_string),
+                    member: member.member_id.to_string(),
+                    topics: said.topics.into_iter().collect(),
+                    owned: said.owned,
+                    generation: said.generation,
+                }
             })
             .collect();
         let topics: std::collections::BTreeSet<&String> =
@@ -204,6 +217,7 @@ impl Classic {
             Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
                 self.member.clear();
                 self.generation = -1;
+                self.owned.clear();
                 true
             }
             Some(ErrorCode::RebalanceInProgress) => true,
@@ -266,15 +280,21 @@ impl Member for Classic {
                 Ok(()) => Ok(Joined::Same),
                 Err(error) if self.recover(&error) => {
                     self.is_joined = false;
-                    Ok(Joined::Leaving)
+                    // Whose membership is lost has lost what it had, too.
+                    let kept = self.keeps() && self.generation >= 0;
+                    Ok(if kept { Joined::Same } else { Joined::Leaving })
                 }
                 Err(error) => Err(error),
             };
         }
+        let had = !self.owned.is_empty();
         loop {
             match self.try_join(cluster, topics, asked) {
                 Ok(Some(assignment)) => {
-                    self.is_joined = true;
+                    // What it is to give back is for another, who gets it when this one joins again.
+                    let gives_back = self.keeps() && is_less(&assignment, &self.owned);
+                    self.is_joined = !gives_back;
+                    self.owned.clone_from(&assignment);
                     self.next_beat = Instant::now() + self.config.heartbeat;
                     return Ok(Joined::New(assignment));
                 }
@@ -283,6 +303,9 @@ impl Member for Classic {
                 Err(error) if self.recover(&error) => {
                     if asked() {
                         return Err(ClientError::Interrupted);
+                    }
+                    if had && self.owned.is_empty() {
+                        return Ok(Joined::Leaving);
                     }
                     if error.code() != Some(ErrorCode::RebalanceInProgress) {
                         thread::sleep(self.config.client.backoff);
@@ -293,8 +316,15 @@ impl Member for Classic {
         }
     }
 
-    fn rejoin(&mut self) {
+    fn keeps(&self) -> bool {
+        self.config.is_cooperative()
+    }
+
+    fn rejoin(&mut self, kept: bool) {
         self.is_joined = false;
+        if !kept {
+            self.owned.clear();
+        }
     }
 
     fn is_joined(&self) -> bool {

@@ -32,6 +32,8 @@ pub enum Assignor {
     Range,
     /// `roundrobin`.
     RoundRobin,
+    /// `cooperative-sticky`: members keep what they have while they agree anew (KIP-429).
+    CooperativeSticky,
 }
 
 impl Assignor {
@@ -40,14 +42,15 @@ impl Assignor {
         match self {
             Assignor::Range => "range",
             Assignor::RoundRobin => "roundrobin",
+            Assignor::CooperativeSticky => "cooperative-sticky",
         }
     }
 
     fn from_class(class: &str) -> Option<Assignor> {
         match class.rsplit('.').next()? {
-            // The cooperative assignors need several rounds; a group that only has them is told so by its coordinator.
             "RangeAssignor" | "range" => Some(Assignor::Range),
             "RoundRobinAssignor" | "roundrobin" => Some(Assignor::RoundRobin),
+            "CooperativeStickyAssignor" | "cooperative-sticky" => Some(Assignor::CooperativeSticky),
             _ => None,
         }
     }
@@ -99,6 +102,11 @@ pub struct ConsumerConfig {
 }
 
 impl ConsumerConfig {
+    /// Whether members keep what they have while the group shares out anew: only where every assignor can do with that.
+    pub fn is_cooperative(&self) -> bool {
+        self.assignors.iter().all(|assignor| *assignor == Assignor::CooperativeSticky)
+    }
+
     /// Reads them.
     ///
     /// # Errors
@@ -155,7 +163,11 @@ fn assignors(properties: &Properties) -> Result<Vec<Assignor>> {
     let Some(classes) = properties.get(name) else { return Ok(vec![Assignor::Range]) };
     let known: Vec<_> = classes.split(',').filter_map(|class| Assignor::from_class(class.trim())).collect();
     if known.is_empty() {
-        return Err(invalid(name, classes, "only RangeAssignor and RoundRobinAssignor are there"));
+        return Err(invalid(
+            name,
+            classes,
+            "only RangeAssignor, RoundRobinAssignor and CooperativeStickyAssignor are there",
+        ));
     }
     Ok(known)
 }
@@ -190,6 +202,17 @@ mod tests {
         assert_eq!(read(&[]).expect("defaults").auto_commit, None);
         assert_eq!(read(&["group.id=g"]).expect("valid").auto_commit, Some(Duration::from_secs(5)));
         assert_eq!(read(&["group.id=g", "enable.auto.commit=false"]).expect("valid").auto_commit, None);
+    }
+
+    #[test]
+    fn one_assignor_that_wants_everything_given_back_is_enough_for_that() {
+        let is_cooperative = |strategy: &str| {
+            let property = format!("partition.assignment.strategy={strategy}");
+            read(&[&property]).expect("valid").is_cooperative()
+        };
+        assert!(is_cooperative("org.apache.kafka.clients.consumer.CooperativeStickyAssignor"));
+        assert!(!is_cooperative("CooperativeStickyAssignor,RangeAssignor"));
+        assert!(read(&["partition.assignment.strategy=MyAssignor"]).is_err());
     }
 
     #[test]

@@ -23,8 +23,11 @@ pub trait Member {
     /// What ends the membership for good.
     fn poll(&mut self, cluster: &mut Cluster, topics: &[String], asked: fn() -> bool) -> Result<Joined>;
 
-    /// The subscription has changed, or what it means.
-    fn rejoin(&mut self);
+    /// Whether it keeps what it has while the group shares out anew.
+    fn keeps(&self) -> bool;
+
+    /// The subscription has changed, or what it means; or everything was given back, if nothing is `kept`.
+    fn rejoin(&mut self, kept: bool);
 
     /// Whether it has what is assigned to it.
     fn is_joined(&self) -> bool;

@@ -9,6 +9,7 @@ mod fetch;
 mod member;
 mod modern;
 mod position;
+mod sticky;
 
 pub use chunk::ConsumedRecord;
 pub use config::{ConsumerConfig, GroupProtocol};
@@ -272,7 +273,11 @@ impl Consumer {
                 && self.config.protocol == GroupProtocol::Classic
                 && member.is_joined()
             {
-                self.give_back();
+                if member.keeps() {
+                    member.rejoin(true);
+                } else {
+                    self.give_back();
+                }
             }
         }
         Ok(())
@@ -310,7 +315,7 @@ impl Consumer {
         self.positions.assign(BTreeSet::new());
         self.buffer.keep(|_| false);
         if let Some(member) = &mut self.member {
-            member.rejoin();
+            member.rejoin(false);
         }
     }
 

@@ -205,7 +205,11 @@ impl Member for Modern {
         }
     }
 
-    fn rejoin(&mut self) {
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    fn rejoin(&mut self, _kept: bool) {
         self.next_beat = Instant::now();
     }
 
