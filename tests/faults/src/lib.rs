@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
+//! cargo run --release --package corelane-fault-tests -- kill-groups --rounds 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- power-cut --rounds 10 --images 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- topics --topics 1000 --partitions 10
 //! cargo run --release --package corelane-fault-tests -- backlog --mib 1024
@@ -18,12 +19,16 @@ pub mod backlog;
 mod broker;
 mod client;
 pub mod clock;
+pub mod commits;
 pub mod crowd;
+mod group_requests;
 pub mod hostile;
 pub mod kill;
+pub mod kill_groups;
 pub mod ledger;
 pub mod many_offsets;
 pub mod many_topics;
+mod members;
 pub mod payload;
 pub mod power_cut;
 mod producer;

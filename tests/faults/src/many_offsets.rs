@@ -1,17 +1,13 @@
 //! Very many committed offsets: a kill, and all of them are there again soon, while the same shards serve others.
 
-use crate::{ACKS_ALL, Broker, BrokerOptions, Client, hostile::small_batch, payload::Stamp};
-use anyhow::{Context, ensure};
-use corelane_core::error::ErrorCode;
-use kafka_protocol::{
-    messages::{
-        FindCoordinatorRequest, FindCoordinatorResponse, OffsetCommitRequest, OffsetCommitResponse,
-        OffsetFetchRequest, OffsetFetchResponse, TopicName,
-        offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
-        offset_fetch_request::OffsetFetchRequestGroup,
-    },
-    protocol::StrBytes,
+use crate::{
+    ACKS_ALL, Broker, BrokerOptions, Client,
+    group_requests::{COMMIT_VERSION, Identity, commit_request},
+    hostile::small_batch,
+    payload::Stamp,
 };
+use anyhow::{Context, ensure};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use std::{
     fmt,
     net::SocketAddr,
@@ -24,8 +20,6 @@ const TOPIC: &str = "read";
 const BESIDE: &str = "beside";
 /// Commits under way at once.
 const IN_FLIGHT: usize = 16;
-/// How long a broker may take to load them all.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +60,8 @@ impl fmt::Display for ManyOffsetsReport {
     }
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-fn group(number: usize) -> StrBytes {
-    text(&format!("group-{number}"))
+fn group(number: usize) -> String {
+    format!("group-{number}")
 }
 
 /// What a group has committed for a partition.
@@ -92,16 +82,14 @@ pub fn run(settings: ManyOffsetsSettings) -> anyhow::Result<ManyOffsetsReport> {
     client.create_topics(&[BESIDE], i32::from(SHARDS), &[])?;
     client.await_topic(TOPIC, settings.partitions as usize, Duration::from_secs(60))?;
     client.await_topic(BESIDE, usize::from(SHARDS), Duration::from_secs(60))?;
-    let found: FindCoordinatorResponse =
-        client.call(3, &FindCoordinatorRequest::default().with_key(group(0)))?;
-    ensure!(found.error_code == 0, "no coordinator: {}", found.error_code);
+    client.await_coordinator(&group(0))?;
 
     let began = Instant::now();
     for number in 0..settings.groups {
         if client.in_flight() >= IN_FLIGHT {
             committed(&mut client)?;
         }
-        client.send(8, &commit(number, settings.partitions))?;
+        client.send(COMMIT_VERSION, &commit(number, settings.partitions))?;
     }
     while client.in_flight() > 0 {
         committed(&mut client)?;
@@ -132,23 +120,12 @@ pub fn run(settings: ManyOffsetsSettings) -> anyhow::Result<ManyOffsetsReport> {
 }
 
 fn commit(number: usize, partitions: i32) -> OffsetCommitRequest {
-    let partitions = (0..partitions).map(|partition| {
-        OffsetCommitRequestPartition::default()
-            .with_partition_index(partition)
-            .with_committed_offset(offset(number, partition))
-            .with_committed_metadata(Some(text("")))
-    });
-    let topic = OffsetCommitRequestTopic::default()
-        .with_name(TopicName(text(TOPIC)))
-        .with_partitions(partitions.collect());
-    OffsetCommitRequest::default()
-        .with_group_id(group(number).into())
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic])
+    let offsets = (0..partitions).map(|partition| (partition, offset(number, partition)));
+    commit_request(&group(number), &Identity::none(), TOPIC, offsets, |_| String::new())
 }
 
 fn committed(client: &mut Client) -> anyhow::Result<()> {
-    let (response, _): (OffsetCommitResponse, _) = client.receive::<OffsetCommitRequest>(8)?;
+    let (response, _): (OffsetCommitResponse, _) = client.receive::<OffsetCommitRequest>(COMMIT_VERSION)?;
     let mut partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
     let refused = partitions.find(|partition| partition.error_code != 0);
     ensure!(refused.is_none(), "a commit was refused: {refused:?}");
@@ -158,24 +135,9 @@ fn committed(client: &mut Client) -> anyhow::Result<()> {
 /// Reads every group's offsets, as soon as its coordinator has them.
 fn read_all(address: SocketAddr, settings: ManyOffsetsSettings) -> anyhow::Result<()> {
     let mut client = Client::connect(address)?;
-    let deadline = Instant::now() + PATIENCE;
     for number in 0..settings.groups {
-        let told = loop {
-            let asked =
-                OffsetFetchRequestGroup::default().with_group_id(group(number).into()).with_topics(None);
-            let request = OffsetFetchRequest::default().with_groups(vec![asked]);
-            let response: OffsetFetchResponse = client.call(8, &request)?;
-            let told = response.groups.into_iter().next().context("no group in the answer")?;
-            match ErrorCode::from_code(told.error_code) {
-                Some(ErrorCode::None) => break told,
-                Some(ErrorCode::CoordinatorLoadInProgress) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                error => anyhow::bail!("group {number} was answered {error:?}"),
-            }
-        };
-        let told: Vec<i64> =
-            told.topics.iter().flat_map(|topic| &topic.partitions).map(|it| it.committed_offset).collect();
+        let told = client.committed_offsets(&group(number))?;
+        let told: Vec<i64> = told.iter().map(|it| it.offset).collect();
         let expected: Vec<i64> =
             (0..settings.partitions).map(|partition| offset(number, partition)).collect();
         ensure!(told == expected, "group {number} has {} offsets, or wrong ones", told.len());

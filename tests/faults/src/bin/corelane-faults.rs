@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
     backlog, crowd,
     kill::{self, KillSettings},
+    kill_groups::{self, KillGroupsSettings},
     many_offsets::{self, ManyOffsetsSettings},
     many_topics::{self, ManyTopicsSettings},
     power_cut::{self, PowerCutFault, PowerCutSettings},
@@ -27,6 +28,15 @@ enum Scenario {
         #[arg(long, default_value_t = 200)]
         rounds: u32,
         /// For moments, shards and sizes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// `kill -9` while groups commit; members go on from where they were.
+    KillGroups {
+        /// Kills while groups commit.
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
+        /// For moments and shards.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -77,6 +87,9 @@ enum Scenario {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().scenario {
         Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
+        Scenario::KillGroups { rounds, seed } => {
+            println!("{}", kill_groups::run(KillGroupsSettings { rounds, seed })?);
+        }
         Scenario::PowerCut { rounds, seed, images } => {
             for seed in seed..seed.saturating_add(rounds) {
                 let report = power_cut::run(PowerCutSettings {
