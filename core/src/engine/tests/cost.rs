@@ -18,7 +18,13 @@ use crate::{
 };
 use bytes::Bytes;
 use corelane_seam::ConnectionId;
-use kafka_protocol::{messages::CreateTopicsResponse, protocol::Request};
+use kafka_protocol::{
+    messages::{
+        CreateTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse, OffsetCommitRequest,
+        offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+    },
+    protocol::{Request, StrBytes},
+};
 use std::collections::VecDeque;
 
 const REQUESTS: usize = 4096;
@@ -48,13 +54,24 @@ fn produce_frame() -> Bytes {
     frame(VERSION, &produce("topic", -1, &[(0, batch.build())]))
 }
 
+/// The client asks for a coordinator, and with it comes `__consumer_offsets`: this shard coordinates groups from then on.
+fn coordinate(broker: &mut Broker, client: ConnectionId) {
+    let request = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("g"));
+    let found: FindCoordinatorResponse = broker.ask(client, 3, &request);
+    assert_eq!(found.error_code, 0, "{found:?}");
+}
+
 fn produce_all(pipelined: usize) {
     let (mut broker, client) = broker();
-    let frame = produce_frame();
+    coordinate(&mut broker, client);
+    sends(&mut broker, client, &produce_frame(), pipelined);
+}
+
+fn sends(broker: &mut Broker, client: ConnectionId, frame: &Bytes, pipelined: usize) {
     for _ in 0..REQUESTS / pipelined {
         broker.held = Some(VecDeque::new());
         for _ in 0..pipelined {
-            broker.send_frame(client, Bytes::copy_from_slice(&frame));
+            broker.send_frame(client, Bytes::copy_from_slice(frame));
         }
         broker.release();
         assert_eq!(broker.take_replies(client), pipelined);
@@ -71,6 +88,22 @@ fn produces_one_at_a_time() {
 #[ignore = "counted under callgrind"]
 fn produces_sixteen_at_a_time() {
     produce_all(16);
+}
+
+/// Of a group without members, acks as all commits.
+#[test]
+#[ignore = "counted under callgrind"]
+fn commits_one_offset_at_a_time() {
+    let (mut broker, client) = broker();
+    coordinate(&mut broker, client);
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(7);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(StrBytes::from_static_str("topic").into())
+        .with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(StrBytes::from_static_str("g").into())
+        .with_topics(vec![topic]);
+    sends(&mut broker, client, &frame(8, &request), 1);
 }
 
 #[test]

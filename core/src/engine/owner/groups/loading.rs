@@ -38,7 +38,7 @@ impl Owner {
     /// Reads and replays the next slice of a log, or asks for it.
     pub(super) fn load_slice(&mut self, now: Now, id: PartitionId, effects: &mut Effects) {
         let Some(slot) = self.store.slot(id) else { return };
-        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
         let Phase::Loading(loading) = &mut hosted.phase else { return };
         // Retention may have moved the start meanwhile.
         loading.next = loading.next.max(self.store.log_start(slot));
@@ -86,7 +86,7 @@ impl Owner {
 
     /// Whoever loads this log goes on, unless its next bytes are being read already.
     pub(super) fn load_on(&mut self, id: PartitionId) {
-        if let Some(Hosted { phase: Phase::Loading(loading), .. }) = self.groups.hosted.get_mut(&id)
+        if let Some(Hosted { phase: Phase::Loading(loading), .. }) = self.groups.hosted.get_mut(id)
             && !self.groups.reads.values().any(|reading| *reading == id)
         {
             loading.step = Step::Ready;
@@ -109,7 +109,7 @@ impl Owner {
 
     /// Replays these bytes of the log, and what is in memory behind them.
     fn replay_slice(&mut self, now: Now, id: PartitionId, mut bytes: Vec<u8>) {
-        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
         let Phase::Loading(loading) = &mut hosted.phase else { return };
         loading.step = Step::Ready;
         for part in std::mem::take(&mut loading.behind) {
@@ -132,7 +132,7 @@ impl Owner {
 
     fn groups_loaded(&mut self, now: Now, id: PartitionId) {
         let scene = Scene { now, image: &self.groups.image, config: &self.groups.config };
-        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
         let Phase::Loading(loading) = &hosted.phase else { return };
         let (records, ms) = (loading.records, (now.monotonic - loading.began).as_millis());
         hosted.phase = Phase::Serving;
@@ -149,7 +149,7 @@ impl Owner {
             "the groups of this partition of __consumer_offsets cannot be loaded and are not served: {reason}. \
              Check the disk and restart the broker."
         );
-        if let Some(hosted) = self.groups.hosted.get_mut(&id) {
+        if let Some(hosted) = self.groups.hosted.get_mut(id) {
             hosted.phase = Phase::Failed;
         }
     }

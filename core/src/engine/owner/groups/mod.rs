@@ -1,6 +1,7 @@
 //! The coordinators of the groups that live in this shard's partitions of `__consumer_offsets`: what they decide is
 //! appended here, by the same path as everything else, and their replies leave when it is committed.
 
+mod hosts;
 mod loading;
 
 use super::{Answers, Asker, Owner};
@@ -18,6 +19,7 @@ use crate::{
     records::{BatchBuilder, NewRecord},
 };
 use corelane_seam::{Monotonic, Now};
+use hosts::Hosts;
 use loading::{Loading, Step};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -32,7 +34,7 @@ const SPLIT_RECORDS: usize = 1000;
 pub(super) struct Groups {
     image: Image,
     config: Arc<BrokerConfig>,
-    hosted: BTreeMap<PartitionId, Hosted>,
+    hosted: Hosts,
     /// Reads of files that are under way, for whom.
     reads: BTreeMap<u64, PartitionId>,
     next_read: u64,
@@ -72,11 +74,23 @@ struct Pending {
 impl Groups {
     /// Asserts what must hold between any two inputs.
     pub fn check(&self) {
-        for hosted in self.hosted.values() {
+        self.hosted.check();
+        for (_, hosted) in self.hosted.iter() {
             hosted.coordinator.check();
             assert!(hosted.waiting.is_empty() || !hosted.blocked.is_empty(), "requests wait for nothing");
             let ordered = hosted.pending.iter().zip(hosted.pending.iter().skip(1));
             assert!(ordered.into_iter().all(|(a, b)| a.until <= b.until), "replies are out of order");
+        }
+    }
+}
+
+impl Hosted {
+    /// When it wants to be called next.
+    fn due(&self) -> Option<Monotonic> {
+        match &self.phase {
+            Phase::Loading(loading) if loading.step == Step::Ready => Some(Monotonic(0)),
+            Phase::Serving if self.blocked.is_empty() => self.coordinator.next_alarm(),
+            Phase::Loading(_) | Phase::Serving | Phase::Failed | Phase::Stopped => None,
         }
     }
 }
@@ -86,7 +100,7 @@ macro_rules! with_coordinator {
     ($groups:expr, $now:expr, $id:expr, |$hosted:ident, $scene:ident| $body:expr) => {{
         let groups = &mut $groups;
         let $scene = Scene { now: $now, image: &groups.image, config: &groups.config };
-        groups.hosted.get_mut(&$id).map(|$hosted| $body)
+        groups.hosted.get_mut($id).map(|$hosted| $body)
     }};
 }
 
@@ -126,7 +140,7 @@ impl Owner {
 
     /// A partition is led no more, or is offline: nobody here coordinates its groups.
     pub(super) fn resign_groups(&mut self, id: PartitionId, answers: &mut Answers) {
-        let Some(mut hosted) = self.groups.hosted.remove(&id) else { return };
+        let Some(mut hosted) = self.groups.hosted.remove(id) else { return };
         let waiting = hosted.waiting.drain(..).map(|(ticket, _)| ticket);
         let members = hosted.coordinator.waiting();
         let undecided = hosted.blocked.into_iter().flat_map(|outcome| outcome.replies);
@@ -154,7 +168,7 @@ impl Owner {
         }
         let serving = self.groups.hosted.iter().filter(|(_, hosted)| matches!(hosted.phase, Phase::Serving));
         let outcomes: Vec<_> =
-            serving.map(|(id, hosted)| (*id, hosted.coordinator.topics_deleted(topics))).collect();
+            serving.map(|(id, hosted)| (id, hosted.coordinator.topics_deleted(topics))).collect();
         for (id, outcome) in outcomes {
             self.decided(now, id, outcome, answers);
         }
@@ -163,7 +177,7 @@ impl Owner {
     /// A question about a group.
     pub(super) fn ask_group(&mut self, now: Now, asker: Asker, query: GroupQuery, answers: &mut Answers) {
         let ticket = Ticket { asker, place: query.place };
-        let Some(hosted) = self.groups.hosted.get_mut(&query.partition) else {
+        let Some(hosted) = self.groups.hosted.get_mut(query.partition) else {
             return reply(ticket, Err(ErrorCode::NotCoordinator), answers);
         };
         match &hosted.phase {
@@ -200,7 +214,7 @@ impl Owner {
         kinds: &[String],
     ) -> Result<Vec<ListedGroup>, ErrorCode> {
         let mut listed = Vec::new();
-        for hosted in self.groups.hosted.values() {
+        for (_, hosted) in self.groups.hosted.iter() {
             match &hosted.phase {
                 Phase::Loading(_) => return Err(ErrorCode::CoordinatorLoadInProgress),
                 Phase::Serving => listed.append(&mut hosted.coordinator.list(states, kinds)),
@@ -214,7 +228,7 @@ impl Owner {
 
     /// A decision: its records are appended and replayed; its replies wait until they are committed.
     fn decided(&mut self, now: Now, id: PartitionId, outcome: Outcome, answers: &mut Answers) {
-        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
         if hosted.blocked.is_empty() {
             self.append_decision(now, id, outcome, answers);
         } else {
@@ -228,13 +242,13 @@ impl Owner {
             match self.append_group_records(now, id, &records) {
                 Ok(()) => {
                     let applied = outcome.applied;
-                    let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+                    let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
                     if !applied {
                         records.into_iter().for_each(|record| hosted.coordinator.replay(record));
                     }
                 }
                 Err(Refusal::NoRoom) => {
-                    let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+                    let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
                     outcome.records.splice(..0, records);
                     hosted.blocked.push_front(outcome);
                     return;
@@ -250,7 +264,7 @@ impl Owner {
         let Some(partition) = self.partitions.get(&id) else { return };
         let early = self.store.fault() == Fault::AnswerGroupsEarly && outcome.then.is_none();
         let high_watermark = if early { until } else { partition.high_watermark };
-        let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
         if until > high_watermark {
             let Outcome { replies, then, .. } = outcome;
             hosted.pending.push_back(Pending { until, replies, then });
@@ -337,11 +351,11 @@ impl Owner {
         high_watermark: Offset,
         answers: &mut Answers,
     ) {
-        if let Some(Hosted { phase: Phase::Loading(_), .. }) = self.groups.hosted.get(&id) {
+        if let Some(Hosted { phase: Phase::Loading(_), .. }) = self.groups.hosted.get(id) {
             return self.load_on(id);
         }
         loop {
-            let Some(hosted) = self.groups.hosted.get_mut(&id) else { return };
+            let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
             let met = hosted.pending.front().is_some_and(|pending| pending.until <= high_watermark);
             let Some(pending) = hosted.pending.pop_front_if(|_| met) else { return };
             for (ticket, answer) in pending.replies {
@@ -360,20 +374,20 @@ impl Owner {
             .hosted
             .iter()
             .filter(|(_, hosted)| !hosted.blocked.is_empty())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in blocked {
-            let count = self.groups.hosted.get(&id).map_or(0, |hosted| hosted.blocked.len());
+            let count = self.groups.hosted.get(id).map_or(0, |hosted| hosted.blocked.len());
             for _ in 0..count {
-                let Some(hosted) = self.groups.hosted.get_mut(&id) else { break };
+                let Some(hosted) = self.groups.hosted.get_mut(id) else { break };
                 let Some(outcome) = hosted.blocked.pop_front() else { break };
                 let before = hosted.blocked.len();
                 self.append_decision(now, id, outcome, answers);
-                if self.groups.hosted.get(&id).is_some_and(|hosted| hosted.blocked.len() > before) {
+                if self.groups.hosted.get(id).is_some_and(|hosted| hosted.blocked.len() > before) {
                     break;
                 }
             }
-            while let Some(hosted) = self.groups.hosted.get_mut(&id)
+            while let Some(hosted) = self.groups.hosted.get_mut(id)
                 && hosted.blocked.is_empty()
                 && let Some((ticket, request)) = hosted.waiting.pop_front()
             {
@@ -384,22 +398,17 @@ impl Owner {
 
     // ---- time ----
 
-    /// When [`tick_groups`](Self::tick_groups) is to be called next.
-    pub fn groups_due(&self) -> Option<Monotonic> {
-        let due = |hosted: &Hosted| match &hosted.phase {
-            Phase::Loading(loading) if loading.step == Step::Ready => Some(Monotonic(0)),
-            Phase::Serving if hosted.blocked.is_empty() => hosted.coordinator.next_alarm(),
-            Phase::Loading(_) | Phase::Serving | Phase::Failed | Phase::Stopped => None,
-        };
-        self.groups.hosted.values().filter_map(due).min()
+    /// When [`tick_groups`](Self::tick_groups) is to be called next. Costs nothing where no group has changed.
+    pub fn groups_due(&mut self) -> Option<Monotonic> {
+        self.groups.hosted.due()
     }
 
     /// What comes due in the groups: alarms, and the next slice of one that loads.
     pub fn tick_groups(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
-        let ids: Vec<PartitionId> = self.groups.hosted.keys().copied().collect();
+        let ids: Vec<PartitionId> = self.groups.hosted.iter().map(|(id, _)| id).collect();
         let mut loaded = false;
         for id in ids {
-            let Some(hosted) = self.groups.hosted.get_mut(&id) else { continue };
+            let Some(hosted) = self.groups.hosted.get_mut(id) else { continue };
             match &hosted.phase {
                 // One slice a turn, whosever: requests get their turn between them.
                 Phase::Loading(loading) if loading.step == Step::Ready && !loaded => {
