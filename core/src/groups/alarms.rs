@@ -16,6 +16,8 @@ pub enum Alarm {
     Rejoin(GroupId, MemberId),
     /// Such a member had long enough to ask for its assignment.
     Resync(GroupId, MemberId),
+    /// A consumer group goes on to find out what its regular expressions stand for.
+    Evaluation(GroupId),
     /// A classic group has waited long enough for its members to join.
     Join(GroupId),
     /// A classic group has waited long enough for its members to fetch their assignments.

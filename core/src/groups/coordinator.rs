@@ -167,17 +167,23 @@ impl Coordinator {
             | Alarm::Revocation(group, _)
             | Alarm::Rejoin(group, _)
             | Alarm::Resync(group, _)
+            | Alarm::Evaluation(group)
             | Alarm::Join(group)
             | Alarm::Sync(group) => Arc::clone(group),
         };
         if self.groups.get(&id).is_some_and(|group| group.as_consumer().is_some()) {
             return Some(self.consumer(scene, &id, |act, out| act.time_is_over(&alarm, out)));
         }
+        self.topics.forget(&id);
         Some(self.act(scene, &id, |mut act| match &alarm {
             Alarm::Session(_, member) => act.session_over(member),
             Alarm::Join(_) => act.join_phase_over(),
             Alarm::Sync(_) => act.sync_phase_over(),
-            Alarm::Revocation(..) | Alarm::Rejoin(..) | Alarm::Resync(..) | Alarm::Expiry => {}
+            Alarm::Revocation(..)
+            | Alarm::Rejoin(..)
+            | Alarm::Resync(..)
+            | Alarm::Evaluation(_)
+            | Alarm::Expiry => {}
         }))
     }
 

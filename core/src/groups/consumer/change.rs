@@ -6,7 +6,7 @@ use super::{
     heartbeat::Refusal,
     member::{Member, Position, Progress, regex},
     reconcile::{Reads, Step},
-    regex::{compile, resolve},
+    regex::compile,
     target::Target,
 };
 use crate::{
@@ -18,10 +18,6 @@ use crate::{
 };
 use std::{borrow::Cow, sync::Arc};
 use tracing::info;
-
-/// Regular expressions are not evaluated more often than this
-/// (`GroupMetadataManager.REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`).
-const REGEX_REST_MS: i64 = 10_000;
 
 /// A member as it will be.
 pub(super) struct Change<'a> {
@@ -137,8 +133,7 @@ impl<'a> Act<'a> {
         Ok(Consequence { epoch, subscription_changed })
     }
 
-    /// Follows a member's change of its regular expression, and evaluates all of the group's if it is time: some were
-    /// never, topics have been created, or it is long ago.
+    /// Follows a member's change of its regular expression, and evaluates all of the group's if it is time.
     fn update_regexes(
         &mut self,
         change: &mut Change<'_>,
@@ -161,44 +156,8 @@ impl<'a> Act<'a> {
                 None => done.topics_changed = true,
             }
         }
-        if change.subscriptions.regexes.is_empty() || !self.regexes_are_due(&change.subscriptions) {
-            return Ok(done);
-        }
-        let now_ms = self.scene.now.unix_ms;
-        let fresh = resolve(change.subscriptions.regexes.keys(), self.scene.image, now_ms);
-        let mut topics_changed = false;
-        for (regex, value) in fresh {
-            let before = change.subscriptions.resolved.get(&regex).map_or(&[][..], |before| &before.topics);
-            topics_changed |= before != value.topics;
-            records.push(Record::Regex {
-                group: Arc::clone(self.id),
-                regex: Arc::clone(&regex),
-                value: Some((*value).clone()),
-            });
-            change.subscriptions.to_mut().resolve(&regex, Some(value));
-        }
-        done.topics_changed |= topics_changed;
-        info!(
-            group = %self.id,
-            expressions = change.subscriptions.regexes.len(),
-            topics = self.scene.image.topic_count(),
-            topics_changed,
-            "evaluated regular expressions"
-        );
+        done.topics_changed |= self.evaluate(change, records);
         Ok(done)
-    }
-
-    fn regexes_are_due(&mut self, subscriptions: &Subscriptions) -> bool {
-        let now_ms = self.scene.now.unix_ms;
-        let created = self.topics.last_created(self.scene.image);
-        let Some(last) = subscriptions.resolved.values().next() else { return true };
-        if now_ms <= last.at_ms.saturating_add(REGEX_REST_MS) {
-            return false;
-        }
-        let refresh_ms = self.scene.config.groups.consumer.regex_refresh_ms;
-        subscriptions.regexes.keys().any(|regex| !subscriptions.resolved.contains_key(regex))
-            || last.version < created
-            || now_ms > last.at_ms.saturating_add(refresh_ms)
     }
 
     /// The member's next step to its target; `None` when it stays where it is.

@@ -1,7 +1,7 @@
 //! A number that changes when the topics of a group do (KIP-1101): their ids, names, partitions, and the racks of
 //! their replicas. It is Kafka's own number, so that a group that was coordinated by Kafka is not rebalanced here.
 
-use super::group::Readers;
+use super::{evaluate::Evaluations, group::Readers};
 use crate::{
     ids::TopicId,
     metadata::{Image, TopicImage},
@@ -22,6 +22,8 @@ pub(in crate::groups) struct Topics {
     names: OrdMap<Arc<str>, TopicId>,
     /// Since which metadata they are those.
     since: i64,
+    /// Which groups find out what their regular expressions stand for.
+    pub(super) evaluations: Evaluations,
 }
 
 impl Topics {
@@ -32,6 +34,11 @@ impl Topics {
             self.since = version(image);
         }
         self.since
+    }
+
+    /// A group is gone, and whatever was being found out for it.
+    pub fn forget(&mut self, group: &str) {
+        self.evaluations.remove(group);
     }
 
     /// The number of all these topics together; 0 for none. Topics that there are not do not count.

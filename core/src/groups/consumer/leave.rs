@@ -52,13 +52,14 @@ impl<'a> Act<'a> {
             .with_member_epoch(epoch))
     }
 
-    /// A member was not heard of for its session timeout, or did not do in time what it had to.
+    /// A member was not heard of for its session timeout, or did not do in time what it had to; or work goes on.
     pub fn time_is_over(&mut self, alarm: &Alarm, out: &mut Outcome) {
         let (id, why) = match alarm {
             Alarm::Session(_, id) => (id, "no heartbeat within its session timeout"),
             Alarm::Revocation(_, id) => (id, "it did not give up partitions within its rebalance timeout"),
             Alarm::Rejoin(_, id) => (id, "it did not join within its rebalance timeout"),
             Alarm::Resync(_, id) => (id, "it did not sync within its rebalance timeout"),
+            Alarm::Evaluation(_) => return self.evaluate_on(&mut out.records),
             Alarm::Join(_) | Alarm::Sync(_) | Alarm::Expiry => return,
         };
         let Some((id, member)) = self.group.members.get_key_value(id) else { return };

@@ -12,6 +12,7 @@ mod assignor;
 mod change;
 mod classic;
 mod describe;
+mod evaluate;
 mod group;
 mod hash;
 mod heartbeat;

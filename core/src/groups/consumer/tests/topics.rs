@@ -165,7 +165,10 @@ fn an_expression_goes_with_the_last_member_that_has_it() {
 #[test]
 fn an_expression_that_cannot_be_is_refused_with_the_reason() {
     let mut bench = Bench::new(&[("t", 1)]);
-    for wrong in ["(", "a)|(b", "[z-a]", "(?=t)", "\\1", &"x".repeat(300_000), "((a{100}){100}){100}"] {
+    let long = "x".repeat(4097);
+    let unicode = ["(?i)\\pL".repeat(30), format!("t|(?u:{})", "x".repeat(60))];
+    let large = "((a{100}){100}){100}";
+    for wrong in ["(", "a)|(b", "[z-a]", "(?=t)", "\\1", &long, &unicode[0], &unicode[1], large] {
         let error = bench.refused(by_regex("a", wrong));
         assert_eq!(error, ErrorCode::InvalidRegularExpression, "{wrong:.40}");
     }
@@ -175,6 +178,70 @@ fn an_expression_that_cannot_be_is_refused_with_the_reason() {
         bench.beat(go_on("b", -1));
         bench.pass_ms(1000);
     }
+}
+
+/// An expression that costs about a millisecond for a long name.
+const HEAVY: &str = "(|x|y|xy|yx){150}x*[0-9]{10}";
+
+/// Topics with the longest names; their names.
+fn create_many(bench: &mut Bench) -> Vec<String> {
+    let names: Vec<String> = (0..40).map(|number| format!("{}{number:010}", "x".repeat(239))).collect();
+    names.iter().for_each(|name| bench.create(name, 1));
+    names
+}
+
+/// How often the evaluation went on until it was done, and what was written down then.
+fn until_evaluated(bench: &mut Bench) -> (usize, Vec<Record>) {
+    for pieces in 1..100 {
+        let records = bench.pass_ms(3);
+        if !records.is_empty() {
+            return (pieces, records);
+        }
+        assert_eq!(bench.beat(go_on("a", 1)).1, [], "others are answered between");
+    }
+    panic!("it goes on for ever");
+}
+
+#[test]
+fn a_heavy_expression_over_many_long_names_is_evaluated_in_pieces() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    let names = create_many(&mut bench);
+    let (response, records) = bench.beat(by_regex("a", HEAVY));
+    assert_eq!((response.member_epoch, told(&response)), (1, Some(vec![])));
+    assert!(!records.iter().any(|record| matches!(record, Record::Regex { .. })));
+    let (pieces, records) = until_evaluated(&mut bench);
+    assert!(pieces >= names.len() / 2, "no piece takes in more than two names: {pieces}");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(records, [resolved(HEAVY, &names, 41, BEGAN_MS), epoch(2, hash_in(&records))]);
+    bench.pass_ms(1000);
+    let (response, _) = bench.beat(go_on("a", 1));
+    assert_eq!((response.member_epoch, told(&response)), (2, Some(vec![0; names.len()])));
+}
+
+#[test]
+fn what_nobody_reads_any_more_when_it_is_evaluated_is_not_written_down() {
+    let mut bench = Bench::new(&[]);
+    create_many(&mut bench);
+    bench.beat(by_regex("a", HEAVY));
+    bench.beat(go_on("a", -1));
+    for _ in 0..50 {
+        assert_eq!(bench.pass_ms(3), []);
+    }
+    // Nothing of it stands in the way of the next evaluation.
+    let (_, records) = bench.beat(by_regex("a", "y"));
+    assert!(records.contains(&resolved("y", &[], 40, BEGAN_MS + 150)));
+}
+
+#[test]
+fn an_evaluation_that_a_restart_cut_short_begins_anew() {
+    let mut bench = Bench::new(&[]);
+    create_many(&mut bench);
+    bench.beat(by_regex("a", HEAVY));
+    bench.pass_ms(3);
+    bench.restart();
+    assert_eq!(bench.beat(go_on("a", 1)).1, []);
+    let (pieces, records) = until_evaluated(&mut bench);
+    assert!(pieces > 1 && records.iter().any(|record| matches!(record, Record::Regex { .. })));
 }
 
 #[test]
