@@ -2,7 +2,7 @@
 
 use crate::{
     rng::Rng,
-    world::{Boot, Factory},
+    world::{Accepting, Boot, Factory, Listener},
 };
 use corelane_core::{
     config::{BrokerConfig, ReadOptions, Source},
@@ -31,6 +31,11 @@ pub(super) fn factory(rng: &mut Rng, fault: Fault) -> (Factory<Node>, Receiver<R
         Ok(assembled.seeds.into_iter().map(|seed| seed.grow(boot.now)).collect())
     };
     (Box::new(factory), received)
+}
+
+/// Where it listens.
+pub(super) fn listeners() -> Vec<Listener> {
+    vec![Listener { port: 9092, accepting: Accepting::DataShards }]
 }
 
 fn config(rng: &mut Rng) -> BrokerConfig {

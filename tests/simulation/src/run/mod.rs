@@ -154,7 +154,7 @@ impl Run {
         settings.trace = options.trace;
         let mut world: World<Node> = World::new(rng.fork("machines"), settings);
         let (factory, reports) = broker::factory(&mut rng.fork("broker"), options.fault);
-        let process = world.add_process(factory);
+        let process = world.add_process("broker", broker::listeners(), factory);
         disk_faults::repair(&world, process);
         world.inspect_every(16, |node| {
             if let Node::Data(shard) = node {

@@ -11,18 +11,19 @@
 pub mod disk;
 mod mesh;
 mod network;
+mod pause;
 mod process;
 mod schedule;
 
 pub use disk::{CrashKind, DiskFaults, SimDisk};
 pub use network::ReaderPace;
-pub use process::{Boot, Factory, ProcessId};
+pub use process::{Accepting, Boot, Factory, Listener, ProcessId};
 pub use schedule::{ScheduleHash, Trace};
 
 use crate::rng::Rng;
 use bytes::Bytes;
 use corelane_seam::{Completion, ConnectionId, FileResult, Monotonic, Now, Operation, Part, Shard, ShardId};
-use network::Connection;
+use network::{Connection, Links};
 use process::Process;
 use std::{
     any::Any,
@@ -147,6 +148,9 @@ pub struct World<S: Shard> {
     processes: Vec<Process<S>>,
     connections: BTreeMap<ConnectionId, Connection>,
     connections_made: u64,
+    links: Links,
+    /// What a process that goes on has yet to catch up with, before anything else happens.
+    backlog: VecDeque<Event<S::Message>>,
     notices: VecDeque<Notice>,
     hash: ScheduleHash,
     trace: Trace,
@@ -171,6 +175,8 @@ impl<S: Shard> World<S> {
             processes: Vec::new(),
             connections: BTreeMap::new(),
             connections_made: 0,
+            links: Links::default(),
+            backlog: VecDeque::new(),
             notices: VecDeque::new(),
             hash: ScheduleHash::default(),
             trace,
@@ -185,7 +191,7 @@ impl<S: Shard> World<S> {
         self.now_ns
     }
 
-    /// The wall clock of all machines, in Unix ms.
+    /// The wall clock of clients, and of every machine whose own was not set, in Unix ms.
     pub fn unix_ms(&self) -> i64 {
         let elapsed_ms = i64::try_from(self.now_ns / 1_000_000).unwrap_or(i64::MAX);
         UNIX_MS_AT_START.saturating_add(elapsed_ms).saturating_add(self.wall_offset_ms)
@@ -220,10 +226,22 @@ impl<S: Shard> World<S> {
         self.trace.note(self.now_ns, line);
     }
 
-    /// Lets the wall clock jump, forward or back, on all machines.
+    /// Lets the wall clock jump, forward or back, on all machines and clients.
     pub fn jump_wall_clock(&mut self, ms: i64) {
         self.note(&format!("wall clock jumps by {ms} ms"));
         self.wall_offset_ms += ms;
+    }
+
+    /// Lets the wall clock of one machine jump, forward or back.
+    pub fn jump_wall_clock_of(&mut self, process: ProcessId, ms: i64) {
+        self.note_fault(&format!("the wall clock of {process} jumps by {ms} ms"));
+        self.processes[process.0].wall_offset_ms += ms;
+    }
+
+    /// Notes what someone lets go wrong, as a part of the schedule.
+    fn note_fault(&mut self, line: &str) {
+        self.hash.bytes(line.as_bytes());
+        self.note(line);
     }
 
     /// Asks for [`Notice::Wake`] after `delay_ns`.
@@ -241,11 +259,16 @@ impl<S: Shard> World<S> {
             if let Some(notice) = self.notices.pop_front() {
                 return Ok(Some(notice));
             }
-            let Some(Reverse(queued)) = self.queue.pop() else { return Ok(None) };
-            if queued.at_ns > self.now_ns {
-                self.events_at_this_time = 0;
-            }
-            self.now_ns = queued.at_ns;
+            let event = if let Some(event) = self.backlog.pop_front() {
+                event
+            } else {
+                let Some(Reverse(queued)) = self.queue.pop() else { return Ok(None) };
+                if queued.at_ns > self.now_ns {
+                    self.events_at_this_time = 0;
+                }
+                self.now_ns = queued.at_ns;
+                queued.event
+            };
             self.events += 1;
             self.events_at_this_time += 1;
             if self.events_at_this_time > EVENTS_WITHOUT_PROGRESS_MAX {
@@ -253,11 +276,12 @@ impl<S: Shard> World<S> {
                 continue;
             }
             self.hash.word(self.now_ns);
-            self.happen(queued.event);
+            self.happen(event);
         }
     }
 
     fn happen(&mut self, event: Event<S::Message>) {
+        let Some(event) = self.unless_paused(event) else { return };
         match event {
             Event::Boot { process, incarnation, shards } => {
                 self.hash.word(1);
@@ -265,9 +289,7 @@ impl<S: Shard> World<S> {
             }
             Event::StopOverdue { process, incarnation } => {
                 self.hash.word(6);
-                if self.processes[process.0].incarnation == incarnation {
-                    self.notices.push_back(Notice::StopOverdue(process));
-                }
+                self.stop_overdue(process, incarnation);
             }
             Event::Shard { process, incarnation, shard, happening } => {
                 if self.processes[process.0].incarnation == incarnation {
@@ -312,6 +334,7 @@ impl<S: Shard> World<S> {
 
     /// Hands a completion to its shard now.
     fn deliver(&mut self, process: ProcessId, shard: ShardId, completion: Completion<S::Message>) {
+        let Some(completion) = self.deliver_later(process, shard, completion) else { return };
         self.fold_completion(process, shard, &completion);
         self.call(process, shard, |shard, now, out| shard.complete(now, completion, out));
         let end_of_turn_ns = self.rng.below(2_000);
@@ -357,8 +380,10 @@ impl<S: Shard> World<S> {
     }
 
     fn clock_of(&self, process: ProcessId) -> Now {
-        let since_boot = self.now_ns.saturating_sub(self.processes[process.0].monotonic_origin_ns);
-        Now { monotonic: Monotonic(since_boot), unix_ms: self.unix_ms() }
+        let machine = &self.processes[process.0];
+        let since_boot = self.now_ns.saturating_sub(machine.monotonic_origin_ns);
+        let unix_ms = self.unix_ms().saturating_add(machine.wall_offset_ms);
+        Now { monotonic: Monotonic(since_boot), unix_ms }
     }
 
     fn submit(&mut self, process: ProcessId, shard: ShardId, operations: Vec<Operation<S::Message>>) {
@@ -374,7 +399,9 @@ impl<S: Shard> World<S> {
                 }
                 Operation::Send { connection, parts } => self.ask_send(process, shard, connection, parts),
                 Operation::Close { connection } => self.ask_close(process, shard, connection),
-                Operation::Connect { token, .. } => self.ask_connect(process, shard, token),
+                Operation::Connect { token, host, port } => {
+                    self.ask_connect(process, shard, token, &host, port);
+                }
                 Operation::Move { connection, to } => self.ask_move(process, shard, connection, to),
                 Operation::File { token, operation } => {
                     self.start_file_operation(process, shard, token, operation);

@@ -4,10 +4,11 @@ use super::{
     Completion, CrashKind, Event, Happening, Notice, Shard, ShardId, SimDisk, World, disk::CrashNow,
     mesh::Mesh, panic_text,
 };
-use corelane_seam::{FileOperation, FileResult, Now, Token};
+use corelane_seam::{FileOperation, FileResult, ListenerId, Now, Token};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -28,6 +29,32 @@ impl fmt::Display for ProcessId {
     }
 }
 
+impl ProcessId {
+    /// The address of its machine, and a port there.
+    pub(super) fn address(self, port: u16) -> SocketAddr {
+        let number = u8::try_from(self.0 % 250).expect("below 250");
+        SocketAddr::from(([10, 0, 1, number + 1], port))
+    }
+}
+
+/// Which shards of a process accept what comes by a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepting {
+    /// Any data shard.
+    DataShards,
+    /// The last shard: the quorum's.
+    LastShard,
+}
+
+/// A listener of a process. Its place among the process's listeners is its [`corelane_seam::ListenerId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// TCP.
+    pub port: u16,
+    /// By whom.
+    pub accepting: Accepting,
+}
+
 /// What a process starts from.
 pub struct Boot {
     /// The disk, for recovery.
@@ -42,8 +69,8 @@ pub struct Boot {
     pub entropy: u64,
 }
 
-/// Makes the shards of a process: recovery, then the data shards, then whatever other shards there are. Connections
-/// are accepted by the data shards. An error is a start that was refused.
+/// Makes the shards of a process: recovery, then the data shards, then whatever other shards there are. An error is a
+/// start that was refused.
 pub type Factory<S> = Box<dyn FnMut(&Boot) -> anyhow::Result<Vec<S>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +96,8 @@ pub(super) struct UnderWay {
 }
 
 pub(super) struct Process<S: Shard> {
+    pub(super) host: String,
+    pub(super) listeners: Vec<Listener>,
     factory: Factory<S>,
     pub(super) disk: SimDisk,
     pub(super) life: Life,
@@ -80,13 +109,24 @@ pub(super) struct Process<S: Shard> {
     pub(super) mesh: Mesh,
     under_way: BTreeMap<u64, UnderWay>,
     pub(super) monotonic_origin_ns: u64,
+    /// Besides that of all machines.
+    pub(super) wall_offset_ms: i64,
+    /// What waits until it goes on, oldest first, while it is paused.
+    pub(super) paused: Option<VecDeque<Event<S::Message>>>,
+    pub(super) resumed_ns: u64,
 }
 
 impl<S: Shard> World<S> {
-    /// Adds a machine with an empty disk; nothing runs on it yet.
-    pub fn add_process(&mut self, factory: Factory<S>) -> ProcessId {
+    /// Adds a machine of that name with an empty disk; nothing runs on it yet.
+    ///
+    /// # Panics
+    /// When the name is taken.
+    pub fn add_process(&mut self, host: &str, listeners: Vec<Listener>, factory: Factory<S>) -> ProcessId {
+        assert!(self.processes.iter().all(|machine| machine.host != host), "two machines named {host}");
         let disk = SimDisk::new(self.rng.fork("disk"));
         self.processes.push(Process {
+            host: host.to_owned(),
+            listeners,
             factory,
             disk,
             life: Life::Down,
@@ -97,6 +137,9 @@ impl<S: Shard> World<S> {
             mesh: Mesh::default(),
             under_way: BTreeMap::new(),
             monotonic_origin_ns: 0,
+            wall_offset_ms: 0,
+            paused: None,
+            resumed_ns: 0,
         });
         ProcessId(self.processes.len() - 1)
     }
@@ -104,6 +147,20 @@ impl<S: Shard> World<S> {
     /// Its disk.
     pub fn disk(&self, process: ProcessId) -> &SimDisk {
         &self.processes[process.0].disk
+    }
+
+    /// Puts an empty disk in the place of its disk, with the capacity of the old one.
+    ///
+    /// # Panics
+    /// When it is not down.
+    pub fn replace_disk(&mut self, process: ProcessId) {
+        assert_eq!(self.processes[process.0].life, Life::Down, "{process} is up");
+        self.note_fault(&format!("{process} gets an empty disk"));
+        let disk = SimDisk::new(self.rng.fork("disk"));
+        let old = &mut self.processes[process.0].disk;
+        disk.set_faults(|faults| *faults = old.faults());
+        let old = std::mem::replace(old, disk);
+        self.hash.word(old.hash().value());
     }
 
     /// Whether it is neither down nor on its way there.
@@ -162,7 +219,7 @@ impl<S: Shard> World<S> {
             .into_values()
             .map(|under_way| (under_way.operation, under_way.covered))
             .collect();
-        self.end_life(process);
+        self.end_life(process, kind == CrashKind::PowerCut);
         self.processes[process.0].disk.crash(kind, &under_way);
         if kind == CrashKind::PowerCut {
             // The monotonic clock of a machine starts over with the machine.
@@ -172,14 +229,24 @@ impl<S: Shard> World<S> {
         self.notices.push_back(Notice::Crashed(process, kind));
     }
 
-    fn end_life(&mut self, process: ProcessId) {
-        self.reset_connections_of(process);
+    fn end_life(&mut self, process: ProcessId, power_cut: bool) {
+        self.reset_connections_of(process, power_cut);
         let machine = &mut self.processes[process.0];
         machine.incarnation += 1;
         machine.life = Life::Down;
         machine.shards.clear();
         machine.mesh = Mesh::default();
         machine.under_way.clear();
+        machine.paused = None;
+    }
+
+    /// One of the shards that accept there.
+    pub(super) fn accepting_shard(&mut self, process: ProcessId, listener: ListenerId) -> ShardId {
+        let machine = &self.processes[process.0];
+        match machine.listeners[usize::from(listener.0)].accepting {
+            Accepting::DataShards => shard_id(self.rng.index(usize::from(machine.data_shards))),
+            Accepting::LastShard => shard_id(machine.shards.len() - 1),
+        }
     }
 
     pub(super) fn boot(&mut self, process: ProcessId, incarnation: u32, shards: u16) {
@@ -195,7 +262,7 @@ impl<S: Shard> World<S> {
         match outcome {
             Ok(Ok(made)) => self.serve(process, shards, made),
             Ok(Err(error)) => {
-                self.end_life(process);
+                self.end_life(process, false);
                 self.note(&format!("{process} refuses to start: {error:#}"));
                 self.notices.push_back(Notice::StartFailed(process, format!("{error:#}")));
             }
@@ -243,7 +310,7 @@ impl<S: Shard> World<S> {
                 self.fail(format!("{process} stopped with {under_way} file operations under way"));
                 return;
             }
-            self.end_life(process);
+            self.end_life(process, false);
             self.notices.push_back(Notice::Stopped(process));
         }
     }

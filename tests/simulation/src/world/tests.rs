@@ -5,6 +5,8 @@ use bytes::BytesMut;
 use corelane_seam::{FileHandle, FileOperation, ListenerId, OpenHow, Slice, Token};
 use std::path::Path;
 
+mod room;
+
 type Out = Vec<Operation<Vec<u8>>>;
 
 /// What a toy does with the bytes it receives.
@@ -124,23 +126,31 @@ impl Shard for ToyShard {
     }
 }
 
+fn listeners() -> Vec<Listener> {
+    vec![Listener { port: 9092, accepting: Accepting::DataShards }]
+}
+
 fn world(seed: u64, toy: Toy, shards: u16) -> (World<ToyShard>, ProcessId) {
     let mut rng = Rng::new(seed);
     let settings = Settings::draw(&mut rng);
     let mut world = World::new(rng, settings);
-    let process = world.add_process(Box::new(move |boot: &Boot| {
-        Ok((0..boot.shards)
-            .map(|id| ToyShard {
-                toy,
-                id: ShardId(id),
-                shards: boot.shards,
-                file: None,
-                end: 0,
-                waiting: BTreeMap::new(),
-                tokens: 0,
-            })
-            .collect())
-    }));
+    let process = world.add_process(
+        "toy",
+        listeners(),
+        Box::new(move |boot: &Boot| {
+            Ok((0..boot.shards)
+                .map(|id| ToyShard {
+                    toy,
+                    id: ShardId(id),
+                    shards: boot.shards,
+                    file: None,
+                    end: 0,
+                    waiting: BTreeMap::new(),
+                    tokens: 0,
+                })
+                .collect())
+        }),
+    );
     world.start(process, shards);
     // Open files before the first client comes.
     world.wake_after(1_000_000_000, 0);
@@ -261,13 +271,17 @@ fn a_start_that_crashes_in_recovery_is_a_crash_and_not_a_failure() {
     let mut rng = Rng::new(3);
     let settings = Settings::draw(&mut rng);
     let mut world: World<ToyShard> = World::new(rng, settings);
-    let process = world.add_process(Box::new(|boot: &Boot| {
-        use corelane_seam::Disk;
-        for step in 0..10 {
-            boot.disk.write_at(Path::new("data/log"), step, b"x")?;
-        }
-        anyhow::bail!("recovered only in part")
-    }));
+    let process = world.add_process(
+        "toy",
+        listeners(),
+        Box::new(|boot: &Boot| {
+            use corelane_seam::Disk;
+            for step in 0..10 {
+                boot.disk.write_at(Path::new("data/log"), step, b"x")?;
+            }
+            anyhow::bail!("recovered only in part")
+        }),
+    );
     world.disk(process).crash_after_calls(Some(5));
     world.start(process, 1);
     assert_eq!(world.advance().expect("no failure"), Some(Notice::Crashed(process, CrashKind::PowerCut)));

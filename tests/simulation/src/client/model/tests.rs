@@ -7,7 +7,7 @@ use crate::{
         record,
         request::Batch,
     },
-    world::{Boot, Notice, Settings},
+    world::{Accepting, Boot, Listener, Notice, Settings},
 };
 use corelane_core::{
     error::ErrorCode,
@@ -116,8 +116,11 @@ fn scene(seed: u64, manner: Manner) -> Scene {
     let settings = Settings::draw(&mut rng);
     let client_rng = rng.fork("client");
     let mut world: World<Responder> = World::new(rng, settings);
-    let process =
-        world.add_process(Box::new(move |_: &Boot| Ok(vec![Responder { manner, inbound: BytesMut::new() }])));
+    let process = world.add_process(
+        "broker",
+        vec![Listener { port: 9092, accepting: Accepting::DataShards }],
+        Box::new(move |_: &Boot| Ok(vec![Responder { manner, inbound: BytesMut::new() }])),
+    );
     world.start(process, 1);
     Scene { world, client: Client::new(9, process, client_rng), history: History::default() }
 }

@@ -143,6 +143,11 @@ impl SimDisk {
         change(&mut lock(&self.0).faults);
     }
 
+    /// What may go wrong now.
+    pub fn faults(&self) -> DiskFaults {
+        lock(&self.0).faults.clone()
+    }
+
     /// Shrinks the disk to what is used now and `left` bytes.
     pub fn fill_but(&self, left: u64) {
         let mut state = lock(&self.0);
