@@ -27,6 +27,8 @@ pub struct Topic {
     pub id: TopicId,
     /// How many partitions it has.
     pub partitions: i32,
+    /// The leader of each that has one.
+    pub leaders: Vec<(i32, i32)>,
 }
 
 /// What became of one batch.
@@ -201,6 +203,12 @@ fn topics(response: MetadataResponse) -> Result<Vec<Topic>, String> {
             name: topic.name.ok_or("a topic without a name")?.to_string(),
             id: TopicId(topic.topic_id),
             partitions: i32::try_from(topic.partitions.len()).map_err(|error| error.to_string())?,
+            leaders: topic
+                .partitions
+                .iter()
+                .filter(|partition| partition.leader_id.0 >= 0)
+                .map(|partition| (partition.partition_index, partition.leader_id.0))
+                .collect(),
         });
     }
     Ok(topics)

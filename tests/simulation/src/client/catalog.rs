@@ -1,6 +1,6 @@
 //! What clients know together: topics, watermarks, and the numbers that are taken.
 
-use super::{answer::Answer, history::RecordId, request::Request};
+use super::{answer::Answer, history::RecordId, request::Request, routes::Routes};
 use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, TopicId},
@@ -29,12 +29,19 @@ pub struct Catalog {
     passing: BTreeSet<Rc<str>>,
     /// Names of topics that are compacted.
     compacted: BTreeSet<Rc<str>>,
+    /// Who leads what.
+    pub routes: Routes,
     names: u32,
     records: u64,
     commits: i64,
 }
 
 impl Catalog {
+    /// Of one broker, or of `many`.
+    pub fn new(many: bool) -> Catalog {
+        Catalog { routes: Routes::new(many), ..Catalog::default() }
+    }
+
     /// Topics whose deletion no one asked for.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = (TopicId, &KnownTopic)> {
         self.topics.iter().map(|(id, topic)| (*id, topic))
@@ -114,6 +121,7 @@ impl Catalog {
     /// Takes note of what was answered. Topics that were not known yet are returned with their names.
     pub fn answered(&mut self, request: &Request, answer: &Answer) -> Vec<(TopicId, Rc<str>)> {
         let mut learned = Vec::new();
+        self.routes.learn(request, answer);
         match (request, answer) {
             (Request::CreateTopic { name, partitions, .. }, Answer::CreateTopic(Ok(id))) => {
                 learned.extend(self.know(*id, name, *partitions));

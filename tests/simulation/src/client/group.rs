@@ -72,7 +72,8 @@ pub enum GroupRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum GroupAnswer {
-    FindCoordinator(ErrorCode),
+    /// The coordinator's node id.
+    FindCoordinator(Result<i32, ErrorCode>),
     Join(Result<Joined, (ErrorCode, Rc<str>)>),
     Sync(Result<Vec<PartitionId>, ErrorCode>),
     Heartbeat(ErrorCode),
@@ -227,8 +228,13 @@ impl GroupRequest {
             GroupRequest::FindCoordinator => {
                 let (id, response) =
                     decode_response::<FindCoordinatorResponse>(version, frame).map_err(unreadable)?;
-                let found = response.coordinators.first().map(|it| it.error_code);
-                (id, GroupAnswer::FindCoordinator(code(found.unwrap_or(response.error_code))?))
+                let found = response.coordinators.first().map(|it| (it.error_code, it.node_id));
+                let (error, node) = found.unwrap_or((response.error_code, response.node_id));
+                let found = match code(error)? {
+                    ErrorCode::None => Ok(node.0),
+                    error => Err(error),
+                };
+                (id, GroupAnswer::FindCoordinator(found))
             }
             GroupRequest::Join { .. } => {
                 let (id, response) =

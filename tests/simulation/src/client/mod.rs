@@ -12,3 +12,4 @@ pub mod model;
 pub mod notes;
 pub mod record;
 pub mod request;
+pub mod routes;

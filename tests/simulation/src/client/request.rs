@@ -140,6 +140,17 @@ pub enum Request {
     },
 }
 
+/// Which broker a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Any.
+    Any,
+    /// The leader of the first partition that it names: operations name partitions of one leader.
+    LeaderOf(PartitionId),
+    /// The coordinator of a group.
+    CoordinatorOf(Rc<str>),
+}
+
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
@@ -149,6 +160,27 @@ fn name(value: &str) -> TopicName {
 }
 
 impl Request {
+    /// Which broker it is for.
+    pub fn destination(&self) -> Destination {
+        let of_first = |first: Option<PartitionId>| first.map_or(Destination::Any, Destination::LeaderOf);
+        match self {
+            Request::Produce { batches, .. } => of_first(batches.first().map(|batch| batch.partition)),
+            Request::Fetch(fetch) => of_first(fetch.wanted.first().map(|wanted| wanted.partition)),
+            Request::ListOffsets { partition, .. } | Request::DeleteRecords { partition, .. } => {
+                Destination::LeaderOf(*partition)
+            }
+            Request::Group { request: GroupRequest::FindCoordinator, .. } => Destination::Any,
+            Request::Group { group, .. } => Destination::CoordinatorOf(Rc::clone(group)),
+            Request::ApiVersions
+            | Request::Metadata
+            | Request::CreateTopic { .. }
+            | Request::DeleteTopic { .. }
+            | Request::CreatePartitions { .. }
+            | Request::AlterConfig { .. }
+            | Request::InitProducerId => Destination::Any,
+        }
+    }
+
     /// Versions in which it can be asked.
     pub fn versions(&self) -> &'static [i16] {
         match self {

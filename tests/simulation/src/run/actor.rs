@@ -88,7 +88,7 @@ impl Actor {
     }
 
     pub fn wake(&mut self, outside: &mut Outside<'_>) -> Result<(), String> {
-        let ended = self.client.wake(outside.world, outside.history);
+        let ended = self.client.wake(outside.world, outside.history, &outside.catalog.routes);
         self.take(ended, outside)?;
         let due = self.next_begin_ns <= outside.world.now_ns();
         if self.operation.is_none() && self.left > 0 && due {
@@ -99,13 +99,18 @@ impl Actor {
         Ok(())
     }
 
-    pub fn closed(&mut self, outside: &mut Outside<'_>) -> Result<(), String> {
-        let ended = self.client.closed(outside.world);
+    pub fn closed(&mut self, connection: ConnectionId, outside: &mut Outside<'_>) -> Result<(), String> {
+        let ended = self.client.closed(outside.world, connection);
         self.take(ended, outside)
     }
 
-    pub fn received(&mut self, bytes: &Bytes, outside: &mut Outside<'_>) -> Result<(), String> {
-        let ended = self.client.received(outside.history, bytes)?;
+    pub fn received(
+        &mut self,
+        connection: ConnectionId,
+        bytes: &Bytes,
+        outside: &mut Outside<'_>,
+    ) -> Result<(), String> {
+        let ended = self.client.received(outside.history, connection, bytes)?;
         self.take(ended, outside)
     }
 
@@ -122,7 +127,10 @@ impl Actor {
                     }
                 }
             }
-            self.at_desk(outside, |operation, desk| operation.ended(one, desk))?;
+            self.client.refresh(outside.world, outside.history, &mut outside.catalog.routes);
+            if !one.aside {
+                self.at_desk(outside, |operation, desk| operation.ended(one, desk))?;
+            }
         }
         self.end_if_over(outside);
         Ok(())
@@ -157,7 +165,8 @@ impl Actor {
         let (asks, violation) = (desk.asks, desk.violation);
         for (delay_ns, request) in asks {
             outside.catalog.asked(&request);
-            self.client.ask(outside.world, outside.history, request, delay_ns);
+            let routes = &outside.catalog.routes;
+            self.client.ask(outside.world, outside.history, routes, request, delay_ns);
         }
         violation.map_or(Ok(result), Err)
     }

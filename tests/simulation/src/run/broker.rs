@@ -1,4 +1,4 @@
-//! The broker of a run: as in production, but small, so that journals wrap, segments roll and memory runs short.
+//! A broker of a run: as in production, but small, so that journals wrap, segments roll and memory runs short.
 
 use crate::{
     rng::Rng,
@@ -14,15 +14,18 @@ use std::sync::{
     mpsc::{Receiver, channel},
 };
 
+/// Of the clients' listener.
+const PORT: u16 = 9092;
+
 /// What makes a broker at every start, and where it reports.
-pub(super) fn factory(rng: &mut Rng, fault: Fault) -> (Factory<Node>, Receiver<Report>) {
+pub(super) fn factory(rng: &mut Rng, host: &str, fault: Fault) -> (Factory<Node>, Receiver<Report>) {
     let (reports, received) = channel();
-    let config = Arc::new(config(rng));
+    let config = Arc::new(config(rng, host));
     let factory = move |boot: &Boot| {
         let settings = BrokerSettings {
             config: Arc::clone(&config),
             shards: boot.shards,
-            ports: vec![9092],
+            ports: vec![PORT],
             seed: boot.entropy,
             fault,
             reports: reports.clone(),
@@ -35,15 +38,12 @@ pub(super) fn factory(rng: &mut Rng, fault: Fault) -> (Factory<Node>, Receiver<R
 
 /// Where it listens.
 pub(super) fn listeners() -> Vec<Listener> {
-    vec![Listener { port: 9092, accepting: Accepting::DataShards }]
+    vec![Listener { port: PORT, accepting: Accepting::DataShards }]
 }
 
-fn config(rng: &mut Rng) -> BrokerConfig {
-    let entries = [
-        ("log.dirs", "/data"),
-        ("listeners", "PLAINTEXT://broker:9092"),
-        ("auto.create.topics.enable", "false"),
-    ];
+fn config(rng: &mut Rng, host: &str) -> BrokerConfig {
+    let listener = format!("PLAINTEXT://{host}:{PORT}");
+    let entries = [("log.dirs", "/data"), ("listeners", &listener), ("auto.create.topics.enable", "false")];
     let entries = entries.map(|(key, value)| (Source::Override, key.to_owned(), value.to_owned()));
     let (mut config, _) = BrokerConfig::from_entries(&entries, &ReadOptions::default())
         .unwrap_or_else(|errors| panic!("the simulated broker's configuration: {errors:?}"));

@@ -1,4 +1,4 @@
-//! One run: a broker with its quorum on a made-up machine, clients at work, disturbances, audits, judgement.
+//! One run: brokers with their quorum on made-up machines, clients at work, disturbances, audits, judgement.
 //!
 //! A run is a few phases. In each, clients work while the broker is disturbed; then all is made well, the clients
 //! finish, everything is read back and held against the invariants; then the process ends in one way or another and
@@ -12,13 +12,13 @@ use crate::{
     client::{
         catalog::Catalog,
         history::{Event, History},
-        model::Client,
+        model::{Client, KnownBroker},
     },
     invariants,
     rng::Rng,
     workload::{
         Disturbance, Operation, audit::Audit, consumer_session, disk_faults, draw_disturbance, group_session,
-        probe::Probe,
+        link_faults, probe::Probe,
     },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
@@ -28,11 +28,14 @@ use corelane_seam::ConnectionId;
 use corelane_shard::{Node, Report};
 use std::sync::mpsc::Receiver;
 
-/// Wake-up keys of clients are their numbers, far below these.
-const WAKE_START: u64 = 1 << 32;
+/// Wake-up keys of clients are their numbers, far below these. Behind this one: which broker is to start.
+const WAKE_START: u64 = 1 << 40;
 const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
 const WAKE_REST: u64 = (1 << 32) + 3;
+
+/// How many brokers a run has.
+const BROKERS: usize = 1;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -127,19 +130,24 @@ pub fn run(options: &Options) -> Result<Passed, Box<Failed>> {
     }
 }
 
+/// A broker as whoever runs it sees it.
+struct Broker {
+    process: ProcessId,
+    reports: Receiver<Report>,
+    serving: bool,
+    /// A disturbance broke the disk since it was repaired last.
+    disk_is_bad: bool,
+}
+
 struct Run {
     events_max: u64,
     rng: Rng,
     world: World<Node>,
-    process: ProcessId,
-    reports: Receiver<Report>,
+    brokers: Vec<Broker>,
     history: History,
     catalog: Catalog,
     actors: Vec<Actor>,
-    serving: bool,
     starts: u32,
-    /// A disturbance broke the disk since it was repaired last.
-    disk_is_bad: bool,
     /// Counts of operations begun after which something happens, latest first.
     disturbances: Vec<(u64, Disturbance)>,
     operations_begun: u64,
@@ -153,9 +161,17 @@ impl Run {
         let mut settings = Settings::draw(&mut rng);
         settings.trace = options.trace;
         let mut world: World<Node> = World::new(rng.fork("machines"), settings);
-        let (factory, reports) = broker::factory(&mut rng.fork("broker"), options.fault);
-        let process = world.add_process("broker", broker::listeners(), factory);
-        disk_faults::repair(&world, process);
+        let brokers: Vec<Broker> = (0..BROKERS)
+            .map(|index| {
+                let host = format!("broker-{index}");
+                let (factory, reports) = broker::factory(&mut rng.fork("broker"), &host, options.fault);
+                let process = world.add_process(&host, broker::listeners(), factory);
+                disk_faults::repair(&world, process);
+                Broker { process, reports, serving: false, disk_is_bad: false }
+            })
+            .collect();
+        let known: Vec<KnownBroker> =
+            (1..).zip(&brokers).map(|(node, broker)| KnownBroker { node, process: broker.process }).collect();
         world.inspect_every(16, |node| {
             if let Node::Data(shard) = node {
                 shard.engine().check();
@@ -164,21 +180,18 @@ impl Run {
         let clients = rng.between(2, 5);
         let actors = (0..=clients).map(|number| {
             let mut own = rng.fork("client");
-            Actor::new(Client::new(number, process, own.fork("wire")), own)
+            Actor::new(Client::new(number, &known, own.fork("wire")), own)
         });
         let actors = actors.collect();
         Run {
             events_max: options.events_max,
             rng,
             world,
-            process,
-            reports,
+            brokers,
             history: History::default(),
-            catalog: Catalog::default(),
+            catalog: Catalog::new(BROKERS > 1),
             actors,
-            serving: false,
             starts: 0,
-            disk_is_bad: false,
             disturbances: Vec::new(),
             operations_begun: 0,
             disturbing: None,
@@ -186,14 +199,16 @@ impl Run {
     }
 
     fn go(&mut self) -> Result<(), Broken> {
-        self.start_later();
+        for index in 0..self.brokers.len() {
+            self.start_later(index);
+        }
         let phases = self.rng.between(1, 3);
         for _ in 0..phases {
             self.work()?;
             self.calm()?;
             self.alone(Box::new(Audit::new()))?;
             self.judge()?;
-            self.end_process()?;
+            self.end_processes()?;
         }
         self.calm()?;
         self.alone(Box::new(Audit::new()))?;
@@ -218,8 +233,9 @@ impl Run {
         }
         self.operations_begun = 0;
         let count = self.rng.below(4);
+        let many = self.brokers.len() > 1;
         self.disturbances =
-            (0..count).map(|_| (self.rng.below(total), draw_disturbance(&mut self.rng))).collect();
+            (0..count).map(|_| (self.rng.below(total), draw_disturbance(&mut self.rng, many))).collect();
         self.disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         self.pump(WORK_NS_MAX, "work", |run| run.actors.iter().all(Actor::is_done))
     }
@@ -229,15 +245,18 @@ impl Run {
         self.world.note("== calm");
         self.disturbances.clear();
         self.disturbing = None;
-        disk_faults::repair(&self.world, self.process);
-        if std::mem::take(&mut self.disk_is_bad) {
-            self.crash_somehow();
-            self.serving = false;
-            while self.reports.try_recv().is_ok() {
-                // What it said of its broken disk is excused.
+        for index in 0..self.brokers.len() {
+            link_faults::heal(&mut self.world, self.brokers[index].process);
+            disk_faults::repair(&self.world, self.brokers[index].process);
+            if std::mem::take(&mut self.brokers[index].disk_is_bad) {
+                self.crash_somehow(index);
+                self.brokers[index].serving = false;
+                while self.brokers[index].reports.try_recv().is_ok() {
+                    // What it said of its broken disk is excused.
+                }
             }
         }
-        self.pump(CALM_NS_MAX, "calm", |run| run.serving && run.actors.iter().all(Actor::is_done))?;
+        self.pump(CALM_NS_MAX, "calm", |run| run.all_serve() && run.actors.iter().all(Actor::is_done))?;
         // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
         let rested_ns = self.world.now_ns() + REST_NS;
         self.world.wake_after(REST_NS, WAKE_REST);
@@ -258,15 +277,31 @@ impl Run {
             .map_err(|violation| Broken { promise: violation.invariant, text: violation.text })
     }
 
-    /// The process ends somehow and is started again by [`Notice`].
-    fn end_process(&mut self) -> Result<(), Broken> {
-        match self.rng.below(4) {
-            0 => self.world.crash(self.process, CrashKind::Kill),
-            1 => self.world.crash(self.process, CrashKind::PowerCut),
-            _ => self.world.stop(self.process),
+    fn all_serve(&self) -> bool {
+        self.brokers.iter().all(|broker| broker.serving)
+    }
+
+    /// The place of a process among the brokers: every process is one.
+    fn index_of(&self, process: ProcessId) -> usize {
+        self.brokers.iter().position(|it| it.process == process).expect("no other processes were added")
+    }
+
+    /// One of the brokers, without chance when there is only one.
+    fn some_broker(&mut self) -> usize {
+        if self.brokers.len() == 1 { 0 } else { self.rng.index(self.brokers.len()) }
+    }
+
+    /// Every process ends somehow and is started again by [`Notice`].
+    fn end_processes(&mut self) -> Result<(), Broken> {
+        for broker in &mut self.brokers {
+            match self.rng.below(4) {
+                0 => self.world.crash(broker.process, CrashKind::Kill),
+                1 => self.world.crash(broker.process, CrashKind::PowerCut),
+                _ => self.world.stop(broker.process),
+            }
+            broker.serving = false;
         }
-        self.serving = false;
-        self.pump(CALM_NS_MAX, "a stop and a start", |run| run.serving)
+        self.pump(CALM_NS_MAX, "a stop and a start", Run::all_serve)
     }
 
     // ---- what happens ----
@@ -284,7 +319,8 @@ impl Run {
             let stuck = |run: &Run, why: &str| {
                 let waits: Vec<String> =
                     run.actors.iter().filter(|it| !it.is_done()).map(Actor::waits_for).collect();
-                let text = format!("{what} does not end: {why}; serving: {}; {waits:?}", run.serving);
+                let serving: Vec<bool> = run.brokers.iter().map(|broker| broker.serving).collect();
+                let text = format!("{what} does not end: {why}; serving: {serving:?}; {waits:?}");
                 Broken { promise: "liveness", text }
             };
             if self.world.now_ns() >= deadline_ns {
@@ -302,81 +338,90 @@ impl Run {
 
     fn notice(&mut self, notice: Notice) -> Result<(), Broken> {
         match notice {
-            Notice::Wake(WAKE_START) => {
-                let shards = u16::try_from(self.rng.between(1, 4)).unwrap_or(1);
-                self.world.start(self.process, shards);
-            }
             Notice::Wake(WAKE_DISTURB) => self.disturb(),
             Notice::Wake(WAKE_DEADLINE | WAKE_REST) => {}
+            Notice::Wake(key) if key >= WAKE_START => {
+                let shards = u16::try_from(self.rng.between(1, 4)).unwrap_or(1);
+                let index = usize::try_from(key - WAKE_START).expect("a broker's place");
+                self.world.start(self.brokers[index].process, shards);
+            }
             Notice::Wake(number) => {
                 let index = usize::try_from(number).unwrap_or(AUDITOR);
                 self.with_actor(index, |actor, outside| actor.wake(outside))?;
                 self.count_operations();
             }
             Notice::Refused(connection) | Notice::Closed(connection) => {
-                self.of(connection, |actor, outside| actor.closed(outside))?;
+                self.of(connection, |actor, outside| actor.closed(connection, outside))?;
             }
             Notice::Received(connection, bytes) => {
-                self.of(connection, |actor, outside| actor.received(&bytes, outside))?;
+                self.of(connection, |actor, outside| actor.received(connection, &bytes, outside))?;
             }
-            Notice::Started(_) => {
-                self.serving = true;
+            Notice::Started(process) => {
+                let index = self.index_of(process);
+                self.brokers[index].serving = true;
                 self.starts += 1;
             }
-            Notice::StartFailed(_, reason) => {
-                if !self.disk_is_bad {
+            Notice::StartFailed(process, reason) => {
+                let index = self.index_of(process);
+                if !self.brokers[index].disk_is_bad {
                     let text = format!("the broker refuses to start on a healthy disk: {reason}");
                     return Err(Broken { promise: "machine", text });
                 }
                 // Whoever runs it repairs the disk first.
-                disk_faults::repair(&self.world, self.process);
-                self.start_later();
+                disk_faults::repair(&self.world, process);
+                self.start_later(index);
             }
-            Notice::ShardStopped(_, shard) => {
-                self.excused(&format!("{shard:?} stopped without being asked"))?;
-                self.crash_somehow();
+            Notice::ShardStopped(process, shard) => {
+                let index = self.index_of(process);
+                self.excused(index, &format!("{shard:?} stopped without being asked"))?;
+                self.crash_somehow(index);
             }
             Notice::StopOverdue(process) => {
-                self.excused(&format!("{process} was asked to stop and does not end"))?;
+                self.excused(
+                    self.index_of(process),
+                    &format!("{process} was asked to stop and does not end"),
+                )?;
             }
-            Notice::Stopped(_) => self.start_later(),
-            Notice::Crashed(_, kind) => {
+            Notice::Stopped(process) => self.start_later(self.index_of(process)),
+            Notice::Crashed(process, kind) => {
                 if kind == CrashKind::PowerCut {
                     self.history.note(Event::PowerCut);
                 }
-                self.start_later();
+                self.start_later(self.index_of(process));
             }
         }
         Ok(())
     }
 
-    fn start_later(&mut self) {
-        self.serving = false;
+    fn start_later(&mut self, index: usize) {
+        self.brokers[index].serving = false;
         let delay_ns = self.rng.between(1_000_000, 300_000_000);
-        self.world.wake_after(delay_ns, WAKE_START);
+        self.world.wake_after(delay_ns, WAKE_START + index as u64);
     }
 
     /// The process is killed, and the next one reads a page cache that may show what failed flushes never brought to
     /// the disk; or the machine starts anew.
-    fn crash_somehow(&mut self) {
+    fn crash_somehow(&mut self, index: usize) {
         let kind = if self.rng.below(2) == 0 { CrashKind::Kill } else { CrashKind::PowerCut };
-        self.world.crash(self.process, kind);
+        self.world.crash(self.brokers[index].process, kind);
     }
 
     /// A broker that cannot go on is ended, as its supervisor or the operator would.
     fn drain_reports(&mut self) -> Result<(), Broken> {
-        while let Ok(report) = self.reports.try_recv() {
-            if let Report::Fatal(fatal) = report {
-                self.excused(&fatal.0)?;
-                self.crash_somehow();
+        for index in 0..self.brokers.len() {
+            while let Ok(report) = self.brokers[index].reports.try_recv() {
+                if let Report::Fatal(fatal) = report {
+                    self.excused(index, &fatal.0)?;
+                    self.crash_somehow(index);
+                }
             }
         }
         Ok(())
     }
 
     /// Whether a broken disk explains it.
-    fn excused(&self, text: &str) -> Result<(), Broken> {
-        if self.disk_is_bad {
+    fn excused(&self, index: usize, text: &str) -> Result<(), Broken> {
+        if self.brokers[index].disk_is_bad {
             Ok(())
         } else {
             Err(Broken { promise: "machine", text: format!("on a healthy disk: {text}") })
@@ -386,8 +431,9 @@ impl Run {
     fn disturb(&mut self) {
         if let Some(disturbance) = self.disturbing.take() {
             self.world.note(&format!("disturbance: {}", disturbance.name));
-            self.disk_is_bad |= disturbance.breaks_the_disk;
-            (disturbance.happen)(&mut self.world, self.process, &mut self.rng);
+            let index = self.some_broker();
+            self.brokers[index].disk_is_bad |= disturbance.breaks_the_disk;
+            (disturbance.happen)(&mut self.world, self.brokers[index].process, &mut self.rng);
         }
     }
 

@@ -67,10 +67,19 @@ impl Audit {
         }
     }
 
+    /// Reads on, what one broker leads at a time.
     fn fetch(&self, desk: &mut Desk<'_>) {
+        if let Some(request) = self.next_fetch(desk) {
+            desk.ask(request);
+        }
+    }
+
+    fn next_fetch(&self, desk: &mut Desk<'_>) -> Option<Request> {
+        let (first, _) = self.reading.first_key_value()?;
         let wanted: Vec<Wanted> = self
             .reading
             .iter()
+            .filter(|(partition, _)| desk.catalog.routes.is_one_request(*first, **partition))
             .map(|(partition, reading)| Wanted {
                 partition: *partition,
                 topic: Rc::clone(&reading.topic),
@@ -78,18 +87,16 @@ impl Audit {
                 named: true,
             })
             .collect();
-        if !wanted.is_empty() {
-            let by_id = desk.rng.below(2) == 0;
-            desk.ask(Request::Fetch(Fetch {
-                by_id,
-                session: None,
-                wanted,
-                forgotten: Vec::new(),
-                max_wait_ms: 0,
-                max_bytes: 4 << 20,
-                partition_max_bytes: 1 << 20,
-            }));
-        }
+        let by_id = desk.rng.below(2) == 0;
+        Some(Request::Fetch(Fetch {
+            by_id,
+            session: None,
+            wanted,
+            forgotten: Vec::new(),
+            max_wait_ms: 0,
+            max_bytes: 4 << 20,
+            partition_max_bytes: 1 << 20,
+        }))
     }
 
     /// Whether reading moved on.
@@ -128,7 +135,15 @@ impl Audit {
         if moved {
             self.fetch(desk);
         } else {
-            self.again(desk, request, "a fetch that brought nothing");
+            // Who leads what may have changed since it was asked.
+            let parted = match &request {
+                Request::Fetch(fetch) => fetch.wanted.iter().any(|wanted| {
+                    !desk.catalog.routes.is_one_request(fetch.wanted[0].partition, wanted.partition)
+                }),
+                _ => false,
+            };
+            let next = if parted { self.next_fetch(desk) } else { None };
+            self.again(desk, next.unwrap_or(request), "a fetch that brought nothing");
         }
     }
 }

@@ -141,7 +141,7 @@ impl Session {
 
     fn answered(&mut self, desk: &mut Desk<'_>, request: GroupRequest, answer: GroupAnswer) {
         match answer {
-            GroupAnswer::FindCoordinator(ErrorCode::None) => desk.ask(Session::request(self.join())),
+            GroupAnswer::FindCoordinator(Ok(_)) => desk.ask(Session::request(self.join())),
             // It has left, and that is all that is asked.
             GroupAnswer::Report(_) if matches!(request, GroupRequest::Report { epoch: -1, .. }) => {}
             GroupAnswer::Report(Ok(reported)) => self.reported(desk, reported),
@@ -153,7 +153,7 @@ impl Session {
                     Some(error) => self.refused(desk, request, error),
                 }
             }
-            GroupAnswer::FindCoordinator(error)
+            GroupAnswer::FindCoordinator(Err(error))
             | GroupAnswer::Report(Err(error))
             | GroupAnswer::Offsets(Err(error)) => self.refused(desk, request, error),
             GroupAnswer::Join(_)

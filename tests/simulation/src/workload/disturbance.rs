@@ -1,6 +1,6 @@
 //! What happens to the broker while clients work, drawn by weight.
 
-use super::{clock_jump, crash, disk_faults, restart};
+use super::{clock_jump, crash, disk_faults, link_faults, restart};
 use crate::{
     rng::Rng,
     world::{ProcessId, World},
@@ -31,11 +31,21 @@ const ALL: &[Disturbance] = &[
     clock_jump::CLOCK_JUMP,
 ];
 
-/// One of them.
-pub fn draw(rng: &mut Rng) -> Disturbance {
-    let total = ALL.iter().map(|it| it.weight).sum();
+/// What can happen besides where there are several machines.
+const AMONG_MANY: &[Disturbance] = &[
+    link_faults::ISOLATION,
+    link_faults::CUT,
+    link_faults::SLOW_LINK,
+    link_faults::PAUSE,
+    link_faults::OWN_CLOCK,
+];
+
+/// One of those that can happen to one machine, or to one of `many`.
+pub fn draw(rng: &mut Rng, many: bool) -> Disturbance {
+    let all = || ALL.iter().chain(if many { AMONG_MANY } else { &[] });
+    let total = all().map(|it| it.weight).sum();
     let mut drawn = rng.below(total);
-    for disturbance in ALL {
+    for disturbance in all() {
         if drawn < disturbance.weight {
             return *disturbance;
         }

@@ -152,7 +152,7 @@ impl Session {
 
     fn answered(&mut self, desk: &mut Desk<'_>, request: GroupRequest, answer: GroupAnswer) {
         match answer {
-            GroupAnswer::FindCoordinator(ErrorCode::None) => self.join(desk, "the first time"),
+            GroupAnswer::FindCoordinator(Ok(_)) => self.join(desk, "the first time"),
             GroupAnswer::Join(Ok(joined)) => self.joined(desk, joined),
             GroupAnswer::Join(Err((ErrorCode::MemberIdRequired, member))) => {
                 self.member = member;
@@ -172,7 +172,7 @@ impl Session {
                 // It may have been given up meanwhile.
                 desk.expect(error, &[ErrorCode::UnknownMemberId, ErrorCode::NotCoordinator], "LeaveGroup");
             }
-            GroupAnswer::FindCoordinator(error)
+            GroupAnswer::FindCoordinator(Err(error))
             | GroupAnswer::Join(Err((error, _)))
             | GroupAnswer::Sync(Err(error))
             | GroupAnswer::Heartbeat(error)

@@ -18,6 +18,7 @@ pub mod disk_faults;
 mod disturbance;
 mod fetch;
 pub mod group_session;
+pub mod link_faults;
 mod list_offsets;
 mod metadata;
 pub mod probe;
@@ -117,11 +118,16 @@ impl Desk<'_> {
         self.violation.get_or_insert(text);
     }
 
-    /// Up to `max` different partitions.
+    /// Up to `max` different partitions that one request may name.
     pub fn some_partitions(&mut self, max: usize) -> Vec<(PartitionId, Rc<str>)> {
         let mut all = self.catalog.partitions();
         let count = (1 + self.rng.index(max)).min(all.len());
-        (0..count).map(|_| all.swap_remove(self.rng.index(all.len()))).collect()
+        let mut some: Vec<(PartitionId, Rc<str>)> =
+            (0..count).map(|_| all.swap_remove(self.rng.index(all.len()))).collect();
+        if let Some((first, _)) = some.first().cloned() {
+            some.retain(|(partition, _)| self.catalog.routes.is_one_request(first, *partition));
+        }
+        some
     }
 }
 

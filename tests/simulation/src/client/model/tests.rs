@@ -3,9 +3,10 @@
 use super::*;
 use crate::{
     client::{
+        answer::Topic,
         history::{Acks, Event, RecordId},
         record,
-        request::Batch,
+        request::{Batch, Spec},
     },
     world::{Accepting, Boot, Listener, Notice, Settings},
 };
@@ -109,25 +110,37 @@ struct Scene {
     world: World<Responder>,
     client: Client,
     history: History,
+    routes: Routes,
 }
 
 fn scene(seed: u64, manner: Manner) -> Scene {
+    scene_of(seed, &[manner])
+}
+
+/// Of brokers with node ids from 1 on.
+fn scene_of(seed: u64, manners: &[Manner]) -> Scene {
     let mut rng = Rng::new(seed);
     let settings = Settings::draw(&mut rng);
     let client_rng = rng.fork("client");
     let mut world: World<Responder> = World::new(rng, settings);
-    let process = world.add_process(
-        "broker",
-        vec![Listener { port: 9092, accepting: Accepting::DataShards }],
-        Box::new(move |_: &Boot| Ok(vec![Responder { manner, inbound: BytesMut::new() }])),
-    );
-    world.start(process, 1);
-    Scene { world, client: Client::new(9, process, client_rng), history: History::default() }
+    let known: Vec<KnownBroker> = (1..)
+        .zip(manners)
+        .map(|(node, manner)| {
+            let manner = *manner;
+            let listeners = vec![Listener { port: 9092, accepting: Accepting::DataShards }];
+            let factory = move |_: &Boot| Ok(vec![Responder { manner, inbound: BytesMut::new() }]);
+            let process = world.add_process(&format!("broker-{node}"), listeners, Box::new(factory));
+            world.start(process, 1);
+            KnownBroker { node, process }
+        })
+        .collect();
+    let client = Client::new(9, &known, client_rng);
+    Scene { world, client, history: History::default(), routes: Routes::new(manners.len() > 1) }
 }
 
 impl Scene {
     fn ask(&mut self, request: Request) {
-        self.client.ask(&mut self.world, &mut self.history, request, 0);
+        self.client.ask(&mut self.world, &mut self.history, &self.routes, request, 0);
     }
 
     /// Until the client waits for nothing.
@@ -136,12 +149,14 @@ impl Scene {
         while !self.client.is_idle() {
             let notice = self.world.advance().map_err(|failure| failure.0)?.ok_or("nothing happens")?;
             match notice {
-                Notice::Wake(9) => ended.extend(self.client.wake(&mut self.world, &mut self.history)),
-                Notice::Received(_, bytes) => {
-                    ended.extend(self.client.received(&mut self.history, &bytes)?);
+                Notice::Wake(9) => {
+                    ended.extend(self.client.wake(&mut self.world, &mut self.history, &self.routes))
+                }
+                Notice::Received(id, bytes) => {
+                    ended.extend(self.client.received(&mut self.history, id, &bytes)?);
                 }
                 Notice::Refused(id) | Notice::Closed(id) if self.client.holds(id) => {
-                    ended.extend(self.client.closed(&mut self.world));
+                    ended.extend(self.client.closed(&mut self.world, id));
                 }
                 _ => {}
             }
@@ -220,4 +235,55 @@ fn an_answer_that_makes_no_sense_is_a_failure() {
     scene.world.advance().expect("no failure");
     scene.ask(Request::ApiVersions);
     assert!(scene.ended().is_err());
+}
+
+#[test]
+fn a_request_goes_to_the_leader_of_its_partition() {
+    let outcome = |seed, leader| {
+        let mut scene = scene_of(seed, &[Manner::Hangs, Manner::Answers]);
+        let topic =
+            Topic { name: "t".into(), id: PARTITION.topic, partitions: 3, leaders: vec![(2, leader)] };
+        scene.routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+        for _ in 0..2 {
+            scene.world.advance().expect("no failure");
+        }
+        scene.ask(produce(&[RecordId(7)], Acks::All));
+        scene.ended().expect("no failure").remove(0).outcome
+    };
+    for seed in 0..20 {
+        assert_eq!(outcome(seed, 1), Outcome::Lost, "seed {seed}");
+        assert!(matches!(outcome(seed, 2), Outcome::Answered(Answer::Produce(_))), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_takes_nothing_from_what_another_was_asked() {
+    let mut scene = scene_of(1, &[Manner::Hangs, Manner::Answers]);
+    for _ in 0..2 {
+        scene.world.advance().expect("no failure");
+    }
+    let topic = Topic { name: "t".into(), id: PARTITION.topic, partitions: 3, leaders: vec![(2, 2), (0, 1)] };
+    scene.routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+    scene.ask(produce(&[RecordId(7)], Acks::All));
+    let of_the_other = PartitionId { index: 0, ..PARTITION };
+    scene.ask(Request::ListOffsets { partition: of_the_other, topic: "t".into(), spec: Spec::Latest });
+    let ended = scene.ended().expect("no failure");
+    for one in ended {
+        let is_lost = one.outcome == Outcome::Lost;
+        assert_eq!(is_lost, matches!(one.request, Request::ListOffsets { .. }), "{:?}", one.request);
+    }
+}
+
+#[test]
+fn a_client_of_many_asks_aside_who_leads_what() {
+    let mut scene = scene_of(1, &[Manner::Hangs, Manner::Hangs]);
+    for _ in 0..2 {
+        scene.world.advance().expect("no failure");
+    }
+    let denied = Answer::ListOffsets(Err(ErrorCode::NotLeaderOrFollower));
+    let asked = Request::ListOffsets { partition: PARTITION, topic: "t".into(), spec: Spec::Latest };
+    scene.routes.learn(&asked, &denied);
+    scene.client.refresh(&mut scene.world, &mut scene.history, &mut scene.routes);
+    let ended = scene.ended().expect("no failure");
+    assert!(matches!(ended[..], [Ended { request: Request::Metadata, aside: true, .. }]));
 }

@@ -41,7 +41,7 @@ fn judge(rounds: &[&[Option<ErrorCode>]]) -> (Option<String>, bool) {
         for ((_, request), outcome) in asks.into_iter().zip(*outcomes) {
             let produced = |error| Answer::Produce(vec![Produced { error, base_offset: Offset(0) }]);
             let outcome = outcome.map_or(Outcome::Lost, |error| Outcome::Answered(produced(error)));
-            operation.ended(Ended { request, outcome }, &mut desk);
+            operation.ended(Ended { request, outcome, aside: false }, &mut desk);
         }
     }
     let violation = desk.violation.take();

@@ -74,7 +74,8 @@ impl<S: Shard> World<S> {
         }
     }
 
-    fn others(&self, process: ProcessId) -> impl Iterator<Item = ProcessId> + use<S> {
+    /// All processes but this one.
+    pub fn others(&self, process: ProcessId) -> impl Iterator<Item = ProcessId> + use<S> {
         (0..self.processes.len()).map(ProcessId).filter(move |other| *other != process)
     }
 

@@ -1,0 +1,175 @@
+//! Which broker leads which partition and coordinates which group, as Metadata and FindCoordinator tell; forgotten when
+//! a broker says that it is not the one.
+
+use super::{
+    answer::Answer,
+    group::{GroupAnswer, GroupRequest},
+    request::{Destination, Request},
+};
+use corelane_core::{error::ErrorCode, ids::PartitionId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+/// See the module. Brokers are named by their node ids.
+#[derive(Debug, Default)]
+pub struct Routes {
+    leaders: BTreeMap<PartitionId, i32>,
+    coordinators: BTreeMap<Rc<str>, i32>,
+    leaders_are_stale: bool,
+    lost_coordinators: BTreeSet<Rc<str>>,
+    /// Whether leaders differ at all.
+    many: bool,
+}
+
+impl Routes {
+    /// To one broker, or to `many`.
+    pub fn new(many: bool) -> Routes {
+        Routes { many, ..Routes::default() }
+    }
+
+    /// The broker that a request is for, if it is for one and that is known.
+    pub fn broker_for(&self, request: &Request) -> Option<i32> {
+        match request.destination() {
+            Destination::Any => None,
+            Destination::LeaderOf(partition) => self.leader(partition),
+            Destination::CoordinatorOf(group) => self.coordinators.get(&group).copied(),
+        }
+    }
+
+    /// Who leads a partition, if that is known.
+    pub fn leader(&self, partition: PartitionId) -> Option<i32> {
+        self.leaders.get(&partition).copied()
+    }
+
+    /// Whether one request may name both partitions: both have the same leader.
+    pub fn is_one_request(&self, one: PartitionId, other: PartitionId) -> bool {
+        !self.many || self.leader(one) == self.leader(other)
+    }
+
+    /// What to ask, once, to know again what was found to be wrong.
+    pub fn refresh(&mut self) -> Vec<Request> {
+        let metadata = std::mem::take(&mut self.leaders_are_stale).then_some(Request::Metadata);
+        let lost = std::mem::take(&mut self.lost_coordinators).into_iter();
+        let groups = lost.map(|group| Request::Group { group, request: GroupRequest::FindCoordinator });
+        metadata.into_iter().chain(groups).collect()
+    }
+
+    /// Takes note of an answer.
+    pub fn learn(&mut self, request: &Request, answer: &Answer) {
+        match (request, answer) {
+            (_, Answer::Metadata(topics)) => {
+                for topic in topics {
+                    for (index, leader) in &topic.leaders {
+                        let partition = PartitionId { topic: topic.id, index: *index };
+                        self.leaders.insert(partition, *leader);
+                    }
+                }
+            }
+            (Request::Group { group, .. }, Answer::Group(GroupAnswer::FindCoordinator(Ok(node)))) => {
+                self.coordinators.insert(Rc::clone(group), *node);
+            }
+            (Request::Group { group, .. }, Answer::Group(answer)) if is_of_another(answer) => {
+                self.coordinators.remove(group);
+                self.lost_coordinators.insert(Rc::clone(group));
+            }
+            (Request::Produce { batches, .. }, Answer::Produce(outcomes)) => {
+                for (batch, outcome) in batches.iter().zip(outcomes) {
+                    self.heard(batch.partition, outcome.error);
+                }
+            }
+            (_, Answer::Fetch(_, _, partitions)) => {
+                for found in partitions {
+                    self.heard(found.partition, found.error);
+                }
+            }
+            (Request::ListOffsets { partition, .. }, Answer::ListOffsets(Err(error)))
+            | (Request::DeleteRecords { partition, .. }, Answer::DeleteRecords(Err(error))) => {
+                self.heard(*partition, *error);
+            }
+            _ => {}
+        }
+    }
+
+    fn heard(&mut self, partition: PartitionId, error: ErrorCode) {
+        if error == ErrorCode::NotLeaderOrFollower {
+            self.leaders.remove(&partition);
+            self.leaders_are_stale = true;
+        }
+    }
+}
+
+/// Whether another broker is the group's coordinator.
+fn is_of_another(answer: &GroupAnswer) -> bool {
+    let error = match answer {
+        GroupAnswer::Join(Err((error, _)))
+        | GroupAnswer::FindCoordinator(Err(error))
+        | GroupAnswer::Sync(Err(error))
+        | GroupAnswer::Report(Err(error))
+        | GroupAnswer::Offsets(Err(error))
+        | GroupAnswer::Heartbeat(error)
+        | GroupAnswer::Leave(error) => *error,
+        GroupAnswer::Commit(errors) => return errors.contains(&ErrorCode::NotCoordinator),
+        GroupAnswer::Join(Ok(_))
+        | GroupAnswer::FindCoordinator(Ok(_))
+        | GroupAnswer::Sync(Ok(_))
+        | GroupAnswer::Report(Ok(_))
+        | GroupAnswer::Offsets(Ok(_)) => return false,
+    };
+    error == ErrorCode::NotCoordinator
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{answer::Topic, request::Spec};
+    use corelane_core::ids::TopicId;
+
+    const PARTITION: PartitionId = PartitionId { topic: TopicId::ZERO, index: 1 };
+
+    fn list_offsets() -> Request {
+        Request::ListOffsets { partition: PARTITION, topic: "t".into(), spec: Spec::Latest }
+    }
+
+    #[test]
+    fn a_leader_is_known_from_metadata_until_a_broker_denies_it() {
+        let mut routes = Routes::default();
+        assert_eq!(routes.broker_for(&list_offsets()), None);
+        let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+        assert_eq!(routes.broker_for(&list_offsets()), Some(3));
+        assert!(routes.refresh().is_empty());
+        routes.learn(&list_offsets(), &Answer::ListOffsets(Err(ErrorCode::NotLeaderOrFollower)));
+        assert_eq!(routes.broker_for(&list_offsets()), None);
+        assert!(matches!(routes.refresh()[..], [Request::Metadata]));
+        assert!(routes.refresh().is_empty());
+    }
+
+    #[test]
+    fn only_among_many_brokers_do_partitions_of_different_leaders_part() {
+        let other = PartitionId { index: 2, ..PARTITION };
+        let topic =
+            Topic { name: "t".into(), id: TopicId::ZERO, partitions: 3, leaders: vec![(1, 3), (2, 1)] };
+        for many in [false, true] {
+            let mut routes = Routes::new(many);
+            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic.clone()]));
+            assert_eq!(routes.is_one_request(PARTITION, other), !many);
+            assert!(routes.is_one_request(other, other));
+        }
+    }
+
+    #[test]
+    fn a_coordinator_is_known_until_a_broker_denies_it() {
+        let mut routes = Routes::default();
+        let of = |request| Request::Group { group: "g".into(), request };
+        let leave = of(GroupRequest::Leave { member: "m".into() });
+        let found = Answer::Group(GroupAnswer::FindCoordinator(Ok(2)));
+        routes.learn(&of(GroupRequest::FindCoordinator), &found);
+        assert_eq!(routes.broker_for(&leave), Some(2));
+        routes.learn(&leave, &Answer::Group(GroupAnswer::Leave(ErrorCode::NotCoordinator)));
+        assert_eq!(routes.broker_for(&leave), None);
+        let again = routes.refresh();
+        assert!(matches!(again[..], [Request::Group { request: GroupRequest::FindCoordinator, .. }]));
+    }
+}
