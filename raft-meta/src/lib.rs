@@ -4,7 +4,10 @@
 //! run on a small executor ([`executor`]) that is polled with the time passed in; their file operations go out as
 //! the seam's operations and end when the completions come in. So a quorum runs on any driver, and in a simulator.
 
+mod call_port;
 pub mod executor;
+mod identity;
+mod inbound;
 mod log;
 mod machine;
 mod meta;
@@ -14,10 +17,13 @@ mod proposal;
 mod quorum;
 mod run;
 mod snapshot;
+mod standing;
 mod types;
+mod wire;
 
 pub use proposal::{PROPOSALS_IN_FLIGHT_MAX, PROPOSED_BYTES_MAX, ProposeError};
-pub use quorum::{Bounds, Quorum, QuorumInput, QuorumOutput, QuorumSettings};
+pub use quorum::{Bounds, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing};
+pub use wire::CALL_BYTES_MAX;
 
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]

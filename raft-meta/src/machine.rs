@@ -31,7 +31,8 @@ pub(crate) struct Applied {
     pub image: Image,
     /// The last applied entry, of whatever kind.
     pub last: Option<RaftLogId>,
-    membership: RaftMembership,
+    /// As of `last`.
+    pub membership: RaftMembership,
     snapshot: Option<(RaftSnapshotMeta, Image)>,
     /// Bytes of batches that were applied since the last snapshot was begun, and how many make the next one due.
     log_bytes: u64,

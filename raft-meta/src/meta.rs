@@ -39,8 +39,8 @@ pub(crate) struct Claim<'a> {
     pub node_id: NodeId,
     /// Demanded by the configuration.
     pub cluster_id: Option<&'a str>,
-    /// For a new directory, when the configuration demands none.
-    pub new_cluster_id: &'a str,
+    /// For a new directory, when the configuration demands none. `None`: it must.
+    pub new_cluster_id: Option<&'a str>,
     /// For a new directory.
     pub new_directory_id: u128,
 }
@@ -113,7 +113,12 @@ pub(crate) fn open(disk: &dyn Disk, directory: &Path, claim: &Claim<'_>) -> Resu
                     entry.path.display()
                 )));
             }
-            let cluster_id = claim.cluster_id.unwrap_or(claim.new_cluster_id).to_owned();
+            let Some(cluster_id) = claim.cluster_id.or(claim.new_cluster_id).map(str::to_owned) else {
+                return Err(Fatal::new(
+                    "controller.quorum.voters names several voters, which must know that they are of one cluster. Set \
+                     corelane.cluster.id to the same name on all of them",
+                ));
+            };
             if cluster_id.is_empty() || cluster_id.contains(['\n', '\r', '=']) {
                 return Err(Fatal::new(format!(
                     "{cluster_id:?} cannot be a cluster id. Set corelane.cluster.id to a name on one line without '='"

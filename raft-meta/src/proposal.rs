@@ -8,7 +8,10 @@ use corelane_core::{
     ids::NodeId,
     metadata::{BATCH_BYTES_MAX, Batch, MetadataOffset, Violated},
 };
-use openraft::{errors::ClientWriteError, raft::ClientWriteResult};
+use openraft::{
+    errors::{ClientWriteError, ForwardReason},
+    raft::ClientWriteResult,
+};
 use std::{cell::RefCell, rc::Rc};
 
 /// Proposals without an answer: past it, proposing fails at once.
@@ -32,6 +35,9 @@ pub enum ProposeError {
     /// The leadership went elsewhere before the batch was committed. It may take effect through the next leader.
     #[error("the leadership was lost with the batch under way")]
     LeadershipLost,
+    /// This node leads, but has not heard of a majority for a lease's time: another one may lead by now. No effect.
+    #[error("a majority of the metadata quorum has not been heard of lately")]
+    LeaseExpired,
     /// Too large for the log. No effect.
     #[error("a batch of {bytes} bytes, beyond {BATCH_BYTES_MAX}")]
     TooLarge {
@@ -109,6 +115,11 @@ impl Owed {
                     Outcome::Applied => Ok(MetadataOffset(written.log_id.index)),
                     Outcome::Violated(violated) => Err(ProposeError::Violated(violated)),
                 },
+                Err(ClientWriteError::ForwardToLeader(forward))
+                    if forward.reason == ForwardReason::LeaseExpired =>
+                {
+                    Err(ProposeError::LeaseExpired)
+                }
                 Err(ClientWriteError::ForwardToLeader(forward)) => {
                     let leader = forward.leader_id.and_then(|id| i32::try_from(id).ok()).map(NodeId);
                     Err(ProposeError::NotLeader { leader })

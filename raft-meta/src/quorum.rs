@@ -1,16 +1,22 @@
 //! The quorum as the shard that carries it sees it: inputs in, outputs out, nothing waits.
 
 use crate::{
+    call_port::CallPort,
     executor::{Choice, Executor},
+    identity::Identity,
+    inbound::Inbound,
     log::{LogStore, Salt, recover, write_loop},
     machine::{Applied, Machine},
     meta::{self, Claim, Meta},
+    network::Network,
     port::FilePort,
     proposal::{Answers, Proposal, ProposeError},
     run::{self, Command},
     snapshot,
+    standing::Progress,
     types::Peer,
 };
+use bytes::Bytes;
 use corelane_core::{
     engine::QuorumStanding,
     error::Fatal,
@@ -18,7 +24,7 @@ use corelane_core::{
     metadata::{Batch, Image, MetadataOffset},
 };
 use corelane_seam::{Disk, FileOperation, FileResult, Monotonic, Now, Token};
-use std::{cell::RefCell, fmt, path::PathBuf, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, fmt, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// Who the quorum is and where it lives.
@@ -42,6 +48,26 @@ pub struct QuorumSettings {
     pub first_token: u64,
     /// Sizes; [`Bounds::default`] but in tests.
     pub bounds: Bounds,
+    /// When who gives up on whom. Without effect in a quorum of one.
+    pub timing: Timing,
+}
+
+/// How soon a lost leader is noticed. All voters should have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Milliseconds between a leader's heartbeats.
+    pub heartbeat_ms: u64,
+    /// Milliseconds that a follower waits at least, beyond the lease, before it stands for election.
+    pub election_ms_min: u64,
+    /// Milliseconds that it waits at most; also the lease, for which a follower believes in a leader that it heard of
+    /// and elects no other one. More than [`election_ms_min`](Self::election_ms_min), which is more than a heartbeat.
+    pub election_ms_max: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing { heartbeat_ms: 100, election_ms_min: 500, election_ms_max: 1_000 }
+    }
 }
 
 /// When the log is cut into segments and compacted.
@@ -77,8 +103,26 @@ pub enum QuorumInput {
         /// Applies as a whole or not at all.
         batch: Batch,
     },
+    /// What became of a [`QuorumOutput::Call`]. Exactly once for each; one that comes late is ignored.
+    Answered {
+        /// As called.
+        id: u64,
+        /// The answer's body; or why the voter could not be reached, or that the connection to it was lost.
+        result: Result<Bytes, String>,
+    },
+    /// Another voter calls. Answered with [`QuorumOutput::Answer`] under `id`, exactly once, also after the end.
+    Called {
+        /// Chosen by who hands it in, unique.
+        id: u64,
+        /// Who the connection belongs to.
+        from: NodeId,
+        /// At most [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes; whatever they are.
+        body: Bytes,
+    },
+    /// If this node leads, let another voter lead, one that has the whole log. Without effect if there is none.
+    TransferLeader,
     /// Finish what is in the log's hands and end: [`QuorumOutput::Stopped`]. Proposals without an answer by then
-    /// get [`ProposeError::Stopped`].
+    /// get [`ProposeError::Stopped`]. A leader of others tries to hand over first, for [`Timing::election_ms_max`].
     Stop,
 }
 
@@ -91,6 +135,22 @@ pub enum QuorumOutput {
         token: Token,
         /// What.
         operation: FileOperation,
+    },
+    /// Send this to another voter. The answer comes as [`QuorumInput::Answered`].
+    Call {
+        /// Never used twice.
+        id: u64,
+        /// Whom.
+        to: NodeId,
+        /// At most [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes.
+        body: Bytes,
+    },
+    /// The answer to a [`QuorumInput::Called`].
+    Answer {
+        /// As called.
+        id: u64,
+        /// At most [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes.
+        body: Bytes,
     },
     /// A committed batch took effect. In order, without gaps but for entries that change nothing. Comes before the
     /// [`Proposed`](Self::Proposed) of the same batch. After a restart, batches behind the last snapshot come again.
@@ -122,8 +182,8 @@ pub enum QuorumOutput {
         leader: Option<NodeId>,
         /// The controller's epoch.
         term: u64,
-        /// This node leads and has applied everything that earlier leaders committed: its image is the latest, and
-        /// it may decide on it.
+        /// This node leads and has applied everything that earlier leaders committed, and a majority's directories
+        /// are recorded: its image is the latest, and it may decide on it.
         writable: bool,
     },
     /// The quorum cannot go on; the broker must stop. Said once, and the last but answers to proposals. Nothing is
@@ -156,6 +216,10 @@ pub struct Quorum {
     executor: Option<Executor>,
     outbox: Outbox,
     port: FilePort,
+    calls: CallPort,
+    inbound: Inbound,
+    voters: Vec<(NodeId, String)>,
+    progress: Progress,
     log: LogStore,
     applied: Rc<RefCell<Applied>>,
     commands: mpsc::UnboundedSender<Command>,
@@ -170,19 +234,20 @@ impl Quorum {
     ///
     /// # Errors
     /// When the directory belongs to another node or cluster, has an unknown format, is damaged below what was
-    /// flushed, or the disk fails; when the settings name other voters than this node alone.
+    /// flushed, or the disk fails; when the settings do not name this node as a voter, or several voters but no
+    /// cluster for a new directory.
     pub fn open(settings: QuorumSettings, disk: &dyn Disk, now: Now) -> Result<Quorum, Fatal> {
         let node = voter(settings.node_id)?;
-        let voters = settings
-            .voters
-            .iter()
-            .map(|(id, endpoint)| Ok((voter(*id)?, Peer { endpoint: endpoint.clone() })))
-            .collect::<Result<_, Fatal>>()?;
+        let peer = |(id, endpoint): &(NodeId, String)| {
+            Ok((voter(*id)?, Peer { endpoint: endpoint.clone(), directory_id: None }))
+        };
+        let voters = settings.voters.iter().map(peer).collect::<Result<BTreeMap<_, _>, Fatal>>()?;
         run::check_voters(node, &voters)?;
         let claim = Claim {
             node_id: settings.node_id,
             cluster_id: settings.cluster_id.as_deref(),
-            new_cluster_id: &settings.new_cluster_id,
+            // Several voters would each make up another one.
+            new_cluster_id: (voters.len() == 1).then_some(&*settings.new_cluster_id),
             new_directory_id: settings.new_directory_id,
         };
         let directory = settings.directory;
@@ -217,24 +282,52 @@ impl Quorum {
             salt,
             (commands.downgrade(), bounds.snapshot_log_bytes_min),
         );
+        let identity = Identity::new(node, &meta.cluster_id, meta.directory_id, voters.clone());
+        let inbound = Inbound::new(identity.clone(), outbox.clone());
+        let calls = CallPort::new(outbox.clone());
+        let network = Network {
+            identity: identity.clone(),
+            port: calls.clone(),
+            append_patience: Duration::from_millis(settings.timing.election_ms_min),
+        };
+        let progress = Progress::default();
         let fate = run::Fate::default();
         let answers = Answers::new(outbox.clone());
         let mut executor = Executor::new(settings.seed);
         executor.advance(now.monotonic);
         executor.spawn(run::run(run::Parts {
-            node,
             voters,
+            identity,
+            network,
+            progress: progress.clone(),
+            timing: settings.timing,
             snapshot_entries: bounds.snapshot_entries,
             log: log.clone(),
             writer: Box::pin(write_loop(log.stream(), port.clone())),
             machine,
             applied: Rc::clone(&applied),
             commands: received,
+            commander: commands.downgrade(),
             outbox: outbox.clone(),
             fate: fate.clone(),
         }));
         let executor = Some(executor);
-        Ok(Quorum { meta, executor, outbox, port, log, applied, commands, answers, fate, ended: false })
+        Ok(Quorum {
+            meta,
+            executor,
+            outbox,
+            port,
+            calls,
+            inbound,
+            voters: settings.voters,
+            progress,
+            log,
+            applied,
+            commands,
+            answers,
+            fate,
+            ended: false,
+        })
     }
 
     /// Lets a simulator pick among ready tasks.
@@ -259,10 +352,18 @@ impl Quorum {
         self.applied.borrow().image.clone()
     }
 
-    /// How far the log has come.
-    pub fn standing(&self) -> QuorumStanding {
+    /// The voters and where each is reached (`HOST:PORT`), as configured; this node among them.
+    pub fn voters(&self) -> Vec<(NodeId, String)> {
+        self.voters.clone()
+    }
+
+    /// How far the log has come; of a leader, also how far the voters have.
+    pub fn standing(&self, now: Now) -> QuorumStanding {
         let applied = self.applied.borrow().last;
+        let (leader, voters) = self.progress.standing(now);
         QuorumStanding {
+            leader,
+            voters,
             // An entry of its own term is the first that a leader commits.
             term: applied.map_or(0, |last| last.leader_id.term),
             committed_end: applied.map_or(0, |last| last.index + 1),
@@ -284,6 +385,20 @@ impl Quorum {
                 if let Some(proposal) = proposal {
                     let _ = self.commands.send(Command::Propose(proposal));
                 }
+            }
+            QuorumInput::Answered { id, result } => {
+                if !self.calls.complete(id, result) {
+                    tracing::warn!(id, "an answer to a call that the quorum never made");
+                }
+            }
+            QuorumInput::Called { id, from, body } => {
+                if let Some(asked) = self.inbound.take(id, from, body) {
+                    // Without a receiver the quorum has ended; dropping the request answers it.
+                    let _ = self.commands.send(Command::Called(asked));
+                }
+            }
+            QuorumInput::TransferLeader => {
+                let _ = self.commands.send(Command::TransferLeader);
             }
             QuorumInput::Stop => {
                 let _ = self.commands.send(Command::Stop);

@@ -1,30 +1,48 @@
-//! The tasks around openraft: start it, feed it, watch who leads, stop it.
+//! The tasks around openraft: start it, feed it, watch who leads, record who votes from where, stop it.
 
 use crate::{
     executor::{Channels, Runtime, WatchedReceiver},
+    identity::{Identity, is_majority_recorded},
+    inbound::{Asked, Inbound},
     log::LogStore,
     machine::{Applied, Machine},
     network::Network,
     proposal::Proposal,
-    quorum::{Outbox, QuorumOutput},
+    quorum::{Outbox, QuorumOutput, Timing},
+    standing::Progress,
     types::{Peer, Raft, TypeConfig},
+    wire::APPEND_ENTRIES_MAX,
 };
 use corelane_core::{error::Fatal, ids::NodeId};
-use openraft::{Config, ServerState, SnapshotPolicy, metrics::RaftMetrics};
+use futures_util::future::{Either, select};
+use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy, metrics::RaftMetrics};
 use openraft_rt::{AsyncRuntime, WatchReceiver};
-use std::{cell::RefCell, collections::BTreeMap, pin::Pin, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
-/// Milliseconds between a leader's heartbeats. A quorum of one sends none.
-const HEARTBEAT_MS: u64 = 100;
-/// Milliseconds without a heartbeat after which a follower stands for election, at random between the two.
-const ELECTION_TIMEOUT_MS: (u64, u64) = (500, 1_000);
+/// Entries that stay in the log of a quorum of several when a snapshot holds them: who was away for a moment gets
+/// those and not the whole image.
+const LAGGING_ENTRIES_MAX: u64 = 1_000;
+
+/// Pauses before a voter that was not reached is sent entries again. Heartbeats go on meanwhile.
+const BACKOFF: &str = "20ms 50ms 100ms 200ms ...500ms";
 
 /// What the shard wants of openraft.
 pub(crate) enum Command {
     Propose(Proposal),
     Snapshot,
+    Called(Asked),
+    TransferLeader,
     Stop,
+    /// The leadership is handed over, or could not be.
+    End,
 }
 
 /// How it ended, if it did.
@@ -51,51 +69,54 @@ impl Fate {
 
 /// What the tasks work with.
 pub(crate) struct Parts {
-    pub node: u64,
     pub voters: BTreeMap<u64, Peer>,
+    pub identity: Identity,
+    pub network: Network,
+    pub progress: Progress,
+    pub timing: Timing,
     pub snapshot_entries: u64,
     pub log: LogStore,
     pub writer: Pin<Box<dyn Future<Output = bool>>>,
     pub machine: Machine,
     pub applied: Rc<RefCell<Applied>>,
     pub commands: mpsc::UnboundedReceiver<Command>,
+    /// Gives commands to itself.
+    pub commander: mpsc::WeakUnboundedSender<Command>,
     pub outbox: Outbox,
     pub fate: Fate,
 }
 
 /// # Errors
-/// When the voters are not this node alone: peers cannot be reached yet, and a quorum that can never elect a leader
-/// must not look like one that starts slowly.
+/// When the voters do not name this node.
 pub(crate) fn check_voters(node: u64, voters: &BTreeMap<u64, Peer>) -> Result<(), Fatal> {
-    if !voters.contains_key(&node) {
-        return Err(Fatal::new(format!(
-            "controller.quorum.voters does not name this node. Add {node}@HOST:PORT to it"
-        )));
+    if voters.contains_key(&node) {
+        return Ok(());
     }
-    if voters.len() > 1 {
-        return Err(Fatal::new(format!(
-            "controller.quorum.voters names {} voters; this version runs a metadata quorum of one. Leave {node} alone \
-             in it",
-            voters.len()
-        )));
-    }
-    Ok(())
+    Err(Fatal::new(format!("controller.quorum.voters does not name this node. Add {node}@HOST:PORT to it")))
 }
 
-fn config(snapshot_entries: u64) -> Result<Arc<Config>, String> {
+fn config(parts: &Parts) -> Result<Arc<Config>, String> {
+    let Timing { heartbeat_ms, election_ms_min, election_ms_max } = parts.timing;
+    let is_alone = parts.voters.len() == 1;
     let config = Config {
         cluster_name: "metadata".to_owned(),
-        heartbeat_interval: HEARTBEAT_MS,
-        election_timeout_min: ELECTION_TIMEOUT_MS.0,
-        election_timeout_max: ELECTION_TIMEOUT_MS.1,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
+        heartbeat_interval: heartbeat_ms,
+        election_timeout_min: election_ms_min,
+        election_timeout_max: election_ms_max,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(parts.snapshot_entries),
         // What is in the snapshot leaves the log, so that the log's memory is bounded.
-        max_in_snapshot_log_to_keep: 0,
+        max_in_snapshot_log_to_keep: if is_alone {
+            0
+        } else {
+            LAGGING_ENTRIES_MAX.min(parts.snapshot_entries)
+        },
+        max_payload_entries: APPEND_ENTRIES_MAX as u64,
+        backoff: BACKOFF.to_owned(),
         // The committed position on disk lags by a group: a restarted leader must not serve by it.
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
         // Without ticks an idle node asks for no timer at all; a quorum of one is elected by hand, below.
-        enable_tick: false,
+        enable_tick: !is_alone,
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| error.to_string())
@@ -111,19 +132,29 @@ pub(crate) async fn run(parts: Parts) {
 }
 
 async fn serve(mut parts: Parts) -> Result<(), String> {
+    let config = config(&parts)?;
     let writer = Runtime::spawn(parts.writer);
-    let config = config(parts.snapshot_entries)?;
-    let started = Raft::new(parts.node, config, Network, parts.log.clone(), parts.machine).await;
+    let node = parts.identity.node();
+    let started = Raft::new(node, config, parts.network, parts.log.clone(), parts.machine).await;
     let raft = started.map_err(|error| format!("the metadata quorum does not start: {error}"))?;
     let metrics = raft.metrics();
-    drop(Runtime::spawn(watch(metrics, parts.applied, parts.outbox, parts.fate)));
-
-    if raft.is_initialized().await.map_err(|error| error.to_string())? {
-        // There is no one to wait for: not an election timeout, and not the lease of the leader that this node was.
-        raft.trigger().elect(false).await.map_err(|error| error.to_string())?;
-    } else {
-        raft.initialize(parts.voters).await.map_err(|error| error.to_string())?;
+    parts.identity.watch(metrics.clone());
+    let is_alone = parts.voters.len() == 1;
+    let watcher = Watcher {
+        metrics: metrics.clone(),
+        applied: parts.applied,
+        is_alone,
+        progress: parts.progress,
+        outbox: parts.outbox,
+        fate: parts.fate,
+    };
+    drop(Runtime::spawn(watcher.run()));
+    begin(&raft, &parts.voters).await?;
+    if !is_alone {
+        drop(Runtime::spawn(record(raft.clone(), metrics.clone(), parts.identity.clone())));
     }
+    let patience = Duration::from_millis(parts.timing.election_ms_max);
+    let mut is_stopping = false;
     while let Some(command) = parts.commands.recv().await {
         match command {
             Command::Propose(Proposal { batch, owed }) => {
@@ -131,7 +162,25 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
                 raft.client_write_ff(batch, Some(reply)).await.map_err(|error| error.to_string())?;
             }
             Command::Snapshot => raft.trigger().snapshot().await.map_err(|error| error.to_string())?,
-            Command::Stop => break,
+            Command::Called(asked) => drop(Runtime::spawn(Inbound::serve(raft.clone(), asked))),
+            Command::TransferLeader => {
+                drop(Runtime::spawn(hand_over(raft.clone(), metrics.clone(), patience)));
+            }
+            Command::Stop if is_alone => break,
+            Command::Stop if is_stopping => {}
+            Command::Stop => {
+                is_stopping = true;
+                let handing_over = hand_over(raft.clone(), metrics.clone(), patience);
+                let commander = parts.commander.clone();
+                drop(Runtime::spawn(async move {
+                    handing_over.await;
+                    if let Some(commander) = commander.upgrade() {
+                        // Without a receiver it has ended otherwise.
+                        let _ = commander.send(Command::End);
+                    }
+                }));
+            }
+            Command::End => break,
         }
     }
     raft.shutdown().await.map_err(|error| error.to_string())?;
@@ -143,36 +192,138 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
     }
 }
 
-/// Tells who leads, and when openraft gave up.
-async fn watch(
-    mut metrics: WatchedReceiver<RaftMetrics<TypeConfig>>,
-    applied: Rc<RefCell<Applied>>,
-    outbox: Outbox,
-    fate: Fate,
-) {
-    let mut told = None;
+/// Elects a quorum of one; forms a new cluster.
+///
+/// All voters write the same first entry, so it does not matter who does it: openraft allows that, as long as they
+/// agree on who votes, which every message asserts. What they may differ in, endpoints and directories, is not in it.
+async fn begin(raft: &Raft, voters: &BTreeMap<u64, Peer>) -> Result<(), String> {
+    let is_alone = voters.len() == 1;
+    if !raft.is_initialized().await.map_err(|error| error.to_string())? {
+        let peer = |(id, peer): (&u64, &Peer)| (*id, if is_alone { peer.clone() } else { Peer::default() });
+        let voters: BTreeMap<u64, Peer> = voters.iter().map(peer).collect();
+        return raft.initialize(voters).await.map_err(|error| error.to_string());
+    }
+    let known = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect());
+    let known: BTreeSet<u64> = known.await.map_err(|error| error.to_string())?;
+    if !known.is_empty() && !known.iter().eq(voters.keys()) {
+        return Err(format!(
+            "controller.quorum.voters names the nodes {:?}, but the cluster was formed with {known:?}. Name those",
+            voters.keys().collect::<Vec<_>>()
+        ));
+    }
+    if is_alone {
+        // There is no one to wait for: not an election timeout, and not the lease of the leader that this node was.
+        raft.trigger().elect(false).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// While this node leads, records the directories of voters that it hears of for the first time.
+async fn record(raft: Raft, mut metrics: WatchedReceiver<RaftMetrics<TypeConfig>>, identity: Identity) {
     loop {
-        let (leader, term, leads, broken) = {
+        let unrecorded = {
             let metrics = WatchReceiver::<Channels, _>::borrow_and_update(&mut metrics);
-            let broken = match &metrics.running_state {
-                Ok(()) | Err(openraft::errors::Fatal::Stopped) => None,
-                Err(error) => Some(error.to_string()),
-            };
-            (metrics.current_leader, metrics.current_term, metrics.state == ServerState::Leader, broken)
+            let committed = metrics.committed_membership_config.log_id();
+            let may_change = metrics.state == ServerState::Leader
+                && metrics.membership_config.log_id() == committed
+                && metrics.last_applied.is_some_and(|last| last.leader_id.term == metrics.current_term);
+            if may_change { identity.unrecorded(&metrics.membership_config) } else { BTreeMap::new() }
         };
-        if let Some(reason) = broken {
-            return fate.break_with(reason);
+        if !unrecorded.is_empty() {
+            let known: Vec<u64> = unrecorded.keys().copied().collect();
+            match raft.change_membership(ChangeMembers::SetNodes(unrecorded), true).await {
+                Ok(_) => tracing::info!(voters = ?known, "the voters' directories are recorded"),
+                // Another leader does it, or this one when things have changed.
+                Err(error) => {
+                    tracing::info!(voters = ?known, %error, "the voters' directories are not recorded")
+                }
+            }
         }
-        let leader = leader.and_then(|id| i32::try_from(id).ok()).map(NodeId);
-        // A leader can write before it has read what earlier ones committed. It has once an entry of its own term
-        // (its first is a blank one) is applied.
-        let writable = leads && applied.borrow().last.is_some_and(|last| last.leader_id.term == term);
-        if told != Some((leader, term, writable)) {
-            told = Some((leader, term, writable));
-            outbox.push(QuorumOutput::LeaderChanged { leader, term, writable });
-        }
-        if WatchReceiver::<Channels, _>::changed(&mut metrics).await.is_err() {
+        let news = pin!(WatchReceiver::<Channels, _>::changed(&mut metrics));
+        if let Either::Left((Err(_), _)) = select(news, pin!(identity.changed())).await {
             return;
         }
+    }
+}
+
+/// Lets an up-to-date voter lead in this node's place, if it leads, and waits until one does.
+async fn hand_over(raft: Raft, mut metrics: WatchedReceiver<RaftMetrics<TypeConfig>>, patience: Duration) {
+    let handing_over = async {
+        let mut asked = false;
+        loop {
+            let heir = {
+                let metrics = WatchReceiver::<Channels, _>::borrow_and_update(&mut metrics);
+                let follows = metrics.current_leader.is_some_and(|leader| leader != metrics.id);
+                if follows || (!asked && metrics.state != ServerState::Leader) {
+                    return;
+                }
+                heir(&metrics)
+            };
+            if let Some(heir) = heir.filter(|_| !asked) {
+                asked = true;
+                if raft.trigger().transfer_leader(heir).await.is_err() {
+                    return;
+                }
+            }
+            if WatchReceiver::<Channels, _>::changed(&mut metrics).await.is_err() {
+                return;
+            }
+        }
+    };
+    // In vain: the others elect one when they miss this one.
+    let _ = Runtime::timeout(patience, handing_over).await;
+}
+
+/// A voter that has the whole log.
+fn heir(metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
+    let replication = metrics.replication.as_ref()?;
+    let has_all = |id: &u64| {
+        let matched = replication.get(id).copied().flatten().map(|matched| matched.index);
+        *id != metrics.id && matched.is_some() && matched >= metrics.last_log_index
+    };
+    metrics.membership_config.voter_ids().find(has_all)
+}
+
+/// Tells who leads, and when openraft gave up.
+struct Watcher {
+    metrics: WatchedReceiver<RaftMetrics<TypeConfig>>,
+    applied: Rc<RefCell<Applied>>,
+    is_alone: bool,
+    progress: Progress,
+    outbox: Outbox,
+    fate: Fate,
+}
+
+impl Watcher {
+    async fn run(mut self) {
+        let mut told = None;
+        loop {
+            let (leader, term, leads) = {
+                let metrics = WatchReceiver::<Channels, _>::borrow_and_update(&mut self.metrics);
+                match &metrics.running_state {
+                    Ok(()) | Err(openraft::errors::Fatal::Stopped) => {}
+                    Err(error) => return self.fate.break_with(error.to_string()),
+                }
+                self.progress.note(&metrics);
+                (metrics.current_leader, metrics.current_term, metrics.state == ServerState::Leader)
+            };
+            let leader = leader.and_then(|id| i32::try_from(id).ok()).map(NodeId);
+            let writable = leads && self.has_all(term);
+            if told != Some((leader, term, writable)) {
+                told = Some((leader, term, writable));
+                self.outbox.push(QuorumOutput::LeaderChanged { leader, term, writable });
+            }
+            if WatchReceiver::<Channels, _>::changed(&mut self.metrics).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A leader can write before it has read what earlier ones committed. It has once an entry of its own term (its
+    /// first is a blank one) is applied. Of a new cluster, nothing else comes before a majority is recorded.
+    fn has_all(&self, term: u64) -> bool {
+        let applied = self.applied.borrow();
+        let has_read = applied.last.is_some_and(|last| last.leader_id.term == term);
+        has_read && (self.is_alone || is_majority_recorded(&applied.membership))
     }
 }

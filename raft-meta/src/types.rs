@@ -51,11 +51,14 @@ pub(crate) type RaftLogId = LogId<CommittedLeaderId<u64>>;
 pub(crate) type RaftMembership = StoredMembership<CommittedLeaderId<u64>, u64, Peer>;
 pub(crate) type RaftSnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId<u64>, u64, Peer>;
 
-/// How a voter is reached.
+/// What the membership says of a voter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// `host:port` of its controller listener.
+    /// `host:port` of its controller listener, once it is recorded.
     pub endpoint: String,
+    /// The directory that it voted from when it was recorded (KIP-853): one with another directory has forgotten what
+    /// it promised, and is not this voter.
+    pub directory_id: Option<u128>,
 }
 
 /// A batch of metadata records as it stands in the log.
@@ -140,30 +143,53 @@ impl From<StoredLogId> for RaftLogId {
     }
 }
 
-/// A membership configuration as stored.
+/// A voter as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredPeer {
+    endpoint: String,
+}
+
+/// A membership configuration as stored, but for the directories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredVoters {
     configs: Vec<BTreeSet<u64>>,
-    nodes: BTreeMap<u64, Peer>,
+    nodes: BTreeMap<u64, StoredPeer>,
 }
+
+/// The directories of those voters whose directories are recorded. Apart from [`StoredVoters`], which was there first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredIdentities(pub BTreeMap<u64, u128>);
 
 impl From<&Membership<u64, Peer>> for StoredVoters {
     fn from(membership: &Membership<u64, Peer>) -> StoredVoters {
+        let stored = |(id, node): (&u64, &Peer)| (*id, StoredPeer { endpoint: node.endpoint.clone() });
         StoredVoters {
             configs: membership.get_joint_config().clone(),
-            nodes: membership.nodes().map(|(id, node)| (*id, node.clone())).collect(),
+            nodes: membership.nodes().map(stored).collect(),
         }
+    }
+}
+
+impl From<&Membership<u64, Peer>> for StoredIdentities {
+    fn from(membership: &Membership<u64, Peer>) -> StoredIdentities {
+        let identity = |(id, node): (&u64, &Peer)| node.directory_id.map(|directory| (*id, directory));
+        StoredIdentities(membership.nodes().filter_map(identity).collect())
     }
 }
 
 impl StoredVoters {
     /// # Errors
     /// The text says what openraft does not accept about it.
-    pub fn into_membership(self) -> Result<Membership<u64, Peer>, String> {
+    pub fn into_membership(self, identities: &StoredIdentities) -> Result<Membership<u64, Peer>, String> {
         if self.configs.is_empty() && self.nodes.is_empty() {
             return Ok(Membership::default());
         }
-        Membership::new(self.configs, self.nodes).map_err(|error| error.to_string())
+        let peer = |(id, node): (u64, StoredPeer)| {
+            let directory_id = identities.0.get(&id).copied();
+            (id, Peer { endpoint: node.endpoint, directory_id })
+        };
+        let nodes: BTreeMap<u64, Peer> = self.nodes.into_iter().map(peer).collect();
+        Membership::new(self.configs, nodes).map_err(|error| error.to_string())
     }
 }
 
@@ -181,8 +207,10 @@ pub(crate) enum StoredPayload {
     Blank,
     /// A batch, in core's encoding.
     Batch(Arc<[u8]>),
-    /// Who votes from here on.
+    /// Who votes from here on, none of whose directories is recorded.
     Voters(StoredVoters),
+    /// Who votes from here on.
+    Identified(StoredVoters, StoredIdentities),
 }
 
 impl From<&RaftEntry> for StoredEntry {
@@ -190,7 +218,10 @@ impl From<&RaftEntry> for StoredEntry {
         let payload = match &entry.payload {
             EntryPayload::Blank => StoredPayload::Blank,
             EntryPayload::Normal(batch) => StoredPayload::Batch(Arc::clone(&batch.0)),
-            EntryPayload::Membership(membership) => StoredPayload::Voters(membership.into()),
+            EntryPayload::Membership(membership) => match StoredIdentities::from(membership) {
+                identities if identities.0.is_empty() => StoredPayload::Voters(membership.into()),
+                identities => StoredPayload::Identified(membership.into(), identities),
+            },
         };
         StoredEntry { id: entry.log_id.into(), payload }
     }
@@ -203,7 +234,12 @@ impl StoredEntry {
         let payload = match self.payload {
             StoredPayload::Blank => EntryPayload::Blank,
             StoredPayload::Batch(bytes) => EntryPayload::Normal(EncodedBatch(bytes)),
-            StoredPayload::Voters(voters) => EntryPayload::Membership(voters.into_membership()?),
+            StoredPayload::Voters(voters) => {
+                EntryPayload::Membership(voters.into_membership(&StoredIdentities::default())?)
+            }
+            StoredPayload::Identified(voters, identities) => {
+                EntryPayload::Membership(voters.into_membership(&identities)?)
+            }
         };
         Ok(RaftEntry { log_id: self.id.into(), payload })
     }

@@ -7,7 +7,7 @@ use corelane_core::{
     metadata::{BATCH_BYTES_MAX, Batch, Image, Precondition, Record},
 };
 use corelane_raft_meta::{
-    Bounds, PROPOSALS_IN_FLIGHT_MAX, ProposeError, Quorum, QuorumInput, QuorumOutput, QuorumSettings,
+    Bounds, PROPOSALS_IN_FLIGHT_MAX, ProposeError, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
 };
 use corelane_seam::{FileOperation, Monotonic, Now, Token};
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ fn settings() -> QuorumSettings {
         seed: 1,
         first_token: 1 << 40,
         bounds: Bounds { segment_bytes_max: 600, snapshot_entries: 20, snapshot_log_bytes_min: 1 << 20 },
+        timing: Timing::default(),
     }
 }
 
@@ -105,6 +106,9 @@ impl Process {
                     self.proposed.push((id, result.clone().map(|offset| offset.0)));
                 }
                 QuorumOutput::LeaderChanged { writable, .. } => self.writable = writable,
+                QuorumOutput::Call { .. } | QuorumOutput::Answer { .. } => {
+                    panic!("a quorum of one calls: {output:?}")
+                }
                 QuorumOutput::Fatal(ref fatal) => self.fatal = Some(fatal.to_string()),
                 QuorumOutput::Stopped => self.stopped = true,
             }
@@ -220,20 +224,23 @@ fn an_answered_proposal_survives_a_power_cut_at_once() {
 fn what_is_committed_and_how_long_the_log_is_can_be_told_in_the_leaders_epoch() {
     let disk = MemoryDisk::default();
     let mut process = Process::start(&disk);
-    let begun = process.quorum.standing();
+    let begun = process.quorum.standing(process.now());
     assert_eq!((begun.committed_end, begun.log_end), (0, 1), "the first entry is on its way to the disk");
     process.settle();
-    let before = process.quorum.standing();
+    let before = process.quorum.standing(process.now());
     assert_eq!(before.committed_end, before.log_end, "nothing is under way");
     process.propose(0, batch(0));
     process.settle();
-    let after = process.quorum.standing();
+    let after = process.quorum.standing(process.now());
     assert_eq!(after.committed_end, before.committed_end + 1);
     assert_eq!(after.log_end, *process.applied.last().expect("it was applied") + 1);
     let mut again = Process::start(&disk);
     again.settle();
-    assert!(again.quorum.standing().term > after.term, "another reign");
-    assert!(again.quorum.standing().log_end > after.log_end, "which began with an entry of its own");
+    assert!(again.quorum.standing(again.now()).term > after.term, "another reign");
+    assert!(
+        again.quorum.standing(again.now()).log_end > after.log_end,
+        "which began with an entry of its own"
+    );
 }
 
 #[test]
@@ -554,8 +561,22 @@ fn an_unknown_version_and_a_lost_log_are_refused() {
 }
 
 #[test]
-fn voters_that_cannot_be_reached_yet_are_refused() {
+fn several_voters_without_a_cluster_id_and_voters_without_this_node_are_refused() {
     let mut settings = settings();
     settings.voters.push((NodeId(2), "127.0.0.1:9094".to_owned()));
-    assert!(refusal(settings, &MemoryDisk::default()).contains("a metadata quorum of one"));
+    assert!(refusal(settings.clone(), &MemoryDisk::default()).contains("Set corelane.cluster.id"));
+    settings.voters.remove(0);
+    assert!(refusal(settings, &MemoryDisk::default()).contains("Add 1@HOST:PORT to it"));
+}
+
+#[test]
+fn a_cluster_of_one_does_not_become_another_by_another_configuration() {
+    let disk = MemoryDisk::default();
+    Process::start(&disk).settle();
+    let mut settings = settings();
+    settings.voters.push((NodeId(2), "127.0.0.1:9094".to_owned()));
+    let mut process = Process::start_with(&disk, settings, None);
+    process.settle();
+    let reason = process.fatal.expect("fatal");
+    assert!(reason.contains("the nodes [1, 2], but the cluster was formed with {1}"), "{reason}");
 }

@@ -19,7 +19,7 @@ use corelane_core::{
     log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
     metadata::{Endpoint, SecurityProtocol},
 };
-use corelane_raft_meta::{Bounds, Quorum, QuorumSettings};
+use corelane_raft_meta::{Bounds, Quorum, QuorumSettings, Timing};
 use corelane_seam::{Disk, Now, ShardId};
 use std::{
     sync::{Arc, mpsc::Sender},
@@ -214,6 +214,7 @@ impl QuorumSeed {
             seed: self.random.draw(),
             first_token: QUORUM_FIRST_TOKEN,
             bounds: Bounds::default(),
+            timing: Timing::default(),
         };
         let reports = self.settings.reports.clone();
         let quorum = match Quorum::open(settings, &*self.disk, now) {

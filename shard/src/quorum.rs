@@ -90,6 +90,8 @@ impl QuorumShard {
     fn output(&mut self, output: QuorumOutput, effects: &mut DeskEffects, out: &mut Operations) {
         match output {
             QuorumOutput::File { token, operation } => out.push(Operation::File { token, operation }),
+            // A quorum of one calls no one, and is not called.
+            QuorumOutput::Call { .. } | QuorumOutput::Answer { .. } => {}
             QuorumOutput::Applied { offset, batch, image } => {
                 self.image = image;
                 self.image_changed = true;
@@ -118,7 +120,10 @@ impl QuorumShard {
     fn proposal_failed(&mut self, error: &ProposeError, effects: &mut DeskEffects) {
         warn!("a metadata change had no effect: {error}");
         match error {
-            ProposeError::Violated(_) | ProposeError::TooLarge { .. } | ProposeError::Busy => {
+            ProposeError::Violated(_)
+            | ProposeError::LeaseExpired
+            | ProposeError::TooLarge { .. }
+            | ProposeError::Busy => {
                 self.desk.resign(self.image.clone(), effects);
                 self.desk.lead(self.image.clone());
             }
@@ -163,7 +168,7 @@ impl QuorumShard {
             ShardMessage::AskController { gather, request } => {
                 let mut effects = DeskEffects::default();
                 let random = &mut self.random;
-                self.desk.stand(self.quorum.standing());
+                self.desk.stand(self.quorum.standing(now));
                 self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
                 self.tell(effects, out, now);
             }

@@ -1,14 +1,15 @@
 //! DescribeQuorum (key 55), versions 0-2 (KIP-595; times from v1: KIP-836; endpoints from v2: KIP-853).
 //!
-//! The quorum speaks openraft's protocol, and has one voter, this node. Its topic exists in this answer only.
+//! The quorum speaks openraft's protocol. Its topic exists in this answer only.
 
 use super::{
     controlled::{self, WRONG_KIND},
     respond::{ReplyTo, text, too_many},
 };
 use crate::{
-    engine::{Context, ControllerRequest, ControllerResponse, QuorumStanding, Start},
+    engine::{Context, ControllerRequest, ControllerResponse, QuorumStanding, Start, VoterStanding},
     error::ErrorCode,
+    ids::NodeId,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -22,6 +23,9 @@ const METADATA: &str = "__cluster_metadata";
 
 /// The request names no time-out; less than clients wait.
 const TIMEOUT_MS: i32 = 20_000;
+
+/// An offset or time that the leader does not know, as Kafka says it.
+const UNKNOWN: i64 = -1;
 
 pub(super) fn start(
     context: &mut Context<'_>,
@@ -68,41 +72,47 @@ fn unknown(topics: Vec<describe_quorum_request::TopicData>) -> Vec<TopicData> {
 }
 
 fn described(context: &Context<'_>, standing: QuorumStanding, version: i16) -> DescribeQuorumResponse {
-    let this = BrokerId(context.place.node.0);
     let offset = |end: u64| i64::try_from(end).unwrap_or(i64::MAX);
-    let mut voter =
-        ReplicaState::default().with_replica_id(this).with_log_end_offset(offset(standing.log_end));
-    if version >= 1 {
-        // The leader has what it has at this moment, as Kafka tells of it.
-        voter.last_fetch_timestamp = context.now.unix_ms;
-        voter.last_caught_up_timestamp = context.now.unix_ms;
-    }
+    let voter = |it: &VoterStanding| {
+        let mut voter = ReplicaState::default()
+            .with_replica_id(BrokerId(it.node.0))
+            .with_log_end_offset(it.log_end.map_or(UNKNOWN, offset));
+        if version >= 1 {
+            // The leader has what it has at this moment, as Kafka tells of it.
+            voter.last_fetch_timestamp = it.last_fetch_ms.unwrap_or(UNKNOWN);
+            voter.last_caught_up_timestamp = it.last_caught_up_ms.unwrap_or(UNKNOWN);
+        }
+        voter
+    };
     let partition = PartitionData::default()
-        .with_leader_id(this)
+        .with_leader_id(standing.leader.map_or(BrokerId(-1), |leader| BrokerId(leader.0)))
         .with_leader_epoch(i32::try_from(standing.term).unwrap_or(i32::MAX))
         .with_high_watermark(offset(standing.committed_end))
-        .with_current_voters(vec![voter]);
+        .with_current_voters(standing.voters.iter().map(voter).collect());
     let name = TopicName(text(METADATA));
     let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
     let mut response = DescribeQuorumResponse::default().with_topics(vec![topic]);
     if version >= 2 {
-        response.nodes = vec![Node::default().with_node_id(this).with_listeners(listeners(context))];
+        let node = |it: &VoterStanding| {
+            Node::default().with_node_id(BrokerId(it.node.0)).with_listeners(listeners(context, it.node))
+        };
+        response.nodes = standing.voters.iter().map(node).collect();
     }
     response
 }
 
-/// Where the voter is reached: as `controller.quorum.voters` says, else where clients reach this node.
-fn listeners(context: &Context<'_>) -> Vec<Listener> {
+/// Where the voter is reached: as `controller.quorum.voters` says, else where clients reach the node.
+fn listeners(context: &Context<'_>, node: NodeId) -> Vec<Listener> {
     let listener = |name: &str, host: &str, port: u16| {
         Listener::default().with_name(text(name)).with_host(text(host)).with_port(port)
     };
     let config = context.config;
-    let voter = config.voters.iter().find(|voter| voter.node == context.place.node);
+    let voter = config.voters.iter().find(|voter| voter.node == node);
     let controller = config.listeners.iter().find(|listener| listener.controller);
     if let (Some(voter), Some(controller)) = (voter, controller) {
         return vec![listener(&controller.name, &voter.host, voter.port)];
     }
-    let broker = context.image.broker(context.place.node);
+    let broker = context.image.broker(node);
     let endpoints = broker.map_or(&[][..], |broker| &broker.endpoints[..]);
     endpoints.iter().map(|it| listener(&it.listener, &it.host, it.port)).collect()
 }

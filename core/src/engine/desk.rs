@@ -10,6 +10,7 @@ use crate::{
         ResourceResult, Settings, UpdateFeaturesRequest,
     },
     error::ErrorCode,
+    ids::NodeId,
     metadata::{Batch, Image, MetadataOffset},
 };
 use corelane_seam::ShardId;
@@ -38,14 +39,31 @@ pub enum ControllerRequest {
 }
 
 /// How far the quorum's log has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumStanding {
+    /// Who leads, as this node knows.
+    pub leader: Option<NodeId>,
     /// The leader's epoch.
     pub term: u64,
     /// Everything below it is committed, and applied here.
     pub committed_end: u64,
     /// The index that the next entry gets.
     pub log_end: u64,
+    /// How far each voter has come, itself included. Of a leader only.
+    pub voters: Vec<VoterStanding>,
+}
+
+/// How far a voter has come, as the leader knows. Times are of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoterStanding {
+    /// Which.
+    pub node: NodeId,
+    /// What it has flushed ends below this index; `None` if it has not been heard of.
+    pub log_end: Option<u64>,
+    /// When it was last sent what it has answered.
+    pub last_fetch_ms: Option<i64>,
+    /// When it last had everything that the leader had.
+    pub last_caught_up_ms: Option<i64>,
 }
 
 /// The controller's answer, of the kind that was asked for.
@@ -207,7 +225,8 @@ impl Desk {
             }
             ControllerRequest::DescribeQuorum => {
                 let unknown = ControllerResponse::Unavailable(ErrorCode::NotController);
-                self.reply(to, self.standing.map_or(unknown, ControllerResponse::DescribeQuorum), effects);
+                let standing = self.standing.clone();
+                self.reply(to, standing.map_or(unknown, ControllerResponse::DescribeQuorum), effects);
             }
         }
     }

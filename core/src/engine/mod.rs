@@ -19,7 +19,7 @@ mod topics;
 mod tests;
 
 pub use connection::Ordering;
-pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding};
+pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding, VoterStanding};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use inspect::{LogSizes, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery};

@@ -1,6 +1,7 @@
 //! Points in time, sleeping, and giving up.
 
-use super::{Core, current};
+use super::{Core, EPOCH_NS, current};
+use corelane_seam::Monotonic;
 use std::{
     fmt,
     ops::{Add, AddAssign, Sub, SubAssign},
@@ -13,6 +14,13 @@ use std::{
 /// A point on the time that is passed in to the executor. Arithmetic saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VirtualInstant(u64);
+
+impl VirtualInstant {
+    /// The point on the clock that is passed in.
+    pub fn monotonic(self) -> Monotonic {
+        Monotonic(self.0.saturating_sub(EPOCH_NS))
+    }
+}
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

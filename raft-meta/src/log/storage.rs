@@ -5,9 +5,12 @@ use super::{
     recover::Recovered,
     write::{Done, Stream},
 };
-use crate::types::{RaftEntry, RaftLogId, RaftVote, StoredEntry, TypeConfig};
+use crate::{
+    types::{RaftEntry, RaftLogId, RaftVote, StoredEntry, TypeConfig},
+    wire::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX},
+};
 use openraft::{
-    LogState, RaftLogReader,
+    EntryPayload, LogState, RaftLogReader,
     storage::{IOFlushed, RaftLogStorage},
 };
 use std::{
@@ -117,6 +120,22 @@ impl RaftLogReader<TypeConfig> for LogStore {
             return Ok(Vec::new());
         }
         Ok(self.visible.borrow().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    /// As many as make an append; at least one.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {
+        let visible = self.visible.borrow();
+        let (mut bytes, mut entries) = (0, Vec::new());
+        for (_, entry) in visible.entries.range(start..end.max(start)).take(APPEND_ENTRIES_MAX) {
+            if let EntryPayload::Normal(batch) = &entry.payload {
+                bytes += batch.0.len();
+            }
+            if bytes > APPEND_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        Ok(entries)
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {

@@ -66,6 +66,7 @@ struct State {
     calls_left: Option<usize>,
     fail_flushes: bool,
     fail_writes: bool,
+    lies: bool,
 }
 
 impl State {
@@ -160,6 +161,11 @@ impl MemoryDisk {
         self.with(|state| state.fail_writes = true);
     }
 
+    /// From now on flushes succeed without effect.
+    pub fn lie(&self) {
+        self.with(|state| state.lies = true);
+    }
+
     /// The blocking face works for `calls` more calls.
     pub fn fail_after(&self, calls: usize) {
         self.with(|state| state.calls_left = Some(calls));
@@ -228,7 +234,9 @@ impl MemoryDisk {
                 file.dirty.clear();
                 return Err(io::Error::other("flushed in vain"));
             }
-            file.flush();
+            if !state.lies {
+                file.flush();
+            }
             Ok(())
         })
     }

@@ -4,7 +4,9 @@ use super::files::Files;
 use crate::{
     config::BrokerConfig,
     controller::{ApiError, ConfigRules, FEATURES, RegisterBrokerRequest, Settings},
-    engine::{Desk, DeskEffects, Effects, Engine, Input, Place, QuorumStanding, Random, ShardMessage},
+    engine::{
+        Desk, DeskEffects, Effects, Engine, Input, Place, QuorumStanding, Random, ShardMessage, VoterStanding,
+    },
     error::ErrorCode,
     ids::NodeId,
     log::{RecoverySettings, Store, StoreSettings, recover},
@@ -364,7 +366,19 @@ impl Broker {
             let mut effects = DeskEffects::default();
             let random = &mut self.random;
             let end = self.applied + 1;
-            self.desk.stand(QuorumStanding { term: 1, committed_end: end, log_end: end });
+            let node = NODE;
+            self.desk.stand(QuorumStanding {
+                leader: Some(node),
+                term: 1,
+                committed_end: end,
+                log_end: end,
+                voters: vec![VoterStanding {
+                    node,
+                    log_end: Some(end),
+                    last_fetch_ms: Some(self.now.unix_ms),
+                    last_caught_up_ms: Some(self.now.unix_ms),
+                }],
+            });
             self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
             self.commit(effects);
         }
