@@ -204,6 +204,17 @@ impl QuorumSeed {
             // A quorum that no one named is this node alone.
             voters.push((config.node_id, String::new()));
         }
+        let reports = self.settings.reports.clone();
+        if voters.len() > 1 {
+            // Its calls would reach no one, and a quorum without a leader would look like one that starts slowly.
+            let fatal = Fatal::new(format!(
+                "controller.quorum.voters names {} voters; this version runs a metadata quorum of one. Leave {} alone \
+                 in it",
+                voters.len(),
+                config.node_id
+            ));
+            return Node::Broken(Broken { fatal, reports });
+        }
         let settings = QuorumSettings {
             node_id: config.node_id,
             voters,
@@ -216,7 +227,6 @@ impl QuorumSeed {
             bounds: Bounds::default(),
             timing: Timing::default(),
         };
-        let reports = self.settings.reports.clone();
         let quorum = match Quorum::open(settings, &*self.disk, now) {
             Ok(quorum) => quorum,
             Err(fatal) => return Node::Broken(Broken { fatal, reports }),
