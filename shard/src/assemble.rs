@@ -247,6 +247,7 @@ impl QuorumSeed {
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
         };
+            node: config.node_id,
         let settings = QuorumShardSettings {
             data_shards: self.settings.shards,
             controller,

@@ -34,7 +34,7 @@ pub(super) fn start(
     if let Some(refusal) = too_many(names.len()) {
         return Ok(refusal);
     }
-    if !context.config.groups.consumer.enabled {
+    if !groups::new_protocol_is_served(context) {
         let each = names.iter().map(|name| refused(name, ErrorCode::UnsupportedVersion));
         return reply_to.ready(&ConsumerGroupDescribeResponse::default().with_groups(each.collect()));
     }

@@ -20,7 +20,7 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: ConsumerGroupHeartbeatRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    if !context.config.groups.consumer.enabled {
+    if !groups::new_protocol_is_served(context) {
         return reply_to.ready(&refused(ErrorCode::UnsupportedVersion));
     }
     if let Err(refusal) = validate_consumer_heartbeat(&request, header.api_version, context.config) {

@@ -1,7 +1,7 @@
 //! What all handlers of groups share: where a group lives, and how its coordinator is asked.
 
 use crate::{
-    controller::NewTopic,
+    controller::{NewTopic, consumer_groups_are_finalized},
     engine::{
         Ask, Context, Gather, GroupQuery, OwnerRequest, OwnerResponse, Response as Answer, Start, Step,
     },
@@ -18,6 +18,12 @@ use uuid::Uuid;
 
 /// Replicas of `__consumer_offsets` where nobody has said how many.
 const OFFSETS_REPLICAS: i16 = 3;
+
+/// Whether the new group protocol is served: the broker has it (`group.coordinator.rebalance.protocols`) and the
+/// cluster is finalized at a level that has it. Its keys are advertised all the same, as in Kafka.
+pub(super) fn new_protocol_is_served(context: &Context<'_>) -> bool {
+    context.config.groups.consumer.enabled && consumer_groups_are_finalized(context.image)
+}
 
 /// `__consumer_offsets`, as it is created when the first group needs it.
 pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {

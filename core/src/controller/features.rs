@@ -3,7 +3,7 @@
 use super::{ApiError, Controller, Decision};
 use crate::{
     error::ErrorCode,
-    metadata::{Precondition, Record},
+    metadata::{Image, Precondition, Record},
 };
 
 /// A feature and its levels.
@@ -22,11 +22,21 @@ pub struct Feature {
 /// The features that this broker serves, at Kafka 4.3's levels. Clients act on what is finalized (Java's use
 /// transactions v2 from `transaction.version` 2 on), so a feature has a row here only once it is served.
 pub const FEATURES: &[Feature] = &[
+    // 1 serves the new group protocol (KIP-848); a cluster that was formed without a level has 0.
+    Feature { name: GROUP_VERSION, min: 0, max: 1, initial: 1 },
     // 0 is a quorum whose voters are configured (`controller.quorum.voters`).
     Feature { name: "kraft.version", min: 0, max: 0, initial: 0 },
     // 7 is 3.3-IV3, the oldest that Kafka 4 knows; 30 is 4.3-IV0.
     Feature { name: "metadata.version", min: 7, max: 30, initial: 30 },
 ];
+
+/// Kafka's feature of the group protocols (`GroupVersion`).
+const GROUP_VERSION: &str = "group.version";
+
+/// Whether the cluster serves the new group protocol (`GroupVersion.isConsumerRebalanceProtocolSupported`).
+pub fn consumer_groups_are_finalized(image: &Image) -> bool {
+    image.feature(GROUP_VERSION) >= 1
+}
 
 impl Controller {
     /// Forms the cluster: writes its id and the initial level of every feature. Asked again with the same id, changes

@@ -29,7 +29,7 @@ pub use create_partitions::{CreatePartitionsRequest, MorePartitions};
 pub use create_topics::{CreateTopicsRequest, CreatedTopic, NewTopic, ReplicaAssignment};
 pub use delete_topics::{DeleteTopicsRequest, DeletedTopicResult, TopicRef};
 pub use elect_leaders::{ElectLeadersRequest, ElectedTopic, Election};
-pub use features::{FEATURES, Feature};
+pub use features::{FEATURES, Feature, consumer_groups_are_finalized};
 pub use placement::check_assignment;
 pub use producer_ids::{AllocateProducerIdsRequest, ProducerIdBlock};
 pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
@@ -37,6 +37,7 @@ pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
 use crate::{
     error::ErrorCode,
     metadata::{BATCH_BYTES_MAX, Batch, Image, MetadataOffset, Precondition, Record, Violated},
+    ids::NodeId,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -44,6 +45,8 @@ use std::{collections::VecDeque, sync::Arc};
 #[derive(Clone)]
 pub struct Settings {
     /// Partitions of a topic whose creator asks for -1 (`num.partitions`).
+    /// Where the controller runs, for its words.
+    pub node: NodeId,
     pub default_partitions: i32,
     /// Replicas of a topic whose creator asks for -1 (`default.replication.factor`).
     pub default_replication_factor: i16,

@@ -42,6 +42,7 @@ impl ConfigRules for TestRules {
 
 pub(super) fn settings() -> Settings {
     Settings {
+        node: NodeId(1),
         default_partitions: 2,
         default_replication_factor: 1,
         config_rules: Arc::new(TestRules),

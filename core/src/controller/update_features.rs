@@ -65,11 +65,8 @@ impl Controller {
         if *level < 0 {
             return invalid("A feature version cannot be less than 0.");
         }
-        let Some(Feature { min, max, .. }) = self.settings.features.iter().find(|it| it.name == *name) else {
-            return invalid("The local controller does not support this feature.");
-        };
-        if *level > *max || (*level < *min && (*level != 0 || name == METADATA_VERSION)) {
-            return invalid(&format!("The local controller only supports versions {min}-{max}"));
+        if let Some(why) = self.not_supported(name, *level) {
+            return invalid(&why);
         }
         let current = self.speculative.feature(name);
         match kind {
@@ -96,6 +93,19 @@ impl Controller {
         }
         let record = || Record::FeatureLevel { name: name.clone(), level: *level };
         Ok((*level != current).then(record))
+    }
+
+    /// Why a feature cannot have a level, in the words of Kafka's `QuorumFeatures`.
+    fn not_supported(&self, name: &str, level: i16) -> Option<String> {
+        let node = self.settings.node;
+        match self.settings.features.iter().find(|feature| feature.name == name) {
+            Some(Feature { min, max, .. }) if (*min..=*max).contains(&level) => None,
+            Some(Feature { min, max: max @ 1.., .. }) => {
+                Some(format!("Local controller {node} only supports versions {min}-{max}"))
+            }
+            None if level == 0 => Some(format!("Feature {name} not found.")),
+            Some(_) | None => Some(format!("Local controller {node} does not support this feature.")),
+        }
     }
 }
 

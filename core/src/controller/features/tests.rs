@@ -5,7 +5,7 @@ use super::{
 use crate::metadata::{Batch, Image};
 
 #[test]
-fn a_new_cluster_has_its_id_and_kafka_4_3s_metadata_version() {
+fn a_new_cluster_has_its_id_and_kafka_4_3s_levels() {
     let mut controller = Controller::new(settings(), Image::new());
     let decision = controller.form_cluster("abc");
     assert_eq!(
@@ -14,12 +14,14 @@ fn a_new_cluster_has_its_id_and_kafka_4_3s_metadata_version() {
             preconditions: vec![Precondition::ClusterIdUnset],
             records: vec![
                 Record::ClusterId { id: "abc".to_owned() },
+                Record::FeatureLevel { name: "group.version".to_owned(), level: 1 },
                 Record::FeatureLevel { name: "metadata.version".to_owned(), level: 30 },
             ],
         })
     );
     assert_eq!(committed(&mut controller, decision), Ok("abc".to_owned()));
     assert_eq!(controller.committed().feature("metadata.version"), 30);
+    assert!(consumer_groups_are_finalized(controller.committed()));
     assert_eq!(controller.committed().feature("transaction.version"), 0);
 }
 

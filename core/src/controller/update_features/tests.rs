@@ -8,7 +8,7 @@ use UpgradeType::{SafeDowngrade, Unknown, UnsafeDowngrade, Upgrade};
 /// One that can be taken away again, beside those that are served.
 const WITH_ONE_MORE: &[Feature] = &[
     Feature { name: "metadata.version", min: 7, max: 30, initial: 30 },
-    Feature { name: "some.version", min: 1, max: 2, initial: 0 },
+    Feature { name: "some.version", min: 0, max: 2, initial: 0 },
 ];
 
 fn prepared() -> Controller {
@@ -46,8 +46,10 @@ fn what_cannot_be_is_refused_in_kafkas_words_and_then_nothing_of_the_request_is_
     let up = controller.update_features(&ask("some.version", 2, Upgrade));
     assert_eq!(committed(&mut controller, up), Ok(()));
     for (name, level, kind, text) in [
-        ("nope", 1, Upgrade, "does not support this feature"),
-        ("some.version", 3, Upgrade, "only supports versions 1-2"),
+        ("nope", 1, Upgrade, "Local controller 1 does not support this feature."),
+        ("nope", 0, Upgrade, "Feature nope not found."),
+        ("some.version", 3, Upgrade, "Local controller 1 only supports versions 0-2"),
+        ("some.version", 3, SafeDowngrade, "Local controller 1 only supports versions 0-2"),
         ("some.version", -1, SafeDowngrade, "cannot be less than 0"),
         ("some.version", 1, Unknown, "does not support the given upgrade type"),
         ("some.version", 1, Upgrade, "without setting the upgrade type to either safe or unsafe downgrade"),

@@ -118,6 +118,7 @@ impl Broker {
         let settings = Settings {
             default_partitions: 4,
             default_replication_factor: 1,
+            node: NODE,
             config_rules: Arc::new(NoRules),
             features: FEATURES,
         };

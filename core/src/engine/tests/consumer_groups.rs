@@ -13,11 +13,12 @@ use kafka_protocol::{
         ConsumerGroupHeartbeatResponse, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
         DeleteTopicsResponse, FindCoordinatorRequest, FindCoordinatorResponse, ListGroupsRequest,
         ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-        OffsetFetchResponse,
+        OffsetFetchResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
         consumer_group_describe_response::DescribedGroup,
         consumer_group_heartbeat_request::TopicPartitions,
         offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
         offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics},
+        update_features_request::FeatureUpdateKey,
     },
     protocol::StrBytes,
 };
@@ -221,4 +222,28 @@ fn members_follow_topics_that_come_and_go() {
     broker.pass_ms(10_001);
     let next = beat(&mut broker, client, &go_on("a", 2));
     assert_eq!((next.member_epoch, told(&next)), (2, Some(vec![0])));
+}
+
+/// Finalizes `group.version` at a level.
+fn finalize(broker: &mut Broker, client: ConnectionId, level: i16, upgrade_type: i8) {
+    let update = FeatureUpdateKey::default()
+        .with_feature(s("group.version"))
+        .with_max_version_level(level)
+        .with_upgrade_type(upgrade_type);
+    let request = UpdateFeaturesRequest::default().with_feature_updates(vec![update]).with_timeout_ms(1000);
+    let response: UpdateFeaturesResponse = broker.ask(client, 2, &request);
+    assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+}
+
+#[test]
+fn a_cluster_finalized_below_the_new_protocol_refuses_it_and_its_groups_are_there_when_it_is_back() {
+    let (mut broker, client) = broker();
+    assert_eq!(told(&beat(&mut broker, client, &join("a"))), Some(vec![0, 1]));
+    finalize(&mut broker, client, 0, 2);
+    let unsupported = ErrorCode::UnsupportedVersion.code();
+    assert_eq!(beat(&mut broker, client, &go_on("a", 1)).error_code, unsupported);
+    assert_eq!(describe(&mut broker, client, 1).error_code, unsupported);
+    finalize(&mut broker, client, 1, 1);
+    assert_eq!(beat(&mut broker, client, &go_on("a", 1)).error_code, 0);
+    assert_eq!(describe(&mut broker, client, 1).members.len(), 1);
 }

@@ -121,6 +121,18 @@ fn every_version_of_api_versions_is_answered_and_an_unknown_one_with_the_version
         assert_eq!(response.error_code, 0);
         let produce = response.api_keys.iter().find(|key| key.api_key == 0).expect("Produce is served");
         assert_eq!((produce.min_version, produce.max_version), (0, 13));
+        let finalized: Vec<_> = response
+            .finalized_features
+            .iter()
+            .map(|feature| (feature.name.as_str(), feature.min_version_level, feature.max_version_level))
+            .collect();
+        let expected = [("group.version", 1, 1), ("metadata.version", 30, 30)];
+        assert_eq!(finalized, if version >= 3 { &expected[..] } else { &[] });
+        // A feature that is supported from 0 is told of only to who can read it (KAFKA-17492).
+        let supported =
+            response.supported_features.iter().find(|feature| feature.name.as_str() == "group.version");
+        let range = supported.map(|feature| (feature.min_version, feature.max_version));
+        assert_eq!(range, (version >= 4).then_some((0, 1)));
     }
     broker.send_frame(client, Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 5, 0xff, 0xff]));
     let response: ApiVersionsResponse = broker.response(client, 0).expect("answered");
