@@ -1,6 +1,7 @@
-//! DescribeLogDirs (key 35), versions 1-4 (KIP-113; the volume's bytes from v4: KIP-827).
+//! DescribeLogDirs (key 35), versions 1-5 (KIP-113; the volume's bytes from v4: KIP-827; whether it is
+//! cordoned from v5: KIP-1066).
 //!
-//! There is one directory, so no replica is moving between two. The volume's figures are at most a minute old.
+//! There is one directory, so no replica is moving between two, and `cordoned.log.dirs` is refused at the start. The volume's figures are at most a minute old.
 
 use super::{
     places::ByOwner,
@@ -11,7 +12,7 @@ use crate::{
     error::ErrorCode,
     ids::PartitionId,
     metadata::TopicImage,
-    wire::{RequestHeader, WireError, decode_request},
+    wire::{RequestHeader, WireError, decode_describe_log_dirs},
 };
 use bytes::Bytes;
 use corelane_seam::Space;
@@ -46,7 +47,7 @@ pub(super) fn start(
     header: &RequestHeader,
     frame: &Bytes,
 ) -> Result<Start, WireError> {
-    let request: DescribeLogDirsRequest = decode_request(header, frame)?;
+    let request = decode_describe_log_dirs(header, frame)?;
     let mut gather = DescribeLogDirs {
         reply_to: ReplyTo::new(header),
         directory: text(context.config.data_dir.to_string_lossy().into_owned()),
@@ -137,7 +138,7 @@ impl DescribeLogDirs {
             result.total_bytes = space.map_or(UNKNOWN_BYTES, |space| known(space.total));
             result.usable_bytes = space.map_or(UNKNOWN_BYTES, |space| known(space.free));
         }
-        self.reply_to.encode(&DescribeLogDirsResponse::default().with_results(vec![result]))
+        self.reply_to.encode_log_dirs(&DescribeLogDirsResponse::default().with_results(vec![result]))
     }
 
     fn topics(&self) -> Vec<DescribeLogDirsTopic> {

@@ -126,7 +126,7 @@ table! {
     DeleteAcls 1..=3 Exclusive delete_acls::start;
     DescribeConfigs 1..=4 Exclusive describe_configs::start;
     AlterConfigs 0..=2 Exclusive alter_configs::start;
-    DescribeLogDirs 1..=4 Exclusive describe_log_dirs::start;
+    DescribeLogDirs 1..=5 Exclusive describe_log_dirs::start;
     CreatePartitions 0..=3 Exclusive create_partitions::start;
     DeleteGroups 0..=2 Exclusive delete_groups::start;
     ElectLeaders 0..=2 Exclusive elect_leaders::start;

@@ -3,9 +3,13 @@
 use crate::{
     engine::{Response, Start},
     limits,
-    wire::{RequestHeader, WireError, encode_response},
+    wire::{RequestHeader, WireError, encode_describe_log_dirs, encode_response},
 };
-use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::DescribeLogDirsResponse,
+    protocol::{Encodable, HeaderVersion, StrBytes},
+};
 
 /// To whom a response goes, and in which version.
 #[derive(Clone, Copy, Debug)]
@@ -21,16 +25,25 @@ impl ReplyTo {
 
     /// The response, or the end of the connection if it cannot be encoded (which would be a bug of the handler).
     pub fn encode<T: Encodable + HeaderVersion>(self, message: &T) -> Response {
-        match encode_response(self.correlation_id, self.version, message) {
-            Ok(bytes) => Response::bytes(bytes),
-            Err(error) => Response::Close(format!("cannot encode the response: {error}")),
-        }
+        encoded(encode_response(self.correlation_id, self.version, message))
+    }
+
+    /// The same of a DescribeLogDirs, whose last version has a codec of its own.
+    pub fn encode_log_dirs(self, message: &DescribeLogDirsResponse) -> Response {
+        encoded(encode_describe_log_dirs(self.correlation_id, self.version, message))
     }
 
     /// The same, at once.
     #[allow(clippy::unnecessary_wraps)] // the shape of every handler
     pub fn ready<T: Encodable + HeaderVersion>(self, message: &T) -> Result<Start, WireError> {
         Ok(Start::Ready(self.encode(message)))
+    }
+}
+
+fn encoded(response: Result<Bytes, WireError>) -> Response {
+    match response {
+        Ok(bytes) => Response::bytes(bytes),
+        Err(error) => Response::Close(format!("cannot encode the response: {error}")),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Frames to messages and back.
 
-use super::{RequestHeader, WireError, by_topic_id, guard};
+use super::{RequestHeader, WireError, by_topic_id, guard, log_dirs};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{OffsetCommitRequest, OffsetFetchRequest},
+    messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, OffsetCommitRequest, OffsetFetchRequest},
     protocol::{Decodable, Encodable, HeaderVersion, Request, buf::ByteBufMut},
 };
 
@@ -44,6 +44,44 @@ pub fn decode_offset_fetch(header: &RequestHeader, frame: &Bytes) -> Result<Offs
         by_topic_id::VERSION => decode_own(header, frame, by_topic_id::offset_fetch),
         _ => decode_request(header, frame),
     }
+}
+
+/// [`decode_request`] of a DescribeLogDirs, also in the version that the crate's codec lacks.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn decode_describe_log_dirs(
+    header: &RequestHeader,
+    frame: &Bytes,
+) -> Result<DescribeLogDirsRequest, WireError> {
+    match header.api_version {
+        log_dirs::VERSION => decode_own(header, frame, log_dirs::request),
+        _ => decode_request(header, frame),
+    }
+}
+
+/// [`encode_response`] of a DescribeLogDirs, also in the version that the crate's codec lacks.
+///
+/// # Errors
+/// As [`encode_response`].
+pub fn encode_describe_log_dirs(
+    correlation_id: i32,
+    version: i16,
+    response: &DescribeLogDirsResponse,
+) -> Result<Bytes, WireError> {
+    if version != log_dirs::VERSION {
+        return encode_response(correlation_id, version, response);
+    }
+    let body = log_dirs::response(response).map_err(WireError::Encode)?;
+    // The header has no tagged fields.
+    let frame_bytes = 4 + 1 + body.len();
+    let prefix = i32::try_from(frame_bytes).map_err(|error| WireError::Encode(error.to_string()))?;
+    let mut out = BytesMut::with_capacity(4 + frame_bytes);
+    out.put_i32(prefix);
+    out.put_i32(correlation_id);
+    out.put_u8(0);
+    out.put_slice(&body);
+    Ok(out.freeze())
 }
 
 fn decode_own<T: Request>(

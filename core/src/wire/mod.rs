@@ -14,11 +14,12 @@ mod error;
 mod fetch;
 pub mod guard;
 mod header;
+mod log_dirs;
 mod versions;
 
 pub use codec::{
-    decode_offset_commit, decode_offset_fetch, decode_request, decode_response, encode_request,
-    encode_response, fuzz_frame, try_frame,
+    decode_describe_log_dirs, decode_offset_commit, decode_offset_fetch, decode_request, decode_response,
+    encode_describe_log_dirs, encode_request, encode_response, fuzz_frame, try_frame,
 };
 pub use error::{Fault, WireError};
 pub use fetch::{

@@ -4,6 +4,7 @@ use super::schema::{
     BOOLEAN, BYTES, INT8, INT16, INT32, INT32_ARRAY, Row, STRING, UINT16, UUID, array, field, nullable,
     object,
 };
+use crate::wire::log_dirs;
 use kafka_protocol::messages::{
     AddRaftVoterRequest, AlterReplicaLogDirsRequest, ApiVersionsRequest, DescribeClusterRequest,
     DescribeLogDirsRequest, DescribeQuorumRequest, GetTelemetrySubscriptionsRequest, PushTelemetryRequest,
@@ -114,7 +115,8 @@ pub(super) static ROWS: &[Row] = &[
                 field("partitions", INT32_ARRAY),
             ]),
         )],
-    ),
+    )
+    .with_version(log_dirs::VERSION, |body, _| log_dirs::request(body).map(drop)),
     Row::of::<AlterReplicaLogDirsRequest>(
         "AlterReplicaLogDirs",
         2,
