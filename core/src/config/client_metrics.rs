@@ -21,8 +21,10 @@ const PROPERTIES: [&str; 6] = [
     "client_source_port",
 ];
 
-/// Whether a subscription's setting may have this value. Whether a pattern is a regular expression is not looked at:
-/// none is ever matched.
+/// Bytes that a compiled pattern may take. Kafka has no bound.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Whether a subscription's setting may have this value. Patterns are compiled, though no client is asked to match one.
 ///
 /// # Errors
 /// Kafka's code and text.
@@ -37,17 +39,32 @@ pub fn validate(name: &str, value: &str) -> Result<(), (ErrorCode, String)> {
             format!("Invalid value {value} for {name}, interval must be between 100 and 3600000 (1 hour)");
         return Err((ErrorCode::InvalidRequest, text));
     }
-    let is_pattern = |item: &str| {
-        let mut parts = item.split('=');
-        let property = parts.next().is_some_and(|property| PROPERTIES.contains(&property.trim()));
-        property && parts.next().is_some_and(|pattern| !pattern.is_empty()) && parts.next().is_none()
-    };
+    let is_list = matches!(name, "match" | "metrics") && !value.is_empty();
+    if is_list && value.split(',').any(|item| item.trim().is_empty()) {
+        let text = format!("Configuration '{name}' values must not be empty.");
+        return Err((ErrorCode::InvalidConfig, text));
+    }
     if name == "match"
         && let Some(wrong) = table::list(value).find(|item| !is_pattern(item))
     {
         return Err((ErrorCode::InvalidConfig, format!("Illegal client matching pattern: {wrong}")));
     }
     Ok(())
+}
+
+/// Whether it is a property that is known, `=`, and a regular expression (`parseMatchingPatterns`). Kafka splits with
+/// Java's `String.split`, which drops what is empty at the end. Java's syntax as far as the fancy-regex crate has it,
+/// which is nearly all.
+fn is_pattern(item: &str) -> bool {
+    let mut parts: Vec<&str> = item.split('=').collect();
+    while parts.last().is_some_and(|part| part.is_empty()) {
+        parts.pop();
+    }
+    let [property, pattern] = parts[..] else { return false };
+    let compiled = || {
+        fancy_regex::RegexBuilder::new(pattern.trim()).delegate_size_limit(PATTERN_BYTES_MAX).build().is_ok()
+    };
+    PROPERTIES.contains(&property.trim()) && compiled()
 }
 
 /// Every setting of a subscription, or those among `keys`, as DescribeConfigs tells it, in the order of names.

@@ -8,7 +8,9 @@ fn a_subscription_of_client_metrics_is_held_to_kafkas_rules() {
         ("metrics", "*"),
         ("metrics", "org.apache.kafka.,x"),
         ("match", ""),
-        ("match", "client_id=a.*, client_source_port=9"),
+        ("match", " client_id = a.* , client_source_port=[0-9]+"),
+        ("match", r"client_id=(a)\1,client_id=b*+,client_software_version=[a-z&&[^b]]"),
+        ("match", "client_id=a="),
     ] {
         assert_eq!(validate(name, value), Ok(()), "{name}={value}");
     }
@@ -27,6 +29,18 @@ fn a_subscription_of_client_metrics_is_held_to_kafkas_rules() {
             "Invalid value x for configuration interval.ms: Not a number of type INT",
         ),
         ("match", "client_nope=a", InvalidConfig, "Illegal client matching pattern: client_nope=a"),
+        ("match", "client_id=", InvalidConfig, "Illegal client matching pattern: client_id="),
+        ("match", "=a", InvalidConfig, "Illegal client matching pattern: =a"),
+        ("match", "client_id=a,client_id=(", InvalidConfig, "Illegal client matching pattern: client_id=("),
+        ("match", "client_id=*a", InvalidConfig, "Illegal client matching pattern: client_id=*a"),
+        (
+            "match",
+            "client_id=((a{999}){999}){999}",
+            InvalidConfig,
+            "Illegal client matching pattern: client_id=((a{999}){999}){999}",
+        ),
+        ("match", "client_id=a,,", InvalidConfig, "Configuration 'match' values must not be empty."),
+        ("metrics", ",", InvalidConfig, "Configuration 'metrics' values must not be empty."),
         ("match", "client_id", InvalidConfig, "Illegal client matching pattern: client_id"),
         ("match", "client_id=a=b", InvalidConfig, "Illegal client matching pattern: client_id=a=b"),
     ] {
