@@ -1,5 +1,7 @@
 //! The log: lines on standard error, written by a thread of their own, so that no shard waits for a terminal.
 
+use corelane_core::loggers::Loggers;
+use corelane_shard::LogControl;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt};
 
@@ -8,6 +10,7 @@ const LINES_WAITING_MAX: usize = 16 * 1024;
 
 /// Writes what still waits when it is dropped, and says how many lines were lost.
 pub struct Log {
+    control: LogControl,
     lost: ErrorCounter,
     /// Flushes on drop; an option so that it goes before the count is told.
     writer: Option<WorkerGuard>,
@@ -23,20 +26,35 @@ const DEFAULT_FILTER: &str = "info,openraft=warn";
 pub fn start(filter: Option<&str>) -> Result<Log, String> {
     let environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = filter.map(str::to_owned).or(environment).unwrap_or_else(|| DEFAULT_FILTER.into());
+    let loggers = Loggers::from_filter(&filter);
     let filter = EnvFilter::try_new(&filter).map_err(|error| format!("log filter {filter:?}: {error}"))?;
     let (lines, writer) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(LINES_WAITING_MAX)
         .finish(std::io::stderr());
     let lost = lines.error_counter();
-    let subscriber = tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .with_writer(lines)
-        .finish();
-    subscriber.try_init().map_err(|error| error.to_string())?;
-    Ok(Log { lost, writer: Some(writer) })
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.finish().try_init().map_err(|error| error.to_string())?;
+    let control = LogControl::new(loggers, move |filter| {
+        let altered = EnvFilter::try_new(filter).map_err(|error| error.to_string());
+        if let Err(error) = altered.and_then(|it| handle.reload(it).map_err(|error| error.to_string())) {
+            tracing::error!("the log goes on as before, {filter:?} does not work: {error}");
+        }
+    });
+    Ok(Log { control, lost, writer: Some(writer) })
+}
+
+impl Log {
+    /// How administrators alter it.
+    pub fn control(&self) -> LogControl {
+        self.control.clone()
+    }
 }
 
 impl Drop for Log {

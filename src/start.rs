@@ -8,7 +8,7 @@ use crate::{
 };
 use corelane_core::config::{BrokerConfig, ReadOptions, Source, Warning, environment, properties};
 use corelane_io::{DriverError, probe};
-use corelane_shard::{MachineSettings, StartError};
+use corelane_shard::{LogControl, MachineSettings, StartError};
 use std::{io, path::Path, process::ExitCode, thread, time::Instant};
 
 type Entries = Vec<(Source, String, String)>;
@@ -46,7 +46,7 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let ended = serve(config, signals, began);
+    let ended = serve(config, log.control(), signals, began);
     // First what was logged, then what it ended with.
     drop(log);
     match ended {
@@ -59,14 +59,19 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
 const EXPECTED_CONNECTIONS: u64 = 10_000;
 
 /// Runs until a signal asks for the end, or the broker cannot go on.
-fn serve(mut config: BrokerConfig, signals: StopSignals, began: Instant) -> Result<(), Vec<Problem>> {
+fn serve(
+    mut config: BrokerConfig,
+    log: LogControl,
+    signals: StopSignals,
+    began: Instant,
+) -> Result<(), Vec<Problem>> {
     // Clients are told of the data directory (DescribeLogDirs): to them it means something only in full.
     for directory in [&mut config.data_dir, &mut config.journal_dir, &mut config.metadata_dir] {
         if let Ok(whole) = std::path::absolute(&*directory) {
             *directory = whole;
         }
     }
-    let machine = machine(&config)?;
+    let machine = MachineSettings { log, ..machine(&config)? };
     let directory = config.data_dir.clone();
     let told = |error: StartError| vec![problem(&error, &directory)];
     let broker = corelane_shard::start(config, &machine, began).map_err(told)?;
@@ -142,6 +147,7 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
         cpus,
         exclusive: false,
         seed: u64::from_ne_bytes(seed),
+        log: LogControl::default(),
         recorder: None,
         skip_fdatasync: false,
     })

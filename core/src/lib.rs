@@ -13,6 +13,7 @@ pub mod groups;
 pub mod ids;
 pub mod limits;
 pub mod log;
+pub mod loggers;
 pub mod metadata;
 pub mod records;
 mod timers;

@@ -6,6 +6,7 @@
 use crate::{
     data::{DataSettings, DataShard},
     load::Load,
+    log_control::LogControl,
     node::{Broken, Node, Report},
     quorum::{QuorumShard, QuorumShardSettings},
     rules::Rules,
@@ -47,6 +48,8 @@ pub struct BrokerSettings {
     pub seed: u64,
     /// A bug on purpose, for tests that prove that tests can fail.
     pub fault: Fault,
+    /// The log of this process.
+    pub log: LogControl,
     /// Where shards report.
     pub reports: Sender<Report>,
 }
@@ -163,6 +166,7 @@ fn data_seed(
             frame_bytes_max: config.request_bytes_max,
             idle_max: idle_max.map(Duration::from_millis),
             load,
+            log: settings.log.clone(),
             reports: settings.reports.clone(),
         },
     }
@@ -187,7 +191,8 @@ impl NodeSeed {
         match self {
             NodeSeed::Data(seed) => {
                 let store = Store::new(seed.store, seed.logs);
-                let engine = Engine::new(seed.place, seed.config, store, seed.seed);
+                let mut engine = Engine::new(seed.place, seed.config, store, seed.seed);
+                engine.keep_loggers(seed.settings.log.loggers().clone());
                 Node::Data(Box::new(DataShard::new(seed.settings, engine)))
             }
             NodeSeed::Quorum(seed) => seed.grow(now),
@@ -242,12 +247,12 @@ impl QuorumSeed {
             fenced: false,
         };
         let controller = Settings {
+            node: config.node_id,
             default_partitions: config.num_partitions,
             default_replication_factor: config.default_replication_factor,
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
         };
-            node: config.node_id,
         let settings = QuorumShardSettings {
             data_shards: self.settings.shards,
             controller,

@@ -2,6 +2,7 @@
 
 use crate::{
     assemble::{BrokerSettings, NodeSeed, assemble},
+    log_control::LogControl,
     node::{Node, Report},
 };
 use corelane_core::{
@@ -77,6 +78,8 @@ pub struct MachineSettings {
     pub exclusive: bool,
     /// Random.
     pub seed: u64,
+    /// The log of this process.
+    pub log: LogControl,
     /// Where changes of the disk are recorded, for tests of power cuts.
     pub recorder: Option<Arc<corelane_io::record::Recorder>>,
     /// Report flushes as done without flushing; only to prove that the power-cut test can fail.
@@ -113,6 +116,7 @@ pub fn start(
         ports: bound.addresses().iter().map(SocketAddr::port).collect(),
         seed: machine.seed,
         fault: Fault::None,
+        log: machine.log.clone(),
         reports,
     };
     let assembled = assemble(&settings, Arc::new(disk), corelane_io::now())?;

@@ -4,6 +4,7 @@ use crate::{
     assemble::connection_bounds,
     connection::{Connection, FrameError},
     load::Load,
+    log_control::LogControl,
     log_limit::LogLimit,
     node::Report,
 };
@@ -15,7 +16,7 @@ use corelane_seam::{
     CloseReason, Completion, ConnectionId, ListenerId, Monotonic, Now, Operation, Shard, ShardId,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::mpsc::Sender, time::Duration};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 type Operations = Vec<Operation<ShardMessage>>;
 
@@ -35,6 +36,8 @@ pub struct DataSettings {
     pub idle_max: Option<Duration>,
     /// Connections of all shards.
     pub load: Load,
+    /// The log of this process.
+    pub log: LogControl,
     /// Where it reports.
     pub reports: Sender<Report>,
 }
@@ -89,6 +92,11 @@ impl DataShard {
 
     fn carry_out(&mut self, now: Now, out: &mut Operations) {
         let mut effects = std::mem::take(&mut self.effects);
+        // Whoever asked for it shall find it done when he is answered.
+        if let Some(filter) = effects.log_filter.take() {
+            self.settings.log.apply(&filter);
+            warn!("the levels of the log were altered: {filter}");
+        }
         out.extend(effects.messages.drain(..).map(|(to, message)| Operation::Message { to, message }));
         out.extend(effects.files.drain(..).map(|(token, operation)| Operation::File { token, operation }));
         for (id, parts) in effects.replies.drain(..) {

@@ -2,8 +2,8 @@
 //! Kafka's own clients ask [IncrementalAlterConfigs](super::incremental_alter_configs) instead.
 
 use super::{
-    alterations::{self, Altered, Mode, Wanted},
-    respond::{ReplyTo, text, too_many},
+    alterations::{self, Mode, Wanted, responses},
+    respond::{ReplyTo, too_many},
 };
 use crate::{
     controller::{ConfigOp, ConfigOpKind},
@@ -38,13 +38,7 @@ pub(super) fn start(
         ops: Ok(change.configs.into_iter().map(set).collect()),
     });
     Ok(alterations::ask(context, mode, wanted.collect(), move |altered| {
-        let responses = altered.into_iter().map(|Altered { kind, name, error, message }| {
-            AlterConfigsResourceResponse::default()
-                .with_error_code(error.code())
-                .with_error_message(message.map(text))
-                .with_resource_type(kind)
-                .with_resource_name(text(name))
-        });
-        reply_to.encode(&AlterConfigsResponse::default().with_responses(responses.collect()))
+        let responses = responses!(AlterConfigsResourceResponse, altered);
+        reply_to.encode(&AlterConfigsResponse::default().with_responses(responses))
     }))
 }

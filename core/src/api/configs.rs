@@ -45,7 +45,7 @@ pub(super) fn resource_to_alter(
         CLIENT_METRICS => Ok(ConfigResource::ClientMetrics(name.to_owned())),
         GROUP if name.is_empty() => invalid("Default group resources are not allowed."),
         GROUP => Ok(ConfigResource::Group(name.to_owned())),
-        _ => invalid(format!("Unsupported resource type: {kind}")),
+        _ => invalid(format!("Unknown resource type {kind}")),
     }
 }
 

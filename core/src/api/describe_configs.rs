@@ -1,13 +1,14 @@
-//! DescribeConfigs (key 32), versions 1-4 (KIP-133, KIP-226; types and documentation from v3: KIP-569).
+//! DescribeConfigs (key 32), versions 1-4 (KIP-133, KIP-226; levels of loggers: KIP-412; types and documentation from v3: KIP-569).
 
 use super::{
     alterations::Refusal,
-    configs::{CLIENT_METRICS, GROUP, describe},
+    configs::{BROKER_LOGGER, CLIENT_METRICS, GROUP, describe},
+    loggers,
     respond::{ReplyTo, text, too_many},
 };
 use crate::{
     config::DescribedConfig,
-    engine::{Context, Start},
+    engine::{Context, Gather, OwnerResponse, Start, Step},
     error::ErrorCode,
     limits,
     wire::{RequestHeader, WireError, decode_request},
@@ -40,12 +41,19 @@ pub(super) fn start(
         documentation: version >= 3 && request.include_documentation,
     };
     let mut once = Once::default();
-    let results = request.resources.into_iter().map(|resource| {
+    let mut of_loggers = Vec::new();
+    let results = request.resources.into_iter().enumerate().map(|(place, resource)| {
         let keys: Option<Vec<&str>> =
             resource.configuration_keys.as_ref().map(|keys| keys.iter().map(|key| key.as_str()).collect());
         let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type);
-        let described = once.admit(resource.resource_type, &resource.resource_name).and_then(|()| {
-            describe(context, resource.resource_type, &resource.resource_name, keys.as_deref())
+        let (kind, name) = (resource.resource_type, &resource.resource_name);
+        let described = once.admit(kind, name).and_then(|()| {
+            if kind != BROKER_LOGGER {
+                return describe(context, kind, name, keys.as_deref());
+            }
+            loggers::describable(context, name)?;
+            of_loggers.push((place, resource.configuration_keys.clone()));
+            Ok(Vec::new())
         });
         match described {
             Ok(configs) => result.with_configs(configs.into_iter().map(|config| detail.of(config)).collect()),
@@ -57,7 +65,51 @@ pub(super) fn start(
         .with_resource_name(resource.resource_name)
     });
     let response = DescribeConfigsResponse::default().with_results(results.collect());
-    ReplyTo::new(header).ready(&response)
+    let reply_to = ReplyTo::new(header);
+    if of_loggers.is_empty() {
+        return reply_to.ready(&response);
+    }
+    let gather = Box::new(WithLoggers { reply_to, response, of_loggers });
+    let deadline = Some(context.after_ms(TIMEOUT_MS));
+    Ok(Start::Gather { gather, asks: vec![loggers::ask_levels()], deadline })
+}
+
+/// The shard that keeps the levels answers from memory; one that does not is stuck.
+const TIMEOUT_MS: i32 = 20_000;
+
+/// A response that lacks the levels of loggers only.
+struct WithLoggers {
+    reply_to: ReplyTo,
+    response: DescribeConfigsResponse,
+    /// The places of the resources that are loggers, and which ones are asked for.
+    of_loggers: Vec<(usize, Option<Vec<StrBytes>>)>,
+}
+
+impl WithLoggers {
+    fn finish(&mut self, mut describe: impl FnMut(&mut DescribeConfigsResult, Option<&[StrBytes]>)) -> Step {
+        for (place, keys) in &self.of_loggers {
+            describe(&mut self.response.results[*place], keys.as_deref());
+        }
+        Step::Done(self.reply_to.encode(&self.response))
+    }
+}
+
+impl Gather for WithLoggers {
+    fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
+        let OwnerResponse::LoggerLevels(levels) = response else { return Step::Wait };
+        self.finish(|result, keys| result.configs = loggers::described(&levels, keys))
+    }
+
+    fn expired(&mut self, _context: &mut Context<'_>) -> Step {
+        self.finish(|result, _| {
+            result.error_code = ErrorCode::RequestTimedOut.code();
+            result.error_message = Some(text(ErrorCode::RequestTimedOut.name()));
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "DescribeConfigs"
+    }
 }
 
 /// Keeps an answer from growing out of all proportion to its request: a broker's takes a hundred kilobytes.

@@ -1,8 +1,8 @@
-//! IncrementalAlterConfigs (key 44), versions 0-1 (KIP-339).
+//! IncrementalAlterConfigs (key 44), versions 0-1 (KIP-339; levels of loggers: KIP-412).
 
 use super::{
-    alterations::{self, Altered, Mode, Refusal, Wanted},
-    respond::{ReplyTo, text, too_many},
+    alterations::{self, Mode, Refusal, Wanted, responses},
+    respond::{ReplyTo, too_many},
 };
 use crate::{
     controller::{ConfigOp, ConfigOpKind},
@@ -35,14 +35,8 @@ pub(super) fn start(
         ops: ops(change),
     });
     Ok(alterations::ask(context, mode, wanted.collect(), move |altered| {
-        let responses = altered.into_iter().map(|Altered { kind, name, error, message }| {
-            AlterConfigsResourceResponse::default()
-                .with_error_code(error.code())
-                .with_error_message(message.map(text))
-                .with_resource_type(kind)
-                .with_resource_name(text(name))
-        });
-        reply_to.encode(&IncrementalAlterConfigsResponse::default().with_responses(responses.collect()))
+        let responses = responses!(AlterConfigsResourceResponse, altered);
+        reply_to.encode(&IncrementalAlterConfigsResponse::default().with_responses(responses))
     }))
 }
 

@@ -1,7 +1,7 @@
 //! ListConfigResources (key 74), versions 0-1 (client metrics only: KIP-1000; of every type: KIP-1142).
 //!
-//! Topics and brokers are listed whether or not anything is set for them; groups and client metrics where something is.
-//! Of the loggers of brokers, whose levels cannot be altered here, there are none.
+//! Topics, brokers and their loggers are listed whether or not anything is set for them; groups and client metrics where
+//! something is.
 
 use super::{
     configs::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC},
@@ -49,8 +49,8 @@ pub(super) fn start(
     if asked(TOPIC) {
         context.image.topics().for_each(|topic| list(TOPIC, topic.name.to_string()));
     }
-    if asked(BROKER) {
-        context.image.brokers().for_each(|broker| list(BROKER, broker.id.to_string()));
+    for kind in [BROKER, BROKER_LOGGER].into_iter().filter(|kind| asked(*kind)) {
+        context.image.brokers().for_each(|broker| list(kind, broker.id.to_string()));
     }
     for (resource, _) in context.image.configured() {
         match resource {

@@ -43,6 +43,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod loggers;
 mod metadata;
 mod offset_commit;
 mod offset_delete;

@@ -103,18 +103,7 @@ impl Controller {
     }
 
     fn alter_resource(&self, change: &AlterResource) -> Result<Vec<Record>, ApiError> {
-        let mut keys = BTreeSet::new();
-        if !change.ops.iter().all(|op| keys.insert(&op.key)) {
-            return Err(ApiError::new(ErrorCode::InvalidRequest, "Error due to duplicate config keys"));
-        }
-        let is_null = |op: &&ConfigOp| op.kind != ConfigOpKind::Delete && op.value.is_none();
-        let nulls: Vec<&str> = change.ops.iter().filter(is_null).map(|op| op.key.as_str()).collect();
-        if !nulls.is_empty() {
-            return Err(ApiError::new(
-                ErrorCode::InvalidRequest,
-                format!("Null value not supported for : {}", nulls.join(",")),
-            ));
-        }
+        check_form(&change.ops)?;
         self.check_exists(&change.resource)?;
         let before = self.speculative.configs(&change.resource);
         let mut after = if change.replaces { OrdMap::new() } else { before.clone() };
@@ -196,6 +185,21 @@ impl Controller {
         }
         self.settings.config_rules.check_together(resource, configs)
     }
+}
+
+/// Whether operations make sense together, whatever they are about (Kafka's `ConfigAdminManager.preprocess`).
+pub(crate) fn check_form(ops: &[ConfigOp]) -> Result<(), ApiError> {
+    let mut keys = BTreeSet::new();
+    if !ops.iter().all(|op| keys.insert(&op.key)) {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, "Error due to duplicate config keys"));
+    }
+    let is_null = |op: &&ConfigOp| op.kind != ConfigOpKind::Delete && op.value.is_none();
+    let nulls: Vec<&str> = ops.iter().filter(is_null).map(|op| op.key.as_str()).collect();
+    if nulls.is_empty() {
+        return Ok(());
+    }
+    let text = format!("Null value not supported for : {}", nulls.join(", "));
+    Err(ApiError::new(ErrorCode::InvalidRequest, text))
 }
 
 /// Why a value cannot be appended to: Kafka's brokers look at their own settings with words of their own.

@@ -22,6 +22,7 @@ mod placement;
 mod producer_ids;
 mod update_features;
 
+pub(crate) use alter_configs::check_form;
 pub use alter_configs::{AlterConfigsRequest, AlterResource, ConfigOp, ConfigOpKind, ResourceResult};
 pub use brokers::{RegisterBrokerRequest, UnregisterBrokerRequest};
 pub use config_rules::ConfigRules;
@@ -36,17 +37,17 @@ pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
 
 use crate::{
     error::ErrorCode,
-    metadata::{BATCH_BYTES_MAX, Batch, Image, MetadataOffset, Precondition, Record, Violated},
     ids::NodeId,
+    metadata::{BATCH_BYTES_MAX, Batch, Image, MetadataOffset, Precondition, Record, Violated},
 };
 use std::{collections::VecDeque, sync::Arc};
 
 /// What decisions depend on besides the image.
 #[derive(Clone)]
 pub struct Settings {
-    /// Partitions of a topic whose creator asks for -1 (`num.partitions`).
     /// Where the controller runs, for its words.
     pub node: NodeId,
+    /// Partitions of a topic whose creator asks for -1 (`num.partitions`).
     pub default_partitions: i32,
     /// Replicas of a topic whose creator asks for -1 (`default.replication.factor`).
     pub default_replication_factor: i16,

@@ -1,7 +1,19 @@
-//! What administrators ask the owners of partitions about their logs.
+//! What administrators ask shards: the owners of partitions about their logs, and one about the levels of the log.
 
-use crate::{error::ErrorCode, ids::PartitionId};
-use corelane_seam::Space;
+use crate::{controller::ConfigOp, error::ErrorCode, ids::PartitionId};
+use corelane_seam::{ShardId, Space};
+
+/// The shard that keeps the levels of the log: they are one process's, so one shard decides about them.
+pub const LOGGERS_SHARD: ShardId = ShardId(0);
+
+/// Levels to alter, all of them or none.
+#[derive(Clone, Debug)]
+pub struct LoggersChange {
+    /// In the response.
+    pub place: u32,
+    /// In any order; no logger twice.
+    pub ops: Vec<ConfigOp>,
+}
 
 /// The size of a log is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,14 @@
 
 use super::{
     desk::{ControllerRequest, ControllerResponse},
-    inspect::{LogSizes, ProducersQuery, ProducersResult, SizeQuery},
+    inspect::{LogSizes, LoggersChange, ProducersQuery, ProducersResult, SizeQuery},
 };
 use crate::{
+    controller::ApiError,
     error::{ErrorCode, Fatal},
     groups,
     ids::{LeaderEpoch, Offset, PartitionId},
+    loggers::Level,
     metadata::{Image, MetadataOffset},
 };
 use bytes::Bytes;
@@ -93,6 +95,15 @@ pub enum OwnerRequest {
     LogSizes(Vec<SizeQuery>),
     /// DescribeProducers.
     Producers(Vec<ProducersQuery>),
+    /// DescribeConfigs of loggers.
+    LoggerLevels,
+    /// IncrementalAlterConfigs of loggers.
+    AlterLoggers {
+        /// In order.
+        changes: Vec<LoggersChange>,
+        /// Answer as if, but change nothing.
+        validate_only: bool,
+    },
     /// Anything about one group.
     Group(Box<GroupQuery>),
     /// ListGroups: of these states and types, or of all where a list is empty.
@@ -121,6 +132,10 @@ pub enum OwnerResponse {
     LogSizes(LogSizes),
     /// DescribeProducers.
     Producers(Vec<(u32, ProducersResult)>),
+    /// DescribeConfigs of loggers: all of them, by name.
+    LoggerLevels(Vec<(String, Level)>),
+    /// IncrementalAlterConfigs of loggers: what became of each change.
+    LoggersAltered(Vec<(u32, Result<(), ApiError>)>),
     /// Of one group, by its place in the request.
     Group(u32, groups::Reply),
     /// ListGroups: those of this owner, or why they are not known.

@@ -22,7 +22,9 @@ pub use connection::Ordering;
 pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding, VoterStanding};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
-pub use inspect::{LogSizes, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery};
+pub use inspect::{
+    LOGGERS_SHARD, LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery,
+};
 pub use message::*;
 pub use producer_ids::ProducerIdPool;
 
@@ -33,6 +35,7 @@ use crate::{
     ids::Map,
     limits,
     log::Store,
+    loggers::Loggers,
     metadata::{ConfigResource, Image, MetadataOffset},
     timers::{TimerId, Timers},
 };
@@ -106,6 +109,9 @@ pub struct Effects {
     pub pauses: Vec<(ConnectionId, bool)>,
     /// The next deadline, if it changed.
     pub timer: Option<Monotonic>,
+    /// The log takes other lines from now on, before any reply leaves: a filter as in
+    /// [`Loggers::filter`](crate::loggers::Loggers::filter).
+    pub log_filter: Option<String>,
     /// A log directory failed: every shard must know.
     pub directory_offline: Option<Fatal>,
     /// The clean stop is complete.
@@ -194,6 +200,11 @@ impl Engine {
             asks_no_more: false,
             peers_ask_no_more: 0,
         }
+    }
+
+    /// What the log was started with, to be told to [`LOGGERS_SHARD`] before anything else.
+    pub fn keep_loggers(&mut self, loggers: Loggers) {
+        self.owner.loggers = loggers;
     }
 
     /// First of all: opens the journal.

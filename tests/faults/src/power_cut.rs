@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, bail, ensure};
 use corelane_core::config::{BrokerConfig, ReadOptions, Source};
 use corelane_io::record::{Change, FileId, Image, Mark, Recorder, Trace, images};
-use corelane_shard::MachineSettings;
+use corelane_shard::{LogControl, MachineSettings};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
     collections::BTreeSet,
@@ -226,6 +226,7 @@ fn small() -> [(&'static str, String); 2] {
 
 fn machine(seed: u64, recorder: &Arc<Recorder>, skip_fdatasync: bool) -> MachineSettings {
     MachineSettings {
+        log: LogControl::default(),
         cpus: Vec::new(),
         exclusive: false,
         seed,

@@ -90,7 +90,7 @@ fn what_is_wrong_is_refused_in_kafkas_words() {
         (
             ask(topic("a"), &[("x", Set, None), ("y", Append, None)]),
             ErrorCode::InvalidRequest,
-            "Null value not supported for : x,y",
+            "Null value not supported for : x, y",
         ),
         (
             ask(topic("a"), &[("x", Set, Some("1")), ("x", Delete, None)]),

@@ -19,6 +19,7 @@ use crate::{
     error::ErrorCode,
     ids::{Map, Offset, PartitionId},
     log::{Event, Slot, Store},
+    loggers::Loggers,
     records::Scratch,
 };
 pub(super) use jobs::JobId;
@@ -63,6 +64,8 @@ pub(super) struct Owner {
     scratch: Scratch,
     /// The coordinators of the groups that live in partitions of this shard.
     groups: Groups,
+    /// Of meaning on one shard only.
+    pub loggers: Loggers,
 }
 
 impl Owner {
@@ -84,6 +87,7 @@ impl Owner {
             stopped: false,
             scratch: Scratch::default(),
             groups: Groups::default(),
+            loggers: Loggers::default(),
         }
     }
 
@@ -172,6 +176,13 @@ impl Owner {
             OwnerRequest::Producers(queries) => {
                 let results = queries.iter().map(|query| (query.place, self.producers(query))).collect();
                 answers.push((asker, OwnerResponse::Producers(results)));
+            }
+            OwnerRequest::LoggerLevels => {
+                answers.push((asker, OwnerResponse::LoggerLevels(self.loggers.levels())));
+            }
+            OwnerRequest::AlterLoggers { changes, validate_only } => {
+                let results = self.alter_loggers(&changes, validate_only, effects);
+                answers.push((asker, OwnerResponse::LoggersAltered(results)));
             }
             OwnerRequest::Group(query) => self.ask_group(now, asker, *query, answers),
             OwnerRequest::ListGroups { states, kinds } => {

@@ -35,6 +35,7 @@ use kafka_protocol::{
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
@@ -165,7 +166,9 @@ fn a_groups_configuration_and_a_subscription_of_client_metrics_are_kept_describe
         listed.map(|it| (it.resource_type, it.resource_name.to_string())).collect()
     };
     let named = |kind: i8, name: &str| (kind, name.to_owned());
-    let all = [named(TOPIC, "t"), named(BROKER, "1"), named(GROUP, "g"), named(CLIENT_METRICS, "m")];
+    let brokers = [named(BROKER, "1"), named(BROKER_LOGGER, "1")];
+    let [first, second] = brokers;
+    let all = [named(TOPIC, "t"), first, second, named(GROUP, "g"), named(CLIENT_METRICS, "m")];
     assert_eq!(list(&mut broker, 1, &[]), all);
     assert_eq!(list(&mut broker, 1, &[GROUP]), [named(GROUP, "g")]);
     // Before it told of types it told of client metrics only; the default stands where none is sent.
@@ -185,13 +188,18 @@ fn a_resource_that_cannot_be_meant_is_refused_in_kafkas_words() {
         ((BROKER, "x"), "Node id must be an integer, but it is: x"),
         ((GROUP, ""), "Default group resources are not allowed."),
         ((CLIENT_METRICS, ""), "Subscription name can't be empty"),
-        ((8, "1"), "Unsupported resource type: 8"),
+        ((BROKER_LOGGER, ""), "Node id must be an integer, but it is: "),
+        ((BROKER_LOGGER, "7"), "Unexpected node id. Expected 1, but received 7"),
+        ((3, "1"), "Unknown resource type 3"),
     ] {
         assert_eq!(set(&mut broker, client, resource, "k", "v"), invalid(words));
     }
     for (resource, words) in [
         ((BROKER, "7"), "Unexpected broker id, expected 1 or empty string, but received 7"),
         ((BROKER, "x"), "Broker id must be an integer, but it is: x"),
+        ((BROKER_LOGGER, ""), "Broker id must not be empty"),
+        ((BROKER_LOGGER, "x"), "Broker id must be an integer, but it is: x"),
+        ((BROKER_LOGGER, "7"), "Unexpected broker id, expected 1 but received 7"),
         ((GROUP, ""), "Group name must not be empty"),
         ((CLIENT_METRICS, ""), "Client metrics subscription name must not be empty"),
     ] {
@@ -199,6 +207,70 @@ fn a_resource_that_cannot_be_meant_is_refused_in_kafkas_words() {
     }
     let (code, _) = described(&mut broker, client, (TOPIC, "a b"), None).expect_err("no name of a topic");
     assert_eq!(code, ErrorCode::InvalidTopicException.code());
+}
+
+/// What IncrementalAlterConfigs, or AlterConfigs, answers for each of these resources with one thing to set.
+fn alter_all(
+    broker: &mut Broker,
+    client: ConnectionId,
+    resources: &[(i8, &str, &str, &str)],
+    validate_only: bool,
+) -> Vec<i16> {
+    let resource = |(kind, name, key, value): &(i8, &str, &str, &str)| {
+        let config =
+            incremental::AlterableConfig::default().with_name(text(key)).with_value(Some(text(value)));
+        incremental::AlterConfigsResource::default()
+            .with_resource_type(*kind)
+            .with_resource_name(text(name))
+            .with_configs(vec![config])
+    };
+    let request = IncrementalAlterConfigsRequest::default()
+        .with_resources(resources.iter().map(resource).collect())
+        .with_validate_only(validate_only);
+    let response: IncrementalAlterConfigsResponse = broker.ask(client, 1, &request);
+    response.responses.iter().map(|result| result.error_code).collect()
+}
+
+#[test]
+fn a_loggers_level_is_altered_beside_what_the_controller_decides_and_told_to_the_process() {
+    let (mut broker, client) = broker();
+    let logger = (BROKER_LOGGER, "1");
+    assert_eq!(value(&mut broker, client, logger, "corelane_core"), (Some("INFO".into()), 6));
+    let refused = ErrorCode::InvalidConfig.code();
+    let mixed = [
+        (BROKER_LOGGER, "1", "corelane", "DEBUG"),
+        (TOPIC, "t", "retention.ms", "5"),
+        (TOPIC, "nowhere", "retention.ms", "5"),
+    ];
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(alter_all(&mut broker, client, &mixed, true), [0, 0, unknown]);
+    assert_eq!(broker.log_filters, [String::new(); 0]);
+    assert_eq!(alter_all(&mut broker, client, &mixed, false), [0, 0, unknown]);
+    assert_eq!(broker.log_filters, ["info,corelane=debug"]);
+    assert_eq!(value(&mut broker, client, logger, "corelane_core"), (Some("DEBUG".into()), 6));
+    assert_eq!(value(&mut broker, client, (TOPIC, "t"), "retention.ms").0, Some("5".into()));
+    assert_eq!(set(&mut broker, client, logger, "corelane", "debug").0, refused);
+    let twice = [(BROKER_LOGGER, "1", "root", "WARN"), (BROKER_LOGGER, "1", "root", "WARN")];
+    assert_eq!(alter_all(&mut broker, client, &twice, false), [ErrorCode::InvalidRequest.code(); 2]);
+    assert_eq!(broker.log_filters.len(), 1);
+    // Every shard tells the same.
+    let other = broker.connect(0, 9);
+    let all = described(&mut broker, other, logger, None).expect("this broker");
+    assert_eq!(all, described(&mut broker, client, logger, None).expect("this broker"));
+    assert!(all.iter().any(|it| it.name.as_str() == "root" && it.value.as_deref() == Some("INFO")));
+}
+
+#[test]
+fn altering_without_increments_knows_no_loggers() {
+    let (mut broker, client) = broker();
+    let resource = alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(BROKER_LOGGER)
+        .with_resource_name(text("1"));
+    let request = AlterConfigsRequest::default().with_resources(vec![resource]);
+    let response: AlterConfigsResponse = broker.ask(client, 2, &request);
+    let result = &response.responses[0];
+    assert_eq!(result.error_code, ErrorCode::InvalidRequest.code());
+    assert_eq!(result.error_message.as_deref(), Some("Unknown resource type 8"));
 }
 
 #[test]

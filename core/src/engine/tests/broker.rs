@@ -59,6 +59,8 @@ pub struct Broker {
     results: VecDeque<(usize, Token, FileResult)>,
     replies: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
     pub closed: Vec<(ConnectionId, String)>,
+    /// What the log was told to take.
+    pub log_filters: Vec<String>,
     timers: Vec<Option<Monotonic>>,
     correlation: i32,
     /// A shard whose images are late, and those images.
@@ -116,9 +118,9 @@ impl Broker {
             Engine::new(place, Arc::clone(&config), Store::new(store, logs), u64::from(index) + 1)
         });
         let settings = Settings {
+            node: NODE,
             default_partitions: 4,
             default_replication_factor: 1,
-            node: NODE,
             config_rules: Arc::new(NoRules),
             features: FEATURES,
         };
@@ -136,6 +138,7 @@ impl Broker {
             results: VecDeque::new(),
             replies: BTreeMap::new(),
             closed: Vec::new(),
+            log_filters: Vec::new(),
             timers: vec![None; usize::from(shards)],
             correlation: 0,
             late: None,
@@ -301,6 +304,7 @@ impl Broker {
         }
         self.closed.extend(effects.closes);
         self.stopped[shard] |= effects.stopped;
+        self.log_filters.extend(effects.log_filter);
         if effects.timer.is_some() {
             self.timers[shard] = effects.timer;
         }

@@ -8,7 +8,7 @@ use corelane_core::{
     config::{BrokerConfig, ReadOptions, Source},
     log::Fault,
 };
-use corelane_shard::{BrokerSettings, Node, Report, assemble};
+use corelane_shard::{BrokerSettings, LogControl, Node, Report, assemble};
 use std::sync::{
     Arc,
     mpsc::{Receiver, channel},
@@ -23,6 +23,7 @@ pub(super) fn factory(rng: &mut Rng, host: &str, fault: Fault) -> (Factory<Node>
     let config = Arc::new(config(rng, host));
     let factory = move |boot: &Boot| {
         let settings = BrokerSettings {
+            log: LogControl::default(),
             config: Arc::clone(&config),
             shards: boot.shards,
             ports: vec![PORT],
