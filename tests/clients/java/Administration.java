@@ -1,3 +1,5 @@
+import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -16,6 +18,7 @@ import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
@@ -33,6 +36,7 @@ import org.apache.kafka.common.quota.ClientQuotaFilterComponent;
 import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
+import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Asks for everything that administrators ask for, and prints a line for each answer. */
@@ -117,6 +121,78 @@ public class Administration {
         }
     }
 
+    private static void clientMetrics() {
+        for (var match : List.of(
+            " client_id = a.* , client_source_port=[0-9]+", "client_id=b*+", "client_id=[a-z&&[^b]]", "client_id=(?i)a\\d",
+            "client_id=(a)\\1", "client_id=(", "client_id=[", "client_id=*a", "client_id=a{2,1}", "client_id=(?<x", "client_id",
+            "client_id=a=b", "client_id=a=", "client_id=", "=a", "CLIENT_ID=a", "client_id=a,nonsense=b", "client_id=a,client_id=a",
+            "client_id=a,client_id=b", "client_id=a,,", ",", "", "client_id= ")) {
+            alter(Type.CLIENT_METRICS, "matched", OpType.SET, "match", match);
+        }
+        alter(Type.CLIENT_METRICS, "matched", OpType.SUBTRACT, "match", "client_id=b");
+        alter(Type.CLIENT_METRICS, "matched", OpType.SET, "metrics", "a,a");
+        alter(Type.CLIENT_METRICS, "matched", OpType.DELETE, "match", "");
+        alter(Type.CLIENT_METRICS, "", OpType.SET, "match", "");
+        describe(Type.CLIENT_METRICS, "", "");
+    }
+
+    private static void loggers() {
+        alter(Type.BROKER_LOGGER, "1", OpType.SET, "root", "ERROR");
+        describe(Type.BROKER_LOGGER, "1", "root");
+        for (var level : List.of("error", "OFF", "")) {
+            alter(Type.BROKER_LOGGER, "1", OpType.SET, "root", level);
+        }
+        alter(Type.BROKER_LOGGER, "1", OpType.DELETE, "root", "");
+        alter(Type.BROKER_LOGGER, "1", OpType.APPEND, "root", "INFO");
+        alter(Type.BROKER_LOGGER, "1", OpType.SUBTRACT, "root", "INFO");
+        alter(Type.BROKER_LOGGER, "1", OpType.SET, "no.such.logger", "INFO");
+        alter(Type.BROKER_LOGGER, "1", OpType.DELETE, "no.such.logger", "");
+        alter(Type.BROKER_LOGGER, "1", OpType.SET, "root", "FATAL");
+        describe(Type.BROKER_LOGGER, "1", "root");
+        alter(Type.BROKER_LOGGER, "1", OpType.SET, "root", "INFO");
+        tell("list", () ->
+            admin.listConfigResources(Set.of(Type.BROKER_LOGGER), new ListConfigResourcesOptions()).all().get());
+    }
+
+    private static void level(String feature, int level, UpgradeType type, boolean validateOnly) {
+        tell(feature + " " + level + " " + type + (validateOnly ? " validated" : ""), () -> {
+            var update = Map.of(feature, new FeatureUpdate((short) level, type));
+            admin.updateFeatures(update, new UpdateFeaturesOptions().validateOnly(validateOnly)).all().get();
+            var features = admin.describeFeatures().featureMetadata().get();
+            return features.supportedFeatures().get("group.version") + " " + features.finalizedFeatures().get("group.version");
+        });
+    }
+
+    /** What a consumer of the new protocol is told: the record, or why it has none. */
+    private static void consume(Map<String, Object> server) {
+        var settings = new HashMap<>(server);
+        settings.putAll(Map.of("group.id", "new", "group.protocol", "consumer", "auto.offset.reset", "earliest"));
+        tell("consumer of the new protocol", () -> {
+            try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+                consumer.subscribe(List.of("t"));
+                for (;;) {
+                    for (var record : consumer.poll(Duration.ofSeconds(1))) {
+                        return record.value();
+                    }
+                }
+            }
+        });
+    }
+
+    private static void groupVersion(Map<String, Object> server) {
+        level("group.version", 1, UpgradeType.UPGRADE, false);
+        level("group.version", 2, UpgradeType.UPGRADE, false);
+        level("group.version", 0, UpgradeType.SAFE_DOWNGRADE, true);
+        level("group.version", 0, UpgradeType.SAFE_DOWNGRADE, false);
+        consume(server);
+        level("group.version", 1, UpgradeType.SAFE_DOWNGRADE, false);
+        level("group.version", 1, UpgradeType.UPGRADE, false);
+        consume(server);
+        level("group.version", 0, UpgradeType.UNSAFE_DOWNGRADE, false);
+        level("group.version", 1, UpgradeType.UPGRADE, false);
+        level("nonsense.version", 1, UpgradeType.UPGRADE, false);
+    }
+
     private static void reassign(String topic, List<Integer> replicas) {
         var target = Optional.ofNullable(replicas).map(NewPartitionReassignment::new);
         tell("reassign " + topic + " " + replicas, () -> {
@@ -199,6 +275,9 @@ public class Administration {
         configurations();
         partitions();
         cluster();
+        groupVersion(server);
+        loggers();
+        clientMetrics();
         admin.close();
     }
 }

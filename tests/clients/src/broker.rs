@@ -74,6 +74,24 @@ impl Broker {
         &self.address
     }
 
+    /// What the broker has logged so far, once that contains these words.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within a minute.
+    #[must_use]
+    pub fn log_with(&self, words: &str) -> String {
+        let deadline = Instant::now() + START;
+        loop {
+            let log = self.log.lock().expect("no reader panicked").clone();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "the broker did not log {words:?} within a minute");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The wall clock that the broker goes by, in milliseconds since 1970; a moment that lies behind all that was
     /// written before and not behind anything that is written after.
     ///

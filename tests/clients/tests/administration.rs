@@ -1,7 +1,11 @@
 //! What administrators ask, by Kafka's admin client and tools and by librdkafka's.
 
-use corelane_client_tests::{Broker, jars, python, run};
-use std::path::PathBuf;
+use corelane_client_tests::{Broker, Pair, jars, python, run};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+};
 
 /// What Apache Kafka 4.3.1 answered to the same program, as one node (1) that is controller and broker with its default
 /// settings: `kafka.Kafka` of the same jars, its storage formatted by `kafka.tools.StorageTool`.
@@ -40,6 +44,10 @@ fn an_administrator_is_told_what_kafka_tells() {
     for line in ["LeaderId:               1", "MaxFollowerLag:         0", "CurrentObservers:       []"] {
         assert!(quorum.contains(line), "{quorum}");
     }
+    let features = java(&[&["org.apache.kafka.tools.FeatureCommand"], &server[..], &["describe"]].concat());
+    let group =
+        "Feature: group.version\tSupportedMinVersion: 0\tSupportedMaxVersion: 1\tFinalizedVersionLevel: 1";
+    assert!(features.contains(group), "{features}");
     broker.stop();
 }
 
@@ -47,5 +55,48 @@ fn an_administrator_is_told_what_kafka_tells() {
 fn what_librdkafka_alters_takes_effect_and_what_it_may_not_is_refused() {
     let broker = Broker::start();
     run(python(), &[&script("python/administration.py"), broker.address()]);
+    broker.stop();
+}
+
+/// Says something that ends the connection, with a line in the log at level INFO that names `key`.
+fn break_off(broker: &Broker, key: u16) {
+    let mut connection = TcpStream::connect(broker.address()).expect("the broker listens");
+    let mut frame = vec![0, 0, 0, 8];
+    frame.extend(key.to_be_bytes());
+    frame.extend([0, 0, 0, 0, 0, 1]);
+    connection.write_all(&frame).expect("it reads");
+    assert_eq!(connection.read(&mut [0; 1]).expect("it closes in order"), 0);
+}
+
+#[test]
+fn a_logger_that_is_raised_says_more_and_one_that_is_lowered_again_no_more() {
+    // One shard, so that lines stand in the order in which things happened.
+    let broker = Broker::start_with(&["corelane.shards=1"]);
+    let mut pair = Pair::start();
+    let entity =
+        ["--bootstrap-server", broker.address(), "--entity-type", "broker-loggers", "--entity-name", "1"];
+    let mut configs = |arguments: &[&'static str]| pair.same("kafka-configs", &[&entity, arguments].concat());
+    let gone = "connection gone";
+    let told = configs(&["--describe"]);
+    assert!(told.out.contains("corelane_shard=INFO"), "{told:?}");
+    break_off(&broker, 32_001);
+    let log = broker.log_with("32001");
+    assert!(!log.contains(gone), "{log}");
+    let done = configs(&["--alter", "--add-config", "corelane_shard=DEBUG"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    break_off(&broker, 32_002);
+    let _ = broker.log_with(gone);
+    assert!(configs(&["--describe"]).out.contains("corelane_shard=DEBUG"));
+    configs(&["--alter", "--add-config", "corelane_shard=LOUD"]);
+    configs(&["--alter", "--add-config", "no_such_logger=INFO"]);
+    configs(&["--alter", "--delete-config", "root"]);
+    configs(&["--alter", "--delete-config", "corelane_shard"]);
+    break_off(&broker, 32_003);
+    assert!(configs(&["--describe"]).out.contains("corelane_shard=INFO"));
+    break_off(&broker, 32_004);
+    let log = broker.log_with("32004");
+    let (_, after) = log.split_once("32003").expect("it was logged before");
+    assert!(!after.contains(gone), "{after}");
+    pair.finish();
     broker.stop();
 }
