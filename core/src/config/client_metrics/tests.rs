@@ -46,6 +46,10 @@ fn a_subscription_of_client_metrics_is_held_to_kafkas_rules() {
     ] {
         assert_eq!(validate(name, value), Err((code, text.to_owned())));
     }
+    let longest = format!("client_id={}", "a".repeat(502));
+    assert_eq!(validate("match", &longest), Ok(()));
+    let longer = (InvalidConfig, "match is longer than 512 bytes".to_owned());
+    assert_eq!(validate("match", &format!("{longest}a")), Err(longer));
     let own = OrdMap::unit("interval.ms".to_owned(), "1000".to_owned());
     let told = describe_client_metrics(&own, None);
     let told: Vec<_> = told.iter().map(|it| (it.name, it.value.as_deref(), it.source.code())).collect();

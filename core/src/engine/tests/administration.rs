@@ -244,7 +244,7 @@ fn a_loggers_level_is_altered_beside_what_the_controller_decides_and_told_to_the
     ];
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     assert_eq!(alter_all(&mut broker, client, &mixed, true), [0, 0, unknown]);
-    assert_eq!(broker.log_filters, [String::new(); 0]);
+    assert!(broker.log_filters.is_empty(), "{:?}", broker.log_filters);
     assert_eq!(alter_all(&mut broker, client, &mixed, false), [0, 0, unknown]);
     assert_eq!(broker.log_filters, ["info,corelane=debug"]);
     assert_eq!(value(&mut broker, client, logger, "corelane_core"), (Some("DEBUG".into()), 6));
