@@ -16,8 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Never out of work, so its loop yields all the time.
-struct Busy(Arc<AtomicU64>);
+/// Works again and again: at once, so that its loop yields all the time, or after a pause that it sleeps through.
+struct Busy {
+    done: Arc<AtomicU64>,
+    pause: Duration,
+}
 
 impl Shard for Busy {
     type Message = ();
@@ -28,13 +31,14 @@ impl Shard for Busy {
         match completion {
             Completion::Stop => out.push(Operation::Stopped),
             _ => {
-                let done = self.0.fetch_add(1, Ordering::Relaxed);
+                let done = self.done.fetch_add(1, Ordering::Relaxed);
                 let begun = Instant::now();
                 let work = Duration::from_micros(50 + done * 37 % 400);
                 while begun.elapsed() < work {
                     std::hint::spin_loop();
                 }
-                out.push(Operation::Timer { at: now.monotonic });
+                let at = if self.pause.is_zero() { now.monotonic } else { now.monotonic + work + self.pause };
+                out.push(Operation::Timer { at });
             }
         }
     }
@@ -48,6 +52,8 @@ impl Shard for Busy {
 const ALWAYS_TOO_SHORT: Duration = Duration::from_micros(10);
 /// So short that this happens again and again, with runs of work in between: without the guard it hangs within seconds.
 const OFTEN_TOO_SHORT: Duration = Duration::from_micros(50);
+/// So short that the wake-up of a shard that sleeps, too, is lost again and again.
+const TOO_SHORT_FOR_SLEEPERS: Duration = Duration::from_micros(30);
 
 const ROLE: &str = "CORELANE_TEST_GUARD_CHILD";
 const RUN_FOR: Duration = Duration::from_secs(8);
@@ -62,11 +68,16 @@ fn child() {
     let cpu = probe::usable_cpus().first().copied();
     let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: Vec::new() }], vec![]);
     settings.poll_budget = Duration::from_micros(50);
-    settings.preempt_timer = if role == "without" { ALWAYS_TOO_SHORT } else { OFTEN_TOO_SHORT };
+    settings.preempt_timer = match role.as_str() {
+        "without" => ALWAYS_TOO_SHORT,
+        "asleep" => TOO_SHORT_FOR_SLEEPERS,
+        _ => OFTEN_TOO_SHORT,
+    };
     if role == "without" {
         settings.guard_tick = Duration::ZERO;
     }
-    let shard = Busy(Arc::clone(&progress));
+    let pause = if role == "asleep" { Duration::from_micros(500) } else { Duration::ZERO };
+    let shard = Busy { done: Arc::clone(&progress), pause };
     let running = run(settings, vec![move || shard]).expect("the driver runs");
     let (begun, mut last, mut moved) = (Instant::now(), 0, Instant::now());
     while begun.elapsed() < RUN_FOR {
@@ -122,5 +133,11 @@ fn without_the_guard_a_shard_that_has_work_is_parked_for_good() {
 #[test]
 fn with_the_guard_a_shard_outlives_lost_wake_ups() {
     let (code, said) = outcome(spawn("with"));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn with_the_guard_a_shard_outlives_wake_ups_that_were_lost_while_it_slept() {
+    let (code, said) = outcome(spawn("asleep"));
     assert_eq!(code, Some(0), "{said}");
 }

@@ -55,6 +55,11 @@ impl Doorbell {
         }
     }
 
+    /// Whether the shard sleeps, or is about to, and no one has rung since it said so.
+    pub(super) fn is_sleeping(&self) -> bool {
+        self.sleeping.load(Ordering::Relaxed)
+    }
+
     pub(super) fn about_to_sleep(&self) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);

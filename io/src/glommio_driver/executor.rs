@@ -103,6 +103,7 @@ fn prepare<M>(seat: &Seat<M>) -> Result<Prepared, String> {
     if let Err(error) = ring.spread_workers(&seat.cpus) {
         tracing::debug!(%error, shard = seat.id.0, "the kernel's workers stay on the shard's CPU");
     }
+    me.watched.watch_ring(ring.duplicate().map_err(|error| format!("its io_uring: {error}"))?);
     let bell = me.doorbell.duplicate().map_err(|error| format!("its eventfd: {error}"))?;
     Ok(Prepared { executor, ring, bell })
 }

@@ -4,15 +4,18 @@
 //! although tasks are (fixed upstream by glommio pull request 53, in no release). Any completion on its latency ring in
 //! a window of a few instructions does it, so no setting avoids it; what ends such a park is the next event. The guard
 //! is that event: a plain thread that wakes the first task of every executor whose loop has not moved since the last
-//! tick. A shard that moves by itself costs nothing but a load.
+//! tick, though something is queued for it. A shard that moves by itself costs nothing but a load, and one that has
+//! gone to sleep with nothing to do costs a glance at its ring: it is not woken.
 
 use super::{
     shared::Shared,
     silence::{Reading, judge},
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     future::poll_fn,
     io,
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
@@ -26,6 +29,8 @@ use std::{
 const WATCH: Duration = Duration::from_secs(1);
 /// Tick for shards without traffic.
 const IDLE_TICK: Duration = Duration::from_millis(100);
+/// How often a shard that sleeps with nothing to do is asked all the same.
+const PROBE: Duration = Duration::from_secs(10);
 /// An unanswered tick that is older raises an alarm. Only time that the guard itself slept through counts: a guard
 /// that gets no CPU is no witness.
 const ALARM: Duration = Duration::from_secs(1);
@@ -38,6 +43,8 @@ const WAKES_MAX: u64 = 10_000;
 #[derive(Default)]
 pub(super) struct Watched {
     waker: Mutex<Option<Waker>>,
+    /// The ring on which the shard's work completes.
+    ring: Mutex<Option<OwnedFd>>,
     sent: AtomicU64,
     answered: AtomicU64,
     /// The kernel's number of the executor's thread; 0 before its first task has run.
@@ -60,9 +67,29 @@ impl Watched {
         .await;
     }
 
-    /// Called on the executor's thread before it ends: no wake may reach an executor that is gone.
+    /// Told before the executor runs, where the kernel puts what it has done for the shard.
+    pub(super) fn watch_ring(&self, ring: OwnedFd) {
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Some(ring);
+    }
+
+    /// Called on the executor's thread before it ends: no wake may reach an executor that is gone, and no one may keep
+    /// its ring.
     pub(super) fn retire(&self) {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Whether the kernel has something for the shard: completions, or work that will become some when the shard asks.
+    /// It stays so until the shard has looked, so a wake-up that was lost is seen for as long as it matters. True where
+    /// that cannot be told.
+    fn ring_has_news(&self) -> bool {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ring) = &*ring else { return true };
+        let mut asked = [PollFd::new(ring, PollFlags::IN)];
+        match poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(ready) => ready > 0,
+            Err(_) => true,
+        }
     }
 
     fn wake(&self) {
@@ -114,7 +141,9 @@ struct Watch {
     turns: u64,
     missed: u64,
     silent: Duration,
+    /// Since it was last looked at, and since it was last asked.
     idle: Duration,
+    unasked: Duration,
     /// Ticks for which the shard is still watched closely.
     closely: u64,
     /// When the silence became suspicious, and what the shard's thread was like then.
@@ -131,10 +160,12 @@ impl Watch {
             self.closely = self.closely.saturating_sub(1);
         }
         self.idle += pause;
+        self.unasked += pause;
         let turns = shard.turns.load(Ordering::Relaxed);
         if turns != self.turns {
             // It moved by itself; whether it has lost a wake-up since is for the next tick to see.
-            *self = Watch { turns, idle: self.idle, closely: self.closely, ..Watch::default() };
+            let Watch { idle, unasked, closely, .. } = *self;
+            *self = Watch { turns, idle, unasked, closely, ..Watch::default() };
             return;
         }
         let sent = shard.watched.sent.load(Ordering::Relaxed);
@@ -144,6 +175,12 @@ impl Watch {
                 return;
             }
             self.idle = Duration::ZERO;
+            // Asleep by its own decision, no one has rung since, and the kernel has nothing for it.
+            let is_parked = || shard.doorbell.is_sleeping() && !shard.watched.ring_has_news();
+            if self.unasked < PROBE && is_parked() {
+                return;
+            }
+            self.unasked = Duration::ZERO;
             shard.watched.sent.store(sent + 1, Ordering::Relaxed);
         } else {
             self.missed += 1;

@@ -5,7 +5,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::{
     collections::VecDeque,
     io,
-    os::fd::RawFd,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -97,6 +97,12 @@ impl Ring {
         let mut ring = Ring { ring, in_flight: 0, waiting: VecDeque::new() };
         ring.awake();
         Ok(ring)
+    }
+
+    /// A second descriptor of the ring, for whoever wants to know whether there is something in it.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the ring's descriptor is open while it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }.try_clone_to_owned()
     }
 
     /// Completions are worked off when we ask, not when the kernel interrupts us; older kernels know less of that.
