@@ -51,7 +51,7 @@ impl SystemDisk {
 
     /// Opens for writing; says to the record when that made the file.
     fn open_durably(&self, path: &Path) -> io::Result<File> {
-        let (file, created) = fs::open(path, OpenHow::Buffered)?;
+        let (file, created) = fs::open(path, OpenHow::Buffered, fs::Direct::Demanded)?;
         if let Some(recorder) = &self.recorder {
             recorder.opened(path, &file, created)?;
         }
@@ -88,16 +88,7 @@ impl Disk for SystemDisk {
 
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let file = File::open(path)?;
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(bytes) => filled += bytes,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        fs::read_at_most(&file, offset, buffer)
     }
 
     fn write_at(&self, path: &Path, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -16,31 +16,55 @@ use std::{
 /// How much is zeroed with one write: large enough for a disk's full speed, small enough to stay in its cache.
 const ZERO_CHUNK: u64 = 1 << 20;
 
+/// What becomes of [`OpenHow::Direct`] where the file system refuses direct access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direct {
+    /// An error.
+    Demanded,
+    /// Buffered access: what is flushed is as safe, and slower.
+    Preferred,
+}
+
+/// What a file system says that has no direct access.
+pub(crate) fn is_refusal_of_direct(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
+}
+
+/// Gives up direct access to an open file, for all who have it open by the same descriptor.
+pub(crate) fn become_buffered(file: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    Ok(rustix::fs::fcntl_setfl(file, flags.difference(rustix::fs::OFlags::DIRECT))?)
+}
+
 /// Opens as [`OpenHow`] says. The flag tells whether the file was created, and then its directory entry (and those of
 /// the directories made for it) are on stable storage.
-pub(crate) fn open(path: &Path, how: OpenHow) -> io::Result<(File, bool)> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    match how {
-        OpenHow::Read => {
-            let file = options.open(path)?;
-            advise_random(&file);
-            return Ok((file, false));
-        }
-        OpenHow::Direct => options.write(true).custom_flags(libc::O_DIRECT),
-        OpenHow::Buffered => options.write(true),
+pub(crate) fn open(path: &Path, how: OpenHow, direct: Direct) -> io::Result<(File, bool)> {
+    let mut plain = OpenOptions::new();
+    plain.read(true);
+    if how == OpenHow::Read {
+        let file = plain.open(path)?;
+        advise_random(&file);
+        return Ok((file, false));
+    }
+    plain.write(true);
+    let open = || match how {
+        OpenHow::Direct => match plain.clone().custom_flags(libc::O_DIRECT).open(path) {
+            Err(error) if direct == Direct::Preferred && is_refusal_of_direct(&error) => plain.open(path),
+            other => other,
+        },
+        OpenHow::Buffered | OpenHow::Read => plain.open(path),
     };
-    match options.open(path) {
+    match open() {
         Ok(file) => return Ok((file, false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let parent = parent_of(path)?;
     create_directories(&parent)?;
-    let file = options.create(true).truncate(false).open(path)?;
-    file.sync_all()?;
+    // Without direct access: a kernel that refuses it leaves the new file behind, and no one would know whose it is.
+    plain.clone().create(true).truncate(false).open(path)?.sync_all()?;
     sync_directory(&parent)?;
-    Ok((file, true))
+    Ok((open()?, true))
 }
 
 /// Random access: the kernel then reads no page that was not asked for, so none beyond what is flushed.
@@ -159,6 +183,20 @@ pub(crate) fn zero(file: &File, offset: u64, len: u64) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Fills `buffer` from `offset`; returns how many bytes there were, fewer only at the end of the file.
+pub(crate) fn read_at_most(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// Cuts or extends, and flushes the new length.
 pub(crate) fn set_length(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)?;
@@ -218,7 +256,10 @@ pub(crate) fn is_cached(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Resu
     }
     match cached_pages(file, offset, len) {
         Ok(pages) => Ok(pages >= pages_of(offset, len)),
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => resident(file, offset, len),
+        // Unknown to the kernel, or to a filter of system calls that is older than it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            resident(file, offset, len)
+        }
         Err(error) => Err(error),
     }
 }
@@ -325,7 +366,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file");
         fs::write(&path, [7; 100]).expect("written");
-        let (file, created) = open(&path, OpenHow::Buffered).expect("opened");
+        let (file, created) = open(&path, OpenHow::Buffered, Direct::Demanded).expect("opened");
         assert!(!created);
         zero(&file, 10, 20).expect("zeroed");
         allocate(&file, 0, 1 << 16).expect("allocated");

@@ -4,15 +4,17 @@
 
 mod clock;
 mod disk;
+mod driver;
 mod fs;
 mod glommio_driver;
 mod lock;
+mod portable_driver;
 pub mod probe;
 pub mod record;
 
 pub use clock::now;
 pub use disk::SystemDisk;
-pub use glommio_driver::{
-    Bound, DriverError, DriverSettings, Faults, Running, ShardSettings, Stopper, bind, run,
+pub use driver::{
+    Bound, DriverError, DriverKind, DriverSettings, Faults, Running, ShardSettings, Stopper, bind, run,
 };
 pub use lock::DirectoryLock;

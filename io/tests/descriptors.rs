@@ -1,7 +1,7 @@
 //! Running out of descriptors: accepting pauses and goes on when there are some again.
 
 use bytes::BytesMut;
-use corelane_io::{DriverSettings, ShardSettings, run};
+use corelane_io::{DriverKind, DriverSettings, ShardSettings, run};
 use corelane_seam::{Completion, ListenerId, Now, Operation, Part, Shard};
 use std::{fs::File, io::Read as _, net::TcpStream, time::Duration};
 
@@ -38,8 +38,15 @@ fn limit_files(limit: u64) {
 fn accepting_goes_on_when_descriptors_are_free_again() {
     // Before the driver starts: an accept that is armed keeps the limit of the moment at which it was asked for.
     limit_files(256);
+    for driver in [DriverKind::Glommio, DriverKind::Portable] {
+        accepting_goes_on(driver);
+    }
+}
+
+fn accepting_goes_on(driver: DriverKind) {
     let listens = vec![ShardSettings { cpu: None, listens: vec![ListenerId(0)] }];
-    let settings = DriverSettings::new(listens, vec!["127.0.0.1:0".parse().expect("an address")]);
+    let listeners = vec!["127.0.0.1:0".parse().expect("an address")];
+    let settings = DriverSettings { driver, ..DriverSettings::new(listens, listeners) };
     let running = run(settings, vec![|| Greeter]).expect("it runs");
     let mut greeting = [0; 5];
     // A shard that has greeted someone opens nothing more by itself.

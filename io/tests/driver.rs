@@ -1,8 +1,8 @@
-//! The driver on the real kernel, with toy shards.
+//! Both drivers on the real kernel, with toy shards: what the seam promises holds on either.
 
 use bytes::{Bytes, BytesMut};
 use corelane_io::{
-    DriverError, DriverSettings, Faults, Running, ShardSettings,
+    DriverError, DriverKind, DriverSettings, Faults, Running, ShardSettings,
     record::{Recorder, images},
     run,
 };
@@ -18,6 +18,36 @@ use std::{
     sync::{Arc, mpsc},
     time::Duration,
 };
+
+/// Makes each claim a test of each driver.
+macro_rules! on_both_drivers {
+    ($($claim:ident,)*) => {
+        mod glommio {
+            $(#[test] fn $claim() { super::$claim(super::DriverKind::Glommio) })*
+        }
+        mod portable {
+            $(#[test] fn $claim() { super::$claim(super::DriverKind::Portable) })*
+        }
+    };
+}
+
+on_both_drivers! {
+    many_connections_get_their_own_bytes_back,
+    a_half_closed_peer_still_gets_its_answer,
+    a_peer_that_never_reads_holds_up_no_one_and_can_be_closed,
+    ranges_sent_from_a_file_equal_the_file_cold_and_warm,
+    a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else,
+    what_was_written_directly_and_flushed_is_read_back,
+    a_failed_write_is_an_error_and_reports_no_flush,
+    a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not,
+    messages_arrive_in_order_though_the_queue_is_full_all_the_time,
+    a_moved_connection_is_served_by_the_other_shard,
+    a_shard_connects_to_a_peer_and_is_told_when_none_is_there,
+    each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other,
+    the_same_port_is_bound_again_at_once_and_never_shared,
+    the_panic_of_one_shard_stops_all_and_is_reported,
+    a_timer_fires_at_its_time_and_a_later_one_replaces_it,
+}
 
 type Out<M> = Vec<Operation<M>>;
 /// What a toy does with a completion; `None` is the start.
@@ -44,13 +74,11 @@ fn toy<M: 'static>(script: impl FnMut(Now, Option<Completion<M>>, &mut Out<M>) +
     Box::new(move || Toy(Box::new(script)))
 }
 
-fn settings(shards: usize, listens: bool) -> DriverSettings {
+fn settings(driver: DriverKind, shards: usize, listens: bool) -> DriverSettings {
     let all = if listens { vec![ListenerId(0)] } else { vec![] };
     let shards = vec![ShardSettings { cpu: None, listens: all }; shards];
-    DriverSettings::new(
-        shards,
-        if listens { vec!["127.0.0.1:0".parse().expect("an address")] } else { vec![] },
-    )
+    let listeners = if listens { vec!["127.0.0.1:0".parse().expect("an address")] } else { vec![] };
+    DriverSettings { driver, ..DriverSettings::new(shards, listeners) }
 }
 
 fn start<M: Send + 'static>(settings: DriverSettings, make: Vec<Make<M>>) -> Running {
@@ -90,10 +118,9 @@ fn finish(running: Running) {
     running.join().expect("a clean end");
 }
 
-#[test]
-fn many_connections_get_their_own_bytes_back() {
+fn many_connections_get_their_own_bytes_back(driver: DriverKind) {
     for room in [0, 4096] {
-        let running = start(settings(2, true), vec![echo(room), echo(room)]);
+        let running = start(settings(driver, 2, true), vec![echo(room), echo(room)]);
         let mut streams: Vec<_> = (0..200).map(|_| connect(running.addresses()[0])).collect();
         for round in 0..5_u8 {
             for (index, stream) in streams.iter_mut().enumerate() {
@@ -105,9 +132,8 @@ fn many_connections_get_their_own_bytes_back() {
     }
 }
 
-#[test]
-fn a_half_closed_peer_still_gets_its_answer() {
-    let running = start(settings(1, true), vec![echo(0)]);
+fn a_half_closed_peer_still_gets_its_answer(driver: DriverKind) {
+    let running = start(settings(driver, 1, true), vec![echo(0)]);
     let mut stream = connect(running.addresses()[0]);
     stream.write_all(b"last words").expect("sent");
     stream.shutdown(Shutdown::Write).expect("half closed");
@@ -117,8 +143,7 @@ fn a_half_closed_peer_still_gets_its_answer() {
     finish(running);
 }
 
-#[test]
-fn a_peer_that_never_reads_holds_up_no_one_and_can_be_closed() {
+fn a_peer_that_never_reads_holds_up_no_one_and_can_be_closed(driver: DriverKind) {
     let (tell, told) = mpsc::channel();
     let mut deaf: Option<ConnectionId> = None;
     let shard = toy(move |_, completion: Option<Completion<()>>, out| match completion {
@@ -145,7 +170,7 @@ fn a_peer_that_never_reads_holds_up_no_one_and_can_be_closed() {
         Some(Completion::Stop) => out.push(Operation::Stopped),
         _ => {}
     });
-    let running = start(settings(1, true), vec![shard]);
+    let running = start(settings(driver, 1, true), vec![shard]);
     let mut silent = connect(running.addresses()[0]);
     silent.write_all(b"D").expect("sent");
     let mut other = connect(running.addresses()[0]);
@@ -200,8 +225,7 @@ fn file_server(path: PathBuf, ranges: Vec<(u64, u64)>) -> Make<()> {
     })
 }
 
-#[test]
-fn ranges_sent_from_a_file_equal_the_file_cold_and_warm() {
+fn ranges_sent_from_a_file_equal_the_file_cold_and_warm(driver: DriverKind) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let path = directory.path().join("segment");
     let content = pattern(9 << 20);
@@ -213,7 +237,7 @@ fn ranges_sent_from_a_file_equal_the_file_cold_and_warm() {
         wanted.extend_from_slice(&content[*offset as usize..(*offset + *len) as usize]);
     }
     wanted.extend_from_slice(b"tail");
-    let running = start(settings(1, true), vec![file_server(path, ranges)]);
+    let running = start(settings(driver, 1, true), vec![file_server(path, ranges)]);
     for _cold_then_warm in 0..2 {
         let mut all = Vec::new();
         connect(running.addresses()[0]).read_to_end(&mut all).expect("received");
@@ -222,12 +246,11 @@ fn ranges_sent_from_a_file_equal_the_file_cold_and_warm() {
     finish(running);
 }
 
-#[test]
-fn a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else() {
+fn a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else(driver: DriverKind) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("segment");
     std::fs::write(&path, [1; 1000]).expect("written");
-    let running = start(settings(1, true), vec![file_server(path, vec![(0, 5000)])]);
+    let running = start(settings(driver, 1, true), vec![file_server(path, vec![(0, 5000)])]);
     let mut all = Vec::new();
     let _ = connect(running.addresses()[0]).read_to_end(&mut all);
     assert!(all.len() <= 4 + 1000, "{} bytes", all.len());
@@ -284,11 +307,10 @@ fn blocks(byte: u8, count: usize) -> Slice {
     chunk.slice(0..count * 4096)
 }
 
-#[test]
-fn what_was_written_directly_and_flushed_is_read_back() {
+fn what_was_written_directly_and_flushed_is_read_back(driver: DriverKind) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let results = on_file(
-        settings(1, false),
+        settings(driver, 1, false),
         directory.path().join("deep/er/journal"),
         vec![
             |file| FileOperation::Allocate { file, offset: 0, len: 1 << 20, zero: true },
@@ -312,11 +334,10 @@ fn what_was_written_directly_and_flushed_is_read_back() {
     assert!(matches!(short, FileResult::Read(Ok(slice)) if slice.len() == 4096));
 }
 
-#[test]
-fn a_failed_write_is_an_error_and_reports_no_flush() {
+fn a_failed_write_is_an_error_and_reports_no_flush(driver: DriverKind) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let results = on_file(
-        settings(1, false),
+        settings(driver, 1, false),
         directory.path().join("file"),
         vec![
             // Direct access demands whole blocks.
@@ -330,13 +351,12 @@ fn a_failed_write_is_an_error_and_reports_no_flush() {
     );
 }
 
-#[test]
-fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not() {
+fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not(driver: DriverKind) {
     let lost = |skip_fdatasync: bool| {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let path = directory.path().join("journal");
         let recorder = Arc::new(Recorder::in_memory());
-        let mut settings = settings(1, false);
+        let mut settings = settings(driver, 1, false);
         settings.recorder = Some(Arc::clone(&recorder));
         settings.faults = Faults { skip_fdatasync };
         let write = |file| FileOperation::Write { file, offset: 0, data: blocks(5, 2), flush: true };
@@ -352,8 +372,7 @@ fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_no
     assert!(!lost(false));
 }
 
-#[test]
-fn messages_arrive_in_order_though_the_queue_is_full_all_the_time() {
+fn messages_arrive_in_order_though_the_queue_is_full_all_the_time(driver: DriverKind) {
     const COUNT: u32 = 20_000;
     let (tell, told) = mpsc::channel();
     let sender = toy(|_, completion, out| match completion {
@@ -373,15 +392,14 @@ fn messages_arrive_in_order_though_the_queue_is_full_all_the_time() {
         Some(Completion::Stop) => out.push(Operation::Stopped),
         _ => {}
     });
-    let mut settings = settings(2, false);
+    let mut settings = settings(driver, 2, false);
     settings.mesh_capacity = 8;
     let running = start(settings, vec![sender, receiver]);
     told.recv_timeout(Duration::from_secs(20)).expect("all arrived");
     finish(running);
 }
 
-#[test]
-fn a_moved_connection_is_served_by_the_other_shard() {
+fn a_moved_connection_is_served_by_the_other_shard(driver: DriverKind) {
     let giver = toy(|_, completion: Option<Completion<()>>, out| match completion {
         Some(Completion::Accepted { connection, moved, .. }) => {
             assert!(!moved);
@@ -400,7 +418,7 @@ fn a_moved_connection_is_served_by_the_other_shard() {
         Some(Completion::Stop) => out.push(Operation::Stopped),
         _ => {}
     });
-    let mut settings = settings(2, true);
+    let mut settings = settings(driver, 2, true);
     settings.shards[1].listens.clear();
     let running = start(settings, vec![giver, taker]);
     let mut stream = connect(running.addresses()[0]);
@@ -437,9 +455,8 @@ fn caller(addresses: mpsc::Receiver<SocketAddr>, heard: mpsc::Sender<String>) ->
     })
 }
 
-#[test]
-fn a_shard_connects_to_a_peer_and_is_told_when_none_is_there() {
-    let mut settings = settings(2, true);
+fn a_shard_connects_to_a_peer_and_is_told_when_none_is_there(driver: DriverKind) {
+    let mut settings = settings(driver, 2, true);
     settings.shards[1].listens.clear();
     let nobody = {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -457,8 +474,7 @@ fn a_shard_connects_to_a_peer_and_is_told_when_none_is_there() {
     finish(running);
 }
 
-#[test]
-fn each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other() {
+fn each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other(driver: DriverKind) {
     let name = |name: &'static str| -> Make<()> {
         toy(move |_, completion, out| match completion {
             Some(Completion::Accepted { connection, listener, .. }) => {
@@ -470,7 +486,7 @@ fn each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other() {
             _ => {}
         })
     };
-    let mut settings = settings(2, true);
+    let mut settings = settings(driver, 2, true);
     settings.listeners.push("127.0.0.1:0".parse().expect("an address"));
     settings.shards[1].listens = vec![ListenerId(1)];
     let running = start(settings, vec![name("data"), name("quorum")]);
@@ -484,13 +500,12 @@ fn each_address_is_accepted_by_the_shards_that_listen_there_and_by_no_other() {
     finish(running);
 }
 
-#[test]
-fn the_same_port_is_bound_again_at_once_and_never_shared() {
-    let first = start(settings(2, true), vec![echo(0), echo(0)]);
+fn the_same_port_is_bound_again_at_once_and_never_shared(driver: DriverKind) {
+    let first = start(settings(driver, 2, true), vec![echo(0), echo(0)]);
     let address = first.addresses()[0];
     let mut stream = connect(address);
     round_trip(&mut stream, b"one");
-    let mut second = settings(2, true);
+    let mut second = settings(driver, 2, true);
     second.listeners = vec![address];
     second.bind_patience = Duration::from_millis(50);
     let refused = run(second.clone(), vec![echo(0), echo(0)]).err().expect("the address is taken");
@@ -502,21 +517,19 @@ fn the_same_port_is_bound_again_at_once_and_never_shared() {
     finish(again);
 }
 
-#[test]
-fn the_panic_of_one_shard_stops_all_and_is_reported() {
+fn the_panic_of_one_shard_stops_all_and_is_reported(driver: DriverKind) {
     let bad = toy(|_, completion: Option<Completion<()>>, out| match completion {
         None => out.push(Operation::Timer { at: Monotonic(0) }),
         _ => panic!("a bug in a toy"),
     });
-    let error = start(settings(2, false), vec![echo(0), bad]).join().expect_err("a shard panicked");
+    let error = start(settings(driver, 2, false), vec![echo(0), bad]).join().expect_err("a shard panicked");
     assert!(
         matches!(&error, DriverError::Shard { shard: 1, reason } if reason.contains("a bug in a toy")),
         "{error}"
     );
 }
 
-#[test]
-fn a_timer_fires_at_its_time_and_a_later_one_replaces_it() {
+fn a_timer_fires_at_its_time_and_a_later_one_replaces_it(driver: DriverKind) {
     let (tell, told) = mpsc::channel();
     let mut at = Monotonic(0);
     let shard = toy(move |now: Now, completion: Option<Completion<()>>, out| match completion {
@@ -529,7 +542,7 @@ fn a_timer_fires_at_its_time_and_a_later_one_replaces_it() {
         Some(Completion::Stop) => out.push(Operation::Stopped),
         _ => {}
     });
-    let running = start(settings(1, false), vec![shard]);
+    let running = start(settings(driver, 1, false), vec![shard]);
     assert!(told.recv_timeout(Duration::from_secs(10)).expect("it fired"));
     finish(running);
     assert!(told.try_recv().is_err());

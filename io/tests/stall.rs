@@ -1,6 +1,6 @@
 //! The stall detector's log line.
 
-use corelane_io::{DriverSettings, ShardSettings, run};
+use corelane_io::{DriverKind, DriverSettings, ShardSettings, run};
 use corelane_seam::{Completion, Now, Operation, Shard};
 use std::{
     io,
@@ -45,8 +45,11 @@ fn a_shard_that_is_kept_busy_too_long_is_logged_with_what_it_did() {
     let lines = Lines::default();
     let writer = lines.clone();
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
-    let shards = vec![ShardSettings::default()];
-    run(DriverSettings::new(shards, vec![]), vec![|| Slow]).expect("it runs").join().expect("a clean end");
-    let text = String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("text");
-    assert!(text.contains("kept busy") && text.contains("a slow request"), "{text}");
+    for driver in [DriverKind::Glommio, DriverKind::Portable] {
+        let settings = DriverSettings::new(vec![ShardSettings::default()], vec![]);
+        let running = run(DriverSettings { driver, ..settings }, vec![|| Slow]).expect("it runs");
+        running.join().expect("a clean end");
+        let text = String::from_utf8(std::mem::take(&mut *lines.0.lock().expect("no panic"))).expect("text");
+        assert!(text.contains("kept busy") && text.contains("a slow request"), "{driver:?}: {text}");
+    }
 }

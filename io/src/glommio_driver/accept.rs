@@ -1,21 +1,14 @@
 //! A shard's listening sockets.
 
 use super::{
-    context::{Bounded, Context},
-    mesh::Moving,
+    Context,
     ring::{Finished, Tag},
 };
-use crate::clock;
+use crate::driver::{accept::Refusals, mesh::Moving};
 use corelane_seam::{ListenerId, Monotonic};
 use io_uring::{opcode, types};
 use socket2::SockRef;
-use std::{
-    io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-};
-
-/// Pause after an accept that failed for want of something (descriptors, memory): asking again at once would spin.
-const PAUSE_MS: u64 = 100;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 enum State {
     Idle,
@@ -33,7 +26,7 @@ struct Listener {
 pub(super) struct Listeners {
     all: Vec<Listener>,
     closing: bool,
-    log: Bounded,
+    refusals: Refusals,
 }
 
 impl Listeners {
@@ -58,7 +51,7 @@ impl Listeners {
                 let fd = types::Fd(listener.socket.as_raw_fd());
                 let entry = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build();
                 // SAFETY: the entry points to nothing; the socket stays open until the entry came back for good.
-                unsafe { context.ring.push(entry, Tag::Accept(index as u64)) };
+                unsafe { context.port.push(entry, Tag::Accept(index as u64)) };
                 listener.state = State::Armed;
             }
         }
@@ -84,29 +77,15 @@ impl Listeners {
             // SAFETY: the kernel made this descriptor for us; no one else knows it.
             Ok(fd) => unsafe { OwnedFd::from_raw_fd(fd as i32) },
             Err(error) => {
-                self.refused(index as usize, &error);
+                if let Some(until) = self.refusals.pause(&error) {
+                    listener.state = State::Paused(until);
+                }
                 return None;
             }
         };
         // A peer that has gone already has no name.
         let peer = SockRef::from(&socket).peer_addr().ok()?.as_socket()?;
         (!self.closing).then_some(Moving { socket, listener: id, peer })
-    }
-
-    fn refused(&mut self, index: usize, error: &io::Error) {
-        match error.raw_os_error() {
-            // Cancelled, or of one connection only: it went away before it was accepted.
-            Some(libc::ECANCELED | libc::ECONNABORTED | libc::EINTR | libc::EAGAIN | libc::EPROTO) => {}
-            _ => {
-                let now = clock::monotonic();
-                self.all[index].state = State::Paused(now.after_ms(PAUSE_MS));
-                if let Some(suppressed) = self.log.admit(now) {
-                    let limits = error.raw_os_error() == Some(libc::EMFILE);
-                    let hint = if limits { "; raise the limit of open files (ulimit -n)" } else { "" };
-                    tracing::error!(%error, suppressed, "cannot accept connections{hint}");
-                }
-            }
-        }
     }
 
     /// Begins to close; [`is_closed`](Self::is_closed) says when the addresses are free.
@@ -116,7 +95,7 @@ impl Listeners {
         }
         for (index, listener) in self.all.iter().enumerate() {
             if matches!(listener.state, State::Armed) {
-                context.ring.cancel(Tag::Accept(index as u64));
+                context.port.cancel(Tag::Accept(index as u64));
             }
         }
     }

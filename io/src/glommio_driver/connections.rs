@@ -1,18 +1,20 @@
 //! Connections of one shard: what is asked on each, and what the kernel still holds of it.
 
 use super::{
-    context::Context,
-    mesh::Moving,
-    os_file::OsFile,
+    Context,
     ring::{Finished, Tag},
-    send::{Sending, Step},
-    shared::Done,
 };
-use crate::fs;
+use crate::driver::{
+    blocking::WarmJob,
+    helpers::Job,
+    mesh::Moving,
+    receive::{is_passing, log_failure, receive_now},
+    send::{Sending, Socket, Step},
+    slots::{Name, SLOTS_MAX, Slots},
+};
 use bytes::BytesMut;
-use corelane_seam::{CloseReason, Completion, ConnectionId, FileHandle, ListenerId, Part, ShardId, Token};
+use corelane_seam::{CloseReason, Completion, ConnectionId, ListenerId, Part, ShardId, Token};
 use io_uring::{opcode, types};
-use slab::Slab;
 use std::{
     collections::VecDeque,
     io,
@@ -20,14 +22,6 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::Arc,
 };
-
-/// A connection's name inside its shard: slot and generation, 52 bits, so that it fits a ring entry's tag.
-type Name = u64;
-const SLOT_BITS: u32 = 20;
-const NAME_BITS: u32 = 52;
-const SLOTS_MAX: usize = 1 << SLOT_BITS;
-/// Room made for a connection that was given an empty buffer: an idle connection then holds no memory.
-const RECEIVE_ROOM: usize = 16 << 10;
 
 struct Receiving {
     buffer: BytesMut,
@@ -45,7 +39,6 @@ enum SendWait {
 }
 
 struct Connection {
-    generation: u32,
     socket: OwnedFd,
     /// By which it was accepted; none, if this process made it.
     listener: Option<ListenerId>,
@@ -63,38 +56,19 @@ impl Connection {
 }
 
 pub(super) struct Connections {
-    shard: ShardId,
-    slots: Slab<Connection>,
-    generation: u32,
+    slots: Slots<Connection>,
     /// Connections that used up their turn with more to send.
     ready: VecDeque<Name>,
 }
 
 impl Connections {
     pub(super) fn new(shard: ShardId) -> Connections {
-        Connections { shard, slots: Slab::new(), generation: 0, ready: VecDeque::new() }
-    }
-
-    fn id(&self, name: Name) -> ConnectionId {
-        ConnectionId(u64::from(self.shard.0) << NAME_BITS | name)
-    }
-
-    fn name(&self, id: ConnectionId) -> Name {
-        id.0 & ((1 << NAME_BITS) - 1)
-    }
-
-    fn get(&mut self, name: Name) -> Option<&mut Connection> {
-        let (slot, generation) = (name as usize & (SLOTS_MAX - 1), (name >> SLOT_BITS) as u32);
-        self.slots.get_mut(slot).filter(|connection| connection.generation == generation)
-    }
-
-    fn remove(&mut self, name: Name) -> Connection {
-        self.slots.remove(name as usize & (SLOTS_MAX - 1))
+        Connections { slots: Slots::new(shard), ready: VecDeque::new() }
     }
 
     /// The tag of a ring entry and the completion of a helper name connections that may be gone by then.
     fn get_open(&mut self, name: Name) -> Option<&mut Connection> {
-        self.get(name).filter(|connection| connection.closing.is_none())
+        self.slots.get(name).filter(|connection| connection.closing.is_none())
     }
 
     /// A connection was accepted, or came over from another shard.
@@ -127,21 +101,8 @@ impl Connections {
         listener: Option<ListenerId>,
         peer: SocketAddr,
     ) -> Option<ConnectionId> {
-        if self.slots.vacant_key() >= SLOTS_MAX {
-            return None;
-        }
-        self.generation = self.generation.wrapping_add(1);
-        let generation = self.generation;
-        let slot = self.slots.insert(Connection {
-            generation,
-            socket,
-            listener,
-            peer,
-            receiving: None,
-            sending: None,
-            closing: None,
-        });
-        Some(self.id(u64::from(generation) << SLOT_BITS | slot as u64))
+        let held = Connection { socket, listener, peer, receiving: None, sending: None, closing: None };
+        self.slots.insert(held).map(|name| self.slots.id(name))
     }
 
     /// Takes a connection out, to be given to another shard.
@@ -149,13 +110,13 @@ impl Connections {
     /// # Panics
     /// When something was asked on it already, or it was not accepted: a bug of the shard.
     pub(super) fn take(&mut self, id: ConnectionId) -> Option<Moving> {
-        let name = self.name(id);
+        let name = self.slots.name(id);
         let connection = self.get_open(name)?;
         assert!(
             connection.receiving.is_none() && connection.sending.is_none(),
             "{id:?} is in use: not to be moved"
         );
-        let Connection { socket, listener, peer, .. } = self.remove(name);
+        let Connection { socket, listener, peer, .. } = self.slots.remove(name);
         let listener = listener.expect("only accepted connections are moved");
         Some(Moving { socket, listener, peer })
     }
@@ -163,7 +124,7 @@ impl Connections {
     /// # Panics
     /// When a receive is under way already: a bug of the shard.
     pub(super) fn receive<M>(&mut self, id: ConnectionId, mut buffer: BytesMut, context: &mut Context<M>) {
-        let name = self.name(id);
+        let name = self.slots.name(id);
         let Some(connection) = self.get_open(name) else { return };
         assert!(connection.receiving.is_none(), "{id:?} is being received from already");
         let socket = types::Fd(connection.socket.as_raw_fd());
@@ -178,13 +139,13 @@ impl Connections {
         connection.receiving = Some(Receiving { buffer, tag });
         // SAFETY: the spare capacity lies on the heap, behind a buffer that stays in `receiving`, untouched, until the
         // completion; the socket stays open while the kernel holds an entry of it.
-        unsafe { context.ring.push(entry, tag) };
+        unsafe { context.port.push(entry, tag) };
     }
 
     /// # Panics
     /// When a send is under way already: a bug of the shard.
     pub(super) fn send<M>(&mut self, id: ConnectionId, parts: Vec<Part>, context: &mut Context<M>) {
-        let name = self.name(id);
+        let name = self.slots.name(id);
         let Some(connection) = self.get_open(name) else { return };
         assert!(connection.sending.is_none(), "{id:?} is being sent to already");
         connection.sending = Some((Sending::new(parts), SendWait::Turn));
@@ -205,10 +166,10 @@ impl Connections {
 
     fn advance<M>(&mut self, name: Name, context: &mut Context<M>) {
         let budget = context.settings.send_turn_bytes as u64;
-        let connection_id = self.id(name);
+        let connection_id = self.slots.id(name);
         let Some(connection) = self.get_open(name) else { return };
         let Some((sending, wait)) = connection.sending.as_mut() else { return };
-        match sending.advance(connection.socket.as_fd(), budget) {
+        match sending.advance(connection.socket.as_fd(), Socket::Blocking, budget) {
             Step::Done => {
                 connection.sending = None;
                 context.events.push_back(Completion::Sent { connection: connection_id });
@@ -222,11 +183,12 @@ impl Connections {
                 let socket = types::Fd(connection.socket.as_raw_fd());
                 let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
                 // SAFETY: the entry points to nothing; the socket stays open while the kernel holds it.
-                unsafe { context.ring.push(entry, Tag::Writable(name)) };
+                unsafe { context.port.push(entry, Tag::Writable(name)) };
             }
             Step::Cold { file, offset, len } => {
                 *wait = SendWait::Warming;
-                warm(name, file, offset, len, context);
+                let me = Arc::clone(&context.me);
+                context.helpers.read(Job::Warm(WarmJob { connection: name, file, offset, len, me }));
             }
             Step::Failed(error) => {
                 log_failure(&error, connection.peer);
@@ -236,7 +198,7 @@ impl Connections {
     }
 
     pub(super) fn close<M>(&mut self, id: ConnectionId, context: &mut Context<M>) {
-        self.end(self.name(id), CloseReason::Asked, context);
+        self.end(self.slots.name(id), CloseReason::Asked, context);
     }
 
     /// Begins the end of a connection: what the kernel holds is asked back first.
@@ -244,23 +206,23 @@ impl Connections {
         let Some(connection) = self.get_open(name) else { return };
         connection.closing = Some(reason);
         if let Some(receiving) = &connection.receiving {
-            context.ring.cancel(receiving.tag);
+            context.port.cancel(receiving.tag);
         }
         match connection.sending {
-            Some((_, SendWait::Writable)) => context.ring.cancel(Tag::Writable(name)),
+            Some((_, SendWait::Writable)) => context.port.cancel(Tag::Writable(name)),
             Some((_, SendWait::Turn | SendWait::Warming)) | None => connection.sending = None,
         }
         self.finish_end(name, context);
     }
 
     fn finish_end<M>(&mut self, name: Name, context: &mut Context<M>) {
-        let Some(connection) = self.get(name) else { return };
+        let Some(connection) = self.slots.get(name) else { return };
         let Some(reason) = connection.closing else { return };
         if connection.is_held() {
             return;
         }
-        drop(self.remove(name));
-        context.events.push_back(Completion::Closed { connection: self.id(name), reason });
+        drop(self.slots.remove(name));
+        context.events.push_back(Completion::Closed { connection: self.slots.id(name), reason });
     }
 
     /// An entry of a connection came back.
@@ -276,8 +238,8 @@ impl Connections {
     }
 
     fn received<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
-        let id = self.id(name);
-        let Some(connection) = self.get(name) else { return };
+        let id = self.slots.id(name);
+        let Some(connection) = self.slots.get(name) else { return };
         let Some(Receiving { mut buffer, .. }) = connection.receiving.take() else { return };
         if connection.closing.is_some() {
             return self.finish_end(name, context);
@@ -298,8 +260,8 @@ impl Connections {
 
     /// A connection whose buffer was empty has bytes, so now it gets room for them.
     fn readable<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
-        let id = self.id(name);
-        let Some(connection) = self.get(name) else { return };
+        let id = self.slots.id(name);
+        let Some(connection) = self.slots.get(name) else { return };
         let Some(Receiving { mut buffer, .. }) = connection.receiving.take() else { return };
         if connection.closing.is_some() {
             return self.finish_end(name, context);
@@ -310,17 +272,8 @@ impl Connections {
             log_failure(&error, connection.peer);
             return self.end(name, CloseReason::Failed, context);
         }
-        buffer.reserve(RECEIVE_ROOM);
-        let space = buffer.spare_capacity_mut();
-        // SAFETY: the kernel writes at most `space.len()` bytes to memory that is ours.
-        let bytes = unsafe {
-            let socket = connection.socket.as_raw_fd();
-            libc::recv(socket, space.as_mut_ptr().cast(), space.len(), libc::MSG_DONTWAIT)
-        };
-        match usize::try_from(bytes).map_err(|_| io::Error::last_os_error()) {
-            Ok(bytes) => {
-                // SAFETY: as above: `bytes` bytes were initialised.
-                unsafe { buffer.set_len(buffer.len() + bytes) };
+        match receive_now(connection.socket.as_fd(), &mut buffer) {
+            Ok((bytes, _room)) => {
                 context.events.push_back(Completion::Received { connection: id, buffer, bytes });
             }
             // It woke for nothing; the room that was made stays with the buffer.
@@ -333,7 +286,7 @@ impl Connections {
     }
 
     fn writable<M>(&mut self, name: Name, context: &mut Context<M>) {
-        let Some(connection) = self.get(name) else { return };
+        let Some(connection) = self.slots.get(name) else { return };
         if connection.closing.is_some() {
             connection.sending = None;
             return self.finish_end(name, context);
@@ -360,29 +313,5 @@ impl Connections {
                 self.end(name, CloseReason::Failed, context);
             }
         }
-    }
-}
-
-fn warm<M>(name: Name, handle: FileHandle, offset: u64, len: u64, context: &Context<M>) {
-    let me = Arc::clone(&context.me);
-    context.helpers.read(move || {
-        let result = OsFile::of(&handle).and_then(|file| fs::warm(file.as_fd(), offset, len));
-        drop(handle);
-        me.post(Done::Warmed { connection: name, result });
-    });
-}
-
-/// Errors that say nothing of the connection.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Peers go away all the time; a file that ends too early is ours to answer for.
-fn log_failure(error: &io::Error, peer: SocketAddr) {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            tracing::error!(%peer, %error, "a response was cut short: connection closed");
-        }
-        _ => tracing::debug!(%peer, %error, "connection failed"),
     }
 }

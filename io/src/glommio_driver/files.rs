@@ -2,19 +2,21 @@
 //! helper threads.
 
 use super::{
-    context::Context,
-    os_file::OsFile,
+    Context,
     ring::{Finished, Tag},
-    shared::{Done, Shared},
 };
 use crate::{
-    fs,
+    driver::{
+        blocking::{Blocking, FileJob, TRANSFER_MAX},
+        helpers::Job as HelperJob,
+        os_file::OsFile,
+    },
     record::{Change, FileId, Recorder},
 };
-use corelane_seam::{ChunkWriter, Completion, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
+use corelane_seam::{ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Slice, Token};
 use io_uring::{opcode, squeue, types};
 use slab::Slab;
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 /// What the kernel holds. The handle keeps the file open, the memory keeps its place.
 enum Job {
@@ -34,16 +36,12 @@ enum Flush {
 
 pub(super) struct Files {
     jobs: Slab<Job>,
-    shared: Arc<Shared>,
-    skip_fdatasync: bool,
+    blocking: Arc<Blocking>,
 }
 
-/// The kernel moves no more than this in one call (MAX_RW_COUNT).
-const TRANSFER_MAX: usize = 0x7fff_f000;
-
 impl Files {
-    pub(super) fn new(shared: Arc<Shared>, skip_fdatasync: bool) -> Files {
-        Files { jobs: Slab::new(), shared, skip_fdatasync }
+    pub(super) fn new(blocking: Arc<Blocking>) -> Files {
+        Files { jobs: Slab::new(), blocking }
     }
 
     pub(super) fn start<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
@@ -58,7 +56,7 @@ impl Files {
     }
 
     fn recorder(&self) -> Option<&Arc<Recorder>> {
-        self.shared.recorder.as_ref()
+        self.blocking.recorder.as_ref()
     }
 
     fn write<M>(
@@ -83,7 +81,7 @@ impl Files {
             .zip(id)
             .map(|(recorder, file)| recorder.begin(Change::Write { file, offset, data: data.to_vec() }));
         let entry = opcode::Write::new(fd, data.as_ptr(), data.len() as u32).offset(offset).build();
-        let link = flush && !self.skip_fdatasync;
+        let link = flush && !self.blocking.skip_fdatasync;
         let after = match (link, flush) {
             (true, _) => {
                 let job = Job::Flush { token, file: file.clone(), recorded: None };
@@ -98,16 +96,16 @@ impl Files {
         // SAFETY: the job holds memory and file until its completion was reaped; written bytes of a slice never change.
         unsafe {
             match linked {
-                None => context.ring.push(entry, tag),
+                None => context.port.push(entry, tag),
                 Some(flush) => {
-                    context.ring.push_linked((entry, tag), (data_sync(fd), Tag::File(flush as u64)));
+                    context.port.push_linked((entry, tag), (data_sync(fd), Tag::File(flush as u64)));
                 }
             }
         }
     }
 
     fn flush<M>(&mut self, token: Token, file: FileHandle, context: &mut Context<M>) {
-        if self.skip_fdatasync {
+        if self.blocking.skip_fdatasync {
             return answer(token, FileResult::Flushed(Ok(())), context);
         }
         let (fd, id) = match OsFile::of(&file) {
@@ -117,7 +115,7 @@ impl Files {
         let recorded = self.begin_flush(id);
         let key = self.jobs.insert(Job::Flush { token, file, recorded });
         // SAFETY: the entry points to nothing; the job keeps the file open.
-        unsafe { context.ring.push(data_sync(fd), Tag::File(key as u64)) };
+        unsafe { context.port.push(data_sync(fd), Tag::File(key as u64)) };
     }
 
     fn begin_flush(&self, id: Option<FileId>) -> Option<u64> {
@@ -136,7 +134,7 @@ impl Files {
         let entry = opcode::Read::new(fd, memory, len as u32).offset(offset).build();
         // SAFETY: `memory` is the chunk's, of `len` bytes; no one else looks at the chunk until the completion, and the
         // job keeps it and the file.
-        unsafe { context.ring.push(entry, Tag::File(key as u64)) };
+        unsafe { context.port.push(entry, Tag::File(key as u64)) };
     }
 
     /// An entry of a file operation came back.
@@ -191,14 +189,8 @@ impl Files {
 
     /// Lets a helper thread do it and post the result.
     fn hand_over<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
-        let me = Arc::clone(&context.me);
-        let helpers = context.helpers.clone();
-        let recorder = self.recorder().cloned();
-        context.helpers.change(move || {
-            let opener = Blocking { recorder, helpers };
-            let result = opener.run(operation);
-            me.post(Done::File { token, result });
-        });
+        let (me, blocking) = (Arc::clone(&context.me), Arc::clone(&self.blocking));
+        context.helpers.change(HelperJob::File(FileJob { token, operation, me, blocking }));
     }
 }
 
@@ -222,75 +214,4 @@ fn file_event<M>(token: Token, result: FileResult) -> Completion<M> {
 
 fn answer<M>(token: Token, result: FileResult, context: &mut Context<M>) {
     context.events.push_back(file_event(token, result));
-}
-
-/// What runs on a helper thread.
-struct Blocking {
-    recorder: Option<Arc<Recorder>>,
-    helpers: super::helpers::Helpers,
-}
-
-impl Blocking {
-    fn run(&self, operation: FileOperation) -> FileResult {
-        match operation {
-            FileOperation::Open { path, how } => FileResult::Opened(self.open(&path, how)),
-            FileOperation::Allocate { file, offset, len, zero } => {
-                FileResult::Done(self.on_file(&file, |file| match zero {
-                    true => {
-                        self.recorded(file.recorded.map(|file| Change::Zero { file, offset, len }), || {
-                            fs::zero(file.file(), offset, len)
-                        })
-                    }
-                    false => fs::allocate(file.file(), offset, len),
-                }))
-            }
-            FileOperation::SetLength { file, len } => FileResult::Done(self.on_file(&file, |file| {
-                self.recorded(file.recorded.map(|file| Change::SetLength { file, len }), || {
-                    fs::set_length(file.file(), len)
-                })
-            })),
-            FileOperation::Replace { path, data } => {
-                let change = self
-                    .recorder
-                    .is_some()
-                    .then(|| Change::Replace { path: path.clone(), data: data.to_vec() });
-                FileResult::Done(self.recorded(change, || fs::replace(&path, &data)))
-            }
-            FileOperation::Remove { path } => {
-                let change = Change::Remove { path: path.clone() };
-                FileResult::Done(self.recorded(Some(change), || fs::remove(&path)))
-            }
-            FileOperation::Rename { from, to } => {
-                let change = Change::Rename { from: from.clone(), to: to.clone() };
-                FileResult::Done(self.recorded(Some(change), || fs::rename(&from, &to)))
-            }
-            FileOperation::Space { path } => FileResult::Space(fs::space(&path)),
-            FileOperation::Write { .. } | FileOperation::Flush { .. } | FileOperation::Read { .. } => {
-                unreachable!("goes through the ring")
-            }
-        }
-    }
-
-    fn recorded(&self, change: Option<Change>, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        match self.recorder.as_ref().zip(change) {
-            Some((recorder, change)) => recorder.around(change, act),
-            None => act(),
-        }
-    }
-
-    fn on_file(&self, handle: &FileHandle, act: impl FnOnce(&OsFile) -> io::Result<()>) -> io::Result<()> {
-        act(OsFile::of(handle)?)
-    }
-
-    fn open(&self, path: &Path, how: OpenHow) -> io::Result<(FileHandle, u64)> {
-        let (file, created) = fs::open(path, how)?;
-        let len = file.metadata()?.len();
-        let recorded = match (&self.recorder, how) {
-            (Some(recorder), OpenHow::Direct | OpenHow::Buffered) => {
-                Some(recorder.opened_with(path, &file, created.then_some(true))?)
-            }
-            (Some(_), OpenHow::Read) | (None, _) => None,
-        };
-        Ok((FileHandle::new(OsFile::new(file, path.to_path_buf(), self.helpers.clone(), recorded)), len))
-    }
 }

@@ -7,17 +7,15 @@
 //! tick, though something is queued for it. A shard that moves by itself costs nothing but a load, and one that has
 //! gone to sleep with nothing to do costs a glance at its ring: it is not woken.
 
-use super::{
-    shared::Shared,
-    silence::{Reading, judge},
-};
+use super::silence::{Reading, judge};
+use crate::driver::shared::{ShardShared, Shared, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     future::poll_fn,
     io,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
@@ -57,10 +55,7 @@ impl Watched {
         // SAFETY: a plain question to the kernel.
         self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         poll_fn(|context| {
-            self.waker
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert_with(|| context.waker().clone());
+            lock(&self.waker).get_or_insert_with(|| context.waker().clone());
             self.answered.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
             Poll::<()>::Pending
         })
@@ -69,21 +64,21 @@ impl Watched {
 
     /// Told before the executor runs, where the kernel puts what it has done for the shard.
     pub(super) fn watch_ring(&self, ring: OwnedFd) {
-        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Some(ring);
+        *lock(&self.ring) = Some(ring);
     }
 
     /// Called on the executor's thread before it ends: no wake may reach an executor that is gone, and no one may keep
     /// its ring.
     pub(super) fn retire(&self) {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.waker).take();
+        lock(&self.ring).take();
     }
 
     /// Whether the kernel has something for the shard: completions, or work that will become some when the shard asks.
     /// It stays so until the shard has looked, so a wake-up that was lost is seen for as long as it matters. True where
     /// that cannot be told.
     fn ring_has_news(&self) -> bool {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = lock(&self.ring);
         let Some(ring) = &*ring else { return true };
         let mut asked = [PollFd::new(ring, PollFlags::IN)];
         match poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
@@ -93,7 +88,7 @@ impl Watched {
     }
 
     fn wake(&self) {
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(waker) = &*lock(&self.waker) {
             waker.wake_by_ref();
         }
     }
@@ -106,18 +101,22 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn start(shared: Arc<Shared>, tick: Duration) -> io::Result<Guard> {
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        watched: Arc<Vec<Watched>>,
+        tick: Duration,
+    ) -> io::Result<Guard> {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let thread = thread::Builder::new().name("corelane-guard".into()).spawn(move || {
-            let mut watches: Vec<Watch> = shared.shards.iter().map(|_| Watch::default()).collect();
+            let mut watches: Vec<Watch> = watched.iter().map(|_| Watch::default()).collect();
             while !seen.load(Ordering::Acquire) {
                 let closely = watches.iter().any(|watch| watch.closely > 0);
                 // A shard that gets its first traffic in between is seen at the end of this pause.
                 let pause = if closely { tick } else { IDLE_TICK };
                 thread::park_timeout(pause);
                 for (index, watch) in watches.iter_mut().enumerate() {
-                    watch.tick(&shared, index, pause, tick);
+                    watch.tick((&shared.shards[index], &watched[index]), index, pause, tick);
                 }
             }
         })?;
@@ -152,8 +151,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn tick(&mut self, shared: &Shared, index: usize, pause: Duration, tick: Duration) {
-        let shard = &shared.shards[index];
+    fn tick(
+        &mut self,
+        (shard, watched): (&ShardShared, &Watched),
+        index: usize,
+        pause: Duration,
+        tick: Duration,
+    ) {
         if shard.traffic.swap(false, Ordering::Relaxed) {
             self.closely = (WATCH.as_nanos() / tick.as_nanos().max(1)) as u64;
         } else {
@@ -168,29 +172,29 @@ impl Watch {
             *self = Watch { turns, idle, unasked, closely, ..Watch::default() };
             return;
         }
-        let sent = shard.watched.sent.load(Ordering::Relaxed);
-        if shard.watched.answered.load(Ordering::Relaxed) == sent {
+        let sent = watched.sent.load(Ordering::Relaxed);
+        if watched.answered.load(Ordering::Relaxed) == sent {
             (self.missed, self.silent, self.suspected, self.alarmed) = (0, Duration::ZERO, None, false);
             if self.closely == 0 && self.idle < IDLE_TICK {
                 return;
             }
             self.idle = Duration::ZERO;
             // Asleep by its own decision, no one has rung since, and the kernel has nothing for it.
-            let is_parked = || shard.doorbell.is_sleeping() && !shard.watched.ring_has_news();
+            let is_parked = || shard.doorbell.is_sleeping() && !watched.ring_has_news();
             if self.unasked < PROBE && is_parked() {
                 return;
             }
             self.unasked = Duration::ZERO;
-            shard.watched.sent.store(sent + 1, Ordering::Relaxed);
+            watched.sent.store(sent + 1, Ordering::Relaxed);
         } else {
             self.missed += 1;
             self.silent += pause;
         }
         if self.silent > SUSPICION && !self.alarmed {
-            self.suspect(index, shard.watched.thread.load(Ordering::Relaxed));
+            self.suspect(index, watched.thread.load(Ordering::Relaxed));
         }
         if self.missed < WAKES_MAX || self.missed.is_multiple_of(100) && self.missed < 100 * WAKES_MAX {
-            shard.watched.wake();
+            watched.wake();
         }
     }
 

@@ -1,12 +1,11 @@
-//! The shard's one timer, as a timeout of its ring.
+//! The end of a shard's sleep, as a timeout of its ring.
 
-use super::{context::Context, ring::Tag};
+use super::{Context, ring::Tag};
 use corelane_seam::Monotonic;
 use io_uring::{opcode, types};
 
 #[derive(Default)]
 pub(super) struct Timer {
-    wanted: Option<Monotonic>,
     armed: Option<Monotonic>,
     generation: u64,
     /// What the kernel reads when the entry is submitted.
@@ -14,32 +13,15 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn set(&mut self, at: Monotonic) {
-        self.wanted = Some(at);
-    }
-
-    /// Whether it came due; it is then no longer set.
-    pub(super) fn take_due(&mut self, now: Monotonic) -> bool {
-        let due = self.wanted.is_some_and(|at| at <= now);
-        if due {
-            self.wanted = None;
-        }
-        due
-    }
-
-    pub(super) fn is_due(&self, now: Monotonic) -> bool {
-        self.wanted.is_some_and(|at| at <= now)
-    }
-
-    /// Before a sleep: lets the kernel wake us at the timer or at `other`, whichever is first. A timeout that is armed
-    /// for an earlier time stays: waking once too often is cheaper than moving it with every request.
-    pub(super) fn arm<M>(&mut self, other: Option<Monotonic>, context: &mut Context<M>) {
-        let Some(at) = self.wanted.into_iter().chain(other).min() else { return };
+    /// Before a sleep: lets the kernel wake us at this time. A timeout that is armed for an earlier time stays: waking
+    /// once too often is cheaper than moving it with every request.
+    pub(super) fn arm<M>(&mut self, at: Option<Monotonic>, context: &mut Context<M>) {
+        let Some(at) = at else { return };
         if self.armed.is_some_and(|armed| armed <= at) {
             return;
         }
         if self.armed.is_some() {
-            context.ring.cancel(Tag::Timer(self.generation));
+            context.port.cancel(Tag::Timer(self.generation));
         }
         self.generation = (self.generation + 1) & u64::from(u32::MAX);
         self.armed = Some(at);
@@ -47,7 +29,7 @@ impl Timer {
         let entry = opcode::Timeout::new(&raw const *self.at).flags(types::TimeoutFlags::ABS).build();
         // SAFETY: the kernel reads `at` when the entry is submitted, before the sleep for which it is armed; it lives on
         // the heap as long as the timer, which outlives the ring's last entry.
-        unsafe { context.ring.push(entry, Tag::Timer(self.generation)) };
+        unsafe { context.port.push(entry, Tag::Timer(self.generation)) };
     }
 
     /// The kernel's timeout came back, fired or cancelled.

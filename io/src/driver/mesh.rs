@@ -16,14 +16,14 @@ use std::{
 };
 
 /// A connection on its way to another shard.
-pub(super) struct Moving {
-    pub(super) socket: OwnedFd,
-    pub(super) listener: ListenerId,
-    pub(super) peer: SocketAddr,
+pub(crate) struct Moving {
+    pub(crate) socket: OwnedFd,
+    pub(crate) listener: ListenerId,
+    pub(crate) peer: SocketAddr,
 }
 
 /// What travels.
-pub(super) enum Envelope<M> {
+pub(crate) enum Envelope<M> {
     Message(M),
     Connection(Moving),
 }
@@ -80,13 +80,13 @@ struct Inlet<M> {
 }
 
 /// One shard's ends of all queues.
-pub(super) struct Mesh<M> {
+pub(crate) struct Mesh<M> {
     outlets: Vec<Option<Outlet<M>>>,
     inlets: Vec<Inlet<M>>,
 }
 
 /// Queues between all shards, `capacity` entries each.
-pub(super) fn mesh<M>(shards: &[Arc<ShardShared>], capacity: usize) -> Vec<Mesh<M>> {
+pub(crate) fn mesh<M>(shards: &[Arc<ShardShared>], capacity: usize) -> Vec<Mesh<M>> {
     let mut ends: Vec<Mesh<M>> =
         shards.iter().map(|_| Mesh { outlets: Vec::new(), inlets: Vec::new() }).collect();
     for from in 0..shards.len() {
@@ -120,7 +120,7 @@ impl<M> Mesh<M> {
     ///
     /// # Panics
     /// When `to` is the sender itself or no shard: a bug.
-    pub(super) fn send(&mut self, to: ShardId, envelope: Envelope<M>) {
+    pub(crate) fn send(&mut self, to: ShardId, envelope: Envelope<M>) {
         let outlet = self
             .outlets
             .get_mut(to.index())
@@ -135,7 +135,7 @@ impl<M> Mesh<M> {
     }
 
     /// Rings the bells of those who were sent something, once each, and queues what was held back.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for outlet in self.outlets.iter_mut().flatten() {
             if outlet.unannounced || !outlet.held.is_empty() {
                 outlet.flush();
@@ -144,7 +144,7 @@ impl<M> Mesh<M> {
     }
 
     /// Takes up to `limit` entries of each queue.
-    pub(super) fn receive(&mut self, limit: usize, mut take: impl FnMut(ShardId, Envelope<M>)) {
+    pub(crate) fn receive(&mut self, limit: usize, mut take: impl FnMut(ShardId, Envelope<M>)) {
         for inlet in &mut self.inlets {
             let mut taken = 0;
             while taken < limit {
@@ -162,12 +162,12 @@ impl<M> Mesh<M> {
     }
 
     /// Whether something still waits for room in a queue that someone reads.
-    pub(super) fn holds_back(&self) -> bool {
+    pub(crate) fn holds_back(&self) -> bool {
         self.outlets.iter().flatten().any(|outlet| !outlet.held.is_empty() && !outlet.queue.is_abandoned())
     }
 
     /// Whether something waits to be received, or could be sent that was held back.
-    pub(super) fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.inlets.iter().any(|inlet| !inlet.queue.is_empty())
             || self.outlets.iter().flatten().any(|outlet| {
                 !outlet.held.is_empty() && (!outlet.queue.is_full() || outlet.queue.is_abandoned())

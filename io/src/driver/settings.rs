@@ -7,6 +7,8 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 /// How the driver runs. Start from [`DriverSettings::new`]; every field may be changed before the run.
 #[derive(Clone, Debug)]
 pub struct DriverSettings {
+    /// Which driver.
+    pub driver: DriverKind,
     /// One entry per shard, in the order of their ids: data shards first, the quorum's last.
     pub shards: Vec<ShardSettings>,
     /// Addresses to listen on, in the order of the configuration. Port 0 takes a free one.
@@ -15,7 +17,7 @@ pub struct DriverSettings {
     pub mesh_capacity: usize,
     /// Bytes that one connection may send before others get their turn.
     pub send_turn_bytes: usize,
-    /// Work per poll of the executor; then it gets to look at its own rings.
+    /// Work per poll of the loop; then the driver gets to look at what is its own.
     pub poll_budget: Duration,
     /// A call of a shard that takes longer is logged with what the shard was busy with.
     pub stall: Duration,
@@ -23,10 +25,10 @@ pub struct DriverSettings {
     pub bind_patience: Duration,
     /// How long other shards may take to stop after one panicked.
     pub failure_grace: Duration,
-    /// How often the guard against lost wake-ups looks at a shard with traffic. Zero: no guard (only to show that it
+    /// Of the glommio driver: how often the guard against lost wake-ups looks at a shard with traffic. Zero: no guard (only to show that it
     /// is needed).
     pub guard_tick: Duration,
-    /// glommio's preempt timer.
+    /// Of the glommio driver: its preempt timer.
     pub preempt_timer: Duration,
     /// Where every change of the disk is recorded, for tests of power cuts.
     pub recorder: Option<Arc<Recorder>>,
@@ -38,6 +40,7 @@ impl DriverSettings {
     /// The settings a broker runs with, for these shards and listeners.
     pub fn new(shards: Vec<ShardSettings>, listeners: Vec<SocketAddr>) -> DriverSettings {
         DriverSettings {
+            driver: DriverKind::Glommio,
             shards,
             listeners,
             mesh_capacity: 1024,
@@ -52,6 +55,17 @@ impl DriverSettings {
             faults: Faults::default(),
         }
     }
+}
+
+/// How shards reach the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverKind {
+    /// io_uring, and glommio to park the threads.
+    #[default]
+    Glommio,
+    /// epoll, and threads for files: for where io_uring is forbidden. Direct access to files where the file system has
+    /// it, else buffered; flushed by fdatasync either way.
+    Portable,
 }
 
 /// One shard's thread.
@@ -90,7 +104,7 @@ pub enum DriverError {
     /// The settings contradict themselves.
     #[error("driver settings: {0}")]
     Settings(String),
-    /// A shard's executor, ring or thread could not be made.
+    /// What a shard's thread needs of the kernel could not be made.
     #[error("shard {shard} cannot start: {reason}")]
     Start {
         /// Its id.

@@ -1,26 +1,29 @@
 //! The loop of one shard: gathers what happened, tells the shard, carries out what it asks.
 
 use super::{
-    accept::Listeners,
     connect,
-    connections::Connections,
     context::{Bounded, Context},
-    files::Files,
+    hands::Hands,
+    launch::{Seat, text_of},
     mesh::{Envelope, Mesh, Moving},
-    ring::{Finished, Tag},
     shared::{Done, Phase, ShardShared, Shared},
-    timer::Timer,
 };
 use crate::clock;
 use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
-use std::{collections::VecDeque, io, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// Messages taken from one queue at a time, so that one talkative shard does not shut out the others.
 const MESSAGES_PER_PASS: usize = 256;
 
 /// What a poll of the loop came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// The budget is used up with work left.
     Busy,
     /// Nothing is left for the moment.
@@ -41,47 +44,33 @@ enum Life {
     Stopped,
 }
 
-pub(super) struct ShardLoop<S: Shard> {
+pub(crate) struct ShardLoop<S: Shard, H: Hands<S::Message>> {
     id: ShardId,
     shard: S,
-    context: Context<S::Message>,
+    context: Context<S::Message, H::Port>,
+    hands: H,
     shared: Arc<Shared>,
-    connections: Connections,
-    files: Files,
-    listeners: Listeners,
     mesh: Mesh<S::Message>,
-    timer: Timer,
-    finished: VecDeque<Finished>,
+    /// The shard's timer.
+    wanted: Option<Monotonic>,
     out: Vec<Operation<S::Message>>,
     owes_end_of_turn: bool,
     life: Life,
     stalls: Bounded,
 }
 
-/// What a loop is made of.
-pub(super) struct Pieces<M> {
-    pub(super) id: ShardId,
-    pub(super) context: Context<M>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) listeners: Listeners,
-    pub(super) mesh: Mesh<M>,
-}
-
-impl<S: Shard> ShardLoop<S> {
-    pub(super) fn new(shard: S, pieces: Pieces<S::Message>) -> ShardLoop<S> {
-        let Pieces { id, context, shared, listeners, mesh } = pieces;
-        let files = Files::new(Arc::clone(&shared), context.settings.faults.skip_fdatasync);
+impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
+    pub(crate) fn new(shard: S, seat: Seat<S::Message>, hands: H, port: H::Port) -> ShardLoop<S, H> {
+        let Seat { id, settings, shared, helpers, mesh, .. } = seat;
+        let me = Arc::clone(&shared.shards[id.index()]);
         ShardLoop {
             id,
             shard,
-            context,
+            context: Context { port, events: VecDeque::new(), me, helpers, settings },
+            hands,
             shared,
-            connections: Connections::new(id),
-            files,
-            listeners,
             mesh,
-            timer: Timer::default(),
-            finished: VecDeque::new(),
+            wanted: None,
             out: Vec::new(),
             owes_end_of_turn: false,
             life: Life::New,
@@ -89,11 +78,22 @@ impl<S: Shard> ShardLoop<S> {
         }
     }
 
+    /// As [`turn`](Self::turn), where a panic of the shard is an error: the kernel may still hold buffers that must
+    /// come back before the thread ends.
+    pub(crate) fn watched_turn(&mut self) -> Result<Turn, String> {
+        self.me().turns.fetch_add(1, Ordering::Relaxed);
+        match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(error)) => Err(kernel_failure(&error)),
+            Err(panic) => Err(format!("panicked: {}", text_of(&*panic))),
+        }
+    }
+
     /// Works until nothing is left or the budget is used up.
     ///
     /// # Errors
-    /// When the ring fails: the shard cannot go on.
-    pub(super) fn turn(&mut self) -> io::Result<Turn> {
+    /// When the kernel can no longer be asked: the shard cannot go on.
+    fn turn(&mut self) -> io::Result<Turn> {
         let begun = clock::monotonic();
         if self.life == Life::New {
             self.life = Life::Running;
@@ -117,9 +117,7 @@ impl<S: Shard> ShardLoop<S> {
                 self.carry_out();
             }
             self.mesh.flush();
-            if self.context.ring.wants_enter() {
-                self.context.ring.enter()?;
-            } else if is_idle && !self.connections.has_ready_sends() {
+            if !self.hands.submit(&mut self.context)? && is_idle && !self.hands.has_ready() {
                 return Ok(Turn::Idle);
             }
             if clock::monotonic().since(begun) >= self.context.settings.poll_budget {
@@ -128,7 +126,7 @@ impl<S: Shard> ShardLoop<S> {
         }
     }
 
-    pub(super) fn me(&self) -> &ShardShared {
+    fn me(&self) -> &ShardShared {
         &self.context.me
     }
 
@@ -138,20 +136,15 @@ impl<S: Shard> ShardLoop<S> {
 
     /// Turns what happened since the last look into events.
     fn gather(&mut self) -> io::Result<()> {
-        self.context.ring.reap(&mut self.finished);
-        let mut traffic = false;
-        while let Some(finished) = self.finished.pop_front() {
-            traffic |= !matches!(finished.tag, Tag::Timer(_) | Tag::Cancel);
-            self.dispatch(finished);
-        }
-        let (events, connections, context) =
-            (self.context.events.len(), &mut self.connections, &mut self.context);
+        let (hands, context) = (&mut self.hands, &mut self.context);
+        let mut traffic = hands.gather(context)?;
+        let events = context.events.len();
         let mut arrived: Vec<Moving> = Vec::new();
         self.mesh.receive(MESSAGES_PER_PASS, |from, envelope| match envelope {
             Envelope::Message(message) => context.events.push_back(Completion::Message { from, message }),
             Envelope::Connection(moving) => arrived.push(moving),
         });
-        arrived.into_iter().for_each(|moving| connections.add(moving, true, context));
+        arrived.into_iter().for_each(|moving| hands.adopt(moving, true, context));
         traffic |= context.events.len() > events;
         for done in context.me.take_mail() {
             traffic = true;
@@ -159,16 +152,16 @@ impl<S: Shard> ShardLoop<S> {
                 Done::File { token, result } => {
                     context.events.push_back(Completion::File { token, result });
                 }
-                Done::Connected { token, result } => connections.connected(token, result, context),
-                Done::Warmed { connection, result } => connections.warmed(connection, result, context),
+                Done::Connected { token, result } => hands.connected(token, result, context),
+                Done::Warmed { connection, result } => hands.warmed(connection, result, context),
             }
         }
-        connections.continue_sends(context);
         let now = clock::monotonic();
-        if self.timer.take_due(now) {
+        hands.go_on(now, context);
+        if self.wanted.is_some_and(|at| at <= now) {
+            self.wanted = None;
             context.events.push_back(Completion::Timer);
         }
-        self.listeners.arm(now, context);
         if traffic {
             context.me.traffic.store(true, Ordering::Relaxed);
         }
@@ -176,28 +169,12 @@ impl<S: Shard> ShardLoop<S> {
         Ok(())
     }
 
-    fn dispatch(&mut self, finished: Finished) {
-        match finished.tag {
-            Tag::Accept(index) => {
-                if let Some(moving) = self.listeners.finished(index, finished) {
-                    self.connections.add(moving, false, &mut self.context);
-                }
-            }
-            Tag::Receive(_) | Tag::Readable(_) | Tag::Writable(_) => {
-                self.connections.finished(finished, &mut self.context);
-            }
-            Tag::File(key) => self.files.finished(key, finished, &mut self.context),
-            Tag::Timer(generation) => self.timer.finished(generation),
-            Tag::Cancel => {}
-        }
-    }
-
     fn follow_phase(&mut self) {
         if self.life == Life::Running && self.shared.phase() == Phase::Stopping {
             self.life = Life::Closing;
-            self.listeners.close(&mut self.context);
+            self.hands.close_listeners(&mut self.context);
         }
-        if self.life == Life::Closing && self.listeners.is_closed() {
+        if self.life == Life::Closing && self.hands.are_listeners_closed() {
             self.life = Life::Stopping;
             self.context.events.push_back(Completion::Stop);
         }
@@ -244,24 +221,22 @@ impl<S: Shard> ShardLoop<S> {
     }
 
     fn carry_out_one(&mut self, operation: Operation<S::Message>) {
-        let context = &mut self.context;
+        let (hands, context) = (&mut self.hands, &mut self.context);
         match operation {
-            Operation::Receive { connection, buffer } => {
-                self.connections.receive(connection, buffer, context)
-            }
-            Operation::Send { connection, parts } => self.connections.send(connection, parts, context),
-            Operation::Close { connection } => self.connections.close(connection, context),
+            Operation::Receive { connection, buffer } => hands.receive(connection, buffer, context),
+            Operation::Send { connection, parts } => hands.send(connection, parts, context),
+            Operation::Close { connection } => hands.close(connection, context),
             Operation::Move { connection, to } => {
-                if let Some(moving) = self.connections.take(connection) {
+                if let Some(moving) = hands.give_up(connection, context) {
                     self.mesh.send(to, Envelope::Connection(moving));
                 }
             }
             Operation::Connect { token, host, port } => connect::start(token, host, port, context),
-            Operation::File { token, operation } => self.files.start(token, operation, context),
+            Operation::File { token, operation } => hands.file(token, operation, context),
             Operation::Message { to, message } => self.mesh.send(to, Envelope::Message(message)),
-            Operation::Timer { at } => self.timer.set(at),
+            Operation::Timer { at } => self.wanted = Some(at),
             Operation::Stopped => {
-                self.listeners.close(context);
+                hands.close_listeners(context);
                 self.life = Life::Stopped;
             }
         }
@@ -271,23 +246,30 @@ impl<S: Shard> ShardLoop<S> {
     /// something signals the eventfd.
     ///
     /// # Errors
-    /// As [`turn`](Self::turn).
-    pub(super) fn may_sleep(&mut self) -> io::Result<bool> {
-        self.timer.arm(self.listeners.deadline(), &mut self.context);
-        if self.context.ring.wants_enter() {
-            self.context.ring.enter()?;
-        }
-        let me = &self.context.me;
-        me.doorbell.about_to_sleep();
-        let news = !self.context.ring.sleep()
+    /// As [`watched_turn`](Self::watched_turn).
+    pub(crate) fn may_sleep(&mut self) -> Result<bool, String> {
+        let until = self.deadline();
+        self.hands.prepare_sleep(until, &mut self.context).map_err(|error| kernel_failure(&error))?;
+        self.context.me.doorbell.about_to_sleep();
+        let news = !self.hands.may_sleep(&mut self.context)
             || self.mesh.has_work()
-            || me.has_mail()
-            || self.timer.is_due(clock::monotonic())
+            || self.context.me.has_mail()
+            || self.wanted.is_some_and(|at| at <= clock::monotonic())
             || self.has_news_of_the_end();
         if news {
             self.awake();
         }
         Ok(!news)
+    }
+
+    /// When the shard must be awake again.
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
+        self.wanted.into_iter().chain(self.hands.deadline()).min()
+    }
+
+    /// How the thread reaches the kernel.
+    pub(crate) fn port(&mut self) -> &mut H::Port {
+        &mut self.context.port
     }
 
     fn has_news_of_the_end(&self) -> bool {
@@ -299,32 +281,18 @@ impl<S: Shard> ShardLoop<S> {
     }
 
     /// The shard looks for itself again.
-    pub(super) fn awake(&mut self) {
+    pub(crate) fn awake(&mut self) {
         self.context.me.doorbell.awake();
-        self.context.ring.awake();
+        self.hands.awake(&mut self.context);
     }
 
-    /// Ends everything: the kernel gives back all that it holds, then connections and files close. Blocks; the thread
-    /// has nothing else to do any more.
-    pub(super) fn tear_down(mut self) {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let (files, listeners, id) = (&mut self.files, &mut self.listeners, self.id);
-        listeners.close(&mut self.context);
-        let mut written = Vec::new();
-        let drained = self.context.ring.drain(PATIENCE, |finished| match finished.tag {
-            Tag::Accept(index) => drop(listeners.finished(index, finished)),
-            Tag::File(_) => written.push(finished),
-            Tag::Receive(_) | Tag::Readable(_) | Tag::Writable(_) | Tag::Timer(_) | Tag::Cancel => {}
-        });
-        if drained {
-            for finished in written {
-                let Tag::File(key) = finished.tag else { continue };
-                files.finished(key, finished, &mut self.context);
-            }
-            listeners.is_closed();
-        } else {
-            tracing::error!(shard = id.0, "the kernel did not let go of a shard's buffers: they are leaked");
-            std::mem::forget((self.connections, self.files, self.listeners, self.timer, self.context));
-        }
+    /// See [`Hands::tear_down`].
+    pub(crate) fn tear_down(self) {
+        self.hands.tear_down(self.id, self.context);
     }
+}
+
+/// Why a shard cannot go on.
+pub(crate) fn kernel_failure(error: &io::Error) -> String {
+    format!("the kernel cannot be asked any more: {error}")
 }

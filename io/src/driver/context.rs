@@ -1,21 +1,22 @@
 //! What every part of a shard's loop works with.
 
-use super::{helpers::Helpers, ring::Ring, settings::DriverSettings, shared::ShardShared};
+use super::{helpers::Helpers, settings::DriverSettings, shared::ShardShared};
 use corelane_seam::{Completion, Monotonic};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-pub(super) struct Context<M> {
-    pub(super) ring: Ring,
+/// `P` is how a driver reaches the kernel.
+pub(crate) struct Context<M, P> {
+    pub(crate) port: P,
     /// What the shard has still to be told.
-    pub(super) events: VecDeque<Completion<M>>,
-    pub(super) me: Arc<ShardShared>,
-    pub(super) helpers: Helpers,
-    pub(super) settings: Arc<DriverSettings>,
+    pub(crate) events: VecDeque<Completion<M>>,
+    pub(crate) me: Arc<ShardShared>,
+    pub(crate) helpers: Helpers,
+    pub(crate) settings: Arc<DriverSettings>,
 }
 
 /// Log lines that a flood of causes must not turn into a flood of lines.
 #[derive(Default)]
-pub(super) struct Bounded {
+pub(crate) struct Bounded {
     last: Option<Monotonic>,
     suppressed: u64,
 }
@@ -24,7 +25,7 @@ impl Bounded {
     const EVERY: Duration = Duration::from_secs(1);
 
     /// Whether to log now, and how many lines were left out since the last one.
-    pub(super) fn admit(&mut self, now: Monotonic) -> Option<u64> {
+    pub(crate) fn admit(&mut self, now: Monotonic) -> Option<u64> {
         if self.last.is_some_and(|last| now.since(last) < Self::EVERY) {
             self.suppressed += 1;
             return None;

@@ -1,6 +1,6 @@
 //! What other threads may touch of a shard, and what all shards of a process share.
 
-use super::{doorbell::Doorbell, guard::Watched};
+use super::doorbell::Doorbell;
 use crate::record::Recorder;
 use corelane_seam::{FileResult, Token};
 use std::{
@@ -8,13 +8,18 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
+/// Locks what is whole whatever panicked while it was locked: a list that is only pushed to, a value that is replaced.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a helper thread has finished for a shard.
-pub(super) enum Done {
+pub(crate) enum Done {
     /// A file operation.
     File { token: Token, result: FileResult },
     /// A peer was connected to, or could not be.
@@ -24,53 +29,51 @@ pub(super) enum Done {
 }
 
 /// One shard, as others see it.
-pub(super) struct ShardShared {
-    pub(super) doorbell: Doorbell,
+pub(crate) struct ShardShared {
+    pub(crate) doorbell: Doorbell,
     inbox: Mutex<Vec<Done>>,
     has_mail: AtomicBool,
     /// Polls of the shard's loop so far: whoever sees it move knows that the shard is alive.
-    pub(super) turns: AtomicU64,
+    pub(crate) turns: AtomicU64,
     /// Set by the shard with every completion that is not a mere timer, taken by the guard.
-    pub(super) traffic: AtomicBool,
-    pub(super) watched: Watched,
+    pub(crate) traffic: AtomicBool,
 }
 
 impl ShardShared {
-    pub(super) fn new() -> io::Result<ShardShared> {
+    pub(crate) fn new() -> io::Result<ShardShared> {
         Ok(ShardShared {
             doorbell: Doorbell::new()?,
             inbox: Mutex::default(),
             has_mail: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             traffic: AtomicBool::new(false),
-            watched: Watched::default(),
         })
     }
 
     /// Called by helper threads.
-    pub(super) fn post(&self, done: Done) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+    pub(crate) fn post(&self, done: Done) {
+        lock(&self.inbox).push(done);
         self.has_mail.store(true, Ordering::Release);
         self.doorbell.ring();
     }
 
-    pub(super) fn has_mail(&self) -> bool {
+    pub(crate) fn has_mail(&self) -> bool {
         self.has_mail.load(Ordering::Acquire)
     }
 
     /// What helper threads have finished since the last call.
-    pub(super) fn take_mail(&self) -> Vec<Done> {
+    pub(crate) fn take_mail(&self) -> Vec<Done> {
         if !self.has_mail.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
-        std::mem::take(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.inbox))
     }
 }
 
 /// How far the end of the process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Running = 0,
     /// Listeners close, shards finish what they owe.
     Stopping = 1,
@@ -79,20 +82,20 @@ pub(super) enum Phase {
 }
 
 /// All shards.
-pub(super) struct Shared {
-    pub(super) shards: Vec<Arc<ShardShared>>,
+pub(crate) struct Shared {
+    pub(crate) shards: Vec<Arc<ShardShared>>,
     phase: AtomicU8,
     failures: Mutex<Vec<(u16, String)>>,
-    pub(super) recorder: Option<Arc<Recorder>>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Shared {
-    pub(super) fn new(count: usize, recorder: Option<Arc<Recorder>>) -> io::Result<Shared> {
+    pub(crate) fn new(count: usize, recorder: Option<Arc<Recorder>>) -> io::Result<Shared> {
         let shards = (0..count).map(|_| ShardShared::new().map(Arc::new)).collect::<io::Result<_>>()?;
         Ok(Shared { shards, phase: AtomicU8::new(0), failures: Mutex::default(), recorder })
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Running,
             1 => Phase::Stopping,
@@ -101,21 +104,21 @@ impl Shared {
     }
 
     /// Moves on (never back) and wakes everyone.
-    pub(super) fn advance(&self, phase: Phase) {
+    pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         for shard in &self.shards {
             shard.doorbell.ring();
         }
     }
 
-    /// A shard has panicked or lost its ring: the process must not go on half-dead.
-    pub(super) fn fail(&self, shard: u16, reason: String) {
+    /// A shard has panicked or lost the kernel: the process must not go on half-dead.
+    pub(crate) fn fail(&self, shard: u16, reason: String) {
         tracing::error!(shard, reason, "a shard failed; all shards stop");
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push((shard, reason));
+        lock(&self.failures).push((shard, reason));
         self.advance(Phase::Stopping);
     }
 
-    pub(super) fn first_failure(&self) -> Option<(u16, String)> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    pub(crate) fn first_failure(&self) -> Option<(u16, String)> {
+        lock(&self.failures).first().cloned()
     }
 }

@@ -6,6 +6,7 @@ use corelane_seam::{FileHandle, Part};
 use std::{
     collections::VecDeque,
     io,
+    ops::Range,
     os::fd::{AsRawFd as _, BorrowedFd, RawFd},
 };
 
@@ -16,8 +17,15 @@ const FILE_CHUNK: u64 = 256 << 10;
 /// How much of a cold range a helper reads at once, so that its first bytes leave while the rest is read.
 const WARM_AHEAD: u64 = 1 << 20;
 
+/// How a socket was made. Operations of io_uring on a nonblocking socket would fail at once instead of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    Blocking,
+    Nonblocking,
+}
+
 /// Why a send paused, or that it ended.
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Everything was handed to the kernel.
     Done,
     /// The socket takes no more for now.
@@ -31,7 +39,7 @@ pub(super) enum Step {
 }
 
 /// What is still to be sent.
-pub(super) struct Sending {
+pub(crate) struct Sending {
     parts: VecDeque<Part>,
     /// Bytes of the first part that have left.
     sent: u64,
@@ -41,19 +49,19 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(parts: Vec<Part>) -> Sending {
+    pub(crate) fn new(parts: Vec<Part>) -> Sending {
         Sending { parts: VecDeque::from(parts), sent: 0, warm_to: 0 }
     }
 
     /// A helper has read the cold range.
-    pub(super) fn warmed(&mut self) {
+    pub(crate) fn warmed(&mut self) {
         if let Some(Part::File { offset, len, .. }) = self.parts.front() {
             self.warm_to = (offset + self.sent + WARM_AHEAD).min(offset + len);
         }
     }
 
     /// Sends until the socket is full, `budget` bytes have left, or all is done.
-    pub(super) fn advance(&mut self, socket: BorrowedFd<'_>, budget: u64) -> Step {
+    pub(crate) fn advance(&mut self, socket: BorrowedFd<'_>, kind: Socket, budget: u64) -> Step {
         let mut left = budget;
         loop {
             let Some(part) = self.parts.front() else { return Step::Done };
@@ -68,7 +76,8 @@ impl Sending {
                 Part::Bytes(_) | Part::Memory(_) => self.send_memory(socket),
                 Part::File { file, offset, len } => {
                     let (at, rest) = (offset + self.sent, len - self.sent);
-                    match send_file(socket, file, at, rest.min(left).min(FILE_CHUNK), self.warm_to) {
+                    let len = rest.min(left).min(FILE_CHUNK);
+                    match send_file(socket, kind, file, at..at + len, self.warm_to) {
                         Ok(FileStep::Sent(bytes)) => Ok(bytes),
                         Ok(FileStep::Cold) => {
                             return Step::Cold { file: file.clone(), offset: at, len: rest.min(WARM_AHEAD) };
@@ -148,20 +157,26 @@ enum FileStep {
 
 fn send_file(
     socket: BorrowedFd<'_>,
+    kind: Socket,
     handle: &FileHandle,
-    offset: u64,
-    len: u64,
+    range: Range<u64>,
     warm_to: u64,
 ) -> io::Result<FileStep> {
     let file = OsFile::of(handle)?;
-    if offset + len > warm_to && !fs::is_cached(file.as_fd(), offset, len)? {
+    let (offset, len) = (range.start, range.end - range.start);
+    if range.end > warm_to && !fs::is_cached(file.as_fd(), offset, len)? {
         return Ok(FileStep::Cold);
     }
     let mut at = i64::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let sent = without_waiting(socket.as_raw_fd(), || {
-        // SAFETY: both descriptors are open; the kernel updates `at`, which lives during the call.
-        unsafe { libc::sendfile(socket.as_raw_fd(), file.fd(), &raw mut at, len as usize) }
-    })?;
+    // SAFETY: both descriptors are open; the kernel updates `at`, which lives during the call.
+    let call = || unsafe { libc::sendfile(socket.as_raw_fd(), file.fd(), &raw mut at, len as usize) };
+    let sent = match kind {
+        Socket::Blocking => without_waiting(socket.as_raw_fd(), call)?,
+        Socket::Nonblocking => {
+            let mut call = call;
+            call()
+        }
+    };
     match u64::try_from(sent) {
         Ok(0) => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
@@ -172,8 +187,7 @@ fn send_file(
     }
 }
 
-/// sendfile(2) has no flag for "do not wait", so the socket is nonblocking for the call alone: io_uring operations on
-/// a nonblocking socket would fail at once instead of waiting.
+/// sendfile(2) has no flag for "do not wait", so the socket is nonblocking for the call alone.
 fn without_waiting(socket: RawFd, call: impl FnOnce() -> isize) -> io::Result<isize> {
     // SAFETY: F_SETFL on an open socket; no memory is passed.
     let set = |flags: libc::c_int| unsafe { libc::fcntl(socket, libc::F_SETFL, flags) };

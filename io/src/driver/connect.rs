@@ -15,7 +15,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Looks up and connects on a thread of its own: both may hang, and neither may hold up files.
-pub(super) fn start<M>(token: Token, host: String, port: u16, context: &Context<M>) {
+pub(super) fn start<M, P>(token: Token, host: String, port: u16, context: &Context<M, P>) {
     let me = Arc::clone(&context.me);
     let connecting = {
         let me = Arc::clone(&me);

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
     sync::atomic::{AtomicBool, Ordering, fence},
 };
 
@@ -12,14 +12,15 @@ use std::{
 /// Who has something for the shard makes it visible first, then [`ring`](Self::ring)s. The shard announces its sleep
 /// with [`about_to_sleep`](Self::about_to_sleep), then looks once more, then sleeps. Both sides fence in between, so one
 /// of the two sees the other.
-pub(super) struct Doorbell {
+pub(crate) struct Doorbell {
     eventfd: File,
     sleeping: AtomicBool,
 }
 
 impl Doorbell {
-    pub(super) fn new() -> io::Result<Doorbell> {
-        // Blocking on purpose: a read of a nonblocking eventfd through io_uring fails at once instead of waiting.
+    pub(crate) fn new() -> io::Result<Doorbell> {
+        // Blocking on purpose: a read of a nonblocking eventfd through io_uring fails at once instead of waiting. The
+        // portable driver never reads: an epoll that is triggered by edges is woken by every ring.
         // SAFETY: a plain system call that returns a descriptor or an error.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         if fd < 0 {
@@ -30,17 +31,17 @@ impl Doorbell {
         Ok(Doorbell { eventfd, sleeping: AtomicBool::new(false) })
     }
 
-    pub(super) fn fd(&self) -> RawFd {
+    pub(crate) fn fd(&self) -> RawFd {
         self.eventfd.as_raw_fd()
     }
 
     /// A second descriptor of the same eventfd, for whoever closes what it is given.
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.eventfd.try_clone().map(OwnedFd::from)
     }
 
     /// Wakes the shard if it sleeps.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
             self.ring_always();
@@ -48,7 +49,7 @@ impl Doorbell {
     }
 
     /// Wakes the shard's next sleep at the latest.
-    pub(super) fn ring_always(&self) {
+    pub(crate) fn ring_always(&self) {
         // Cannot block: the counter would have to reach 2^64 - 1.
         if let Err(error) = (&self.eventfd).write_all(&1_u64.to_ne_bytes()) {
             tracing::error!(%error, "cannot wake a shard");
@@ -56,16 +57,22 @@ impl Doorbell {
     }
 
     /// Whether the shard sleeps, or is about to, and no one has rung since it said so.
-    pub(super) fn is_sleeping(&self) -> bool {
+    pub(crate) fn is_sleeping(&self) -> bool {
         self.sleeping.load(Ordering::Relaxed)
     }
 
-    pub(super) fn about_to_sleep(&self) {
+    pub(crate) fn about_to_sleep(&self) {
         self.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn awake(&self) {
+    pub(crate) fn awake(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
     }
 }

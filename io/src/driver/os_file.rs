@@ -1,8 +1,8 @@
-//! A file as this driver knows it.
+//! A file as the drivers know it.
 
-use super::helpers::Helpers;
+use super::helpers::{Helpers, Job};
 use crate::record::FileId;
-use corelane_seam::{FileHandle, FileObject};
+use corelane_seam::{FileHandle, FileObject, OpenHow};
 use std::{
     any::Any,
     fmt,
@@ -13,38 +13,45 @@ use std::{
 };
 
 /// An open descriptor; closed by a helper thread, because closing may write and free blocks.
-pub(super) struct OsFile {
+pub(crate) struct OsFile {
     /// `None` only while it is being dropped.
     file: Option<File>,
     path: PathBuf,
+    pub(crate) how: OpenHow,
     helpers: Helpers,
     /// How the record calls it, if there is one and the file may be changed.
-    pub(super) recorded: Option<FileId>,
+    pub(crate) recorded: Option<FileId>,
 }
 
 impl OsFile {
-    pub(super) fn new(file: File, path: PathBuf, helpers: Helpers, recorded: Option<FileId>) -> OsFile {
-        OsFile { file: Some(file), path, helpers, recorded }
+    pub(crate) fn new(
+        file: File,
+        path: PathBuf,
+        how: OpenHow,
+        helpers: Helpers,
+        recorded: Option<FileId>,
+    ) -> OsFile {
+        OsFile { file: Some(file), path, how, helpers, recorded }
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         self.file.as_ref().expect("taken only by drop")
     }
 
-    pub(super) fn fd(&self) -> RawFd {
+    pub(crate) fn fd(&self) -> RawFd {
         self.file().as_raw_fd()
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.file().as_fd()
     }
 
-    /// The driver's own file behind a handle.
-    pub(super) fn of(handle: &FileHandle) -> io::Result<&OsFile> {
+    /// The drivers' own file behind a handle.
+    pub(crate) fn of(handle: &FileHandle) -> io::Result<&OsFile> {
         handle.downcast().ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidInput, "a file handle that was opened by another driver")
         })
@@ -54,7 +61,7 @@ impl OsFile {
 impl Drop for OsFile {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            self.helpers.read(move || drop(file));
+            self.helpers.read(Job::Close(file));
         }
     }
 }
