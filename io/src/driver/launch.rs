@@ -13,7 +13,7 @@ use std::{
     any::Any,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread::{self, JoinHandle},
 };
 
@@ -144,12 +144,16 @@ pub(crate) fn live<M, P>(
     };
     let _ = ready.send(Ok(()));
     drop(ready);
+    // SAFETY: a plain question to the kernel.
+    shared.shards[id.index()].thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
     if go.recv().is_err() {
         return;
     }
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seat, prepared))) {
         shared.fail(id.0, text_of(&*panic));
     }
+    // No one need wonder any more why it does not move.
+    shared.shards[id.index()].thread.store(0, Ordering::Relaxed);
     let _ = ended.send(());
 }
 

@@ -6,7 +6,7 @@
 //! - `shard_loop`, `hands`, `context`: gathers completions, calls the shard, carries out operations.
 //! - `listen`, `accept`, `connect`, `slots`, `receive`, `send`: the network.
 //! - `blocking`, `helpers`, `os_file`: the disk.
-//! - `mesh`, `doorbell`, `shared`: other shards.
+//! - `mesh`, `doorbell`, `shared`: other shards. `silence`: why a shard answers nothing.
 
 pub(crate) mod accept;
 pub(crate) mod blocking;
@@ -25,6 +25,7 @@ pub(crate) mod send;
 pub(crate) mod settings;
 pub(crate) mod shard_loop;
 pub(crate) mod shared;
+pub(crate) mod silence;
 pub(crate) mod slots;
 
 pub use running::{Running, Stopper};

@@ -2,7 +2,7 @@
 
 use crate::record::Recorder;
 use corelane_seam::ListenerId;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// How the driver runs. Start from [`DriverSettings::new`]; every field may be changed before the run.
 #[derive(Clone, Debug)]
@@ -66,6 +66,15 @@ pub enum DriverKind {
     /// epoll, and threads for files: for where io_uring is forbidden. Direct access to files where the file system has
     /// it, else buffered; flushed by fdatasync either way.
     Portable,
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DriverKind::Glommio => "glommio",
+            DriverKind::Portable => "portable",
+        })
+    }
 }
 
 /// One shard's thread.

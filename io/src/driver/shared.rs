@@ -9,7 +9,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct ShardShared {
     has_mail: AtomicBool,
     /// Polls of the shard's loop so far: whoever sees it move knows that the shard is alive.
     pub(crate) turns: AtomicU64,
+    /// The kernel's number of the shard's thread; 0 before it runs, and when it has ended.
+    pub(crate) thread: AtomicI32,
     /// Set by the shard with every completion that is not a mere timer, taken by the guard.
     pub(crate) traffic: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl ShardShared {
             inbox: Mutex::default(),
             has_mail: AtomicBool::new(false),
             turns: AtomicU64::new(0),
+            thread: AtomicI32::new(0),
             traffic: AtomicBool::new(false),
         })
     }

@@ -7,8 +7,10 @@
 //! tick, though something is queued for it. A shard that moves by itself costs nothing but a load, and one that has
 //! gone to sleep with nothing to do costs a glance at its ring: it is not woken.
 
-use super::silence::{Reading, judge};
-use crate::driver::shared::{ShardShared, Shared, lock};
+use crate::driver::{
+    shared::{ShardShared, Shared, lock},
+    silence::Vigil,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     future::poll_fn,
@@ -16,11 +18,11 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long a shard is watched closely after its last traffic.
@@ -29,11 +31,6 @@ const WATCH: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_millis(100);
 /// How often a shard that sleeps with nothing to do is asked all the same.
 const PROBE: Duration = Duration::from_secs(10);
-/// An unanswered tick that is older raises an alarm. Only time that the guard itself slept through counts: a guard
-/// that gets no CPU is no witness.
-const ALARM: Duration = Duration::from_secs(1);
-/// Silence after which the guard begins to watch what the shard's thread does.
-const SUSPICION: Duration = Duration::from_millis(500);
 /// An undelivered wake holds one of the task's 32,767 references (an i16 in glommio 0.9.0).
 const WAKES_MAX: u64 = 10_000;
 
@@ -45,15 +42,11 @@ pub(super) struct Watched {
     ring: Mutex<Option<OwnedFd>>,
     sent: AtomicU64,
     answered: AtomicU64,
-    /// The kernel's number of the executor's thread; 0 before its first task has run.
-    thread: AtomicI32,
 }
 
 impl Watched {
     /// The first task of an executor: answers ticks, never ends by itself.
     pub(super) async fn answer(&self) {
-        // SAFETY: a plain question to the kernel.
-        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         poll_fn(|context| {
             lock(&self.waker).get_or_insert_with(|| context.waker().clone());
             self.answered.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -139,15 +132,12 @@ impl Drop for Guard {
 struct Watch {
     turns: u64,
     missed: u64,
-    silent: Duration,
     /// Since it was last looked at, and since it was last asked.
     idle: Duration,
     unasked: Duration,
     /// Ticks for which the shard is still watched closely.
     closely: u64,
-    /// When the silence became suspicious, and what the shard's thread was like then.
-    suspected: Option<(Instant, Option<Reading>)>,
-    alarmed: bool,
+    vigil: Vigil,
 }
 
 impl Watch {
@@ -174,7 +164,7 @@ impl Watch {
         }
         let sent = watched.sent.load(Ordering::Relaxed);
         if watched.answered.load(Ordering::Relaxed) == sent {
-            (self.missed, self.silent, self.suspected, self.alarmed) = (0, Duration::ZERO, None, false);
+            (self.missed, self.vigil) = (0, Vigil::default());
             if self.closely == 0 && self.idle < IDLE_TICK {
                 return;
             }
@@ -188,32 +178,10 @@ impl Watch {
             watched.sent.store(sent + 1, Ordering::Relaxed);
         } else {
             self.missed += 1;
-            self.silent += pause;
-        }
-        if self.silent > SUSPICION && !self.alarmed {
-            self.suspect(index, watched.thread.load(Ordering::Relaxed));
+            self.vigil.goes_on(index, shard, pause);
         }
         if self.missed < WAKES_MAX || self.missed.is_multiple_of(100) && self.missed < 100 * WAKES_MAX {
             watched.wake();
-        }
-    }
-
-    /// Looks at the silent shard's thread, and says what is wrong once the silence lasts.
-    fn suspect(&mut self, shard: usize, thread: i32) {
-        let Some((since, early)) = self.suspected else {
-            self.suspected = Some((Instant::now(), Reading::take(thread)));
-            return;
-        };
-        if self.silent <= ALARM {
-            return;
-        }
-        self.alarmed = true;
-        let silence = judge(early, Reading::take(thread), since.elapsed());
-        let silent_ms = self.silent.as_millis() as u64;
-        if silence.is_a_fault() {
-            tracing::error!(shard, silent_ms, "{}", silence.text());
-        } else {
-            tracing::warn!(shard, silent_ms, "{}", silence.text());
         }
     }
 }

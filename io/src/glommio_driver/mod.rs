@@ -5,8 +5,7 @@
 //! executor is what parks the thread, and one read of an eventfd is all it has under way. That eventfd is signalled by
 //! the ring, by other shards and by helper threads alike, and only while the shard sleeps.
 //!
-//! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up; `silence`: why a shard
-//!   answers nothing.
+//! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up.
 //! - `ring`, `hands`: what the loop of a shard has done by the ring; `accept`, `connections`, `files`, `timer`.
 
 mod accept;
@@ -16,7 +15,6 @@ mod files;
 mod guard;
 mod hands;
 mod ring;
-mod silence;
 mod timer;
 
 use crate::driver::{

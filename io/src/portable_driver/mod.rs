@@ -6,7 +6,8 @@
 //! one call gave. Files are read, written and flushed by helper threads, with direct access where the file system has
 //! it; an acknowledgement then costs two changes of threads, which is what io_uring saves.
 //!
-//! - `executor`: a shard's thread; `poller`: its epoll; `hands`: what the loop has done by it.
+//! - `executor`: a shard's thread; `poller`: its epoll; `hands`: what the loop has done by it;
+//!   `watch`: who reports a shard that is stuck.
 //! - `listeners`, `connections`: the network.
 
 mod connections;
@@ -14,10 +15,16 @@ mod executor;
 mod hands;
 mod listeners;
 mod poller;
+mod watch;
 
-use crate::driver::{DriverError, Running, context, launch::Launch};
+use crate::driver::{
+    DriverError, Running, context,
+    launch::{Launch, failed},
+};
 use corelane_seam::Shard;
 use poller::Poller;
+use std::sync::Arc;
+use watch::Watch;
 
 /// What every part of a shard's loop works with.
 type Context<M> = context::Context<M, Poller>;
@@ -35,5 +42,7 @@ where
     F: FnOnce() -> S + Send + 'static,
 {
     let writers = writers(launch.settings.shards.len());
-    launch.run(writers, executor::run_shard, |_| Ok(()))
+    launch.run(writers, executor::run_shard, |shared| {
+        Watch::start(Arc::clone(shared)).map_err(failed("watching thread"))
+    })
 }

@@ -1,10 +1,56 @@
 //! Why a shard's thread answers nothing: what the kernel says of it tells a starved machine from a broken shard.
 
-use std::{fs, time::Duration};
+use super::shared::ShardShared;
+use std::{
+    fs,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+/// Silence that is longer raises an alarm.
+const ALARM: Duration = Duration::from_secs(1);
+/// Silence after which whoever watches begins to look at what the shard's thread does.
+const SUSPICION: Duration = Duration::from_millis(500);
+
+/// Watches one shard that should move and does not.
+#[derive(Default)]
+pub(crate) struct Vigil {
+    silent: Duration,
+    /// When the silence became suspicious, and what the shard's thread was like then.
+    suspected: Option<(Instant, Option<Reading>)>,
+    alarmed: bool,
+}
+
+impl Vigil {
+    /// The shard has not moved for so much longer. Only time that the watcher itself slept through counts: one that gets
+    /// no CPU is no witness.
+    pub(crate) fn goes_on(&mut self, shard: usize, of: &ShardShared, pause: Duration) {
+        let thread = of.thread.load(Ordering::Relaxed);
+        self.silent += pause;
+        if thread == 0 || self.alarmed || self.silent <= SUSPICION {
+            return;
+        }
+        let Some((since, early)) = self.suspected else {
+            self.suspected = Some((Instant::now(), Reading::take(thread)));
+            return;
+        };
+        if self.silent <= ALARM {
+            return;
+        }
+        self.alarmed = true;
+        let silence = judge(early, Reading::take(thread), since.elapsed());
+        let silent_ms = self.silent.as_millis() as u64;
+        if silence.is_a_fault() {
+            tracing::error!(shard, silent_ms, "{}", silence.text());
+        } else {
+            tracing::warn!(shard, silent_ms, "{}", silence.text());
+        }
+    }
+}
 
 /// What the kernel says of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
+struct Reading {
     /// `R`: runs or waits for a CPU; `S`: sleeps; `D`: waits in the kernel, as a rule for a disk.
     state: char,
     /// CPU time that it took in its life.
@@ -13,7 +59,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Of a thread of this process. None where there is no /proc, or the thread has gone.
-    pub(super) fn take(thread: i32) -> Option<Reading> {
+    fn take(thread: i32) -> Option<Reading> {
         let text = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
         // SAFETY: a plain question to the C library.
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
@@ -33,7 +79,7 @@ impl Reading {
 
 /// Why a shard was silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
+enum Silence {
     /// It was woken and sleeps: the wake-up was lost, and is lost again and again.
     Asleep,
     /// It computes: one turn takes all this time.
@@ -47,7 +93,7 @@ pub(super) enum Silence {
 }
 
 /// Judges by a reading early in the silence and one at its end, `window` later.
-pub(super) fn judge(early: Option<Reading>, late: Option<Reading>, window: Duration) -> Silence {
+fn judge(early: Option<Reading>, late: Option<Reading>, window: Duration) -> Silence {
     let (Some(early), Some(late)) = (early, late) else { return Silence::Unknown };
     if late.cpu.saturating_sub(early.cpu) >= window / 2 {
         return Silence::Busy;
@@ -62,7 +108,7 @@ pub(super) fn judge(early: Option<Reading>, late: Option<Reading>, window: Durat
 
 impl Silence {
     /// Whether the shard itself is at fault, and not the machine.
-    pub(super) fn is_a_fault(self) -> bool {
+    fn is_a_fault(self) -> bool {
         match self {
             Silence::Asleep | Silence::Busy | Silence::Unknown => true,
             Silence::Starved | Silence::Blocked => false,
@@ -70,7 +116,7 @@ impl Silence {
     }
 
     /// For the log: what it is, and where to look.
-    pub(super) fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Silence::Asleep => "a shard sleeps and answers no wake-up: please report it with this log",
             Silence::Busy => {
