@@ -93,4 +93,18 @@ pub struct StartOptions {
     /// Warn of settings that nobody knows, instead of refusing to start.
     #[arg(long)]
     pub allow_unknown: bool,
+    /// How the kernel is asked.
+    #[arg(long, value_name = "DRIVER", default_value = "auto")]
+    pub driver: Driver,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// Glommio, or portable where io_uring or direct I/O is refused.
+    #[default]
+    Auto,
+    /// io_uring, direct I/O.
+    Glommio,
+    /// epoll and threads for files: slower, and runs where io_uring is forbidden.
+    Portable,
 }

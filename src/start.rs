@@ -1,13 +1,13 @@
 //! From files, environment and overrides to a running broker, and to its end.
 
 use crate::{
-    cli::StartOptions,
+    cli::{Driver, StartOptions},
     logging,
     report::{Blame, Problem, fail},
     signals::StopSignals,
 };
 use corelane_core::config::{BrokerConfig, ReadOptions, Source, Warning, environment, properties};
-use corelane_io::{DriverError, probe};
+use corelane_io::{DriverError, DriverKind, probe};
 use corelane_shard::{LogControl, MachineSettings, StartError};
 use std::{io, path::Path, process::ExitCode, thread, time::Instant};
 
@@ -46,7 +46,7 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let ended = serve(config, log.control(), signals, began);
+    let ended = serve((config, options.driver), log.control(), signals, began);
     // First what was logged, then what it ended with.
     drop(log);
     match ended {
@@ -60,7 +60,7 @@ const EXPECTED_CONNECTIONS: u64 = 10_000;
 
 /// Runs until a signal asks for the end, or the broker cannot go on.
 fn serve(
-    mut config: BrokerConfig,
+    (mut config, driver): (BrokerConfig, Driver),
     log: LogControl,
     signals: StopSignals,
     began: Instant,
@@ -71,7 +71,7 @@ fn serve(
             *directory = whole;
         }
     }
-    let machine = MachineSettings { log, ..machine(&config)? };
+    let machine = MachineSettings { log, ..machine(&config, driver)? };
     let directory = config.data_dir.clone();
     let told = |error: StartError| vec![problem(&error, &directory)];
     let broker = corelane_shard::start(config, &machine, began).map_err(told)?;
@@ -102,7 +102,7 @@ fn serve(
 }
 
 /// What this machine gives, or what it lacks.
-fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
+fn machine(config: &BrokerConfig, driver: Driver) -> Result<MachineSettings, Vec<Problem>> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         let directory = config.data_dir.display();
         vec![Problem {
@@ -118,8 +118,14 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
         // Without a bound of its own a broker should hold what its users expect of one.
         connections: u64::try_from(config.connections_max).unwrap_or(u64::MAX).min(EXPECTED_CONNECTIONS),
     };
-    let found = probe::findings(&probe::Readings::take(Some(&config.data_dir)), wanted);
-    let (fatal, advice): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| finding.is_fatal);
+    let asked = match driver {
+        Driver::Auto => None,
+        Driver::Glommio => Some(DriverKind::Glommio),
+        Driver::Portable => Some(DriverKind::Portable),
+    };
+    let judgement = probe::judge(&probe::Readings::take(Some(&config.data_dir)), wanted, asked);
+    let (fatal, advice): (Vec<_>, Vec<_>) =
+        judgement.findings.into_iter().partition(|finding| finding.is_fatal);
     for finding in advice {
         tracing::warn!(
             "{}; {}; to mend it: {}",
@@ -146,6 +152,7 @@ fn machine(config: &BrokerConfig) -> Result<MachineSettings, Vec<Problem>> {
     Ok(MachineSettings {
         cpus,
         exclusive: false,
+        driver: judgement.driver,
         seed: u64::from_ne_bytes(seed),
         log: LogControl::default(),
         recorder: None,
@@ -217,8 +224,8 @@ fn driver_problem(error: &DriverError) -> Problem {
             "unset corelane.shards and corelane.cpu.pin, and report this text".into(),
         ),
         DriverError::Start { .. } | DriverError::System { .. } => (
-            "every shard needs a thread, four rings and their memory",
-            "raise what is short: ulimit -l unlimited; ulimit -n 1048576; ulimit -u unlimited; or set fewer shards"
+            "every shard needs a thread and, on the glommio driver, four rings and their memory",
+            "raise what is short: ulimit -l unlimited; ulimit -n 1048576; ulimit -u unlimited; or set fewer shards, or --driver portable"
                 .into(),
         ),
         DriverError::Shard { .. } => (

@@ -1,13 +1,15 @@
 //! The start-up probe: what the drivers need of the machine, asked before they start, so that what is missing is said
 //! in words and not by a panic inside a runtime.
 //!
-//! [`Readings::take`] looks at the machine; [`findings`] judges the readings and touches nothing, so each judgement has
-//! a test.
+//! [`Readings::take`] looks at the machine; [`judge`] judges the readings and touches nothing, so each judgement has a
+//! test. Where a driver was not asked for, it also chooses: what keeps the glommio driver from running, and not the
+//! portable one, is then a warning.
 
 mod readings;
 
 pub use readings::{ClockReading, DirectReading, Readings, RingReading, usable_cpus};
 
+use crate::driver::DriverKind;
 use std::fmt;
 
 /// Something that keeps the broker from running well.
@@ -43,17 +45,43 @@ pub struct Wanted {
 const MEMLOCK_PER_SHARD: u64 = 512 << 10;
 /// Descriptors beside connections: segments, journals, rings, eventfds, logs.
 const FILES_BESIDE_CONNECTIONS: u64 = 1_024;
-const RING_WHY: &str = "every read, write and flush goes through io_uring; there is no slower way yet";
+const RING_WHY: &str = "every read, write and flush of the glommio driver goes through io_uring (--driver portable does without)";
+/// What the portable driver costs. Measured: see the README.
+const PORTABLE_COST: &str = "the portable driver serves instead, on epoll and threads for files: nothing is less safe, but \
+                             an acknowledgement takes longer and more CPU time";
 
-/// Judges. Empty: all is well.
-pub fn findings(readings: &Readings, wanted: Wanted) -> Vec<Finding> {
-    let mut all = Vec::new();
-    all.extend(ring(readings));
-    all.extend(memory(readings, wanted));
-    all.extend(open_files(readings, wanted));
-    all.extend(direct(readings));
-    all.extend(clock(readings));
-    all
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The driver that was asked for, or the best that runs here.
+    pub driver: DriverKind,
+    /// Empty: all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// Judges for this driver, or for the best that runs here.
+pub fn judge(readings: &Readings, wanted: Wanted, asked: Option<DriverKind>) -> Judgement {
+    let (driver, mut findings) = match asked {
+        Some(DriverKind::Glommio) => (DriverKind::Glommio, glommio(readings, wanted).collect()),
+        Some(DriverKind::Portable) => (DriverKind::Portable, Vec::new()),
+        None => match glommio(readings, wanted).next() {
+            None => (DriverKind::Glommio, Vec::new()),
+            // One is enough to say: what else is missing would be told once this is mended.
+            Some(reason) => (
+                DriverKind::Portable,
+                vec![Finding { is_fatal: false, why_it_matters: PORTABLE_COST.to_owned(), ..reason }],
+            ),
+        },
+    };
+    findings.extend(open_files(readings, wanted));
+    findings.extend(directory(readings));
+    findings.extend(clock(readings));
+    Judgement { driver, findings }
+}
+
+/// What keeps the glommio driver from running.
+fn glommio(readings: &Readings, wanted: Wanted) -> impl Iterator<Item = Finding> {
+    ring(readings).into_iter().chain(memory(readings, wanted)).chain(direct(readings))
 }
 
 fn fatal(what: impl Into<String>, why: impl Into<String>, mend: impl Into<String>) -> Finding {
@@ -97,12 +125,12 @@ fn refused(errno: i32, readings: &Readings) -> Finding {
         (libc::EPERM | libc::EACCES | libc::ENOSYS, _) => fatal(
             "io_uring is forbidden to this process, by a seccomp profile as container runtimes have it",
             RING_WHY,
-            "docker run --security-opt seccomp=docker/seccomp.json (or seccomp=unconfined)",
+            "docker run --security-opt seccomp=docker/seccomp.json --ulimit memlock=-1 (or seccomp=unconfined)",
         ),
         (libc::ENOMEM, _) => fatal(
             "there is not enough lockable memory for a single io_uring",
             RING_WHY,
-            "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)",
+            "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit, docker run --ulimit memlock=-1)",
         ),
         (libc::EMFILE | libc::ENFILE, _) => {
             fatal("no descriptor is left for an io_uring", RING_WHY, "ulimit -n 1048576")
@@ -121,7 +149,7 @@ fn memory(readings: &Readings, wanted: Wanted) -> Option<Finding> {
     Some(fatal(
         format!("only {} KiB may be locked in memory, {} KiB are needed", limit >> 10, needed >> 10),
         format!("the rings of {} shards must fit", wanted.shards),
-        "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit)",
+        "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit, docker run --ulimit memlock=-1)",
     ))
 }
 
@@ -143,12 +171,19 @@ fn open_files(readings: &Readings, wanted: Wanted) -> Option<Finding> {
 
 fn direct(readings: &Readings) -> Option<Finding> {
     match &readings.direct {
-        None | Some((_, DirectReading::Works)) => None,
         Some((path, DirectReading::Unsupported)) => Some(fatal(
             format!("the file system of {} does not support direct I/O", path.display()),
-            "acknowledged data is written past the page cache; on tmpfs nothing would survive a restart anyway",
+            "the glommio driver writes acknowledged data past the page cache; on tmpfs nothing would survive a restart \
+             of the machine anyway",
             "set log.dirs to a directory on ext4 or XFS",
         )),
+        None | Some((_, DirectReading::Works | DirectReading::Failed(_))) => None,
+    }
+}
+
+fn directory(readings: &Readings) -> Option<Finding> {
+    match &readings.direct {
+        None | Some((_, DirectReading::Works | DirectReading::Unsupported)) => None,
         Some((path, DirectReading::Failed(error))) => Some(fatal(
             format!("a test file cannot be written in {}: {error}", path.display()),
             "the log lives there",

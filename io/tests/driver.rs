@@ -15,6 +15,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -23,10 +24,12 @@ use std::{
 macro_rules! on_both_drivers {
     ($($claim:ident,)*) => {
         mod glommio {
-            $(#[test] fn $claim() { super::$claim(super::DriverKind::Glommio) })*
+            $(#[test]
+            fn $claim() { super::$claim(super::DriverKind::Glommio) })*
         }
         mod portable {
-            $(#[test] fn $claim() { super::$claim(super::DriverKind::Portable) })*
+            $(#[test]
+            fn $claim() { super::$claim(super::DriverKind::Portable) })*
         }
     };
 }
@@ -546,4 +549,45 @@ fn a_timer_fires_at_its_time_and_a_later_one_replaces_it(driver: DriverKind) {
     assert!(told.recv_timeout(Duration::from_secs(10)).expect("it fired"));
     finish(running);
     assert!(told.try_recv().is_err());
+}
+
+/// A file system without direct access, mounted until it is dropped. The tests run as root.
+struct Ramfs(tempfile::TempDir);
+
+impl Ramfs {
+    fn mount() -> Ramfs {
+        let directory = tempfile::tempdir().expect("a directory");
+        let status = Command::new("mount").args(["-t", "ramfs", "ramfs"]).arg(directory.path()).status();
+        assert!(status.expect("mount runs").success());
+        Ramfs(directory)
+    }
+}
+
+impl Drop for Ramfs {
+    fn drop(&mut self) {
+        // Lazily, should something still be open.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn where_direct_access_is_refused_the_portable_driver_writes_buffered_and_asks_for_whole_blocks_all_the_same()
+{
+    let disk = Ramfs::mount();
+    let results = on_file(
+        settings(DriverKind::Portable, 1, false),
+        disk.0.path().join("deep/journal"),
+        vec![
+            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 16, zero: true },
+            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
+            |file| FileOperation::Write { file, offset: 100, data: blocks(6, 1), flush: false },
+            |file| FileOperation::Read { file, offset: 4096, len: 8192 },
+        ],
+    );
+    let [done, written, flushed, refused, read] = &results[..] else { panic!("{results:?}") };
+    assert!(matches!(done, FileResult::Done(Ok(()))), "{done:?}");
+    assert!(matches!((written, flushed), (FileResult::Written(Ok(())), FileResult::Flushed(Ok(())))));
+    assert!(matches!(refused, FileResult::Written(Err(_))));
+    let FileResult::Read(Ok(read)) = read else { panic!("{read:?}") };
+    assert_eq!((read.len(), read[0], read[4096]), (8192, 0, 5));
 }

@@ -11,7 +11,7 @@ use corelane_core::{
     log::{Fault, RecoveryReport},
 };
 use corelane_io::{
-    DirectoryLock, DriverError, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind,
+    DirectoryLock, DriverError, DriverKind, DriverSettings, Running, ShardSettings, Stopper, SystemDisk, bind,
 };
 use corelane_seam::ListenerId;
 use std::{
@@ -62,6 +62,7 @@ pub struct RunningBroker {
     running: Running,
     reports: Receiver<Report>,
     shards: u16,
+    driver: DriverKind,
     began: Instant,
     addresses: Vec<SocketAddr>,
     recovery: RecoveryReport,
@@ -76,6 +77,8 @@ pub struct MachineSettings {
     pub cpus: Vec<usize>,
     /// Whether pinning pays: the CPUs are not shared with others.
     pub exclusive: bool,
+    /// How shards reach the kernel.
+    pub driver: DriverKind,
     /// Random.
     pub seed: u64,
     /// The log of this process.
@@ -107,6 +110,7 @@ pub fn start(
         None => SystemDisk::new(),
     };
     let mut driver = DriverSettings::new(shard_settings(&config, machine, shards), listeners);
+    driver.driver = machine.driver;
     driver.recorder.clone_from(&machine.recorder);
     driver.faults.skip_fdatasync = machine.skip_fdatasync;
     let bound = bind(driver)?;
@@ -128,6 +132,7 @@ pub fn start(
         running,
         reports: received,
         shards,
+        driver: machine.driver,
         began,
         addresses,
         recovery: assembled.report,
@@ -201,6 +206,7 @@ impl RunningBroker {
         let addresses: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
         info!(
             shards = self.shards,
+            driver = %self.driver,
             clean = self.recovery.clean,
             replayed = self.recovery.entries,
             "serving on {} after {} ms",

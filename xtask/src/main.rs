@@ -37,6 +37,8 @@ enum Task {
         #[arg(long)]
         trace: bool,
     },
+    /// All tests that start a broker, on the portable driver: faults, power cuts, real clients. `verify` runs a part.
+    Portable,
     /// Long runs.
     Soak {
         #[command(subcommand)]
@@ -84,6 +86,9 @@ enum Soak {
     },
 }
 
+/// Has the tests' brokers run on the portable driver.
+const DRIVER: (&str, &str) = ("CORELANE_TEST_DRIVER", "portable");
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Verify { seeds } => verify::run(seeds),
@@ -96,6 +101,10 @@ fn main() -> anyhow::Result<()> {
                 step = step.argument("--trace");
             }
             succeed(&step)
+        }
+        Task::Portable => {
+            let run = ["test", "--workspace", "--no-fail-fast", "--test", "*"];
+            succeed(&Step::cargo("portable driver", &run).environment(DRIVER.0, DRIVER.1))
         }
         Task::Soak { subject: Soak::Sim { seeds, from } } => {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;

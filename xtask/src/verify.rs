@@ -1,7 +1,7 @@
 //! Everything that must hold of every commit. All steps run, whatever the earlier ones say; the first that failed
 //! is named at the end.
 
-use crate::{step::Step, tally::Tally};
+use crate::{DRIVER, step::Step, tally::Tally};
 use anyhow::bail;
 use std::process::{Command, Stdio};
 
@@ -50,12 +50,28 @@ fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
         (Step::cargo("clippy", &clippy), true),
         (Step::cargo("layering", &["test", "--quiet", "--workspace", "--test", "layering"]), false),
         (Step::cargo("tests", &["test", "--workspace", "--no-fail-fast"]), true),
+        (Step::cargo("portable driver", &PORTABLE).environment(DRIVER.0, DRIVER.1), true),
         (
             Step::built("simulation", "corelane-sim")?.argument("--seeds").argument(&format!("0..{seeds}")),
             true,
         ),
     ])
 }
+
+/// What brokers on the portable driver are put through with every commit; `cargo xtask portable` is the rest.
+const PORTABLE: [&str; 11] = [
+    "test",
+    "--workspace",
+    "--no-fail-fast",
+    "--test",
+    "restart",
+    "--test",
+    "power_cut",
+    "--test",
+    "hostile",
+    "--test",
+    "kcat",
+];
 
 fn is_cargo_deny_there() -> bool {
     Command::new("cargo-deny")

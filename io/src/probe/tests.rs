@@ -17,7 +17,7 @@ const WANTED: Wanted = Wanted { shards: 4, connections: 10_000 };
 
 /// The one finding, and that it is complete.
 fn only(readings: &Readings) -> Finding {
-    let mut all = findings(readings, WANTED);
+    let mut all = judge(readings, WANTED, Some(DriverKind::Glommio)).findings;
     assert_eq!(all.len(), 1, "{all:?}");
     let finding = all.remove(0);
     assert!(
@@ -30,7 +30,10 @@ fn only(readings: &Readings) -> Finding {
 
 #[test]
 fn a_good_machine_gives_no_finding() {
-    assert_eq!(findings(&good(), WANTED), []);
+    for asked in [None, Some(DriverKind::Glommio)] {
+        let judgement = judge(&good(), WANTED, asked);
+        assert_eq!((judgement.driver, judgement.findings), (DriverKind::Glommio, vec![]));
+    }
 }
 
 #[test]
@@ -70,7 +73,8 @@ fn missing_operations_are_named() {
 fn too_little_lockable_memory_is_fatal_unless_the_limit_does_not_bind() {
     let tight = Readings { memlock: Some(64 << 10), ..good() };
     assert!(only(&tight).is_fatal);
-    assert_eq!(findings(&Readings { may_lock_all: true, ..tight }, WANTED), []);
+    let judgement = judge(&Readings { may_lock_all: true, ..tight }, WANTED, Some(DriverKind::Glommio));
+    assert_eq!(judgement.findings, []);
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn a_slow_clock_warns_and_a_wrong_one_is_fatal() {
 fn this_machine_is_read_without_a_panic() {
     let directory = tempfile::tempdir_in(".").expect("a directory");
     let readings = Readings::take(Some(directory.path()));
-    findings(&readings, WANTED);
+    judge(&readings, WANTED, None);
     assert_eq!(std::fs::read_dir(directory.path()).expect("listed").count(), 0);
     let nowhere = Readings::take(Some(std::path::Path::new("/nowhere/at/all")));
     assert!(matches!(nowhere.direct, Some((_, DirectReading::Failed(_)))));
@@ -117,4 +121,38 @@ fn a_quota_bounds_the_cpus_but_never_to_none() {
     assert_eq!(within_quota(vec![], None), [0]);
     assert_eq!(cgroup_path("1:name=x:/y\n0::/a/b\n"), Some("a/b".into()));
     assert!(!usable_cpus().is_empty());
+}
+
+#[test]
+fn what_only_io_uring_needs_is_one_warning_where_any_driver_will_do_and_none_for_the_portable_one() {
+    let refused = |errno| Readings { ring: RingReading::Refused { errno }, ..good() };
+    for (readings, mend) in [
+        (refused(libc::ENOSYS), "--security-opt seccomp="),
+        (refused(libc::EPERM), "--security-opt seccomp="),
+        (refused(libc::ENOMEM), "--ulimit memlock=-1"),
+        (Readings { memlock: Some(64 << 10), ..good() }, "--ulimit memlock=-1"),
+        (Readings { ring: RingReading::Works { missing: vec!["IORING_OP_RECV"] }, ..good() }, "Linux 6.1"),
+        (Readings { direct: Some(("/data".into(), DirectReading::Unsupported)), ..good() }, "log.dirs"),
+        (Readings { memlock: Some(64 << 10), ..refused(libc::EPERM) }, "--security-opt seccomp="),
+    ] {
+        let judgement = judge(&readings, WANTED, None);
+        assert_eq!(judgement.driver, DriverKind::Portable);
+        let [finding] = &judgement.findings[..] else { panic!("{judgement:?}") };
+        assert!(!finding.is_fatal && finding.command_that_mends.contains(mend), "{finding}");
+        assert!(finding.why_it_matters.contains("longer"), "the cost: {finding}");
+        let asked = judge(&readings, WANTED, Some(DriverKind::Portable));
+        assert_eq!((asked.driver, asked.findings), (DriverKind::Portable, vec![]));
+    }
+}
+
+#[test]
+fn what_every_driver_needs_is_fatal_for_every_driver() {
+    let broken = Readings { open_files: (16, 16), ..good() };
+    let unwritable =
+        Readings { direct: Some(("/data".into(), DirectReading::Failed("no space".to_owned()))), ..good() };
+    for readings in [broken, unwritable] {
+        for asked in [None, Some(DriverKind::Glommio), Some(DriverKind::Portable)] {
+            assert!(judge(&readings, WANTED, asked).findings.iter().any(|finding| finding.is_fatal));
+        }
+    }
 }

@@ -29,6 +29,11 @@ pub struct Broker {
     _data: TempDir,
 }
 
+/// The driver that all brokers of the tests run on: `CORELANE_TEST_DRIVER`, and without it what the broker chooses.
+fn driver() -> Option<String> {
+    std::env::var("CORELANE_TEST_DRIVER").ok()
+}
+
 impl Broker {
     /// Starts a broker and waits until it says that it serves.
     ///
@@ -54,6 +59,7 @@ impl Broker {
             .args(["--override", &format!("log.dirs={}", data.path().display())])
             .args(["--override", "num.partitions=4"])
             .args(settings.iter().flat_map(|setting| ["--override", *setting]))
+            .args(driver().iter().flat_map(|driver| ["--driver", driver]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

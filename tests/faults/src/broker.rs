@@ -1,6 +1,7 @@
 //! The real binary as a child process: started, watched, killed, and gone when its handle goes, also on panic.
 
 use anyhow::{Context, bail, ensure};
+use corelane_io::DriverKind;
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -38,6 +39,8 @@ pub struct BrokerOptions {
     pub port: u16,
     /// `key=value`.
     pub overrides: Vec<String>,
+    /// `--driver`; None lets the broker choose.
+    pub driver: Option<DriverKind>,
     /// Instead of ours.
     pub limits: Vec<Limit>,
     /// Runs as this user and group.
@@ -51,13 +54,14 @@ pub struct BrokerOptions {
 }
 
 impl BrokerOptions {
-    /// On a free port of loopback, with nothing special.
+    /// On a free port of loopback and the [`driver`] of all tests, with nothing special.
     pub fn new(data_dir: &Path, shards: u16) -> BrokerOptions {
         BrokerOptions {
             data_dir: data_dir.to_owned(),
             shards,
             port: 0,
             overrides: Vec::new(),
+            driver: driver(),
             limits: Vec::new(),
             user: None,
             filter: None,
@@ -91,6 +95,9 @@ impl BrokerOptions {
         for setting in settings.iter().chain(&self.overrides) {
             command.args(["--override", setting]);
         }
+        if let Some(driver) = self.driver {
+            command.args(["--driver", &driver.to_string()]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         if let Some(user) = self.user {
             command.uid(user).gid(user);
@@ -113,6 +120,16 @@ impl BrokerOptions {
         unsafe { command.pre_exec(child) };
         Ok(command)
     }
+}
+
+/// The driver that all brokers of the tests run on: `CORELANE_TEST_DRIVER`, and without it what the broker chooses.
+///
+/// # Panics
+/// When the variable names none.
+pub fn driver() -> Option<DriverKind> {
+    let name = std::env::var("CORELANE_TEST_DRIVER").ok()?;
+    let named = [DriverKind::Glommio, DriverKind::Portable].into_iter().find(|kind| kind.to_string() == name);
+    Some(named.unwrap_or_else(|| panic!("CORELANE_TEST_DRIVER={name}: there is no such driver")))
 }
 
 /// Sets a limit of this process, soft and hard.

@@ -36,7 +36,7 @@ mod read_back;
 pub mod requests;
 pub mod small_disk;
 
-pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, set_limit};
+pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, driver, set_limit};
 pub use client::Client;
 pub use producer::{Ended, Producer, ProducerSettings, is_disconnect};
 pub use read_back::{read_all, read_on, whole_batches};

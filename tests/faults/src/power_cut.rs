@@ -4,7 +4,7 @@
 //! acknowledged (acks=all) before that moment. Then again: recovery itself is recorded and cut.
 
 use crate::{
-    ACKS_ALL, Broker, BrokerOptions, Client, Producer, ProducerSettings, clock,
+    ACKS_ALL, Broker, BrokerOptions, Client, Producer, ProducerSettings, clock, driver,
     ledger::{Ledger, violations},
     payload::Stamp,
     read_back::read_all,
@@ -229,6 +229,7 @@ fn machine(seed: u64, recorder: &Arc<Recorder>, skip_fdatasync: bool) -> Machine
         log: LogControl::default(),
         cpus: Vec::new(),
         exclusive: false,
+        driver: driver().unwrap_or_default(),
         seed,
         recorder: Some(Arc::clone(recorder)),
         skip_fdatasync,

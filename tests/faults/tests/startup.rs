@@ -1,6 +1,7 @@
 //! A machine that lacks something: three lines and an exit code, never a panic.
 
 use corelane_fault_tests::{Broker, BrokerOptions, Limit, binary};
+use corelane_io::DriverKind;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -67,8 +68,21 @@ fn refused(options: &BrokerOptions, words: &[&str]) {
 fn no_lockable_memory_is_told() {
     let place = place();
     let mut options = place.options();
+    options.driver = Some(DriverKind::Glommio);
     options.limits.push(Limit { resource: libc::RLIMIT_MEMLOCK, value: 0 });
     refused(&options, &["locked in memory", "ulimit -l"]);
+}
+
+#[test]
+fn without_lockable_memory_the_portable_driver_serves_unless_another_was_asked_for() {
+    let place = place();
+    let mut options = place.options();
+    options.driver = None;
+    options.limits.push(Limit { resource: libc::RLIMIT_MEMLOCK, value: 0 });
+    let mut broker = Broker::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(broker.terminate(Duration::from_secs(10)).expect("it stops").success());
+    let said = broker.said();
+    assert!(said.contains("driver=portable") && said.contains("--ulimit memlock=-1"), "{said}");
 }
 
 #[test]
