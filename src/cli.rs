@@ -105,6 +105,6 @@ pub enum Driver {
     Auto,
     /// io_uring, direct I/O.
     Glommio,
-    /// epoll and threads for files: slower, and runs where io_uring is forbidden.
+    /// epoll and threads for files: acknowledges later, and runs where io_uring is forbidden.
     Portable,
 }

@@ -46,9 +46,9 @@ const MEMLOCK_PER_SHARD: u64 = 512 << 10;
 /// Descriptors beside connections: segments, journals, rings, eventfds, logs.
 const FILES_BESIDE_CONNECTIONS: u64 = 1_024;
 const RING_WHY: &str = "every read, write and flush of the glommio driver goes through io_uring (--driver portable does without)";
-/// What the portable driver costs. Measured: see the README.
-const PORTABLE_COST: &str = "the portable driver serves instead, on epoll and threads for files: nothing is less safe, but \
-                             an acknowledgement takes longer and more CPU time";
+/// What the portable driver costs; measured under `corelane-bench produce`, see the README.
+const PORTABLE_COST: &str = "the portable driver serves instead, on epoll and threads for files: as safe, but an \
+                             acknowledgement takes longer, where it was measured by a third to a half";
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

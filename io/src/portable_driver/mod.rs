@@ -4,7 +4,7 @@
 //! Everything else is as on the other driver, because it is the same code: the loop, the queues between shards, binding,
 //! sending. A shard that sleeps waits for its sockets and for its doorbell, an eventfd; who works takes what many events
 //! one call gave. Files are read, written and flushed by helper threads, with direct access where the file system has
-//! it; an acknowledgement then costs two changes of threads, which is what io_uring saves.
+//! it; an acknowledgement then costs two changes of threads.
 //!
 //! - `executor`: a shard's thread; `poller`: its epoll; `hands`: what the loop has done by it;
 //!   `watch`: who reports a shard that is stuck.
