@@ -59,8 +59,21 @@ fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
 }
 
 /// What brokers on the portable driver are put through with every commit; `cargo xtask portable` is the rest.
-const PORTABLE: [&str; 9] =
-    ["test", "--workspace", "--no-fail-fast", "--test", "restart", "--test", "power_cut", "--test", "kcat"];
+const PORTABLE: [&str; 13] = [
+    "test",
+    "--workspace",
+    "--no-fail-fast",
+    "--test",
+    "restart",
+    "--test",
+    "kill",
+    "--test",
+    "kill_groups",
+    "--test",
+    "power_cut",
+    "--test",
+    "kcat",
+];
 
 fn is_cargo_deny_there() -> bool {
     Command::new("cargo-deny")
