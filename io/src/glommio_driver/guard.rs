@@ -34,10 +34,28 @@ const PROBE: Duration = Duration::from_secs(10);
 /// An undelivered wake holds one of the task's 32,767 references (an i16 in glommio 0.9.0).
 const WAKES_MAX: u64 = 10_000;
 
+/// Means "urgent data" to whoever asked for it, and no one here does.
+const INTERRUPT: libc::c_int = libc::SIGURG;
+
+/// Lets the signal end system calls, which one that is ignored does not.
+fn catch_interrupts() -> io::Result<()> {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    // SAFETY: `sigaction` is plain data for which zero is valid (no flags, so calls are not restarted; an empty mask); the
+    // handler does nothing, which is safe in a signal.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        libc::sigaction(INTERRUPT, &raw const action, std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What the guard knows of an executor.
 #[derive(Default)]
 pub(super) struct Watched {
     waker: Mutex<Option<Waker>>,
+    /// The executor has run its first task, and so has left a waker.
+    has_begun: AtomicBool,
     /// The ring on which the shard's work completes.
     ring: Mutex<Option<OwnedFd>>,
     sent: AtomicU64,
@@ -47,6 +65,7 @@ pub(super) struct Watched {
 impl Watched {
     /// The first task of an executor: answers ticks, never ends by itself.
     pub(super) async fn answer(&self) {
+        self.has_begun.store(true, Ordering::Release);
         poll_fn(|context| {
             lock(&self.waker).get_or_insert_with(|| context.waker().clone());
             self.answered.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -63,6 +82,7 @@ impl Watched {
     /// Called on the executor's thread before it ends: no wake may reach an executor that is gone, and no one may keep
     /// its ring.
     pub(super) fn retire(&self) {
+        self.has_begun.store(true, Ordering::Release);
         lock(&self.waker).take();
         lock(&self.ring).take();
     }
@@ -80,7 +100,13 @@ impl Watched {
         }
     }
 
-    fn wake(&self) {
+    /// An executor that lost its very first wake-up has left no waker. It is interrupted instead: glommio looks again
+    /// after a system call that a signal ended.
+    fn wake(&self, thread: i32) {
+        if thread != 0 && !self.has_begun.load(Ordering::Acquire) {
+            // SAFETY: a plain system call; a thread that has gone makes it fail, which is as well.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
+        }
         if let Some(waker) = &*lock(&self.waker) {
             waker.wake_by_ref();
         }
@@ -99,6 +125,7 @@ impl Guard {
         watched: Arc<Vec<Watched>>,
         tick: Duration,
     ) -> io::Result<Guard> {
+        catch_interrupts()?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let thread = thread::Builder::new().name("corelane-guard".into()).spawn(move || {
@@ -181,7 +208,7 @@ impl Watch {
             self.vigil.goes_on(index, shard, pause);
         }
         if self.missed < WAKES_MAX || self.missed.is_multiple_of(100) && self.missed < 100 * WAKES_MAX {
-            watched.wake();
+            watched.wake(shard.thread.load(Ordering::Relaxed));
         }
     }
 }
