@@ -1,12 +1,14 @@
 //! Errors, of which there are three kinds: a wire [`ErrorCode`] is a value like any other; [`Fatal`] takes a log
 //! directory or the broker offline, with its reason; and a bug panics.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 macro_rules! error_codes {
     ($($number:literal $variant:ident $name:literal)*) => {
         /// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), one number and one name each.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "i16", try_from = "i16")]
         #[repr(i16)]
         #[allow(missing_docs)]
         pub enum ErrorCode { $($variant = $number),*
@@ -172,6 +174,20 @@ impl ErrorCode {
     /// The code of a number, if Kafka knows it.
     pub fn from_code(code: i16) -> Option<ErrorCode> {
         ErrorCode::ALL.iter().copied().find(|known| known.code() == code)
+    }
+}
+
+impl From<ErrorCode> for i16 {
+    fn from(code: ErrorCode) -> i16 {
+        code.code()
+    }
+}
+
+impl TryFrom<i16> for ErrorCode {
+    type Error = String;
+
+    fn try_from(code: i16) -> Result<ErrorCode, String> {
+        ErrorCode::from_code(code).ok_or_else(|| format!("{code} is no error code of Kafka's"))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 use corelane_core::{
     config::{Advertised, BrokerConfig},
-    controller::{FEATURES, RegisterBrokerRequest, Settings},
+    controller::{FEATURES, Lifecycle, RegisterBrokerRequest, Settings},
     engine::{Engine, Place, Random},
     error::Fatal,
     ids::NodeId,
@@ -244,7 +244,6 @@ impl QuorumSeed {
             endpoints: endpoints(&config, &self.settings.ports),
             rack: config.rack.clone(),
             directories: vec![uuid::Uuid::from_u128(quorum.directory_id())],
-            fenced: false,
         };
         let controller = Settings {
             node: config.node_id,
@@ -252,6 +251,7 @@ impl QuorumSeed {
             default_replication_factor: config.default_replication_factor,
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
+            lifecycle: Lifecycle::default(),
         };
         let settings = QuorumShardSettings {
             data_shards: self.settings.shards,

@@ -2,15 +2,20 @@
 
 use crate::node::Report;
 use corelane_core::{
-    controller::{RegisterBrokerRequest, Settings},
-    engine::{Desk, DeskEffects, Random, ShardMessage},
-    error::Fatal,
+    controller::{ApiError, BrokerHeartbeatRequest, HeartbeatReply, RegisterBrokerRequest, Settings},
+    engine::{ControllerRequest, ControllerResponse, Desk, DeskEffects, Random, ReplyTo, ShardMessage},
+    error::{ErrorCode, Fatal},
     metadata::Image,
 };
 use corelane_raft_meta::{ProposeError, Quorum, QuorumInput, QuorumOutput};
 use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
 use std::sync::mpsc::Sender;
 use tracing::{error, info, warn};
+
+/// How often this node's broker says that it lives; Kafka's default.
+const HEARTBEAT_INTERVAL_MS: u64 = 2_000;
+/// How soon it asks again while it is fenced.
+const FENCED_INTERVAL_MS: u64 = 100;
 
 type Operations = Vec<Operation<ShardMessage>>;
 
@@ -37,8 +42,12 @@ pub struct QuorumShard {
     random: Random,
     image: Image,
     next_proposal: u64,
-    /// This broker is registered; its shards are told of changes.
+    /// This broker is registered and unfenced; its shards are told of changes.
     introduced: bool,
+    /// Of this broker's registration, once it is committed.
+    broker_epoch: Option<i64>,
+    /// When this broker says again that it lives. `None` while it is not registered, or waits for an answer.
+    heartbeat_at: Option<Monotonic>,
     image_changed: bool,
     timer_set: Option<Monotonic>,
     reports: Sender<Report>,
@@ -59,6 +68,8 @@ impl QuorumShard {
             image: Image::default(),
             next_proposal: 0,
             introduced: false,
+            broker_epoch: None,
+            heartbeat_at: None,
             image_changed: false,
             timer_set: None,
             reports: settings.reports,
@@ -71,23 +82,53 @@ impl QuorumShard {
     /// Runs the quorum until it has nothing more to say.
     fn run(&mut self, now: Now, out: &mut Operations) {
         let mut outputs = Vec::new();
+        self.look_after(now, out);
         self.quorum.poll(now, &mut outputs);
         while !outputs.is_empty() {
             let mut effects = DeskEffects::default();
             for output in outputs.drain(..) {
-                self.output(output, &mut effects, out);
+                self.output(now, output, &mut effects, out);
             }
             self.tell(effects, out, now);
+            self.look_after(now, out);
             self.quorum.poll(now, &mut outputs);
         }
-        let next = self.quorum.next_deadline();
+        let deadlines = [self.quorum.next_deadline(), self.desk.next_deadline(), self.heartbeat_at];
+        let next = deadlines.into_iter().flatten().min();
         if let Some(at) = next.filter(|_| next != self.timer_set) {
             self.timer_set = next;
             out.push(Operation::Timer { at });
         }
     }
 
-    fn output(&mut self, output: QuorumOutput, effects: &mut DeskEffects, out: &mut Operations) {
+    /// This broker says that it lives, if that is due, and only then the controller looks who does not: both may have been
+    /// held up together.
+    fn look_after(&mut self, now: Now, out: &mut Operations) {
+        let mut effects = DeskEffects::default();
+        if let Some(epoch) =
+            self.broker_epoch.filter(|_| self.heartbeat_at.is_some_and(|at| at <= now.monotonic))
+        {
+            self.heartbeat_at = None;
+            let heartbeat = BrokerHeartbeatRequest {
+                id: self.registration.id,
+                epoch,
+                applied: self.image.last_applied(),
+                want_fence: false,
+                want_shut_down: false,
+                offline_directories: Vec::new(),
+            };
+            self.ask_itself(now, ControllerRequest::Heartbeat(heartbeat), &mut effects);
+        }
+        self.desk.tick(now.monotonic, &mut effects);
+        self.tell(effects, out, now);
+    }
+
+    fn ask_itself(&mut self, now: Now, request: ControllerRequest, effects: &mut DeskEffects) {
+        let random = &mut self.random;
+        self.desk.ask(now.monotonic, ReplyTo::Itself, request, &mut || random.uuid(), effects);
+    }
+
+    fn output(&mut self, now: Now, output: QuorumOutput, effects: &mut DeskEffects, out: &mut Operations) {
         match output {
             QuorumOutput::File { token, operation } => out.push(Operation::File { token, operation }),
             // A quorum of one calls no one, and is not called.
@@ -102,11 +143,11 @@ impl QuorumShard {
                 self.image_changed = true;
             }
             QuorumOutput::Proposed { result: Ok(_), .. } => {}
-            QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(&error, effects),
+            QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(now, &error, effects),
             QuorumOutput::LeaderChanged { writable: true, term, .. } => {
                 info!(term, "this node leads the metadata quorum");
-                self.desk.lead(self.image.clone());
-                self.introduce(effects);
+                self.desk.lead(now.monotonic, self.image.clone());
+                self.introduce(now, effects);
             }
             QuorumOutput::LeaderChanged { writable: false, .. } => {
                 self.desk.resign(self.image.clone(), effects)
@@ -117,7 +158,7 @@ impl QuorumShard {
     }
 
     /// What was decided behind a proposal without effect leaned on it: start over from what is committed.
-    fn proposal_failed(&mut self, error: &ProposeError, effects: &mut DeskEffects) {
+    fn proposal_failed(&mut self, now: Now, error: &ProposeError, effects: &mut DeskEffects) {
         warn!("a metadata change had no effect: {error}");
         match error {
             ProposeError::Violated(_)
@@ -125,7 +166,8 @@ impl QuorumShard {
             | ProposeError::TooLarge { .. }
             | ProposeError::Busy => {
                 self.desk.resign(self.image.clone(), effects);
-                self.desk.lead(self.image.clone());
+                self.desk.lead(now.monotonic, self.image.clone());
+                self.introduce(now, effects);
             }
             ProposeError::NotLeader { .. }
             | ProposeError::LeadershipLost
@@ -134,14 +176,47 @@ impl QuorumShard {
         }
     }
 
-    fn introduce(&mut self, effects: &mut DeskEffects) {
+    /// Forms the cluster if that has not happened, and registers this broker. Said again by the same process, it changes nothing.
+    fn introduce(&mut self, now: Now, effects: &mut DeskEffects) {
         let cluster_id = self.quorum.cluster_id().to_owned();
         self.registration.cluster_id.clone_from(&cluster_id);
-        if let Err(refused) = self.desk.introduce(&cluster_id, &self.registration, effects) {
-            let text = format!("this broker cannot join its cluster: {refused}");
-            error!("{text}");
-            // Whoever started the broker may have gone; nothing depends on it.
-            let _ = self.reports.send(Report::Fatal(Fatal::new(text)));
+        self.heartbeat_at = None;
+        match self.desk.form_cluster(&cluster_id, effects) {
+            Ok(()) => {
+                let registration = ControllerRequest::RegisterBroker(self.registration.clone());
+                self.ask_itself(now, registration, effects);
+            }
+            Err(refused) => self.cannot_join(&refused),
+        }
+    }
+
+    fn cannot_join(&mut self, refused: &ApiError) {
+        let text = format!("this broker cannot join its cluster: {refused}");
+        error!("{text}");
+        // Whoever started the broker may have gone; nothing depends on it.
+        let _ = self.reports.send(Report::Fatal(Fatal::new(text)));
+    }
+
+    /// What the controller answered this broker.
+    fn answered(&mut self, now: Now, response: ControllerResponse) {
+        match response {
+            ControllerResponse::RegisterBroker(Ok(epoch)) => {
+                self.broker_epoch = Some(epoch);
+                self.heartbeat_at = Some(now.monotonic);
+            }
+            ControllerResponse::RegisterBroker(Err(refused)) => self.cannot_join(&refused),
+            ControllerResponse::Heartbeat(Ok(HeartbeatReply { fenced, .. })) => {
+                self.introduced |= !fenced;
+                let pause_ms = if fenced { FENCED_INTERVAL_MS } else { HEARTBEAT_INTERVAL_MS };
+                self.heartbeat_at = Some(now.monotonic.after_ms(pause_ms));
+            }
+            ControllerResponse::Heartbeat(Err(refused)) => {
+                warn!("a heartbeat was refused: {refused}");
+                self.heartbeat_at = Some(now.monotonic.after_ms(FENCED_INTERVAL_MS));
+            }
+            // The leadership is lost; whoever leads next is introduced to.
+            ControllerResponse::Unavailable(ErrorCode::NotController) => {}
+            other => debug_assert!(false, "this broker did not ask for {other:?}"),
         }
     }
 
@@ -151,7 +226,9 @@ impl QuorumShard {
             self.next_proposal += 1;
             self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
         }
-        self.introduced |= self.desk.is_introduced();
+        for response in effects.own_replies {
+            self.answered(now, response);
+        }
         if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in (0..self.data_shards).map(ShardId) {
                 out.push(Operation::Message {
@@ -169,7 +246,8 @@ impl QuorumShard {
                 let mut effects = DeskEffects::default();
                 let random = &mut self.random;
                 self.desk.stand(self.quorum.standing(now));
-                self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
+                let to = ReplyTo::Gather(from, gather);
+                self.desk.ask(now.monotonic, to, request, &mut || random.uuid(), &mut effects);
                 self.tell(effects, out, now);
             }
             ShardMessage::DirectoryOffline(fatal) => {

@@ -6,10 +6,11 @@ use crate::{
     metadata::{ConfigResource, Precondition, Record},
 };
 use imbl::{OrdMap, ordmap::DiffItem};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Configurations to change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterConfigsRequest {
     /// Each is changed or refused as a whole.
     pub resources: Vec<AlterResource>,
@@ -18,7 +19,7 @@ pub struct AlterConfigsRequest {
 }
 
 /// What to change about a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterResource {
     /// The resource.
     pub resource: ConfigResource,
@@ -29,7 +30,7 @@ pub struct AlterResource {
 }
 
 /// What to do with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigOp {
     /// Kafka's name of it.
     pub key: String,
@@ -40,7 +41,7 @@ pub struct ConfigOp {
 }
 
 /// Kafka's operations on a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOpKind {
     /// It has this value now.
     Set,
@@ -53,7 +54,7 @@ pub enum ConfigOpKind {
 }
 
 /// What became of a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceResult {
     /// The resource.
     pub resource: ConfigResource,

@@ -1,18 +1,24 @@
-//! Registration of brokers.
+//! Registration of brokers, and what becomes of partitions when one goes.
 
-use super::{ApiError, Controller, Decision};
+use super::{
+    ApiError, Controller, Decision,
+    partition_change::{Electorate, Target, TopicRules, partitions},
+};
 use crate::{
     error::ErrorCode,
-    ids::{NodeId, TopicId},
+    ids::NodeId,
     metadata::{
         BrokerImage, Endpoint, Image, LeaderChange, PartitionChangeRecord, PartitionImage, Precondition,
-        Record, RegisterBrokerRecord,
+        Record, RegisterBrokerRecord, TopicImage,
     },
 };
+use corelane_seam::Monotonic;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A broker's process introduces itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A broker's process introduces itself. It is fenced until its first heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBrokerRequest {
     /// The broker.
     pub id: NodeId,
@@ -24,62 +30,126 @@ pub struct RegisterBrokerRequest {
     pub endpoints: Vec<Endpoint>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// Its log directories' ids.
+    /// Its log directories' ids. One that comes back with none of those it had has lost what it stored.
     pub directories: Vec<Uuid>,
-    /// Whether it waits for heartbeats to unfence it. A broker that is its own only controller need not: it is
-    /// alive as long as anyone can ask.
-    pub fenced: bool,
 }
 
 /// A broker is to be forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnregisterBrokerRequest {
     /// The broker.
     pub id: NodeId,
 }
 
+/// Who asks for a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registrant {
+    /// The broker in the controller's own process: an earlier process of this node is gone, as this one holds its place.
+    Itself,
+    /// Another process, of which an earlier one may still live.
+    Peer,
+}
+
 impl Controller {
     /// Decides on a registration. The reply is the broker's epoch, which it names in later requests. A repetition by
-    /// the same process changes nothing; anything else begins a new leader epoch of every partition the broker leads.
-    pub fn register_broker(&mut self, request: &RegisterBrokerRequest) -> Decision<Result<i64, ApiError>> {
-        match self.speculative.cluster_id() {
-            Some(known) if **known == *request.cluster_id => {}
-            known => {
-                let known = known.map_or("none", |known| known);
-                let text = format!("Expected cluster ID {known}, but got cluster ID {}", request.cluster_id);
-                return self.unchanged(Err(ApiError::new(ErrorCode::InconsistentClusterId, text)));
-            }
+    /// the same process changes nothing; anything else begins a new leader epoch of every partition the broker leads, and
+    /// whatever another replica can lead, that one leads.
+    pub fn register_broker(
+        &mut self,
+        now: Monotonic,
+        request: &RegisterBrokerRequest,
+        registrant: Registrant,
+    ) -> Decision<Result<i64, ApiError>> {
+        let known = self.speculative.broker(request.id).cloned();
+        if let Err(error) = self.check_registration(now, request, known.as_deref(), registrant) {
+            return self.unchanged(Err(error));
         }
-        if request.id.0 < 0 || request.endpoints.is_empty() {
-            let text = "A registration needs a broker id from 0 on and at least one listener.";
-            return self.unchanged(Err(ApiError::new(ErrorCode::InvalidRegistration, text)));
-        }
-        let known = self.speculative.broker(request.id);
-        if let Some(known) = known
+        if let Some(known) = &known
             && is_repetition(known, request)
         {
-            let epoch = known.epoch;
-            return self.unchanged(Ok(epoch));
+            self.sessions.hear(now, known.id, known.epoch);
+            return self.unchanged(Ok(known.epoch));
         }
         let preconditions =
-            vec![Precondition::BrokerEpoch { id: request.id, epoch: known.map(|known| known.epoch) }];
+            [Precondition::BrokerEpoch { id: request.id, epoch: known.as_ref().map(|known| known.epoch) }];
+        let rules = self.topic_rules();
+        let mut records = match &known {
+            Some(known) if lost_its_disks(known, request) => forget(&self.speculative, request.id, &rules),
+            Some(_) => fence(&self.speculative, request.id, &rules),
+            None => Vec::new(),
+        };
+        // The registration stands last: if the leader is lost in between, the broker registers again.
         let epoch = self.next_broker_epoch();
-        let mut records = vec![Record::RegisterBroker(RegisterBrokerRecord {
+        records.push(Record::RegisterBroker(RegisterBrokerRecord {
             id: request.id,
             epoch,
             incarnation: request.incarnation,
             endpoints: request.endpoints.clone(),
             rack: request.rack.clone(),
             directories: request.directories.clone(),
-            fenced: request.fenced,
+            fenced: true,
             in_controlled_shutdown: false,
-        })];
-        if request.fenced {
-            records.extend(hand_over(&self.speculative, request.id));
-        } else {
-            records.extend(take_over(&self.speculative, request.id));
+        }));
+        let decision = self.propose_all(&preconditions, records, Ok(epoch));
+        if decision.is_ok() {
+            self.sessions.hear(now, request.id, epoch);
         }
-        self.propose(preconditions, records, Ok(epoch)).unwrap_or_else(|error| self.unchanged(Err(error)))
+        decision.unwrap_or_else(|error| self.unchanged(Err(error)))
+    }
+
+    fn check_registration(
+        &self,
+        now: Monotonic,
+        request: &RegisterBrokerRequest,
+        known: Option<&BrokerImage>,
+        registrant: Registrant,
+    ) -> Result<(), ApiError> {
+        let refuse = |code, text: &str| Err(ApiError::new(code, text));
+        let cluster = self.speculative.cluster_id();
+        if cluster.is_none_or(|known| **known != *request.cluster_id) {
+            let known = cluster.map_or("none", |known| known);
+            let text = format!("Expected cluster ID {known}, but got cluster ID {}", request.cluster_id);
+            return Err(ApiError::new(ErrorCode::InconsistentClusterId, text));
+        }
+        let timeout_ms = self.settings.lifecycle.session_timeout_ms;
+        let lives = |known: &BrokerImage| {
+            !known.fenced && self.sessions.is_alive(now, known.id, known.epoch, timeout_ms)
+        };
+        if let Some(known) = known
+            && registrant == Registrant::Peer
+            && known.incarnation != request.incarnation
+            && lives(known)
+        {
+            return refuse(
+                ErrorCode::DuplicateBrokerRegistration,
+                "Another broker is registered with that broker id. If the broker was recently restarted this should \
+                 self-resolve once the heartbeat manager expires the broker's session.",
+            );
+        }
+        let invalid = |text: &str| refuse(ErrorCode::InvalidRegistration, text);
+        if request.id.0 < 0 || request.endpoints.is_empty() {
+            return invalid("A registration needs a broker id from 0 on and at least one listener.");
+        }
+        if request.directories.is_empty() {
+            return invalid("No directories specified in request");
+        }
+        if request.directories.iter().any(|id| id.as_u128() < RESERVED_DIRECTORIES) {
+            return invalid("Reserved directory ID in request");
+        }
+        if request.directories.iter().collect::<BTreeSet<_>>().len() != request.directories.len() {
+            return invalid("Duplicate directory ID in request");
+        }
+        let others = self.speculative.brokers().filter(|broker| broker.id != request.id);
+        for broker in others {
+            if let Some(id) = request.directories.iter().find(|id| broker.directories.contains(id)) {
+                let directory = crate::ids::TopicId(*id);
+                return invalid(&format!(
+                    "Broker {} is already registered with directory {directory}",
+                    broker.id
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Decides to forget a broker: it leads nothing any more, and is in sync only where it is the last.
@@ -89,10 +159,9 @@ impl Controller {
             return self.unchanged(Err(ApiError::new(ErrorCode::BrokerIdNotRegistered, text)));
         };
         let epoch = broker.epoch;
-        let mut records: Vec<Record> = hand_over(&self.speculative, request.id).collect();
+        let mut records = fence(&self.speculative, request.id, &self.topic_rules());
         records.push(Record::UnregisterBroker { id: request.id, epoch });
-        let preconditions = vec![Precondition::BrokerEpoch { id: request.id, epoch: Some(epoch) }];
-        self.propose(preconditions, records, Ok(())).unwrap_or_else(|error| self.unchanged(Err(error)))
+        self.of_broker(request.id, epoch, records, ())
     }
 
     /// Greater than every epoch given before, here or by an earlier leader. An epoch given earlier is at most the
@@ -104,6 +173,9 @@ impl Controller {
     }
 }
 
+/// Kafka keeps the first hundred directory ids for itself.
+const RESERVED_DIRECTORIES: u128 = 100;
+
 fn is_repetition(known: &BrokerImage, request: &RegisterBrokerRequest) -> bool {
     known.incarnation == request.incarnation
         && known.endpoints == request.endpoints
@@ -111,54 +183,51 @@ fn is_repetition(known: &BrokerImage, request: &RegisterBrokerRequest) -> bool {
         && known.directories == request.directories
 }
 
-/// What changes when a broker can lead no longer: of the others in sync, the first active replica leads. The last in
-/// sync stays so, because it alone has everything, but leads nothing.
-fn hand_over(image: &Image, leaving: NodeId) -> impl Iterator<Item = Record> {
-    partitions(image).filter_map(move |(topic, index, partition)| {
-        if !partition.isr.contains(&leaving) {
-            return None;
-        }
-        let others: Vec<NodeId> = partition.isr.iter().copied().filter(|id| *id != leaving).collect();
-        let can_lead =
-            |id: &&NodeId| others.contains(id) && image.broker(**id).is_some_and(|it| it.is_active());
-        let leader = match partition.leader {
-            Some(leader) if leader == leaving => match partition.replicas.iter().find(can_lead) {
-                Some(next) => LeaderChange::Leader(*next),
-                None => LeaderChange::Offline,
-            },
-            Some(_) | None => LeaderChange::Unchanged,
-        };
-        let isr = (!others.is_empty()).then_some(others);
-        if isr.is_none() && leader == LeaderChange::Unchanged {
-            return None;
-        }
-        Some(change(topic, index, isr, leader))
+/// None of the directories it had is left.
+fn lost_its_disks(known: &BrokerImage, request: &RegisterBrokerRequest) -> bool {
+    !known.directories.iter().any(|id| request.directories.contains(id))
+}
+
+/// What changes when a broker can lead no longer, and has what it had: it leaves the ISR, unless it is the last in sync,
+/// and others lead.
+pub(super) fn fence(
+    image: &Image,
+    leaving: NodeId,
+    rules: &dyn Fn(&TopicImage) -> TopicRules,
+) -> Vec<Record> {
+    let electorate = Electorate::without(image, leaving);
+    changes(image, rules, electorate, leaving, |partition| partition.isr.contains(&leaving))
+}
+
+/// What changes when a broker has lost what it had: it is neither in sync nor eligible anywhere.
+fn forget(image: &Image, bereft: NodeId, rules: &dyn Fn(&TopicImage) -> TopicRules) -> Vec<Record> {
+    let electorate = Electorate::bereft_of(image, bereft);
+    changes(image, rules, electorate, bereft, |partition| {
+        partition.isr.contains(&bereft) || partition.elr.contains(&bereft)
     })
 }
 
-/// What changes when a broker can lead again: what is offline and has it in sync.
-fn take_over(image: &Image, joining: NodeId) -> impl Iterator<Item = Record> {
+fn changes(
+    image: &Image,
+    rules: &dyn Fn(&TopicImage) -> TopicRules,
+    electorate: Electorate<'_>,
+    leaving: NodeId,
+    affected: impl Fn(&PartitionImage) -> bool,
+) -> Vec<Record> {
     partitions(image)
-        .filter(move |(_, _, partition)| partition.leader.is_none() && partition.isr.contains(&joining))
-        .map(move |(topic, index, _)| change(topic, index, None, LeaderChange::Leader(joining)))
-}
-
-fn partitions(image: &Image) -> impl Iterator<Item = (TopicId, i32, &PartitionImage)> {
-    image
-        .topics()
-        .flat_map(|topic| topic.partitions.iter().map(|(index, partition)| (topic.id, *index, &**partition)))
-}
-
-fn change(topic: TopicId, index: i32, isr: Option<Vec<NodeId>>, leader: LeaderChange) -> Record {
-    Record::PartitionChange(PartitionChangeRecord {
-        topic,
-        index,
-        replicas: None,
-        isr,
-        removing: None,
-        adding: None,
-        leader,
-    })
+        .filter(|(_, _, partition)| affected(partition))
+        .filter_map(|(topic, index, partition)| {
+            let rules = rules(topic);
+            let target = Target::without(partition, leaving);
+            electorate.change((topic.id, index), partition, rules, target, rules.choice())
+        })
+        // That it leads nothing any more is said by the record that follows, once for all.
+        .filter(|change| {
+            let (topic, index, leader) = (change.topic, change.index, LeaderChange::Offline);
+            *change != PartitionChangeRecord { topic, index, leader, ..PartitionChangeRecord::default() }
+        })
+        .map(Record::PartitionChange)
+        .collect()
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use crate::{
     ids::NodeId,
     metadata::{PartitionRecord, Precondition, Record, TopicImage},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Topics that shall have more partitions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatePartitionsRequest {
     /// Each grows or is refused for itself.
     pub topics: Vec<MorePartitions>,
@@ -22,7 +23,7 @@ pub struct CreatePartitionsRequest {
 }
 
 /// A topic that shall have more partitions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
     /// The topic.
     pub name: String,

@@ -10,6 +10,7 @@ use crate::{
     metadata::{Batch, ConfigResource, Image, PartitionRecord, Precondition, Record, validate_topic_name},
 };
 use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,7 +18,7 @@ use std::{
 use uuid::Uuid;
 
 /// Topics to create.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopicsRequest {
     /// Each is created or refused for itself.
     pub topics: Vec<NewTopic>,
@@ -26,7 +27,7 @@ pub struct CreateTopicsRequest {
 }
 
 /// A topic to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
     /// Its name.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct NewTopic {
 }
 
 /// The replicas that a user chose for a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaAssignment {
     /// The partition.
     pub index: i32,
@@ -50,7 +51,7 @@ pub struct ReplicaAssignment {
 }
 
 /// A topic that was created, or would have been.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Its id; zero when nothing was created because only validation was asked for.
     pub id: TopicId,

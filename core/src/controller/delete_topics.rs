@@ -6,17 +6,18 @@ use crate::{
     ids::TopicId,
     metadata::{Precondition, Record},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Topics to delete.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTopicsRequest {
     /// Each is deleted or refused for itself.
     pub topics: Vec<TopicRef>,
 }
 
 /// How a request names a topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TopicRef {
     /// By name.
     Name(String),
@@ -25,7 +26,7 @@ pub enum TopicRef {
 }
 
 /// What became of a topic to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedTopicResult {
     /// Its name, if it is known.
     pub name: Option<String>,

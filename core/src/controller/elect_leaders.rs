@@ -1,14 +1,17 @@
 //! ElectLeaders: leaderships go back to preferred replicas (KIP-183), or to any replica that is left (KIP-460).
 
-use super::{ApiError, Controller, Decision};
+use super::{
+    ApiError, Controller, Decision,
+    partition_change::{Choice, Electorate, Target, TopicRules},
+};
 use crate::{
     error::ErrorCode,
-    ids::NodeId,
     metadata::{LeaderChange, PartitionChangeRecord, PartitionImage, Precondition, Record, TopicImage},
 };
+use serde::{Deserialize, Serialize};
 
 /// Who shall lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Election {
     /// The first of the replicas, if it is in sync.
     Preferred,
@@ -17,7 +20,7 @@ pub enum Election {
 }
 
 /// Partitions to elect leaders for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElectLeadersRequest {
     /// Who shall lead.
     pub election: Election,
@@ -26,7 +29,7 @@ pub struct ElectLeadersRequest {
 }
 
 /// The elections of a topic's partitions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ElectedTopic {
     /// As the request named it.
     pub name: String,
@@ -35,8 +38,8 @@ pub struct ElectedTopic {
 }
 
 /// What the elections of a request write.
-#[derive(Default)]
-struct Elections {
+struct Elections<'a> {
+    rules: &'a dyn Fn(&TopicImage) -> TopicRules,
     preconditions: Vec<Precondition>,
     records: Vec<Record>,
 }
@@ -44,7 +47,8 @@ struct Elections {
 impl Controller {
     /// Decides on elections.
     pub fn elect_leaders(&mut self, request: &ElectLeadersRequest) -> Decision<Vec<ElectedTopic>> {
-        let mut elections = Elections::default();
+        let rules = self.topic_rules();
+        let mut elections = Elections { rules: &rules, preconditions: Vec::new(), records: Vec::new() };
         let elected = match &request.partitions {
             Some(named) => named
                 .iter()
@@ -60,7 +64,7 @@ impl Controller {
                 .collect(),
             None => self.elect_all(request.election, &mut elections),
         };
-        let Elections { preconditions, records } = elections;
+        let Elections { rules: _, preconditions, records } = elections;
         let refused = |error: &ApiError| {
             let refuse = |topic: &ElectedTopic| ElectedTopic {
                 name: topic.name.clone(),
@@ -72,7 +76,7 @@ impl Controller {
             .unwrap_or_else(|error| self.unchanged(refused(&error)))
     }
 
-    fn elect_all(&self, election: Election, elections: &mut Elections) -> Vec<ElectedTopic> {
+    fn elect_all(&self, election: Election, elections: &mut Elections<'_>) -> Vec<ElectedTopic> {
         let mut elected = Vec::new();
         for topic in self.speculative.topics() {
             let results = topic.partitions.iter().map(|(index, partition)| {
@@ -94,7 +98,7 @@ impl Controller {
         name: &str,
         index: i32,
         election: Election,
-        elections: &mut Elections,
+        elections: &mut Elections<'_>,
     ) -> Result<(), ApiError> {
         let unknown = |what: String| ApiError::new(ErrorCode::UnknownTopicOrPartition, what);
         let topic =
@@ -110,7 +114,7 @@ impl Controller {
         index: i32,
         partition: &PartitionImage,
         election: Election,
-        elections: &mut Elections,
+        elections: &mut Elections<'_>,
     ) -> Result<(), ApiError> {
         let refuse = |code, text: &str| Err(ApiError::new(code, text));
         let preferred = partition.replicas.first().copied();
@@ -122,16 +126,20 @@ impl Controller {
             let text = "Leader election not needed for topic partition.";
             return refuse(ErrorCode::ElectionNotNeeded, text);
         }
-        let active = |id: &NodeId| self.speculative.broker(*id).is_some_and(|broker| broker.is_active());
-        let in_sync = |id: &NodeId| partition.isr.contains(id) && active(id);
-        let leader = match election {
-            Election::Preferred => preferred.filter(in_sync),
-            Election::Unclean => {
-                let replicas = || partition.replicas.iter().copied();
-                replicas().find(in_sync).or_else(|| replicas().find(active))
-            }
+        let choice = match election {
+            Election::Preferred => Choice::Preferred,
+            Election::Unclean => Choice::Unclean,
         };
-        let Some(leader) = leader else {
+        let electorate = Electorate::of(&self.speculative);
+        let rules = (elections.rules)(topic);
+        let change = electorate.change((topic.id, index), partition, rules, Target::of(partition), choice);
+        // Kafka takes any change for a success; an election is one only if it elects.
+        let elects = |change: &PartitionChangeRecord| match (election, change.leader) {
+            (Election::Preferred, LeaderChange::Leader(leader)) => Some(leader) == preferred,
+            (Election::Unclean, LeaderChange::Leader(_)) => true,
+            (_, LeaderChange::Unchanged | LeaderChange::Offline) => false,
+        };
+        let Some(change) = change.filter(elects) else {
             return match election {
                 Election::Preferred => {
                     refuse(ErrorCode::PreferredLeaderNotAvailable, "The preferred leader was not available.")
@@ -147,16 +155,7 @@ impl Controller {
             index,
             epoch: partition.partition_epoch,
         });
-        elections.records.push(Record::PartitionChange(PartitionChangeRecord {
-            topic: topic.id,
-            index,
-            replicas: None,
-            // Who leads without having been in sync is the only one who is: the others may have more than it has.
-            isr: (!partition.isr.contains(&leader)).then(|| vec![leader]),
-            removing: None,
-            adding: None,
-            leader: LeaderChange::Leader(leader),
-        }));
+        elections.records.push(Record::PartitionChange(change));
         Ok(())
     }
 }

@@ -10,6 +10,8 @@
 //! proposed, or that was lost, means `reset`: later decisions may have leaned on it.
 
 mod alter_configs;
+mod alter_partitions;
+mod balance;
 mod brokers;
 mod config_rules;
 mod create_partitions;
@@ -17,22 +19,33 @@ mod create_topics;
 mod delete_topics;
 mod elect_leaders;
 mod features;
+mod heartbeats;
 pub mod limits;
+mod partition_change;
 mod placement;
 mod producer_ids;
+mod reassignments;
+mod sessions;
 mod update_features;
 
 pub(crate) use alter_configs::check_form;
 pub use alter_configs::{AlterConfigsRequest, AlterResource, ConfigOp, ConfigOpKind, ResourceResult};
-pub use brokers::{RegisterBrokerRequest, UnregisterBrokerRequest};
+pub use alter_partitions::{AlterPartition, AlterPartitionsRequest, AlteredPartition, AlteredPartitions};
+pub use brokers::{RegisterBrokerRequest, Registrant, UnregisterBrokerRequest};
 pub use config_rules::ConfigRules;
 pub use create_partitions::{CreatePartitionsRequest, MorePartitions};
 pub use create_topics::{CreateTopicsRequest, CreatedTopic, NewTopic, ReplicaAssignment};
 pub use delete_topics::{DeleteTopicsRequest, DeletedTopicResult, TopicRef};
 pub use elect_leaders::{ElectLeadersRequest, ElectedTopic, Election};
 pub use features::{FEATURES, Feature, consumer_groups_are_finalized};
+pub use heartbeats::{BrokerHeartbeatRequest, HeartbeatReply};
 pub use placement::check_assignment;
 pub use producer_ids::{AllocateProducerIdsRequest, ProducerIdBlock};
+pub use reassignments::{
+    ListReassignmentsRequest, OngoingReassignment, ReassignPartitionsRequest, Reassigned, Reassignment,
+    TopicReassignment, TopicReassignments,
+};
+pub use sessions::Lifecycle;
 pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
 
 use crate::{
@@ -40,6 +53,8 @@ use crate::{
     ids::NodeId,
     metadata::{BATCH_BYTES_MAX, Batch, Image, MetadataOffset, Precondition, Record, Violated},
 };
+use serde::{Deserialize, Serialize};
+use sessions::Sessions;
 use std::{collections::VecDeque, sync::Arc};
 
 /// What decisions depend on besides the image.
@@ -55,10 +70,12 @@ pub struct Settings {
     pub config_rules: Arc<dyn ConfigRules + Send + Sync>,
     /// What a new cluster is finalized at.
     pub features: &'static [Feature],
+    /// How long brokers are waited for, and what is looked after.
+    pub lifecycle: Lifecycle,
 }
 
 /// A refusal as it goes to the client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
     /// Kafka's code.
@@ -83,7 +100,7 @@ impl ApiError {
 }
 
 /// The result for one of the things that a request names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedResult<T> {
     /// As the request named it.
     pub name: String,
@@ -94,6 +111,9 @@ pub struct NamedResult<T> {
 /// What is to happen upon a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<R> {
+    /// What is too much for one batch: to be proposed before it. Every prefix of it leaves a state that can be, and that
+    /// the same decision would be made on again.
+    pub before: Vec<Batch>,
     /// To be proposed to the quorum, in the order of the decisions. `None`: nothing changes.
     pub batch: Option<Batch>,
     /// The reply is due when [`Controller::settled`] reaches this: with its own batch, or, without one, with the
@@ -123,13 +143,15 @@ pub struct Controller {
     /// Decided, not yet committed, oldest first.
     in_flight: VecDeque<Batch>,
     decided: u64,
+    sessions: Sessions,
 }
 
 impl Controller {
     /// On an image that is committed.
     pub fn new(settings: Settings, committed: Image) -> Controller {
         let speculative = committed.clone();
-        Controller { settings, committed, speculative, in_flight: VecDeque::new(), decided: 0 }
+        let sessions = Sessions::default();
+        Controller { settings, committed, speculative, in_flight: VecDeque::new(), decided: 0, sessions }
     }
 
     /// The image up to the last batch told to [`applied`](Self::applied).
@@ -162,6 +184,9 @@ impl Controller {
     /// no effect if it is committed after all, or only the effect that its preconditions allow.
     pub fn applied(&mut self, offset: MetadataOffset, batch: &Batch) -> Result<(), Voided> {
         let result = self.committed.apply(offset, batch).map_err(Voided::Violated);
+        if result.is_ok() {
+            self.sessions.applied(offset, batch);
+        }
         let result = match self.in_flight.pop_front() {
             Some(expected) if expected != *batch => result.and(Err(Voided::DecidedElsewhere)),
             Some(_) | None => result,
@@ -177,7 +202,7 @@ impl Controller {
 
     /// A decision that changes nothing.
     fn unchanged<R>(&self, reply: R) -> Decision<R> {
-        Decision { batch: None, due: self.decided, reply }
+        Decision { before: Vec::new(), batch: None, due: self.decided, reply }
     }
 
     /// A decision to write records, which take effect on the speculative image at once. Without records, as
@@ -204,7 +229,36 @@ impl Controller {
         }
         self.in_flight.push_back(batch.clone());
         self.decided += 1;
-        Ok(Decision { batch: Some(batch), due: self.decided, reply })
+        Ok(Decision { before: Vec::new(), batch: Some(batch), due: self.decided, reply })
+    }
+
+    /// As [`propose`](Self::propose), in as many batches as it takes, each under the same preconditions.
+    fn propose_all<R>(
+        &mut self,
+        preconditions: &[Precondition],
+        records: Vec<Record>,
+        reply: R,
+    ) -> Result<Decision<R>, ApiError> {
+        let mut batches = Batch::split(records, limits::RECORDS_PER_BATCH_MAX);
+        let last = batches.pop().unwrap_or_default();
+        let (speculative, in_flight) = (self.speculative.clone(), self.in_flight.len());
+        let mut before = Vec::new();
+        let rest = || {
+            for batch in batches {
+                before.extend(self.propose(preconditions.to_vec(), batch.records, ())?.batch);
+            }
+            self.propose(preconditions.to_vec(), last.records, reply)
+        };
+        match rest() {
+            Ok(decision) => Ok(Decision { before, ..decision }),
+            Err(error) => {
+                // None of it is proposed.
+                self.decided -= (self.in_flight.len() - in_flight) as u64;
+                self.in_flight.truncate(in_flight);
+                self.speculative = speculative;
+                Err(error)
+            }
+        }
     }
 }
 

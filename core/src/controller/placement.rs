@@ -2,9 +2,10 @@
 //!
 //! Kafka's striping: the leaders of successive partitions are successive brokers, the followers are those behind the
 //! leader, and after each turn around all brokers the followers move on by one, so that a broker's load, when it
-//! fails, spreads over all others. Where Kafka draws the first broker at random, the topic's id (which is random)
-//! chooses it: placement is then a function of what is known, and partitions added later go on where the earlier
-//! ones ended.
+//! fails, spreads over all others. Racks take turns: replicas stand in as many racks as there are before a rack has a second
+//! one. Active brokers come before fenced ones, whatever their rack: a replica is to be there. Where Kafka draws the first
+//! broker at random, the topic's id (which is random) chooses it: placement is then a function of what is known, and
+//! partitions added later go on where the earlier ones ended.
 
 use super::ApiError;
 use crate::{
@@ -12,11 +13,14 @@ use crate::{
     ids::{LeaderEpoch, NodeId, TopicId},
     metadata::{Image, PartitionRecord},
 };
+use std::collections::BTreeMap;
 
 /// The brokers that can be given replicas.
 pub(super) struct Placement {
-    /// Unfenced: these can lead.
+    /// Unfenced: these can lead. In an order in which racks take turns.
     active: Vec<NodeId>,
+    /// Of each broker that has one.
+    racks: BTreeMap<NodeId, String>,
     /// Registered, but fenced: these can follow when they come back.
     fenced: Vec<NodeId>,
     replication_factor: usize,
@@ -29,7 +33,9 @@ impl Placement {
     /// INVALID_REPLICATION_FACTOR when the brokers do not suffice, in Kafka's words.
     pub(super) fn new(image: &Image, replication_factor: i16) -> Result<Placement, ApiError> {
         let usable = || image.brokers().filter(|broker| !broker.in_controlled_shutdown);
-        let active: Vec<NodeId> = usable().filter(|broker| !broker.fenced).map(|broker| broker.id).collect();
+        let racks: BTreeMap<NodeId, String> =
+            usable().filter_map(|broker| Some((broker.id, broker.rack.clone()?))).collect();
+        let active = take_turns(usable().filter(|broker| !broker.fenced).map(|broker| broker.id), &racks);
         let fenced: Vec<NodeId> = usable().filter(|broker| broker.fenced).map(|broker| broker.id).collect();
         let refuse = |reason: String| Err(ApiError::new(ErrorCode::InvalidReplicationFactor, reason));
         let count = usize::try_from(replication_factor).unwrap_or(0);
@@ -47,7 +53,7 @@ impl Placement {
                 "The target replication factor of {count} cannot be reached because only {registered} broker(s) are registered."
             ));
         }
-        Ok(Placement { active, fenced, replication_factor: count })
+        Ok(Placement { active, racks, fenced, replication_factor: count })
     }
 
     /// The replicas of a partition, the preferred leader first.
@@ -62,10 +68,35 @@ impl Placement {
             let shift = turn % followers.len();
             followers.rotate_left(shift);
         }
-        let replicas =
-            std::iter::once(self.active[leader]).chain(followers).chain(self.fenced.iter().copied());
-        replicas.take(self.replication_factor).collect()
+        let mut used: BTreeMap<Option<&String>, usize> = BTreeMap::new();
+        let mut replicas = vec![self.active[leader]];
+        used.insert(self.racks.get(&self.active[leader]), 1);
+        while replicas.len() < self.replication_factor && !followers.is_empty() {
+            let times = |id: &NodeId| used.get(&self.racks.get(id)).copied().unwrap_or(0);
+            // The first of those in the racks that have the fewest.
+            let next = (0..followers.len()).min_by_key(|index| times(&followers[*index])).unwrap_or(0);
+            let follower = followers.remove(next);
+            *used.entry(self.racks.get(&follower)).or_default() += 1;
+            replicas.push(follower);
+        }
+        replicas.extend(self.fenced.iter().copied().take(self.replication_factor - replicas.len()));
+        replicas
     }
+}
+
+/// The first broker of each rack, then the second of each, and so on. Brokers without a rack are one rack.
+fn take_turns(brokers: impl Iterator<Item = NodeId>, racks: &BTreeMap<NodeId, String>) -> Vec<NodeId> {
+    let mut seen: BTreeMap<Option<&String>, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, Option<&String>, NodeId)> = brokers
+        .map(|id| {
+            let rack = racks.get(&id);
+            let turn = seen.entry(rack).or_default();
+            *turn += 1;
+            (*turn, rack, id)
+        })
+        .collect();
+    turns.sort();
+    turns.into_iter().map(|(_, _, id)| id).collect()
 }
 
 fn index_of(value: u64) -> usize {
@@ -93,6 +124,8 @@ pub(super) fn first_state(
         leader: Some(leader),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: 0,
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
     })
 }
 
@@ -151,3 +184,6 @@ pub(super) fn none_active(index: i32) -> ApiError {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

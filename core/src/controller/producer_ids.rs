@@ -6,9 +6,10 @@ use crate::{
     ids::{NodeId, ProducerId},
     metadata::{Precondition, Record},
 };
+use serde::{Deserialize, Serialize};
 
 /// A broker wants producer ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocateProducerIdsRequest {
     /// The broker.
     pub broker: NodeId,
@@ -17,7 +18,7 @@ pub struct AllocateProducerIdsRequest {
 }
 
 /// Producer ids that are a broker's alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIdBlock {
     /// The first.
     pub first: ProducerId,

@@ -2,11 +2,12 @@
 
 use super::{ApiError, Controller, Decision, Feature};
 use crate::{error::ErrorCode, metadata::Record};
+use serde::{Deserialize, Serialize};
 
 const METADATA_VERSION: &str = "metadata.version";
 
 /// Features to finalize at other levels: all of them, or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateFeaturesRequest {
     /// In any order.
     pub updates: Vec<FeatureUpdate>,
@@ -15,7 +16,7 @@ pub struct UpdateFeaturesRequest {
 }
 
 /// A feature and the level it shall be finalized at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureUpdate {
     /// Kafka's name of it.
     pub name: String,
@@ -26,7 +27,7 @@ pub struct FeatureUpdate {
 }
 
 /// Kafka's `FeatureUpdate.UpgradeType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpgradeType {
     /// A number that Kafka does not know.
     Unknown,

@@ -4,21 +4,24 @@
 use super::{GatherId, ShardMessage};
 use crate::{
     controller::{
-        AllocateProducerIdsRequest, AlterConfigsRequest, ApiError, Controller, CreatePartitionsRequest,
-        CreateTopicsRequest, CreatedTopic, Decision, DeleteTopicsRequest, DeletedTopicResult,
-        ElectLeadersRequest, ElectedTopic, NamedResult, ProducerIdBlock, RegisterBrokerRequest,
-        ResourceResult, Settings, UpdateFeaturesRequest,
+        AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionsRequest, AlteredPartitions, ApiError,
+        BrokerHeartbeatRequest, Controller, CreatePartitionsRequest, CreateTopicsRequest, CreatedTopic,
+        Decision, DeleteTopicsRequest, DeletedTopicResult, ElectLeadersRequest, ElectedTopic, HeartbeatReply,
+        ListReassignmentsRequest, NamedResult, ProducerIdBlock, ReassignPartitionsRequest, Reassigned,
+        RegisterBrokerRequest, Registrant, ResourceResult, Settings, TopicReassignments,
+        UnregisterBrokerRequest, UpdateFeaturesRequest,
     },
     error::ErrorCode,
     ids::NodeId,
     metadata::{Batch, Image, MetadataOffset},
 };
-use corelane_seam::ShardId;
+use corelane_seam::{Monotonic, ShardId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use uuid::Uuid;
 
 /// What is asked of the controller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControllerRequest {
     /// CreateTopics, or a Metadata that creates what is missing.
     CreateTopics(CreateTopicsRequest),
@@ -36,10 +39,22 @@ pub enum ControllerRequest {
     UpdateFeatures(UpdateFeaturesRequest),
     /// DescribeQuorum.
     DescribeQuorum,
+    /// A broker's process introduces itself.
+    RegisterBroker(RegisterBrokerRequest),
+    /// A broker says that it lives.
+    Heartbeat(BrokerHeartbeatRequest),
+    /// UnregisterBroker.
+    UnregisterBroker(UnregisterBrokerRequest),
+    /// A leader says who is in sync.
+    AlterPartitions(AlterPartitionsRequest),
+    /// AlterPartitionReassignments.
+    ReassignPartitions(ReassignPartitionsRequest),
+    /// ListPartitionReassignments.
+    ListReassignments(ListReassignmentsRequest),
 }
 
 /// How far the quorum's log has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuorumStanding {
     /// Who leads, as this node knows.
     pub leader: Option<NodeId>,
@@ -54,7 +69,7 @@ pub struct QuorumStanding {
 }
 
 /// How far a voter has come, as the leader knows. Times are of the calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoterStanding {
     /// Which.
     pub node: NodeId,
@@ -67,7 +82,7 @@ pub struct VoterStanding {
 }
 
 /// The controller's answer, of the kind that was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControllerResponse {
     /// CreateTopics.
     CreateTopics(Vec<NamedResult<CreatedTopic>>),
@@ -85,21 +100,93 @@ pub enum ControllerResponse {
     UpdateFeatures(Result<(), ApiError>),
     /// DescribeQuorum.
     DescribeQuorum(QuorumStanding),
+    /// The broker's epoch.
+    RegisterBroker(Result<i64, ApiError>),
+    /// What the broker is told.
+    Heartbeat(Result<HeartbeatReply, ApiError>),
+    /// UnregisterBroker.
+    UnregisterBroker(Result<(), ApiError>),
+    /// Each partition as it is now.
+    AlterPartitions(AlteredPartitions),
+    /// AlterPartitionReassignments.
+    ReassignPartitions(Reassigned),
+    /// ListPartitionReassignments.
+    ListReassignments(Vec<TopicReassignments>),
     /// The quorum cannot decide: not the leader, or the change was lost. The outcome is not known.
     Unavailable(ErrorCode),
 }
 
+/// Bytes of a request or response that travels between nodes: what a request of a client that the controller answers can
+/// ask for, with room. What is larger is refused before it is decoded.
+pub const CONTROLLER_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The layout of what travels. Another one is refused.
+const BODY_VERSION: u8 = 0;
+
+impl ControllerRequest {
+    /// As it travels to the active controller.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_body(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. Never panics; allocates in proportion to `bytes`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<ControllerRequest, String> {
+        decode_body(bytes)
+    }
+}
+
+impl ControllerResponse {
+    /// As it travels back.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_body(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. Never panics; allocates in proportion to `bytes`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<ControllerResponse, String> {
+        decode_body(bytes)
+    }
+}
+
+fn encode_body<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(&(BODY_VERSION, value)).expect("plain data always has a postcard form")
+}
+
+fn decode_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.len() > CONTROLLER_BODY_BYTES_MAX {
+        return Err(format!("{} bytes are more than the {CONTROLLER_BODY_BYTES_MAX} allowed", bytes.len()));
+    }
+    match bytes.split_first() {
+        Some((&BODY_VERSION, body)) => match postcard::take_from_bytes(body) {
+            Ok((value, [])) => Ok(value),
+            Ok(_) => Err("bytes after the end".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+        Some((version, _)) => Err(format!("layout version {version} is unknown")),
+        None => Err("nothing at all".to_owned()),
+    }
+}
+
 /// To whom a reply goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplyTo {
+pub enum ReplyTo {
+    /// A data shard of this node.
     Gather(ShardId, GatherId),
+    /// Another node that forwarded a request; the number is its driver's.
+    Peer(u64),
+    /// This node's own broker, as a process.
     Itself,
 }
 
 struct Due {
     at: u64,
     to: ReplyTo,
-    response: Option<ControllerResponse>,
+    response: ControllerResponse,
 }
 
 /// What the desk wants done.
@@ -107,15 +194,20 @@ struct Due {
 pub struct DeskEffects {
     /// To propose to the quorum, in order.
     pub proposals: Vec<Batch>,
-    /// Replies, in order; after the image that shows what they speak of.
+    /// Replies to data shards, in order; after the image that shows what they speak of.
     pub replies: Vec<(ShardId, ShardMessage)>,
+    /// Replies to other nodes, by [`ReplyTo::Peer`].
+    pub peer_replies: Vec<(u64, ControllerResponse)>,
+    /// Replies to this node's own broker.
+    pub own_replies: Vec<ControllerResponse>,
 }
 
-/// The controller with its replies.
+/// The controller with its replies. The calling order of a leader: [`lead`](Self::lead),
+/// [`form_cluster`](Self::form_cluster), then [`ask`](Self::ask) as requests come and [`tick`](Self::tick) at
+/// [`next_deadline`](Self::next_deadline), after what has arrived until then.
 pub struct Desk {
     controller: Controller,
     leads: bool,
-    introduced: bool,
     standing: Option<QuorumStanding>,
     due: VecDeque<Due>,
 }
@@ -126,15 +218,14 @@ impl Desk {
         Desk {
             controller: Controller::new(settings, Image::default()),
             leads: false,
-            introduced: false,
             standing: None,
             due: VecDeque::new(),
         }
     }
 
-    /// This node leads the quorum, everything of earlier terms is applied.
-    pub fn lead(&mut self, committed: Image) {
-        self.controller.reset(committed);
+    /// This node leads the quorum, everything of earlier terms is applied. Every broker has a full session.
+    pub fn lead(&mut self, now: Monotonic, committed: Image) {
+        self.controller.lead(now, committed);
         self.leads = true;
     }
 
@@ -150,29 +241,14 @@ impl Desk {
         self.controller.committed()
     }
 
-    /// Forms the cluster if that has not happened, and registers this broker.
+    /// Forms the cluster if that has not happened.
     ///
     /// # Errors
-    /// When the cluster is another, or the registration is refused.
-    pub fn introduce(
-        &mut self,
-        cluster_id: &str,
-        registration: &RegisterBrokerRequest,
-        effects: &mut DeskEffects,
-    ) -> Result<(), ApiError> {
+    /// When the cluster is another.
+    pub fn form_cluster(&mut self, cluster_id: &str, effects: &mut DeskEffects) -> Result<(), ApiError> {
         let formed = self.controller.form_cluster(cluster_id);
-        self.decided(ReplyTo::Itself, formed.batch, formed.due, None, effects);
-        formed.reply?;
-        let registered = self.controller.register_broker(registration);
-        self.decided(ReplyTo::Itself, registered.batch, registered.due, None, effects);
-        registered.reply.map(|_| ())?;
-        self.introduced = true;
-        Ok(())
-    }
-
-    /// Whether this broker's introduction is committed.
-    pub fn is_introduced(&self) -> bool {
-        self.leads && self.introduced && !self.due.iter().any(|due| due.to == ReplyTo::Itself)
+        effects.proposals.extend(formed.batch);
+        formed.reply.map(|_| ())
     }
 
     /// How far the quorum's log has come: to be told before [`ask`](Self::ask), or what is answered is old.
@@ -180,53 +256,95 @@ impl Desk {
         self.standing = Some(standing);
     }
 
-    /// A data shard asks. `draw` gives random topic ids.
+    /// Time has passed: brokers that were not heard of are fenced, leaderships balanced.
+    pub fn tick(&mut self, now: Monotonic, effects: &mut DeskEffects) {
+        if self.leads {
+            for decision in self.controller.tick(now) {
+                effects.proposals.extend(decision.before);
+                effects.proposals.extend(decision.batch);
+            }
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do, at the latest.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.controller.next_deadline().filter(|_| self.leads)
+    }
+
+    /// A data shard, another node or this node's broker asks. `draw` gives random topic ids.
     pub fn ask(
         &mut self,
-        from: ShardId,
-        gather: GatherId,
+        now: Monotonic,
+        to: ReplyTo,
         request: ControllerRequest,
         draw: &mut dyn FnMut() -> Uuid,
         effects: &mut DeskEffects,
     ) {
-        let to = ReplyTo::Gather(from, gather);
         if !self.leads {
             let response = ControllerResponse::Unavailable(ErrorCode::NotController);
-            return self.reply(to, response, effects);
+            return reply(to, response, effects);
         }
+        use ControllerRequest as Asked;
+        use ControllerResponse as Answer;
+        let controller = &mut self.controller;
         match request {
-            ControllerRequest::CreateTopics(request) => {
-                let decision = self.controller.create_topics(&request, draw);
-                self.answer(to, decision, ControllerResponse::CreateTopics, effects);
+            Asked::CreateTopics(request) => {
+                let decision = controller.create_topics(&request, draw);
+                self.answer(to, decision, Answer::CreateTopics, effects);
             }
-            ControllerRequest::DeleteTopics(request) => {
-                let decision = self.controller.delete_topics(&request);
-                self.answer(to, decision, ControllerResponse::DeleteTopics, effects);
+            Asked::DeleteTopics(request) => {
+                let decision = controller.delete_topics(&request);
+                self.answer(to, decision, Answer::DeleteTopics, effects);
             }
-            ControllerRequest::CreatePartitions(request) => {
-                let decision = self.controller.create_partitions(&request);
-                self.answer(to, decision, ControllerResponse::CreatePartitions, effects);
+            Asked::CreatePartitions(request) => {
+                let decision = controller.create_partitions(&request);
+                self.answer(to, decision, Answer::CreatePartitions, effects);
             }
-            ControllerRequest::AlterConfigs(request) => {
-                let decision = self.controller.alter_configs(&request);
-                self.answer(to, decision, ControllerResponse::AlterConfigs, effects);
+            Asked::AlterConfigs(request) => {
+                let decision = controller.alter_configs(&request);
+                self.answer(to, decision, Answer::AlterConfigs, effects);
             }
-            ControllerRequest::AllocateProducerIds(request) => {
-                let decision = self.controller.allocate_producer_ids(request);
-                self.answer(to, decision, ControllerResponse::AllocateProducerIds, effects);
+            Asked::AllocateProducerIds(request) => {
+                let decision = controller.allocate_producer_ids(request);
+                self.answer(to, decision, Answer::AllocateProducerIds, effects);
             }
-            ControllerRequest::ElectLeaders(request) => {
-                let decision = self.controller.elect_leaders(&request);
-                self.answer(to, decision, ControllerResponse::ElectLeaders, effects);
+            Asked::ElectLeaders(request) => {
+                let decision = controller.elect_leaders(&request);
+                self.answer(to, decision, Answer::ElectLeaders, effects);
             }
-            ControllerRequest::UpdateFeatures(request) => {
-                let decision = self.controller.update_features(&request);
-                self.answer(to, decision, ControllerResponse::UpdateFeatures, effects);
+            Asked::UpdateFeatures(request) => {
+                let decision = controller.update_features(&request);
+                self.answer(to, decision, Answer::UpdateFeatures, effects);
             }
-            ControllerRequest::DescribeQuorum => {
-                let unknown = ControllerResponse::Unavailable(ErrorCode::NotController);
+            Asked::DescribeQuorum => {
+                let unknown = Answer::Unavailable(ErrorCode::NotController);
                 let standing = self.standing.clone();
-                self.reply(to, standing.map_or(unknown, ControllerResponse::DescribeQuorum), effects);
+                reply(to, standing.map_or(unknown, Answer::DescribeQuorum), effects);
+            }
+            Asked::RegisterBroker(request) => {
+                let registrant = if to == ReplyTo::Itself { Registrant::Itself } else { Registrant::Peer };
+                let decision = controller.register_broker(now, &request, registrant);
+                self.answer(to, decision, Answer::RegisterBroker, effects);
+            }
+            Asked::Heartbeat(request) => {
+                let decision = controller.heartbeat(now, &request);
+                self.answer(to, decision, Answer::Heartbeat, effects);
+            }
+            Asked::UnregisterBroker(request) => {
+                let decision = controller.unregister_broker(request);
+                self.answer(to, decision, Answer::UnregisterBroker, effects);
+            }
+            Asked::AlterPartitions(request) => {
+                let decision = controller.alter_partitions(&request);
+                self.answer(to, decision, Answer::AlterPartitions, effects);
+            }
+            Asked::ReassignPartitions(request) => {
+                let decision = controller.reassign_partitions(&request);
+                self.answer(to, decision, Answer::ReassignPartitions, effects);
+            }
+            Asked::ListReassignments(request) => {
+                let ongoing = controller.list_reassignments(&request);
+                reply(to, Answer::ListReassignments(ongoing), effects);
             }
         }
     }
@@ -238,20 +356,10 @@ impl Desk {
         wrap: impl FnOnce(R) -> ControllerResponse,
         effects: &mut DeskEffects,
     ) {
-        let Decision { batch, due, reply } = decision;
-        self.decided(to, batch, due, Some(wrap(reply)), effects);
-    }
-
-    fn decided(
-        &mut self,
-        to: ReplyTo,
-        batch: Option<Batch>,
-        at: u64,
-        response: Option<ControllerResponse>,
-        effects: &mut DeskEffects,
-    ) {
+        let Decision { before, batch, due, reply } = decision;
+        effects.proposals.extend(before);
         effects.proposals.extend(batch);
-        self.due.push_back(Due { at, to, response });
+        self.due.push_back(Due { at: due, to, response: wrap(reply) });
         self.settle(effects);
     }
 
@@ -269,21 +377,28 @@ impl Desk {
     fn settle(&mut self, effects: &mut DeskEffects) {
         let settled = self.controller.settled();
         while self.due.front().is_some_and(|due| due.at <= settled) {
-            if let Some(Due { to, response: Some(response), .. }) = self.due.pop_front() {
-                self.reply(to, response, effects);
+            if let Some(Due { to, response, .. }) = self.due.pop_front() {
+                reply(to, response, effects);
             }
         }
     }
 
     fn fail_all(&mut self, effects: &mut DeskEffects) {
         for due in std::mem::take(&mut self.due) {
-            self.reply(due.to, ControllerResponse::Unavailable(ErrorCode::NotController), effects);
-        }
-    }
-
-    fn reply(&self, to: ReplyTo, response: ControllerResponse, effects: &mut DeskEffects) {
-        if let ReplyTo::Gather(shard, gather) = to {
-            effects.replies.push((shard, ShardMessage::ControllerAnswer { gather, response }));
+            reply(due.to, ControllerResponse::Unavailable(ErrorCode::NotController), effects);
         }
     }
 }
+
+fn reply(to: ReplyTo, response: ControllerResponse, effects: &mut DeskEffects) {
+    match to {
+        ReplyTo::Gather(shard, gather) => {
+            effects.replies.push((shard, ShardMessage::ControllerAnswer { gather, response }));
+        }
+        ReplyTo::Peer(id) => effects.peer_replies.push((id, response)),
+        ReplyTo::Itself => effects.own_replies.push(response),
+    }
+}
+
+#[cfg(test)]
+mod tests;

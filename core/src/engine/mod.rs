@@ -19,7 +19,10 @@ mod topics;
 mod tests;
 
 pub use connection::Ordering;
-pub use desk::{ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding, VoterStanding};
+pub use desk::{
+    CONTROLLER_BODY_BYTES_MAX, ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding,
+    ReplyTo, VoterStanding,
+};
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use inspect::{

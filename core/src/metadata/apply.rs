@@ -9,6 +9,9 @@ use crate::ids::{LeaderEpoch, NodeId, TopicId};
 use imbl::OrdMap;
 use std::sync::Arc;
 
+/// Which replicas are eligible to lead depends on it (KIP-966).
+pub(crate) const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+
 /// Why a batch had no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violated {
@@ -158,6 +161,8 @@ impl Image {
         }
         let partition = PartitionImage::from(record.clone());
         check::partition(&partition)?;
+        self.leader_can_lead(&partition)?;
+        let topic = self.topic_mut(record.topic)?;
         topic.partitions.insert(record.index, Arc::new(partition));
         Ok(())
     }
@@ -178,6 +183,8 @@ impl Image {
         set(&mut partition.isr, &record.isr);
         set(&mut partition.removing, &record.removing);
         set(&mut partition.adding, &record.adding);
+        set(&mut partition.elr, &record.elr);
+        set(&mut partition.last_known_elr, &record.last_known_elr);
         match record.leader {
             LeaderChange::Unchanged => {}
             LeaderChange::Offline => {
@@ -190,7 +197,11 @@ impl Image {
             }
         }
         partition.partition_epoch = next_partition_epoch(partition)?;
-        check::partition(partition)
+        check::partition(partition)?;
+        match self.partition(record.topic, record.index) {
+            Some(partition) => self.leader_can_lead(partition),
+            None => Ok(()),
+        }
     }
 
     fn set_config(
@@ -203,6 +214,9 @@ impl Image {
             ConfigResource::Topic(name) => {
                 let id = *self.topic_ids.get(name).ok_or_else(|| format!("no topic {name}"))?;
                 set_or_remove(&mut self.topic_mut(id)?.configs, key, value);
+                if key == MIN_INSYNC_REPLICAS {
+                    self.forget_eligible(|topic| topic == id)?;
+                }
             }
             ConfigResource::Broker(_)
             | ConfigResource::BrokerDefault
@@ -213,9 +227,27 @@ impl Image {
                 if !configs.is_empty() {
                     self.configs.insert(resource.clone(), configs);
                 }
+                if key == MIN_INSYNC_REPLICAS {
+                    self.forget_eligible(|_| true)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Who was eligible was so under the bound that is changed now: under a lower one, records are committed that it
+    /// does not have.
+    fn forget_eligible(&mut self, of: impl Fn(TopicId) -> bool) -> Result<(), String> {
+        let has_any =
+            |partition: &PartitionImage| !partition.elr.is_empty() || !partition.last_known_elr.is_empty();
+        self.change_where(of, has_any, |partition| {
+            partition.elr.clear();
+            // Where disks are lost, whose they were is still worth knowing: they have the least.
+            if !partition.isr.is_empty() {
+                partition.last_known_elr.clear();
+            }
+            Ok(())
+        })
     }
 
     fn set_next_producer_id(&mut self, next: i64) -> Result<(), String> {
@@ -236,24 +268,55 @@ impl Image {
             return Err(format!("broker {} has epoch {}, beyond {}", record.id, known.epoch, record.epoch));
         }
         self.brokers.insert(record.id, Arc::new(BrokerImage::from(record.clone())));
-        self.begin_new_epochs_of(record.id)
+        match record.fenced {
+            true => self.lead_no_more(record.id),
+            false => self.change_leaders(|partition| partition.leader == Some(record.id), Some(record.id)),
+        }
     }
 
-    /// See [`Record::RegisterBroker`].
-    fn begin_new_epochs_of(&mut self, leader: NodeId) -> Result<(), String> {
-        let led: Vec<(TopicId, i32)> = self
+    /// What this broker leads is without a leader.
+    fn lead_no_more(&mut self, id: NodeId) -> Result<(), String> {
+        self.change_leaders(|partition| partition.leader == Some(id), None)
+    }
+
+    /// Gives the partitions of which `filter` holds a leader, or none, in their next epochs.
+    fn change_leaders(
+        &mut self,
+        filter: impl Fn(&PartitionImage) -> bool,
+        leader: Option<NodeId>,
+    ) -> Result<(), String> {
+        self.change_where(
+            |_| true,
+            filter,
+            |partition| {
+                partition.leader = leader;
+                partition.leader_epoch = next_leader_epoch(partition)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Changes the partitions of which `filter` holds, of the topics that `of` names, and raises their epochs.
+    fn change_where(
+        &mut self,
+        of: impl Fn(TopicId) -> bool,
+        filter: impl Fn(&PartitionImage) -> bool,
+        change: impl Fn(&mut PartitionImage) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let found: Vec<(TopicId, i32)> = self
             .topics
             .values()
+            .filter(|topic| of(topic.id))
             .flat_map(|topic| {
-                let led = topic.partitions.iter().filter(|(_, partition)| partition.leader == Some(leader));
-                led.map(|(index, _)| (topic.id, *index))
+                let found = topic.partitions.iter().filter(|(_, partition)| filter(partition));
+                found.map(|(index, _)| (topic.id, *index))
             })
             .collect();
-        for (topic, index) in led {
+        for (topic, index) in found {
             let partition =
                 self.topic_mut(topic)?.partitions.get_mut(&index).expect("found in the same topic above");
             let partition = Arc::make_mut(partition);
-            partition.leader_epoch = next_leader_epoch(partition)?;
+            change(partition)?;
             partition.partition_epoch = next_partition_epoch(partition)?;
         }
         Ok(())
@@ -268,12 +331,21 @@ impl Image {
         broker.fenced = record.fenced.unwrap_or(broker.fenced);
         broker.in_controlled_shutdown =
             record.in_controlled_shutdown.unwrap_or(broker.in_controlled_shutdown);
-        Ok(())
+        let id = record.id;
+        match record.fenced {
+            Some(true) => self.lead_no_more(id),
+            Some(false) => {
+                let waits =
+                    |partition: &PartitionImage| partition.leader.is_none() && partition.isr.contains(&id);
+                self.change_leaders(waits, Some(id))
+            }
+            None => Ok(()),
+        }
     }
 
     fn unregister_broker(&mut self, id: NodeId, epoch: i64) -> Result<(), String> {
         match self.brokers.remove(&id) {
-            Some(broker) if broker.epoch == epoch => Ok(()),
+            Some(broker) if broker.epoch == epoch => self.lead_no_more(id),
             Some(broker) => Err(format!("broker {id} has epoch {}, not {epoch}", broker.epoch)),
             None => Err(format!("no broker {id}")),
         }

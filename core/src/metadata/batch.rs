@@ -9,8 +9,11 @@ use std::sync::Arc;
 /// to take milliseconds. The controller's own limits keep what one request creates below it.
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What [`Batch::split`] leaves for the frame and a few preconditions.
+const PRECONDITIONS_BYTES: usize = 64 * 1024;
+
 /// The layout of a batch's frame. Another one is refused.
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 
 /// Records that take effect together if every precondition holds, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,11 @@ pub enum DecodeError {
     /// The frame has a layout that this version does not know.
     #[error("layout version {0} is unknown: it was written by a later version of the broker")]
     UnknownVersion(u8),
+    /// The frame has a layout of which no release wrote any.
+    #[error(
+        "layout version {0} is that of an early build, which is not read any more: begin with an empty metadata directory"
+    )]
+    AbandonedVersion(u8),
     /// A record or precondition of a kind that this version does not know.
     #[error(
         "{what} of kind {kind} at byte {position} is unknown: it was written by a later version of the broker"
@@ -102,6 +110,26 @@ impl Batch {
     /// Of records, without preconditions.
     pub fn of(records: Vec<Record>) -> Batch {
         Batch { records, preconditions: Vec::new() }
+    }
+
+    /// Records in their order, as batches of at most `records_max` that each have room for a few preconditions.
+    pub fn split(records: Vec<Record>, records_max: usize) -> Vec<Batch> {
+        let mut batches = vec![Batch::default()];
+        let mut bytes = 0;
+        for record in records {
+            let len = postcard::to_allocvec(&record).expect("plain data always has a postcard form").len();
+            let last = batches.last().map_or(0, |batch| batch.records.len());
+            if last == records_max || (last > 0 && bytes + len > BATCH_BYTES_MAX - PRECONDITIONS_BYTES) {
+                batches.push(Batch::default());
+                bytes = 0;
+            }
+            bytes += len;
+            if let Some(batch) = batches.last_mut() {
+                batch.records.push(record);
+            }
+        }
+        batches.retain(|batch| !batch.records.is_empty());
+        batches
     }
 
     /// The bytes that go to the quorum's log.
@@ -166,6 +194,7 @@ impl<'a> Reader<'a> {
     pub(super) fn version(&mut self, known: u8) -> Result<(), DecodeError> {
         match self.value::<u8>()? {
             version if version == known => Ok(()),
+            version if version < known => Err(DecodeError::AbandonedVersion(version)),
             version => Err(DecodeError::UnknownVersion(version)),
         }
     }

@@ -31,7 +31,9 @@ impl Image {
                 if *index != expected {
                     return Err(format!("partition {expected} of {} is missing", topic.name));
                 }
-                partition(state).map_err(|reason| format!("{}-{index}: {reason}", topic.name))?;
+                partition(state)
+                    .and_then(|()| self.leader_can_lead(state))
+                    .map_err(|reason| format!("{}-{index}: {reason}", topic.name))?;
             }
         }
         if keys != self.collisions.len() {
@@ -48,6 +50,14 @@ impl Image {
             None => Ok(()),
         }
     }
+
+    /// No fenced broker leads.
+    pub(super) fn leader_can_lead(&self, state: &PartitionImage) -> Result<(), String> {
+        match state.leader.and_then(|leader| self.broker(leader)) {
+            Some(broker) if broker.fenced => Err(format!("leader {} is fenced", broker.id)),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// The invariants of a partition.
@@ -56,11 +66,25 @@ pub(super) fn partition(state: &PartitionImage) -> Result<(), String> {
         return Err("no replicas".to_owned());
     }
     distinct("replicas", &state.replicas)?;
-    for (what, part) in [("isr", &state.isr), ("removing", &state.removing), ("adding", &state.adding)] {
+    let parts = [
+        ("isr", &state.isr),
+        ("removing", &state.removing),
+        ("adding", &state.adding),
+        ("elr", &state.elr),
+        ("last known elr", &state.last_known_elr),
+    ];
+    for (what, part) in parts {
         distinct(what, part)?;
         if let Some(stranger) = part.iter().find(|id| !state.replicas.contains(id)) {
             return Err(format!("{what} names {stranger}, which is no replica"));
         }
+    }
+    let eligible = [&state.elr, &state.last_known_elr];
+    if let Some(both) = state.isr.iter().find(|id| eligible.iter().any(|part| part.contains(id))) {
+        return Err(format!("{both} is in sync and yet not"));
+    }
+    if let Some(both) = state.elr.iter().find(|id| state.last_known_elr.contains(id)) {
+        return Err(format!("{both} is eligible and yet not"));
     }
     if let Some(leader) = state.leader
         && !state.isr.contains(&leader)

@@ -43,7 +43,8 @@ pub struct TopicImage {
 pub struct PartitionImage {
     /// Who stores it, the preferred leader first. Never empty.
     pub replicas: Vec<NodeId>,
-    /// Who of them is in sync.
+    /// Who of them is in sync. The last in sync stays so when it is gone, as it alone has everything; only with its
+    /// disk it leaves, and then no one may be in sync.
     pub isr: Vec<NodeId>,
     /// Replicas that a reassignment takes away.
     pub removing: Vec<NodeId>,
@@ -55,6 +56,11 @@ pub struct PartitionImage {
     pub leader_epoch: LeaderEpoch,
     /// Counts the changes of this partition.
     pub partition_epoch: i32,
+    /// Eligible leader replicas (KIP-966): not in sync, but with everything that was committed, because they left the
+    /// ISR when it was smaller than `min.insync.replicas`, or became so by their leaving, and nothing is committed then.
+    pub elr: Vec<NodeId>,
+    /// Who was in the ISR or eligible since the ISR became smaller than `min.insync.replicas`, and is neither any more.
+    pub last_known_elr: Vec<NodeId>,
 }
 
 /// A registered broker.
@@ -122,6 +128,8 @@ impl From<PartitionRecord> for PartitionImage {
             leader: record.leader,
             leader_epoch: record.leader_epoch,
             partition_epoch: record.partition_epoch,
+            elr: record.elr,
+            last_known_elr: record.last_known_elr,
         }
     }
 }

@@ -17,6 +17,7 @@ mod records;
 mod snapshot;
 mod topic_names;
 
+pub(crate) use apply::MIN_INSYNC_REPLICAS;
 pub use apply::Violated;
 pub use batch::{BATCH_BYTES_MAX, Batch, DecodeError, Precondition};
 pub use delta::{Change, PartitionChanged, TopicChanged, delta};

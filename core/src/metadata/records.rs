@@ -57,11 +57,14 @@ pub enum Record {
         next: i64,
     },
     /// A broker process introduced itself. Every partition that this broker leads takes its next leader epoch, so
-    /// that what the earlier process appended and what this one appends never share an epoch.
+    /// that what the earlier process appended and what this one appends never share an epoch. If it is fenced, it
+    /// leads nothing any more: what no one else was given is without a leader.
     RegisterBroker(RegisterBrokerRecord),
-    /// A broker was fenced or unfenced, or began or ended its controlled shutdown.
+    /// A broker was fenced or unfenced, or began or ended its controlled shutdown. One that is fenced leads nothing
+    /// any more: what no one else was given is without a leader, in its next leader epoch. One that is unfenced leads,
+    /// in the next leader epoch, what has no leader and has it in sync.
     BrokerChange(BrokerChangeRecord),
-    /// A broker is forgotten.
+    /// A broker is forgotten, and leads nothing any more, like one that is fenced.
     UnregisterBroker {
         /// The broker.
         id: NodeId,
@@ -76,7 +79,7 @@ impl Record {
 }
 
 /// The state of a partition when it comes to be (or, in a snapshot, now).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRecord {
     /// Its topic.
     pub topic: TopicId,
@@ -96,11 +99,15 @@ pub struct PartitionRecord {
     pub leader_epoch: LeaderEpoch,
     /// Counts the changes of this partition.
     pub partition_epoch: i32,
+    /// See [`super::PartitionImage::elr`].
+    pub elr: Vec<NodeId>,
+    /// See [`super::PartitionImage::last_known_elr`].
+    pub last_known_elr: Vec<NodeId>,
 }
 
 /// What changed about a partition. Applying one raises the partition epoch by one, and the leader epoch by one when
 /// the leader is named, be it the same as before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionChangeRecord {
     /// Its topic.
     pub topic: TopicId,
@@ -116,6 +123,10 @@ pub struct PartitionChangeRecord {
     pub adding: Option<Vec<NodeId>>,
     /// Who leads from now on.
     pub leader: LeaderChange,
+    /// See [`super::PartitionImage::elr`].
+    pub elr: Option<Vec<NodeId>>,
+    /// See [`super::PartitionImage::last_known_elr`].
+    pub last_known_elr: Option<Vec<NodeId>>,
 }
 
 /// What becomes of a partition's leadership.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// The layout. Another one is refused.
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 const CRC_BYTES: usize = 4;
 
 impl Image {
@@ -100,13 +100,16 @@ fn topic_records(topic: &Arc<TopicImage>) -> impl Iterator<Item = Record> {
             leader: partition.leader,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
+            elr: partition.elr.clone(),
+            last_known_elr: partition.last_known_elr.clone(),
         })
     });
     let configs = topic
         .configs
         .iter()
         .map(|(key, value)| config(ConfigResource::Topic(Arc::clone(&topic.name)), key, value));
-    std::iter::once(head).chain(partitions).chain(configs)
+    // A change of the least ISR forgets who is eligible, so the settings come first.
+    std::iter::once(head).chain(configs).chain(partitions)
 }
 
 fn config(resource: ConfigResource, key: &str, value: &str) -> Record {

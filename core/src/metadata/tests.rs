@@ -23,19 +23,13 @@ fn partition(topic: u128, index: i32) -> Record {
         leader: Some(NodeId(1)),
         leader_epoch: LeaderEpoch(3),
         partition_epoch: 5,
+        elr: vec![],
+        last_known_elr: vec![],
     })
 }
 
 fn change(topic: u128, index: i32, leader: LeaderChange) -> PartitionChangeRecord {
-    PartitionChangeRecord {
-        topic: id(topic),
-        index,
-        replicas: None,
-        isr: None,
-        removing: None,
-        adding: None,
-        leader,
-    }
+    PartitionChangeRecord { topic: id(topic), index, leader, ..PartitionChangeRecord::default() }
 }
 
 fn register(id: i32, epoch: i64) -> Record {
@@ -313,16 +307,17 @@ fn a_batch_survives_its_encoding() {
 
 #[test]
 fn what_a_later_version_wrote_is_refused_by_name() {
-    let later = |kind: u8| [0, 0, 1, kind, 0];
+    let later = |kind: u8| [1, 0, 1, kind, 0];
     assert_eq!(
         Batch::decode(&later(11)),
         Err(DecodeError::UnknownKind { what: "record", kind: 11, position: 3 })
     );
     assert_eq!(
-        Batch::decode(&[0, 1, 7, 0]).expect_err("unknown").to_string(),
+        Batch::decode(&[1, 1, 7, 0]).expect_err("unknown").to_string(),
         "precondition of kind 7 at byte 2 is unknown: it was written by a later version of the broker"
     );
-    assert_eq!(Batch::decode(&[1]), Err(DecodeError::UnknownVersion(1)));
+    assert_eq!(Batch::decode(&[2]), Err(DecodeError::UnknownVersion(2)));
+    assert_eq!(Batch::decode(&[0]), Err(DecodeError::AbandonedVersion(0)));
     let too_large = vec![0; BATCH_BYTES_MAX + 1];
     assert!(matches!(Batch::decode(&too_large), Err(DecodeError::TooLarge { .. })));
 }
@@ -348,7 +343,7 @@ fn the_encoding_is_what_it_was() {
         ],
         preconditions: vec![Precondition::ProducerIdsNext(0)],
     };
-    let expected = [0, 1, 5, 0, 2, 7, 2, 208, 15, 6, 0, 1, b'a', 1, b'k', 1, 1, b'v'];
+    let expected = [1, 1, 5, 0, 2, 7, 2, 208, 15, 6, 0, 1, b'a', 1, b'k', 1, 1, b'v'];
     assert_eq!(batch.encode(), expected);
 }
 
@@ -391,6 +386,7 @@ fn arbitrary_record() -> impl Strategy<Value = Record> {
                     leader,
                     leader_epoch: LeaderEpoch(epoch),
                     partition_epoch: epoch,
+                    ..PartitionRecord::default()
                 }
             )),
         (topic_number, 0..3, prop::option::of(nodes()), leader).prop_map(|(topic, index, isr, leader)| {

@@ -23,6 +23,7 @@ fn partition(topic: u128, index: i32, replicas: &[i32]) -> Record {
         adding: vec![],
         leader_epoch: LeaderEpoch(0),
         partition_epoch: 0,
+        ..PartitionRecord::default()
     })
 }
 

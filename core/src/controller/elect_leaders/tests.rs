@@ -2,7 +2,7 @@ use super::{
     super::tests::{committed, controller, id, with_topic},
     *,
 };
-use crate::metadata::Batch;
+use crate::{ids::NodeId, metadata::Batch};
 use Election::{Preferred, Unclean};
 
 fn named(election: Election, name: &str, index: i32) -> ElectLeadersRequest {
@@ -24,9 +24,8 @@ fn change(controller: &mut Controller, leader: LeaderChange, replicas: &[i32], i
         index: 0,
         replicas: ids(replicas),
         isr: ids(isr),
-        removing: None,
-        adding: None,
         leader,
+        ..PartitionChangeRecord::default()
     });
     let decision = controller.propose(Vec::new(), vec![record], ()).expect("small");
     committed(controller, decision);
@@ -67,11 +66,8 @@ fn a_preferred_replica_that_is_in_sync_leads_in_a_new_epoch_and_one_that_is_not_
         records: vec![Record::PartitionChange(PartitionChangeRecord {
             topic: id(0x100),
             index: 0,
-            replicas: None,
-            isr: None,
-            removing: None,
-            adding: None,
             leader: LeaderChange::Leader(NodeId(1)),
+            ..PartitionChangeRecord::default()
         })],
     };
     assert_eq!(decision.batch, Some(expected));

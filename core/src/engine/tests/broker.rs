@@ -3,9 +3,12 @@
 use super::files::Files;
 use crate::{
     config::BrokerConfig,
-    controller::{ApiError, ConfigRules, FEATURES, RegisterBrokerRequest, Settings},
+    controller::{
+        ApiError, BrokerHeartbeatRequest, ConfigRules, FEATURES, Lifecycle, RegisterBrokerRequest, Settings,
+    },
     engine::{
-        Desk, DeskEffects, Effects, Engine, Input, Place, QuorumStanding, Random, ShardMessage, VoterStanding,
+        ControllerRequest, ControllerResponse, Desk, DeskEffects, Effects, Engine, Input, Place,
+        QuorumStanding, Random, ReplyTo, ShardMessage, VoterStanding,
     },
     error::ErrorCode,
     ids::NodeId,
@@ -123,6 +126,7 @@ impl Broker {
             default_replication_factor: 1,
             config_rules: Arc::new(NoRules),
             features: FEATURES,
+            lifecycle: Lifecycle::default(),
         };
         let mut broker = Broker {
             engines: engines.collect(),
@@ -156,6 +160,7 @@ impl Broker {
         broker
     }
 
+    /// Forms the cluster, registers, and is unfenced by its first heartbeat.
     fn introduce(&mut self) {
         let registration = RegisterBrokerRequest {
             id: NODE,
@@ -168,14 +173,34 @@ impl Broker {
                 security_protocol: SecurityProtocol::Plaintext,
             }],
             rack: None,
-            directories: vec![uuid::Uuid::from_u128(5)],
-            fenced: false,
+            directories: vec![uuid::Uuid::from_u128(0x500)],
         };
         let mut effects = DeskEffects::default();
-        self.desk.lead(self.image.clone());
-        self.desk.introduce("test", &registration, &mut effects).expect("a new broker is welcome");
+        self.desk.lead(self.now.monotonic, self.image.clone());
+        self.desk.form_cluster("test", &mut effects).expect("of this name or new");
         self.commit(effects);
-        assert!(self.desk.is_introduced());
+        let registered = self.ask_itself(ControllerRequest::RegisterBroker(registration));
+        let ControllerResponse::RegisterBroker(Ok(epoch)) = registered else {
+            panic!("a new broker is welcome: {registered:?}");
+        };
+        let heartbeat = BrokerHeartbeatRequest {
+            id: NODE,
+            epoch,
+            applied: self.image.last_applied(),
+            want_fence: false,
+            want_shut_down: false,
+            offline_directories: Vec::new(),
+        };
+        let reply = self.ask_itself(ControllerRequest::Heartbeat(heartbeat));
+        assert!(matches!(reply, ControllerResponse::Heartbeat(Ok(reply)) if !reply.fenced));
+    }
+
+    fn ask_itself(&mut self, request: ControllerRequest) -> ControllerResponse {
+        let mut effects = DeskEffects::default();
+        let random = &mut self.random;
+        let draw = &mut || random.uuid();
+        self.desk.ask(self.now.monotonic, ReplyTo::Itself, request, draw, &mut effects);
+        self.commit(effects).pop().expect("the quorum commits at once")
     }
 
     /// The metadata as committed.
@@ -184,7 +209,7 @@ impl Broker {
     }
 
     /// Commits proposals at once, tells the shards, then lets the replies go.
-    fn commit(&mut self, mut effects: DeskEffects) {
+    fn commit(&mut self, mut effects: DeskEffects) -> Vec<ControllerResponse> {
         let changed = !effects.proposals.is_empty();
         for batch in std::mem::take(&mut effects.proposals) {
             self.applied += 1;
@@ -205,6 +230,7 @@ impl Broker {
         for (to, message) in effects.replies {
             self.mesh.push_back((quorum, to, message));
         }
+        effects.own_replies
     }
 
     /// A client connects to a shard.
@@ -384,7 +410,8 @@ impl Broker {
                     last_caught_up_ms: Some(self.now.unix_ms),
                 }],
             });
-            self.desk.ask(from, gather, request, &mut || random.uuid(), &mut effects);
+            let to = ReplyTo::Gather(from, gather);
+            self.desk.ask(self.now.monotonic, to, request, &mut || random.uuid(), &mut effects);
             self.commit(effects);
         }
     }

@@ -221,6 +221,7 @@ fn partition(topic: &str, index: i32) -> metadata::Record {
         leader: Some(NodeId(1)),
         leader_epoch: LeaderEpoch(0),
         partition_epoch: 0,
+        ..PartitionRecord::default()
     })
 }
 

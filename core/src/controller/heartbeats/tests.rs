@@ -1,0 +1,145 @@
+use super::{
+    super::tests::{NOW, committed, controller, fence, heartbeat, id, registration, state, with_replicas},
+    *,
+};
+use crate::controller::Registrant;
+
+fn beat(controller: &mut Controller, now: Monotonic, request: &BrokerHeartbeatRequest) -> HeartbeatReply {
+    let decision = controller.heartbeat(now, request);
+    committed(controller, decision).expect("known")
+}
+
+fn stop(controller: &Controller, id: i32) -> BrokerHeartbeatRequest {
+    BrokerHeartbeatRequest { want_shut_down: true, ..heartbeat(controller, id) }
+}
+
+fn tick(controller: &mut Controller, now: Monotonic) -> usize {
+    let decisions = controller.tick(now);
+    let count = decisions.len();
+    decisions.into_iter().for_each(|decision| committed(controller, decision));
+    count
+}
+
+fn is_fenced(controller: &Controller, id: i32) -> bool {
+    controller.committed().broker(NodeId(id)).expect("registered").fenced
+}
+
+#[test]
+fn a_broker_is_unfenced_when_it_knows_of_its_own_registration() {
+    let mut controller = controller(1);
+    let decision = controller.register_broker(NOW, &registration(2, 1), Registrant::Peer);
+    committed(&mut controller, decision).expect("fresh");
+    let known = heartbeat(&controller, 2);
+    let behind =
+        BrokerHeartbeatRequest { applied: known.applied.map(|it| MetadataOffset(it.0 - 1)), ..known.clone() };
+    let waits = HeartbeatReply { caught_up: false, fenced: true, should_shut_down: false };
+    assert_eq!(beat(&mut controller, NOW, &behind), waits);
+    assert_eq!(beat(&mut controller, NOW, &BrokerHeartbeatRequest { applied: None, ..known.clone() }), waits);
+    let reply = beat(&mut controller, NOW, &BrokerHeartbeatRequest { want_fence: true, ..known.clone() });
+    assert!(reply.caught_up && reply.fenced);
+    assert!(!beat(&mut controller, NOW, &known).fenced && !is_fenced(&controller, 2));
+    let decision = controller.heartbeat(NOW, &known);
+    assert_eq!(decision.batch, None, "nothing more to write");
+    let stale = BrokerHeartbeatRequest { epoch: 0, ..known };
+    assert_eq!(controller.heartbeat(NOW, &stale).reply.expect_err("old").code, ErrorCode::StaleBrokerEpoch);
+}
+
+#[test]
+fn a_broker_that_is_not_heard_of_is_fenced_and_a_new_leader_gives_everyone_a_full_session() {
+    let mut controller = controller(2);
+    with_replicas(&mut controller, "a", 0x200, &[1, 2], &[]);
+    let mut now = NOW;
+    for _ in 0..4 {
+        now = now.after_ms(2_000);
+        let lives = heartbeat(&controller, 2);
+        beat(&mut controller, now, &lives);
+        assert_eq!(tick(&mut controller, now), 0);
+    }
+    let image = controller.committed().clone();
+    controller.lead(now, image);
+    for _ in 0..4 {
+        now = now.after_ms(2_000);
+        let lives = heartbeat(&controller, 2);
+        beat(&mut controller, now, &lives);
+        assert_eq!(tick(&mut controller, now), 0, "a new leader does not know for how long");
+    }
+    let deadline = controller.next_deadline().expect("brokers are looked after");
+    assert!(deadline <= now.after_ms(9_000 / 4));
+    now = now.after_ms(1_000);
+    assert_eq!(tick(&mut controller, now), 1);
+    assert!(is_fenced(&controller, 1) && !is_fenced(&controller, 2));
+    assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
+    assert_eq!(tick(&mut controller, now), 0, "once");
+}
+
+#[test]
+fn a_controller_that_was_held_up_itself_blames_no_one() {
+    let mut controller = controller(2);
+    assert_eq!(tick(&mut controller, NOW), 0);
+    let late = NOW.after_ms(60_000);
+    assert_eq!(tick(&mut controller, late), 0);
+    let mut now = late;
+    let mut fenced = 0;
+    while now < late.after_ms(9_000) {
+        now = now.after_ms(1_000);
+        fenced += tick(&mut controller, now);
+    }
+    assert_eq!(fenced, 2, "but for one session only");
+}
+
+#[test]
+fn a_stopping_broker_hands_over_and_may_stop_when_the_others_know() {
+    let mut controller = controller(3);
+    with_replicas(&mut controller, "a", 0x200, &[1, 2], &[]);
+    with_replicas(&mut controller, "alone", 0x201, &[1], &[]);
+    let first = stop(&controller, 1);
+    let moving = HeartbeatReply { caught_up: true, fenced: false, should_shut_down: false };
+    assert_eq!(beat(&mut controller, NOW, &first), moving);
+    assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
+    assert_eq!(state(&controller, 0x201, 0), (Some(1), vec![1], vec![]), "served to the end");
+    let again = stop(&controller, 1);
+    assert_eq!(beat(&mut controller, NOW, &again), moving, "2 and 3 do not know yet");
+    for other in [2, 3] {
+        let knows = heartbeat(&controller, other);
+        beat(&mut controller, NOW, &knows);
+    }
+    let reply = beat(&mut controller, NOW, &again);
+    assert_eq!(reply, HeartbeatReply { caught_up: true, fenced: true, should_shut_down: true });
+    assert_eq!(state(&controller, 0x201, 0), (None, vec![1], vec![]));
+    assert!(beat(&mut controller, NOW, &again).should_shut_down, "asked again, it may still stop");
+}
+
+#[test]
+fn a_broker_that_leads_nothing_another_could_lead_may_stop_at_once() {
+    let mut controller = controller(2);
+    with_replicas(&mut controller, "alone", 0x200, &[1], &[]);
+    with_replicas(&mut controller, "follows", 0x201, &[2, 1], &[]);
+    let request = stop(&controller, 1);
+    assert!(beat(&mut controller, NOW, &request).should_shut_down);
+    assert!(is_fenced(&controller, 1));
+    assert_eq!(state(&controller, 0x201, 0), (Some(2), vec![2], vec![]));
+}
+
+#[test]
+fn a_broker_without_a_directory_is_fenced_and_stays_so() {
+    let mut controller = controller(2);
+    with_replicas(&mut controller, "a", 0x200, &[1, 2], &[]);
+    let offline_directories = controller.committed().broker(NodeId(1)).expect("known").directories.clone();
+    let request = BrokerHeartbeatRequest { offline_directories, ..heartbeat(&controller, 1) };
+    assert!(beat(&mut controller, NOW, &request).fenced);
+    assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
+    assert!(beat(&mut controller, NOW, &request).fenced);
+}
+
+#[test]
+fn an_unfenced_broker_leads_in_a_new_epoch_what_waited_for_it() {
+    let mut controller = controller(1);
+    with_replicas(&mut controller, "a", 0x200, &[1], &[]);
+    fence(&mut controller, 1);
+    let partition = controller.committed().partition(id(0x200), 0).expect("exists");
+    assert_eq!((partition.leader, partition.leader_epoch.0), (None, 1));
+    let lives = heartbeat(&controller, 1);
+    beat(&mut controller, NOW, &lives);
+    let partition = controller.committed().partition(id(0x200), 0).expect("exists");
+    assert_eq!((partition.leader, partition.leader_epoch.0), (Some(NodeId(1)), 2));
+}
