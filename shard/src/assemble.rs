@@ -14,7 +14,7 @@ use crate::{
 use corelane_core::{
     config::{Advertised, BrokerConfig},
     controller::{FEATURES, Lifecycle, RegisterBrokerRequest, Settings},
-    engine::{Engine, Place, Random},
+    engine::{Engine, LifeSettings, Place, Random},
     error::Fatal,
     ids::NodeId,
     log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
@@ -26,6 +26,9 @@ use std::{
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
+
+/// How long a clean stop waits for other brokers to take over what this one leads, in ms.
+const LEAVE_MS_MAX: u64 = 10_000;
 
 /// File operations of the quorum carry tokens from here on; those of the logs stay below.
 const QUORUM_FIRST_TOKEN: u64 = 1 << 62;
@@ -210,16 +213,6 @@ impl QuorumSeed {
             voters.push((config.node_id, String::new()));
         }
         let reports = self.settings.reports.clone();
-        if voters.len() > 1 {
-            // Its calls would reach no one, and a quorum without a leader would look like one that starts slowly.
-            let fatal = Fatal::new(format!(
-                "controller.quorum.voters names {} voters; this version runs a metadata quorum of one. Leave {} alone \
-                 in it",
-                voters.len(),
-                config.node_id
-            ));
-            return Node::Broken(Broken { fatal, reports });
-        }
         let settings = QuorumSettings {
             node_id: config.node_id,
             voters,
@@ -230,15 +223,18 @@ impl QuorumSeed {
             seed: self.random.draw(),
             first_token: QUORUM_FIRST_TOKEN,
             bounds: Bounds::default(),
-            timing: Timing::default(),
+            timing: timing(config.cluster.quorum_timeout_ms),
         };
         let quorum = match Quorum::open(settings, &*self.disk, now) {
             Ok(quorum) => quorum,
-            Err(fatal) => return Node::Broken(Broken { fatal, reports }),
+            Err(fatal) => {
+                let data_shards = self.settings.shards;
+                return Node::Broken(Broken { fatal, data_shards, reports });
+            }
         };
         let registration = RegisterBrokerRequest {
             id: config.node_id,
-            // Of the directory, filled in when this node leads.
+            // Of the directory, filled in by the shard.
             cluster_id: String::new(),
             incarnation: self.random.uuid(),
             endpoints: endpoints(&config, &self.settings.ports),
@@ -251,17 +247,24 @@ impl QuorumSeed {
             default_replication_factor: config.default_replication_factor,
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
-            lifecycle: Lifecycle::default(),
+            lifecycle: Lifecycle { session_timeout_ms: config.cluster.session_ms, ..Lifecycle::default() },
         };
         let settings = QuorumShardSettings {
             data_shards: self.settings.shards,
             controller,
             registration,
+            life: LifeSettings { heartbeat_ms: config.cluster.heartbeat_ms, stop_patience_ms: LEAVE_MS_MAX },
             seed: self.random.draw(),
             reports,
         };
         Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))
     }
+}
+
+/// A follower waits for the configured time, and up to twice as long; heartbeats are frequent enough that some may be
+/// lost.
+fn timing(timeout_ms: u64) -> Timing {
+    Timing { heartbeat_ms: timeout_ms / 5, election_ms_min: timeout_ms, election_ms_max: 2 * timeout_ms }
 }
 
 /// Where clients reach each listener.

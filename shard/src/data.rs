@@ -55,6 +55,10 @@ pub struct DataShard {
     timer_set: Option<Monotonic>,
     log_limit: LogLimit,
     serving: bool,
+    /// The driver has closed the listeners.
+    stop_asked: bool,
+    /// The quorum's shard says that this broker was let go.
+    let_go: bool,
     stopping_since: Option<Monotonic>,
     engine_stopped: bool,
     stopped: bool,
@@ -74,6 +78,8 @@ impl DataShard {
             timer_set: None,
             log_limit: LogLimit::default(),
             serving: false,
+            stop_asked: false,
+            let_go: false,
             stopping_since: None,
             engine_stopped: false,
             stopped: false,
@@ -269,6 +275,14 @@ impl DataShard {
 
     // ---- stop ----
 
+    /// Begins when nobody new comes, and when other brokers lead what was led here.
+    fn begin_stop(&mut self, now: Now, out: &mut Operations) {
+        if self.stop_asked && self.let_go && self.stopping_since.is_none() {
+            self.stopping_since = Some(now.monotonic);
+            self.decide(now, Input::Stop, out);
+        }
+    }
+
     /// Ends when the engine owes nothing and every response has left, or has had its time.
     fn stop_if_done(&mut self, now: Now, out: &mut Operations) {
         let Some(since) = self.stopping_since else { return };
@@ -319,6 +333,10 @@ impl Shard for DataShard {
             Completion::Connected { .. } => {}
             Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
             Completion::File { token, result } => self.decide(now, Input::File { token, result }, out),
+            Completion::Message { message: ShardMessage::Stop, .. } => {
+                self.let_go = true;
+                self.begin_stop(now, out);
+            }
             Completion::Message { from, message } => {
                 let image = matches!(message, ShardMessage::Image(_));
                 self.decide(now, Input::Message { from, message }, out);
@@ -341,8 +359,8 @@ impl Shard for DataShard {
                 self.set_timer(out);
             }
             Completion::Stop => {
-                self.stopping_since.get_or_insert(now.monotonic);
-                self.decide(now, Input::Stop, out);
+                self.stop_asked = true;
+                self.begin_stop(now, out);
             }
         }
     }

@@ -11,6 +11,7 @@ mod load;
 mod log_control;
 mod log_limit;
 mod node;
+mod peers;
 mod quorum;
 mod rules;
 

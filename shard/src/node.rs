@@ -2,7 +2,7 @@
 
 use crate::{DataShard, QuorumShard};
 use corelane_core::{engine::ShardMessage, error::Fatal};
-use corelane_seam::{Completion, Now, Operation, Shard};
+use corelane_seam::{Completion, Now, Operation, Shard, ShardId};
 use std::sync::mpsc::Sender;
 
 /// What a shard reports to whoever started the broker.
@@ -28,6 +28,8 @@ pub enum Node {
 pub struct Broken {
     /// Why.
     pub fatal: Fatal,
+    /// How many data shards there are: they go with it.
+    pub data_shards: u16,
     /// Where to report it.
     pub reports: Sender<Report>,
 }
@@ -42,6 +44,8 @@ impl Shard for Node {
             Node::Broken(broken) => {
                 // Whoever started the broker may have gone; nothing depends on it.
                 let _ = broken.reports.send(Report::Fatal(broken.fatal.clone()));
+                let shards = (0..broken.data_shards).map(ShardId);
+                out.extend(shards.map(|to| Operation::Message { to, message: ShardMessage::Stop }));
                 out.push(Operation::Stopped);
             }
         }

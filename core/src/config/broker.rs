@@ -2,6 +2,7 @@
 
 use super::{
     check,
+    cluster::ClusterConfig,
     describe::{ConfigSource, DescribedConfig, Synonym},
     groups::GroupsConfig,
     listener::{Advertised, Listener},
@@ -79,8 +80,10 @@ pub struct BrokerConfig {
     pub advertised: Vec<Advertised>,
     /// `inter.broker.listener.name`.
     pub inter_broker_listener: String,
-    /// `controller.quorum.voters`: exactly this node, as long as a quorum has one member.
+    /// `controller.quorum.voters`; none: this node alone.
     pub voters: Vec<Voter>,
+    /// How this node lives with others.
+    pub cluster: ClusterConfig,
     /// `num.partitions`: of a topic created without a number.
     pub num_partitions: i32,
     /// `default.replication.factor`.
@@ -291,6 +294,7 @@ fn typed(
         advertised: network.advertised,
         inter_broker_listener: network.inter_broker_listener,
         voters,
+        cluster: ClusterConfig::new(&settings),
         num_partitions: settings.int("num.partitions"),
         default_replication_factor: i16::try_from(settings.int("default.replication.factor"))
             .expect("the relations were checked"),

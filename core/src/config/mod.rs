@@ -6,6 +6,7 @@
 pub mod broker;
 mod check;
 pub mod client_metrics;
+mod cluster;
 mod describe;
 pub mod environment;
 pub mod group;
@@ -22,6 +23,7 @@ pub mod topic;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker, describe_broker_default};
 pub use client_metrics::describe_client_metrics;
+pub use cluster::ClusterConfig;
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use group::{GroupConfig, describe_group};
 pub use groups::{ConsumerGroupsConfig, GroupsConfig, Migration};

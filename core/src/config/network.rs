@@ -226,7 +226,7 @@ fn inter_broker(settings: &Settings, listeners: &[Listener], findings: &mut Find
     name
 }
 
-/// What this node is, and the quorum, which has one voter for the time being: this node.
+/// What this node is, and the quorum's voters, of which this node is one for the time being.
 pub(super) fn quorum(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> (Roles, Vec<Voter>) {
     let roles = settings.list("process.roles");
     let roles = Roles {
@@ -236,8 +236,8 @@ pub(super) fn quorum(settings: &Settings, node_id: NodeId, findings: &mut Findin
     if !(roles.broker && roles.controller) {
         findings.refuse(
             "process.roles",
-            "process.roles does not name both broker and controller, but clusters of several nodes are not built yet",
-            "a node alone needs both: one role keeps the data, the other its metadata",
+            "process.roles does not name both broker and controller, but nodes of one role are not built yet",
+            "every node keeps data and votes on the metadata",
             "write process.roles=broker,controller",
         );
     }
@@ -267,14 +267,31 @@ fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<
             ),
         }
     }
-    if voters.len() > 1 {
-        refuse_quorum(KEY, findings);
-    } else if let Some(other) = voters.iter().find(|voter| voter.node != node_id) {
+    if !voters.is_empty() && !voters.iter().any(|voter| voter.node == node_id) {
+        let named: Vec<_> = voters.iter().map(|voter| voter.node.to_string()).collect();
         findings.refuse(
             KEY,
-            format!("{KEY} names node {}, but this is node {node_id}", other.node),
-            "the quorum's one voter must be this node, or no metadata could ever be written",
-            format!("set node.id={}, or remove {KEY}", other.node),
+            format!("{KEY} names node {}, but this is node {node_id}", named.join(", ")),
+            "for the time being every node votes in the quorum that keeps the metadata",
+            format!("add {node_id}@host:port to {KEY}, set node.id to a number that it names, or remove it"),
+        );
+    }
+    let twice =
+        voters.iter().enumerate().find(|(at, it)| voters[..*at].iter().any(|other| other.node == it.node));
+    if let Some((_, twice)) = twice {
+        findings.refuse(
+            KEY,
+            format!("{KEY} names node {} twice", twice.node),
+            "each voter has one vote and one address",
+            "remove one of the two".to_owned(),
+        );
+    }
+    if voters.len() > 1 && settings.text("corelane.cluster.id").is_none() {
+        findings.refuse(
+            "corelane.cluster.id",
+            "the quorum has several voters, but the cluster's id is not given",
+            "nodes that each make up an id would refuse each other",
+            "set CLUSTER_ID in the environment, or corelane.cluster.id, to the same value on every node",
         );
     }
     voters

@@ -74,6 +74,8 @@ pub enum ShardMessage {
     /// To the other data shards, in a clean stop: no request is under way here and none will be, so this was the last
     /// word of it. A shard that owns partitions answers until all others have said so.
     AsksNoMore,
+    /// From the quorum's shard, in a clean stop: this broker was let go, stop now. The engine never sees it.
+    Stop,
     /// To the quorum's shard: this data shard owes nothing any more (clean stop).
     Drained,
 }

@@ -9,6 +9,7 @@ mod desk;
 mod fetch_session;
 mod gather;
 mod inspect;
+mod life;
 mod message;
 mod owner;
 mod partition;
@@ -28,6 +29,7 @@ pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, mis
 pub use inspect::{
     LOGGERS_SHARD, LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery,
 };
+pub use life::{BrokerLife, LifeAnswer, LifeRequest, LifeSettings, Standing};
 pub use message::*;
 pub use producer_ids::ProducerIdPool;
 
@@ -526,8 +528,8 @@ impl Engine {
             }
             ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
             ShardMessage::AsksNoMore => self.peers_ask_no_more += 1,
-            ShardMessage::AskController { .. } | ShardMessage::Drained => {
-                debug_assert!(false, "a word for the quorum's shard came to a data shard");
+            ShardMessage::AskController { .. } | ShardMessage::Drained | ShardMessage::Stop => {
+                debug_assert!(false, "a word for another came to a data shard's engine");
             }
         }
         self.carry(now, answers, effects);

@@ -15,6 +15,7 @@ mod fetch;
 pub mod guard;
 mod header;
 mod log_dirs;
+mod peer;
 mod versions;
 
 pub use codec::{
@@ -27,4 +28,5 @@ pub use fetch::{
     SnapshotEnd,
 };
 pub use header::{HeaderPrefix, RequestHeader};
+pub use peer::{PEER_FRAME_BYTES_MAX, PeerError, PeerKind, PeerRequest, encode_peer_answer};
 pub use versions::{known_keys, name, versions, versions_of};

@@ -7,10 +7,10 @@ rows! {
         "A class that must agree to configuration changes.";
     "auto.leader.rebalance.enable": Boolean = Some("true"), Any, ReadOnly, Without(ONE_NODE) =>
         "Whether leaderships go back to the preferred replicas by themselves.";
-    "broker.heartbeat.interval.ms": Int = Some("2000"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
+    "broker.heartbeat.interval.ms": Int = Some("2000"), AtLeast(1), ReadOnly, Honoured =>
         "How often a broker tells the quorum that it lives.";
-    "broker.session.timeout.ms": Int = Some("9000"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
-        "After how long without a heartbeat a broker is fenced.";
+    "broker.session.timeout.ms": Int = Some("9000"), AtLeast(1), ReadOnly, Honoured =>
+        "After how long without a heartbeat a broker is fenced; one whose connection breaks is fenced sooner.";
     "controller.performance.always.log.threshold.ms": Long = Some("2000"),
         AtLeast(0),
         Internal, Without(QUORUM_OF_ONE) =>
@@ -41,8 +41,9 @@ rows! {
         AtLeast(1),
         ReadOnly, Without(QUORUM_OF_ONE) =>
         "The most bytes of one fetch of a metadata snapshot.";
-    "controller.quorum.fetch.timeout.ms": Int = Some("2000"), AtLeast(0), ReadOnly, Without(QUORUM_OF_ONE) =>
-        "How long a voter goes without hearing from the leader before it stands for election.";
+    "controller.quorum.fetch.timeout.ms": Int = Some("500"), AtLeast(50), ReadOnly, Honoured =>
+        "How long a voter goes without hearing from the leader before it stands for election, and up to twice as \
+         long, at random; Kafka's default is 2000.";
     "controller.quorum.request.timeout.ms": Int = Some("2000"),
         AtLeast(0),
         ReadOnly, Without(QUORUM_OF_ONE) =>
@@ -50,7 +51,7 @@ rows! {
     "controller.quorum.retry.backoff.ms": Int = Some("20"), AtLeast(0), ReadOnly, Without(QUORUM_OF_ONE) =>
         "How long a failed request between voters waits before its repetition.";
     "controller.quorum.voters": List = Some(""), Any, ReadOnly, Honoured =>
-        "The voters of the metadata quorum, id@host:port; for the time being one, this node.";
+        "The voters of the metadata quorum, id@host:port, the same on every node; this node among them.";
     "controller.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
         "How long a connection to a controller waits for an answer.";
     "create.topic.policy.class.name": Class = None, Any, ReadOnly, Refused("policy classes") =>

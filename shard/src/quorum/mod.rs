@@ -1,0 +1,562 @@
+//! The quorum's shard: raft-meta's quorum, the controller's desk, this broker's life in its cluster, and the images that
+//! go to the data shards.
+//!
+//! - `server`: the controller's listener; other nodes' calls.
+//! - `control`: this node's requests for the active controller, wherever it is.
+
+mod control;
+mod server;
+
+use crate::{
+    node::Report,
+    peers::{Ended, PeerSettings, Peers},
+};
+use bytes::Bytes;
+use control::{Control, Leader, Next, Origin};
+use corelane_core::{
+    controller::{BrokerHeartbeatRequest, RegisterBrokerRequest, Settings},
+    engine::{
+        BrokerLife, ControllerRequest, ControllerResponse, Desk, DeskEffects, LifeAnswer, LifeRequest,
+        LifeSettings, Random, ReplyTo, ShardMessage, Standing,
+    },
+    error::{ErrorCode, Fatal},
+    ids::NodeId,
+    metadata::Image,
+    wire::{PEER_FRAME_BYTES_MAX, PeerKind, PeerRequest},
+};
+use corelane_raft_meta::{ProposeError, Quorum, QuorumInput, QuorumOutput};
+use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
+use server::{Call, Server, controller_answer, read_controller_answer};
+use std::{collections::BTreeMap, sync::mpsc::Sender, time::Duration};
+use tracing::{error, info, warn};
+
+type Operations = Vec<Operation<ShardMessage>>;
+
+/// A node that owes an answer for so long is taken for gone: the quorum gives up on a call much sooner.
+const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// What the quorum's shard is told once.
+pub struct QuorumShardSettings {
+    /// How many data shards there are.
+    pub data_shards: u16,
+    /// What the controller decides by.
+    pub controller: Settings,
+    /// How this broker introduces itself; its cluster id is the directory's.
+    pub registration: RegisterBrokerRequest,
+    /// How it lives in its cluster.
+    pub life: LifeSettings,
+    /// For topic ids.
+    pub seed: u64,
+    /// Where it reports.
+    pub reports: Sender<Report>,
+}
+
+/// The quorum's shard.
+pub struct QuorumShard {
+    quorum: Quorum,
+    desk: Desk,
+    life: BrokerLife,
+    node: NodeId,
+    leader: Leader,
+    data_shards: u16,
+    random: Random,
+    image: Image,
+    image_changed: bool,
+    next_proposal: u64,
+    control: Control,
+    server: Server,
+    peers: Peers,
+    ended: Vec<Ended>,
+    /// The quorum's calls that are under way, by their correlation ids on the wire.
+    quorum_calls: BTreeMap<i32, u64>,
+    next_correlation: i32,
+    timer_set: Option<Monotonic>,
+    reports: Sender<Report>,
+    stop: Stop,
+    drained: u16,
+    stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// Asked for: leaderships are to move away first.
+    Asked,
+    /// The data shards were told.
+    Told,
+}
+
+impl QuorumShard {
+    /// Over an opened quorum.
+    pub fn new(quorum: Quorum, settings: QuorumShardSettings) -> QuorumShard {
+        let node = settings.registration.id;
+        let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max: PEER_FRAME_BYTES_MAX };
+        let cluster_id = quorum.cluster_id().to_owned();
+        let registration = RegisterBrokerRequest { cluster_id, ..settings.registration };
+        QuorumShard {
+            quorum,
+            desk: Desk::new(settings.controller),
+            life: BrokerLife::new(registration, settings.life),
+            node,
+            leader: Leader::Unknown,
+            data_shards: settings.data_shards,
+            random: Random(settings.seed),
+            image: Image::default(),
+            image_changed: false,
+            next_proposal: 0,
+            control: Control::new(node),
+            server: Server::default(),
+            peers: Peers::new(peers),
+            ended: Vec::new(),
+            quorum_calls: BTreeMap::new(),
+            next_correlation: 0,
+            timer_set: None,
+            reports: settings.reports,
+            stop: Stop::No,
+            drained: 0,
+            stopped: false,
+        }
+    }
+
+    fn locate_voters(&mut self, now: Now, out: &mut Operations) {
+        for (voter, endpoint) in self.quorum.voters() {
+            if voter == self.node {
+                continue;
+            }
+            // Endpoints were checked when they were read; one without a port is no voter that could be called.
+            let Some((host, port)) = endpoint.rsplit_once(':') else { continue };
+            let Ok(port) = port.parse() else { continue };
+            let host = host.trim_matches(['[', ']']).to_owned();
+            self.peers.locate(now, voter, Some((host, port)), out, &mut self.ended);
+        }
+    }
+
+    /// Runs everything until it has nothing more to say.
+    fn run(&mut self, now: Now, out: &mut Operations) {
+        let mut effects = DeskEffects::default();
+        self.desk.tick(now.monotonic, &mut effects);
+        self.peers.expire(now, out, &mut self.ended);
+        loop {
+            self.live(now);
+            self.pursue(now, &mut effects, out);
+            self.calls_ended(now, out);
+            self.tell(now, std::mem::take(&mut effects), out);
+            let mut outputs = Vec::new();
+            self.quorum.poll(now, &mut outputs);
+            if outputs.is_empty() && self.ended.is_empty() {
+                break;
+            }
+            for output in outputs {
+                self.output(now, output, &mut effects, out);
+            }
+        }
+        self.stop_if_let_go(out);
+        self.set_timer(out);
+    }
+
+    fn set_timer(&mut self, out: &mut Operations) {
+        let deadlines = [
+            self.quorum.next_deadline(),
+            self.desk.next_deadline(),
+            self.life.next_deadline(),
+            self.peers.next_deadline(),
+            self.control.next_deadline(self.leader),
+        ];
+        let next = deadlines.into_iter().flatten().min();
+        if let Some(at) = next.filter(|_| next != self.timer_set) {
+            self.timer_set = next;
+            out.push(Operation::Timer { at });
+        }
+    }
+
+    fn output(&mut self, now: Now, output: QuorumOutput, effects: &mut DeskEffects, out: &mut Operations) {
+        match output {
+            QuorumOutput::File { token, operation } => out.push(Operation::File { token, operation }),
+            QuorumOutput::Call { id, to, body } => {
+                let correlation = self.correlation();
+                self.quorum_calls.insert(correlation, id);
+                let call = PeerRequest { correlation, from: self.node, kind: PeerKind::Quorum, body };
+                self.peers.call(now, to, call.encode(), out, &mut self.ended);
+            }
+            QuorumOutput::Answer { id, body } => self.server.answer(id, &body, out),
+            QuorumOutput::Applied { offset, batch, image } => {
+                self.image = image;
+                self.image_changed = true;
+                self.desk.applied(offset, &batch, effects);
+            }
+            QuorumOutput::ImageReplaced { image, .. } => {
+                self.image = image;
+                self.image_changed = true;
+            }
+            QuorumOutput::Proposed { result: Ok(_), .. } => {}
+            QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(now, &error, effects),
+            QuorumOutput::LeaderChanged { leader, term, writable } => {
+                self.leader_changed(now, leader, term, writable, effects);
+            }
+            QuorumOutput::Fatal(fatal) => self.fatal(fatal, out),
+            QuorumOutput::Stopped => self.end(out),
+        }
+    }
+
+    fn leader_changed(
+        &mut self,
+        now: Now,
+        leader: Option<NodeId>,
+        term: u64,
+        writable: bool,
+        effects: &mut DeskEffects,
+    ) {
+        let led = self.leader == Leader::Here;
+        self.leader = match leader {
+            Some(leader) if leader == self.node && writable => Leader::Here,
+            Some(leader) if leader != self.node => Leader::There(leader),
+            Some(_) | None => Leader::Unknown,
+        };
+        match self.leader {
+            Leader::Here => {
+                info!(term, "this node leads the metadata quorum");
+                self.desk.lead(now.monotonic, self.image.clone());
+                if let Err(refused) = self.desk.form_cluster(self.quorum.cluster_id(), effects) {
+                    self.refused(&refused.to_string());
+                }
+            }
+            Leader::There(leader) => info!(term, leader = leader.0, "another node leads the metadata quorum"),
+            Leader::Unknown => {}
+        }
+        if led && self.leader != Leader::Here {
+            self.desk.resign(self.image.clone(), effects);
+        }
+    }
+
+    /// What was decided behind a proposal without effect leaned on it: start over from what is committed.
+    fn proposal_failed(&mut self, now: Now, error: &ProposeError, effects: &mut DeskEffects) {
+        warn!("a metadata change had no effect: {error}");
+        self.desk.resign(self.image.clone(), effects);
+        match error {
+            ProposeError::Violated(_)
+            | ProposeError::LeaseExpired
+            | ProposeError::TooLarge { .. }
+            | ProposeError::Busy => {
+                self.desk.lead(now.monotonic, self.image.clone());
+            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::LeadershipLost
+            | ProposeError::Stopped
+            | ProposeError::Fatal(_) => {}
+        }
+    }
+
+    // ---- requests for the controller ----
+
+    /// What this broker's own life asks.
+    fn live(&mut self, now: Now) {
+        let applied = self.image.last_applied();
+        let Some(request) = self.life.poll(now.monotonic, applied) else { return };
+        let request = match request {
+            LifeRequest::Register(registration) => ControllerRequest::RegisterBroker(*registration),
+            LifeRequest::Heartbeat { epoch, applied, want_shut_down } => {
+                ControllerRequest::Heartbeat(BrokerHeartbeatRequest {
+                    id: self.node,
+                    epoch,
+                    applied,
+                    want_fence: false,
+                    want_shut_down,
+                    offline_directories: Vec::new(),
+                })
+            }
+        };
+        self.control.ask(now, Origin::Life, request);
+    }
+
+    /// Takes on what waits for the controller.
+    fn pursue(&mut self, now: Now, effects: &mut DeskEffects, out: &mut Operations) {
+        loop {
+            let next_correlation = &mut self.next_correlation;
+            let mut correlation = || {
+                *next_correlation = next_correlation.wrapping_add(1);
+                *next_correlation
+            };
+            match self.control.next(now, self.leader, &mut correlation) {
+                Some(Next::Decide(origin, request)) => {
+                    let to = match origin {
+                        Origin::Shard(shard, gather) => ReplyTo::Gather(shard, gather),
+                        Origin::Life => ReplyTo::Itself,
+                    };
+                    self.decide(now, to, request, effects);
+                }
+                Some(Next::Call(to, frame)) => self.peers.call(now, to, frame, out, &mut self.ended),
+                Some(Next::Fail(origin)) => {
+                    let lost = ControllerResponse::Unavailable(ErrorCode::NotController);
+                    self.deliver(now, origin, lost, out);
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Now, to: ReplyTo, request: ControllerRequest, effects: &mut DeskEffects) {
+        let random = &mut self.random;
+        self.desk.stand(self.quorum.standing(now));
+        self.desk.ask(now.monotonic, to, request, &mut || random.uuid(), effects);
+    }
+
+    fn deliver(&mut self, now: Now, origin: Origin, response: ControllerResponse, out: &mut Operations) {
+        match origin {
+            Origin::Shard(to, gather) => {
+                let message = ShardMessage::ControllerAnswer { gather, response };
+                out.push(Operation::Message { to, message });
+            }
+            Origin::Life => self.life_answered(now, response),
+        }
+    }
+
+    fn life_answered(&mut self, now: Now, response: ControllerResponse) {
+        let answer = match response {
+            ControllerResponse::RegisterBroker(result) => LifeAnswer::Registered(result),
+            ControllerResponse::Heartbeat(result) => LifeAnswer::Heartbeat(
+                result
+                    .map(|reply| Standing { fenced: reply.fenced, should_shut_down: reply.should_shut_down }),
+            ),
+            _ => LifeAnswer::Lost,
+        };
+        if let Err(refused) = self.life.answered(now.monotonic, answer) {
+            self.refused(&refused.to_string());
+        }
+    }
+
+    fn refused(&self, refused: &str) {
+        let text = format!("this broker cannot join its cluster: {refused}");
+        error!("{text}");
+        // Whoever started the broker may have gone; nothing depends on it.
+        let _ = self.reports.send(Report::Fatal(Fatal::new(text)));
+    }
+
+    /// Proposes, tells the shards of a new image, then sends the replies that lean on it.
+    fn tell(&mut self, now: Now, effects: DeskEffects, out: &mut Operations) {
+        for batch in effects.proposals {
+            self.next_proposal += 1;
+            self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
+        }
+        if self.image_changed && self.life.is_shown_by(&self.image) {
+            self.image_changed = false;
+            for to in self.shards() {
+                let message = ShardMessage::Image(Box::new(self.image.clone()));
+                out.push(Operation::Message { to, message });
+            }
+        }
+        out.extend(effects.replies.into_iter().map(|(to, message)| Operation::Message { to, message }));
+        for (call, response) in effects.peer_replies {
+            self.server.answer(call, &controller_answer(self.applied_end(), &response.encode()), out);
+        }
+        for response in effects.own_replies {
+            self.life_answered(now, response);
+        }
+        for (origin, response) in self.control.caught_up(self.applied_end()) {
+            self.deliver(now, origin, response, out);
+        }
+    }
+
+    fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.data_shards).map(ShardId)
+    }
+
+    fn applied_end(&self) -> u64 {
+        self.image.last_applied().map_or(0, |offset| offset.0 + 1)
+    }
+
+    fn correlation(&mut self) -> i32 {
+        self.next_correlation = self.next_correlation.wrapping_add(1);
+        self.next_correlation
+    }
+
+    // ---- other nodes ----
+
+    fn calls_ended(&mut self, now: Now, out: &mut Operations) {
+        for ended in std::mem::take(&mut self.ended) {
+            match ended {
+                Ended::Answered { correlation, body, .. } => self.answered(now, correlation, body, out),
+                Ended::Failed { peer, correlation, unsent } => {
+                    if let Some(id) = self.quorum_calls.remove(&correlation) {
+                        let result = Err(format!("node {peer} cannot be reached"));
+                        self.quorum.handle(now, QuorumInput::Answered { id, result });
+                    } else if let Some(origin) = self.control.failed(now, correlation, unsent) {
+                        let lost = ControllerResponse::Unavailable(ErrorCode::NotController);
+                        self.deliver(now, origin, lost, out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, now: Now, correlation: i32, body: Bytes, out: &mut Operations) {
+        if let Some(id) = self.quorum_calls.remove(&correlation) {
+            return self.quorum.handle(now, QuorumInput::Answered { id, result: Ok(body) });
+        }
+        let read = read_controller_answer(&body);
+        let response =
+            read.and_then(|(end, response)| Some((end, ControllerResponse::decode(response).ok()?)));
+        let Some((end, response)) = response else {
+            warn!("a controller's answer cannot be read");
+            if let Some(origin) = self.control.failed(now, correlation, false) {
+                self.deliver(
+                    now,
+                    origin,
+                    ControllerResponse::Unavailable(ErrorCode::UnknownServerError),
+                    out,
+                );
+            }
+            return;
+        };
+        let applied_end = self.applied_end();
+        if let Some((origin, response)) = self.control.answered(now, correlation, end, applied_end, response)
+        {
+            self.deliver(now, origin, response, out);
+        }
+    }
+
+    fn called(&mut self, now: Now, calls: Vec<Call>, out: &mut Operations) {
+        let mut effects = DeskEffects::default();
+        for Call { id, request } in calls {
+            match request.kind {
+                PeerKind::Quorum => {
+                    let (from, body) = (request.from, request.body);
+                    self.quorum.handle(now, QuorumInput::Called { id, from, body });
+                }
+                PeerKind::Controller => match ControllerRequest::decode(&request.body) {
+                    Ok(request) if self.leader == Leader::Here => {
+                        self.decide(now, ReplyTo::Peer(id), request, &mut effects);
+                    }
+                    Ok(_) => {
+                        let elsewhere = ControllerResponse::Unavailable(ErrorCode::NotController);
+                        self.server.answer(id, &controller_answer(0, &elsewhere.encode()), out);
+                    }
+                    Err(error) => self.server.refuse(now, id, &error, out),
+                },
+            }
+        }
+        self.tell(now, effects, out);
+    }
+
+    // ---- shards of this node ----
+
+    fn message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
+        match message {
+            ShardMessage::AskController { gather, request } => {
+                self.control.ask(now, Origin::Shard(from, gather), request);
+            }
+            ShardMessage::DirectoryOffline(fatal) => {
+                error!("the log directory is offline, nothing is acknowledged until a restart: {fatal}");
+            }
+            ShardMessage::Drained => {
+                self.drained += 1;
+                if self.drained == self.data_shards {
+                    // The quorum goes last: data shards may have needed it.
+                    self.quorum.handle(now, QuorumInput::Stop);
+                }
+            }
+            ShardMessage::Ask { .. }
+            | ShardMessage::Answer { .. }
+            | ShardMessage::Forget { .. }
+            | ShardMessage::ControllerAnswer { .. }
+            | ShardMessage::Image(_)
+            | ShardMessage::AsksNoMore
+            | ShardMessage::Stop => {
+                debug_assert!(false, "a data shard's word came to the quorum's shard")
+            }
+        }
+    }
+
+    // ---- the end ----
+
+    fn stop(&mut self, now: Now) {
+        if self.stop == Stop::No {
+            self.stop = Stop::Asked;
+            self.life.stop(now.monotonic);
+        }
+    }
+
+    /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it.
+    fn stop_if_let_go(&mut self, out: &mut Operations) {
+        let alone = self.image.brokers().all(|broker| broker.id == self.node);
+        if self.stop == Stop::Asked && (alone || self.life.may_stop()) {
+            self.tell_stop(out);
+        }
+    }
+
+    fn tell_stop(&mut self, out: &mut Operations) {
+        if self.stop != Stop::Told {
+            self.stop = Stop::Told;
+            out.extend(self.shards().map(|to| Operation::Message { to, message: ShardMessage::Stop }));
+        }
+    }
+
+    fn fatal(&mut self, fatal: Fatal, out: &mut Operations) {
+        error!("the metadata quorum cannot go on: {fatal}");
+        for to in self.shards() {
+            out.push(Operation::Message { to, message: ShardMessage::DirectoryOffline(fatal.clone()) });
+        }
+        // Whoever started the broker may have gone; nothing depends on it.
+        let _ = self.reports.send(Report::Fatal(fatal));
+        self.end(out);
+    }
+
+    fn end(&mut self, out: &mut Operations) {
+        if !self.stopped {
+            self.stopped = true;
+            self.tell_stop(out);
+            self.server.close_all(out);
+            out.push(Operation::Stopped);
+        }
+    }
+}
+
+impl Shard for QuorumShard {
+    type Message = ShardMessage;
+
+    fn start(&mut self, now: Now, out: &mut Operations) {
+        self.locate_voters(now, out);
+        self.run(now, out);
+    }
+
+    fn complete(&mut self, now: Now, completion: Completion<ShardMessage>, out: &mut Operations) {
+        match completion {
+            Completion::File { token, result } => {
+                self.quorum.handle(now, QuorumInput::FileCompletion(token, result));
+            }
+            Completion::Message { from, message } => self.message(now, from, message),
+            Completion::Timer => self.timer_set = None,
+            Completion::Stop => self.stop(now),
+            Completion::Accepted { connection, peer, .. } => {
+                self.server.accepted(now, connection, peer, out);
+            }
+            Completion::Connected { token, result } => {
+                self.peers.connected(now, token, result, out, &mut self.ended);
+            }
+            Completion::Received { connection, buffer, bytes } if self.peers.holds(connection) => {
+                self.peers.received(now, connection, buffer, bytes, out, &mut self.ended);
+            }
+            Completion::Received { connection, buffer, bytes } => {
+                let calls = self.server.received(now, connection, buffer, bytes, out);
+                self.called(now, calls, out);
+            }
+            Completion::Sent { connection } if self.peers.holds(connection) => {
+                self.peers.sent(connection, out);
+            }
+            Completion::Sent { connection } => self.server.sent(connection, out),
+            Completion::Closed { connection, .. } if self.peers.holds(connection) => {
+                self.peers.closed(now, connection, &mut self.ended);
+            }
+            Completion::Closed { connection, .. } => self.server.closed(connection),
+        }
+    }
+
+    fn end_of_turn(&mut self, now: Now, out: &mut Operations) {
+        if !self.stopped {
+            self.run(now, out);
+        }
+    }
+
+    fn busy_with(&self) -> String {
+        "metadata".to_owned()
+    }
+}

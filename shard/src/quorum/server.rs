@@ -1,0 +1,244 @@
+//! The controller's listener: other nodes' calls in, answers out, each under its caller's correlation id.
+
+use crate::{connection::Connection, log_limit::LogLimit};
+use bytes::{Bytes, BytesMut};
+use corelane_core::wire::{PEER_FRAME_BYTES_MAX, PeerRequest, encode_peer_answer};
+use corelane_seam::{ConnectionId, Now, Operation, Part};
+use std::{collections::BTreeMap, net::SocketAddr};
+use tracing::info;
+
+/// Connections that may be open: nodes have few, and nobody else has business here.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// Calls of one connection without an answer; past it the connection is not read.
+const CALLS_MAX: usize = 256;
+
+/// A call, as the quorum's shard numbers it.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Under which [`Server::answer`] answers it.
+    pub id: u64,
+    /// What is asked.
+    pub request: PeerRequest,
+}
+
+#[derive(Debug)]
+struct Caller {
+    connection: Connection,
+    calls: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    callers: BTreeMap<ConnectionId, Caller>,
+    /// Calls without an answer: whose, and the caller's name for it.
+    calls: BTreeMap<u64, (ConnectionId, i32)>,
+    next_call: u64,
+    log_limit: LogLimit,
+}
+
+impl Server {
+    /// Someone connected.
+    pub fn accepted<M>(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, out: &mut Vec<Operation<M>>) {
+        if self.callers.len() >= CONNECTIONS_MAX {
+            self.log(now, peer, "too many connections to the controller");
+            return out.push(Operation::Close { connection: id });
+        }
+        let mut caller = Caller { connection: Connection::new(peer, now.monotonic), calls: 0 };
+        receive(id, &mut caller, out);
+        self.callers.insert(id, caller);
+    }
+
+    /// Bytes came; the calls that are whole.
+    pub fn received<M>(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        buffer: BytesMut,
+        bytes: usize,
+        out: &mut Vec<Operation<M>>,
+    ) -> Vec<Call> {
+        let mut calls = Vec::new();
+        let Some(caller) = self.callers.get_mut(&id) else { return calls };
+        caller.connection.received(buffer);
+        if bytes == 0 {
+            self.close(id, out);
+            return calls;
+        }
+        let refused = loop {
+            let frame = match caller.connection.next_frame(PEER_FRAME_BYTES_MAX) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break None,
+                Err(error) => break Some(error.to_string()),
+            };
+            match PeerRequest::decode(frame) {
+                Ok(request) => {
+                    self.next_call += 1;
+                    caller.calls += 1;
+                    self.calls.insert(self.next_call, (id, request.correlation));
+                    calls.push(Call { id: self.next_call, request });
+                }
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        match refused {
+            Some(reason) => {
+                let peer = caller.connection.peer;
+                self.log(now, peer, &reason);
+                self.close(id, out);
+            }
+            None => receive(id, caller, out),
+        }
+        calls
+    }
+
+    /// Answers a call, if its caller is still there.
+    pub fn answer<M>(&mut self, call: u64, body: &[u8], out: &mut Vec<Operation<M>>) {
+        let Some((id, correlation)) = self.calls.remove(&call) else { return };
+        let Some(caller) = self.callers.get_mut(&id) else { return };
+        caller.calls -= 1;
+        caller.connection.respond(vec![Part::Bytes(encode_peer_answer(correlation, body))]);
+        send(id, caller, out);
+        receive(id, caller, out);
+    }
+
+    /// A call that breaks the protocol ends its connection.
+    pub fn refuse<M>(&mut self, now: Now, call: u64, reason: &str, out: &mut Vec<Operation<M>>) {
+        let Some((id, _)) = self.calls.remove(&call) else { return };
+        if let Some(peer) = self.callers.get(&id).map(|caller| caller.connection.peer) {
+            self.log(now, peer, reason);
+        }
+        self.close(id, out);
+    }
+
+    /// A send is done.
+    pub fn sent<M>(&mut self, id: ConnectionId, out: &mut Vec<Operation<M>>) {
+        if let Some(caller) = self.callers.get_mut(&id) {
+            caller.connection.sent();
+            send(id, caller, out);
+            receive(id, caller, out);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, id: ConnectionId) {
+        self.callers.remove(&id);
+        self.calls.retain(|_, (connection, _)| *connection != id);
+    }
+
+    /// Closes everything.
+    pub fn close_all<M>(&mut self, out: &mut Vec<Operation<M>>) {
+        for id in self.callers.keys().copied().collect::<Vec<_>>() {
+            self.close(id, out);
+        }
+    }
+
+    fn close<M>(&mut self, id: ConnectionId, out: &mut Vec<Operation<M>>) {
+        self.closed(id);
+        out.push(Operation::Close { connection: id });
+    }
+
+    fn log(&mut self, now: Now, peer: SocketAddr, reason: &str) {
+        if let Some(suppressed) = self.log_limit.allow(now.monotonic) {
+            info!(%peer, suppressed, "connection to the controller closed: {reason}");
+        }
+    }
+}
+
+fn send<M>(id: ConnectionId, caller: &mut Caller, out: &mut Vec<Operation<M>>) {
+    if let Some(parts) = caller.connection.send() {
+        out.push(Operation::Send { connection: id, parts });
+    }
+}
+
+fn receive<M>(id: ConnectionId, caller: &mut Caller, out: &mut Vec<Operation<M>>) {
+    caller.connection.paused = caller.calls >= CALLS_MAX;
+    if let Some(buffer) = caller.connection.receive() {
+        out.push(Operation::Receive { connection: id, buffer });
+    }
+}
+
+/// The answer to a request for the controller: the first offset that it knows nothing of, and the response.
+pub(super) fn controller_answer(end: u64, response: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(8 + response.len());
+    body.extend_from_slice(&end.to_be_bytes());
+    body.extend_from_slice(response);
+    body.freeze()
+}
+
+/// Reads what [`controller_answer`] made.
+pub(super) fn read_controller_answer(body: &[u8]) -> Option<(u64, &[u8])> {
+    let (end, response) = body.split_first_chunk()?;
+    Some((u64::from_be_bytes(*end), response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corelane_core::{ids::NodeId, wire::PeerKind};
+    use corelane_seam::Monotonic;
+
+    const NOW: Now = Now { monotonic: Monotonic(0), unix_ms: 0 };
+    const CALLER: ConnectionId = ConnectionId(1);
+
+    fn server() -> (Server, Vec<Operation<()>>) {
+        let (mut server, mut out) = (Server::default(), Vec::new());
+        server.accepted(NOW, CALLER, SocketAddr::from(([127, 0, 0, 1], 1)), &mut out);
+        (server, out)
+    }
+
+    fn frame(correlation: i32) -> Vec<u8> {
+        let body = Bytes::from_static(b"question");
+        let request = PeerRequest { correlation, from: NodeId(2), kind: PeerKind::Quorum, body }.encode();
+        [&i32::try_from(request.len()).expect("small").to_be_bytes(), &request[..]].concat()
+    }
+
+    fn say(server: &mut Server, bytes: &[u8], out: &mut Vec<Operation<()>>) -> Vec<Call> {
+        let at = out.iter().position(|it| matches!(it, Operation::Receive { .. })).expect("it is read");
+        let Operation::Receive { mut buffer, .. } = out.remove(at) else { unreachable!("found above") };
+        buffer.extend_from_slice(bytes);
+        server.received(NOW, CALLER, buffer, bytes.len(), out)
+    }
+
+    #[test]
+    fn calls_are_answered_under_their_callers_ids_in_any_order() {
+        let (mut server, mut out) = server();
+        let calls = say(&mut server, &[frame(7), frame(8)].concat(), &mut out);
+        assert_eq!(calls.iter().map(|call| call.request.correlation).collect::<Vec<_>>(), [7, 8]);
+        out.clear();
+        server.answer(calls[1].id, b"later", &mut out);
+        let [Operation::Send { parts, .. }] = &out[..] else { panic!("{out:?}") };
+        let [Part::Bytes(bytes)] = &parts[..] else { panic!("{parts:?}") };
+        assert_eq!(&bytes[..], [&9i32.to_be_bytes()[..], &8i32.to_be_bytes(), b"later"].concat());
+    }
+
+    #[test]
+    fn who_speaks_another_protocol_or_sends_a_huge_frame_is_hung_up_on() {
+        for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), i32::MAX.to_be_bytes().to_vec()] {
+            let (mut server, mut out) = server();
+            assert!(say(&mut server, &bytes, &mut out).is_empty());
+            assert!(matches!(&out[..], [Operation::Close { connection: CALLER }]), "{out:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_that_does_not_wait_for_answers_is_not_read() {
+        let (mut server, mut out) = server();
+        let calls = say(&mut server, &frame(1).repeat(CALLS_MAX), &mut out);
+        assert_eq!(calls.len(), CALLS_MAX);
+        assert!(out.is_empty(), "{out:?}");
+        server.answer(calls[0].id, b"", &mut out);
+        assert!(out.iter().any(|it| matches!(it, Operation::Receive { .. })), "{out:?}");
+    }
+
+    #[test]
+    fn an_answer_for_a_caller_that_has_gone_is_dropped() {
+        let (mut server, mut out) = server();
+        let calls = say(&mut server, &frame(1), &mut out);
+        server.closed(CALLER);
+        out.clear();
+        server.answer(calls[0].id, b"late", &mut out);
+        assert!(out.is_empty());
+    }
+}
