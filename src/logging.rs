@@ -16,8 +16,9 @@ pub struct Log {
     writer: Option<WorkerGuard>,
 }
 
-/// What is logged unless someone asks: not the inner life of the raft library, which says at "info" what we say in one line.
-const DEFAULT_FILTER: &str = "info,openraft=warn";
+/// What is logged unless someone asks: not the inner life of the raft library, which warns of each
+/// heartbeat that a voter misses, where one line of ours says that it cannot be reached.
+const DEFAULT_FILTER: &str = "info,openraft=error";
 
 /// Starts the log. `filter` wins over RUST_LOG; neither is [`DEFAULT_FILTER`].
 ///

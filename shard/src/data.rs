@@ -7,6 +7,7 @@ use crate::{
     log_control::LogControl,
     log_limit::LogLimit,
     node::Report,
+    peers::{Ended, PeerSettings, Peers},
 };
 use corelane_core::{
     engine::{Effects, Engine, Input, ShardMessage},
@@ -22,6 +23,9 @@ type Operations = Vec<Operation<ShardMessage>>;
 
 /// How long responses may take to leave after the clean stop began.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A leader that owes an answer for so long is taken for gone; it holds a fetch back for `replica.fetch.wait.max.ms`.
+const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What a data shard is told once.
 #[derive(Debug)]
@@ -48,6 +52,9 @@ pub struct DataShard {
     engine: Engine,
     effects: Effects,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Other brokers, of which this shard's partitions are followers.
+    peers: Peers,
+    ended: Vec<Ended>,
     /// Of frames that are not whole, over all connections.
     partial_bytes: usize,
     engine_timer: Option<Monotonic>,
@@ -67,11 +74,16 @@ pub struct DataShard {
 impl DataShard {
     /// With its engine.
     pub fn new(settings: DataSettings, engine: Engine) -> DataShard {
+        // A leader answers with one batch at least, however large; both were bounded by its own requests.
+        let frame_bytes_max = settings.frame_bytes_max.saturating_mul(2);
+        let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max };
         DataShard {
             settings,
             engine,
             effects: Effects::default(),
             connections: BTreeMap::new(),
+            peers: Peers::new(peers),
+            ended: Vec::new(),
             partial_bytes: 0,
             engine_timer: None,
             next_sweep: None,
@@ -123,14 +135,33 @@ impl DataShard {
         if let Some(at) = effects.timer.take() {
             self.engine_timer = Some(at);
         }
+        for (peer, endpoint) in effects.peer_endpoints.drain(..) {
+            self.peers.locate(now, peer, endpoint, out, &mut self.ended);
+        }
+        for call in effects.calls.drain(..) {
+            self.peers.call(now, call.peer, call.frame, out, &mut self.ended);
+        }
         self.engine_stopped |= std::mem::take(&mut effects.stopped);
         // The vectors go back, so that they are allocated once.
         self.effects = effects;
+        self.calls_ended(now, out);
         self.set_timer(out);
     }
 
+    /// Tells the engine what became of its calls to other brokers.
+    fn calls_ended(&mut self, now: Now, out: &mut Operations) {
+        for ended in std::mem::take(&mut self.ended) {
+            let input = match ended {
+                Ended::Answered { peer, frame, .. } => Input::PeerAnswer { peer, frame },
+                Ended::Failed { peer, .. } => Input::PeerFailed { peer },
+            };
+            self.decide(now, input, out);
+        }
+    }
+
     fn set_timer(&mut self, out: &mut Operations) {
-        let next = [self.engine_timer, self.next_sweep].into_iter().flatten().min();
+        let deadlines = [self.engine_timer, self.next_sweep, self.peers.next_deadline()];
+        let next = deadlines.into_iter().flatten().min();
         if let Some(at) = next.filter(|_| next != self.timer_set) {
             self.timer_set = next;
             out.push(Operation::Timer { at });
@@ -292,6 +323,9 @@ impl DataShard {
         let late = now.monotonic - since > STOP_PATIENCE;
         if late || self.connections.values().all(Connection::all_sent) {
             self.stopped = true;
+            self.peers.close_all(now, out, &mut self.ended);
+            // The engine has stopped; nobody waits for them.
+            self.ended.clear();
             let to = self.settings.quorum;
             out.push(Operation::Message { to, message: ShardMessage::Drained });
             out.push(Operation::Stopped);
@@ -325,12 +359,25 @@ impl Shard for DataShard {
             Completion::Accepted { connection, listener, peer, moved } => {
                 self.accepted(now, connection, listener, peer, moved, out);
             }
+            Completion::Received { connection, buffer, bytes } if self.peers.holds(connection) => {
+                self.peers.received(now, connection, buffer, bytes, out, &mut self.ended);
+                self.calls_ended(now, out);
+            }
+            Completion::Sent { connection } if self.peers.holds(connection) => {
+                self.peers.sent(connection, out);
+            }
             Completion::Received { connection, buffer, bytes } => {
                 self.received(now, connection, buffer, bytes, out)
             }
             Completion::Sent { connection } => self.sent(now, connection, out),
-            // It asks for none.
-            Completion::Connected { .. } => {}
+            Completion::Connected { token, result } => {
+                self.peers.connected(now, token, result, out, &mut self.ended);
+                self.calls_ended(now, out);
+            }
+            Completion::Closed { connection, .. } if self.peers.holds(connection) => {
+                self.peers.closed(now, connection, &mut self.ended);
+                self.calls_ended(now, out);
+            }
             Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
             Completion::File { token, result } => self.decide(now, Input::File { token, result }, out),
             Completion::Message { message: ShardMessage::Stop, .. } => {
@@ -354,6 +401,7 @@ impl Shard for DataShard {
             Completion::Timer => {
                 self.timer_set = None;
                 self.engine_timer = None;
+                self.peers.expire(now, out, &mut self.ended);
                 self.decide(now, Input::Timer, out);
                 self.sweep(now, out);
                 self.set_timer(out);

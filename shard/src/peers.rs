@@ -4,7 +4,7 @@
 //! answers may come in any order. Whatever becomes of the connection, each call ends exactly once: with its answer, or
 //! as failed. A peer that answers nothing for too long is taken for gone, because the network may swallow bytes without a word.
 
-use crate::{connection::Connection, log_limit::LogLimit};
+use crate::connection::Connection;
 use bytes::{Buf as _, Bytes, BytesMut};
 use corelane_core::ids::NodeId;
 use corelane_seam::{ConnectionId, Monotonic, Now, Operation, Part, Token};
@@ -20,14 +20,14 @@ const CORRELATION_AT: std::ops::Range<usize> = 4..8;
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// The response, behind its correlation id.
+    /// The response.
     Answered {
         /// Who answered.
         peer: NodeId,
         /// As in the request.
         correlation: i32,
-        /// The rest of the frame.
-        body: Bytes,
+        /// All of it but its length; it begins with the correlation id.
+        frame: Bytes,
     },
     /// There is no answer, and will be none.
     Failed {
@@ -52,6 +52,8 @@ struct Line {
     host: String,
     port: u16,
     state: State,
+    /// The log knows that it cannot be reached: it is told again when that changed, and not with every attempt.
+    told_lost: bool,
     /// Calls that wait for the connection.
     queued: Vec<(i32, Bytes)>,
     /// Calls that wait for their answers, with the time at which they were made.
@@ -74,18 +76,11 @@ pub(crate) struct Peers {
     lines: BTreeMap<NodeId, Line>,
     by_connection: BTreeMap<ConnectionId, NodeId>,
     next_token: u64,
-    log_limit: LogLimit,
 }
 
 impl Peers {
     pub fn new(settings: PeerSettings) -> Peers {
-        Peers {
-            settings,
-            lines: BTreeMap::new(),
-            by_connection: BTreeMap::new(),
-            next_token: 0,
-            log_limit: LogLimit::default(),
-        }
+        Peers { settings, lines: BTreeMap::new(), by_connection: BTreeMap::new(), next_token: 0 }
     }
 
     /// Where a peer is, or that there is none of this name any more. Calls under way to another address fail.
@@ -107,7 +102,10 @@ impl Peers {
         }
         if let Some((host, port)) = endpoint {
             let state = State::Down { until: now.monotonic };
-            self.lines.insert(peer, Line { host, port, state, queued: Vec::new(), waiting: BTreeMap::new() });
+            self.lines.insert(
+                peer,
+                Line { host, port, state, told_lost: false, queued: Vec::new(), waiting: BTreeMap::new() },
+            );
         }
     }
 
@@ -124,7 +122,7 @@ impl Peers {
         let failed = Ended::Failed { peer, correlation, unsent: true };
         let Some(line) = self.lines.get_mut(&peer) else { return ended.push(failed) };
         match &mut line.state {
-            State::Down { until } if *until > now.monotonic => return ended.push(failed),
+            State::Down { until } if *until > now.monotonic => ended.push(failed),
             State::Down { .. } => {
                 let token = Token(self.next_token);
                 self.next_token += 1;
@@ -169,14 +167,18 @@ impl Peers {
                 }
                 send(id, &mut connection, out);
                 receive(id, &mut connection, out);
-                debug!(peer = peer.0, host = line.host, port = line.port, "connected to a peer");
+                let (host, port) = (&line.host, line.port);
+                match std::mem::take(&mut line.told_lost) {
+                    true => info!(peer = peer.0, host, port, "a peer can be reached again"),
+                    false => debug!(peer = peer.0, host, port, "connected to a peer"),
+                }
                 line.state = State::Up(id, connection);
                 self.by_connection.insert(id, peer);
             }
             Err(error) => {
-                if let Some(suppressed) = self.log_limit.allow(now.monotonic) {
+                if !std::mem::replace(&mut line.told_lost, true) {
                     let (host, port) = (&line.host, line.port);
-                    info!(peer = peer.0, host, port, %error, suppressed, "a peer cannot be reached");
+                    info!(peer = peer.0, host, port, %error, "a peer cannot be reached");
                 }
                 line.state = State::Down { until: now.monotonic + RECONNECT_BACKOFF };
                 for (correlation, _) in line.queued.drain(..) {
@@ -209,12 +211,12 @@ impl Peers {
         let mut sound = bytes > 0;
         while sound {
             match connection.next_frame(self.settings.frame_bytes_max) {
-                Ok(Some(mut body)) => {
-                    let correlation = body.get_i32();
+                Ok(Some(frame)) => {
+                    let correlation = (&frame[..]).get_i32();
                     // An answer to nothing: whoever speaks there does not know the protocol.
                     sound = waiting.remove(&correlation).is_some();
                     if sound {
-                        ended.push(Ended::Answered { peer, correlation, body });
+                        ended.push(Ended::Answered { peer, correlation, frame });
                     }
                 }
                 Ok(None) => break,
@@ -365,8 +367,8 @@ mod tests {
 
         fn outcomes(&mut self) -> Vec<(i32, &'static str)> {
             let text = |ended| match ended {
-                Ended::Answered { correlation, body, .. } => {
-                    assert_eq!(&body[..], b"done");
+                Ended::Answered { correlation, frame, .. } => {
+                    assert_eq!(&frame[4..], b"done");
                     (correlation, "answered")
                 }
                 Ended::Failed { correlation, unsent: true, .. } => (correlation, "unsent"),

@@ -3,7 +3,9 @@
 //! Reads go to the owners of the partitions; where there is less than `min.bytes`, the owners keep the reads and answer
 //! again when something was committed, until there is enough or `max.wait.ms` has passed. Records leave as they are
 //! stored, from memory or by sendfile. Sessions: KIP-227; epochs: KIP-320; topic ids: KIP-516; divergence: KIP-595; the
-//! first batch is returned however large: KIP-74. Followers (replica id ≥ 0) are refused: this is one node.
+//! first batch is returned however large: KIP-74; who leads now, where it is not this broker: KIP-951. Followers (replica id
+//! ≥ 0) are given what is not committed too, and count as having flushed what lies below their offsets (registrations:
+//! KIP-903).
 
 use super::{
     places::{ByOwner, Places},
@@ -12,24 +14,27 @@ use super::{
 };
 use crate::{
     engine::{
-        Context, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest, ReadResult,
-        Response, SessionError, SessionKey, SessionRequest, Start, Step, Wanted,
+        Context, FollowerId, Gather, Opened, OwnerRequest, OwnerResponse, ReadPartition, ReadRequest,
+        ReadResult, Response, SessionError, SessionKey, SessionRequest, Start, Step, Wanted,
     },
     error::ErrorCode,
     ids::{LeaderEpoch, NodeId, Offset, TopicId},
+    metadata::Image,
     wire::{
-        CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, RequestHeader, WireError,
-        decode_request,
+        CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint, RequestHeader,
+        WireError, decode_request,
     },
 };
 use bytes::Bytes;
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{FetchRequest, TopicName};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 struct Fetch {
     reply_to: ReplyTo,
     node: NodeId,
+    follower: Option<FollowerId>,
     /// 0: none.
     session: i32,
     /// Only news is told.
@@ -60,11 +65,6 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: FetchRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    let replica =
-        if header.api_version >= 15 { request.replica_state.replica_id } else { request.replica_id };
-    if replica.0 >= 0 {
-        return Ok(Start::Ready(failed(reply_to, ErrorCode::NotLeaderOrFollower, 0)));
-    }
     let session = session_request(&request, header.api_version);
     let id = request.session_id;
     let new_id = i32::try_from(context.random.draw() >> 33).unwrap_or(1).max(1);
@@ -81,8 +81,18 @@ pub(super) fn start(
             return Ok(Start::Ready(failed(reply_to, ErrorCode::FetchSessionTopicIdError, id)));
         }
     };
-    let fetch = Fetch::new(context, reply_to, &request, &opened);
+    let mut fetch = Fetch::new(context, reply_to, &request, &opened);
+    fetch.follower = follower(&request, header.api_version);
     Ok(fetch.plan(context, wanted, request.max_wait_ms))
+}
+
+/// Who fetches, if it is another broker.
+fn follower(request: &FetchRequest, version: i16) -> Option<FollowerId> {
+    let (id, epoch) = match version {
+        15.. => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+        _ => (request.replica_id, -1),
+    };
+    (id.0 >= 0).then_some(FollowerId { node: NodeId(id.0), epoch })
 }
 
 fn session_request(request: &FetchRequest, version: i16) -> SessionRequest {
@@ -141,6 +151,7 @@ impl Fetch {
         Fetch {
             reply_to,
             node: context.place.node,
+            follower: None,
             session,
             incremental,
             read_committed: request.isolation_level == 1,
@@ -205,9 +216,9 @@ impl Fetch {
         if waits {
             self.watched = by_owner.owners().collect();
         }
-        let bytes_max = self.bytes_max;
+        let (bytes_max, follower) = (self.bytes_max, self.follower);
         let asks = by_owner.into_asks(|partitions| {
-            OwnerRequest::Read(ReadRequest { partitions, bytes_max, wait_for_bytes })
+            OwnerRequest::Read(ReadRequest { partitions, bytes_max, follower, wait_for_bytes })
         });
         let deadline = waits.then(|| context.after_ms(max_wait_ms));
         Start::Gather { asks, gather: Box::new(self), deadline }
@@ -227,6 +238,7 @@ impl Fetch {
         let mut room = Room { left: self.bytes_max, first: true };
         // Nothing is known of it, so no watermark may be told: clients ask again.
         let unanswered = || ReadResult::failed(ErrorCode::OffsetNotAvailable);
+        let mut leaders = BTreeSet::new();
         let mut session = context.sessions.get_mut(self.session);
         let uses_ids = self.reply_to.version >= 13;
         for (topic, results) in self.places.take(unanswered) {
@@ -242,7 +254,12 @@ impl Fetch {
                         continue;
                     }
                 }
-                told.push(self.partition(index, result));
+                let mut partition = self.partition(index, result);
+                if partition.error == ErrorCode::NotLeaderOrFollower {
+                    partition.current_leader = leader(context.image, &topic.name, topic.id, index);
+                }
+                leaders.extend(partition.current_leader.map(|leader| leader.leader_id));
+                told.push(partition);
             }
             if !told.is_empty() {
                 response.topics.push(FetchTopic {
@@ -252,6 +269,9 @@ impl Fetch {
                 });
             }
         }
+        response.node_endpoints = topics::endpoints(context, &leaders)
+            .map(|(node_id, host, port, rack)| NodeEndpoint { node_id, host, port, rack })
+            .collect();
         encode(self.reply_to, response)
     }
 
@@ -272,6 +292,12 @@ impl Fetch {
             ..FetchPartition::new(index, result.error)
         }
     }
+}
+
+/// Who leads a partition now, as far as this broker knows (KIP-951).
+fn leader(image: &Image, name: &TopicName, id: Uuid, index: i32) -> Option<CurrentLeader> {
+    let (leader_id, leader_epoch) = topics::leader(image, name, id, index)?;
+    Some(CurrentLeader { leader_id, leader_epoch })
 }
 
 /// `max.bytes` over the answers of several owners, each of which kept to it alone.
@@ -303,7 +329,7 @@ impl Gather for Fetch {
         let owner = first_place.and_then(|place| self.owner_of.get(place).copied().flatten());
         let progress = Progress {
             bytes: results.iter().map(|(_, result)| result.bytes).sum(),
-            urgent: results.iter().any(|(_, result)| !result.error.is_none() || result.diverging.is_some()),
+            urgent: results.iter().any(|(_, result)| result.is_urgent()),
         };
         if let Some((_, known)) = self.owners.iter_mut().find(|(other, _)| Some(*other) == owner) {
             *known = Some(progress);

@@ -1,7 +1,7 @@
 //! FindCoordinator (key 10), versions 0-6 (transactions: KIP-98; batched from v4: KIP-699; share groups from v6: KIP-932).
 //!
-//! There is one node, so it coordinates whatever is asked for: the answer is this broker, by the listener by which the
-//! request came. As in Kafka the answer says who would coordinate, not that a group or a transactional id exists, and
+//! A group's coordinator is the leader of the partition of `__consumer_offsets` that it lives in, told by the listener by
+//! which the request came; this broker stands for what nobody coordinates yet, transactions and share groups. As in Kafka the answer says who would coordinate, not that a group or a transactional id exists, and
 //! any text is the key of one. `__consumer_offsets` is created when the first group's coordinator is looked for.
 
 use super::{
@@ -13,6 +13,7 @@ use crate::{
     engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
     error::ErrorCode,
     groups::OFFSETS_TOPIC,
+    ids::NodeId,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -38,7 +39,6 @@ const SHARE_FROM: i16 = 6;
 const BATCHED_FROM: i16 = 4;
 
 /// Where a coordinator is.
-#[derive(Clone)]
 struct Place {
     node: BrokerId,
     host: StrBytes,
@@ -100,10 +100,16 @@ fn respond(
     request: &FindCoordinatorRequest,
     failed: Option<Refusal>,
 ) -> Response {
-    let here = failed.map_or_else(|| here(context), Err);
-    let find = |key: &str| match refused(request.key_type, key, reply_to.version) {
+    let find = |key: &str| match refused(request.key_type, key, reply_to.version).or(failed) {
         Some(refusal) => Err(refusal),
-        None => here.clone(),
+        None if request.key_type == GROUP => match groups::coordinator(context, key) {
+            Some(node) => place_of(context, node),
+            None => Err(Refusal {
+                code: ErrorCode::CoordinatorNotAvailable,
+                message: "Nobody leads the partition of __consumer_offsets that the group lives in",
+            }),
+        },
+        None => place_of(context, context.place.node),
     };
     if reply_to.version >= BATCHED_FROM {
         let coordinators = request.coordinator_keys.iter().map(|key| {
@@ -129,19 +135,19 @@ fn respond(
     reply_to.encode(&response)
 }
 
-/// This broker, as the clients of the request's listener reach it.
-fn here(context: &Context<'_>) -> Result<Place, Refusal> {
+/// A broker, as the clients of the request's listener reach it.
+fn place_of(context: &Context<'_>, node: NodeId) -> Result<Place, Refusal> {
     let listener = super::metadata::listener_name(context);
-    let broker = context.image.broker(context.place.node);
+    let broker = context.image.broker(node).filter(|broker| !broker.fenced || node == context.place.node);
     match broker.and_then(|broker| broker.endpoint(listener)) {
         Some(endpoint) => Ok(Place {
-            node: context.place.node.0.into(),
+            node: node.0.into(),
             host: text(endpoint.host.clone()),
             port: i32::from(endpoint.port),
         }),
         None => Err(Refusal {
             code: ErrorCode::CoordinatorNotAvailable,
-            message: "This broker is not registered with the request's listener",
+            message: "The coordinator is not reached by the request's listener",
         }),
     }
 }

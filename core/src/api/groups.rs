@@ -7,7 +7,7 @@ use crate::{
     },
     error::ErrorCode,
     groups::{Client, GroupId, OFFSETS_TOPIC, Reply, Request, TopicOffsets, partition_of},
-    ids::{PartitionId, TopicId},
+    ids::{NodeId, PartitionId, TopicId},
     metadata::Image,
     wire::RequestHeader,
 };
@@ -28,7 +28,10 @@ pub(super) fn new_protocol_is_served(context: &Context<'_>) -> bool {
 /// `__consumer_offsets`, as it is created when the first group needs it.
 pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
     let settings = &context.config.groups;
-    let brokers = i16::try_from(context.image.brokers().count()).unwrap_or(i16::MAX);
+    // Kafka waits until there are as many brokers as it is told replicas of; where nobody said how many, those that live
+    // will do.
+    let alive = context.image.brokers().filter(|broker| broker.is_active()).count();
+    let brokers = i16::try_from(alive).unwrap_or(i16::MAX);
     let replication_factor =
         settings.topic_replication_factor.unwrap_or_else(|| OFFSETS_REPLICAS.min(brokers).max(1));
     let config = |key: &str, value: String| (key.to_owned(), Some(value));
@@ -43,6 +46,12 @@ pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
             config("segment.bytes", settings.topic_segment_bytes.to_string()),
         ],
     }
+}
+
+/// Who coordinates a group, if anyone can now.
+pub(super) fn coordinator(context: &Context<'_>, group: &str) -> Option<NodeId> {
+    let topic = context.image.topic(OFFSETS_TOPIC)?;
+    topic.partition(partition_of(group, topic.partition_count()))?.leader
 }
 
 /// The partition that holds a group, and its owner.

@@ -12,7 +12,7 @@ use crate::{
     engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
     error::ErrorCode,
     groups::OFFSETS_TOPIC,
-    ids::TopicId,
+    ids::{NodeId, TopicId},
     metadata::{Image, PartitionImage, TopicImage, validate_topic_name},
     wire::{RequestHeader, WireError, decode_request},
 };
@@ -123,7 +123,7 @@ fn respond(
 ) -> Response {
     let version = reply_to.version;
     let topics = match wanted {
-        None => context.image.topics().map(|topic| found(topic, version)).collect(),
+        None => context.image.topics().map(|topic| found(context.image, topic, version)).collect(),
         Some(wanted) => wanted.iter().map(|wanted| one(context.image, wanted, failed, version)).collect(),
     };
     let listener = listener_name(context);
@@ -167,7 +167,7 @@ fn one(
         Wanted::Id(id) => image.topic_by_id(*id),
     };
     if let Some(topic) = topic {
-        return found(topic, version);
+        return found(image, topic, version);
     }
     let mut response = MetadataResponseTopic::default();
     if version >= 8 {
@@ -191,8 +191,9 @@ fn one(
     }
 }
 
-fn found(topic: &TopicImage, version: i16) -> MetadataResponseTopic {
-    let partitions = topic.partitions.iter().map(|(index, partition)| told(*index, partition, version));
+fn found(image: &Image, topic: &TopicImage, version: i16) -> MetadataResponseTopic {
+    let partitions =
+        topic.partitions.iter().map(|(index, partition)| told(image, *index, partition, version));
     let mut response = MetadataResponseTopic::default()
         .with_name(Some(TopicName(text(&*topic.name))))
         .with_partitions(partitions.collect());
@@ -208,8 +209,8 @@ fn found(topic: &TopicImage, version: i16) -> MetadataResponseTopic {
     response
 }
 
-fn told(index: i32, partition: &PartitionImage, version: i16) -> MetadataResponsePartition {
-    let ids = |nodes: &[crate::ids::NodeId]| nodes.iter().map(|node| BrokerId(node.0)).collect();
+fn told(image: &Image, index: i32, partition: &PartitionImage, version: i16) -> MetadataResponsePartition {
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| BrokerId(node.0)).collect();
     let error = if partition.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable };
     let mut response = MetadataResponsePartition::default()
         .with_error_code(error.code())
@@ -217,6 +218,11 @@ fn told(index: i32, partition: &PartitionImage, version: i16) -> MetadataRespons
         .with_leader_id(BrokerId(partition.leader.map_or(-1, |leader| leader.0)))
         .with_replica_nodes(ids(&partition.replicas))
         .with_isr_nodes(ids(&partition.isr));
+    if version >= 5 {
+        let lives = |node: &NodeId| image.broker(*node).is_some_and(|broker| !broker.fenced);
+        let offline = partition.replicas.iter().filter(|node| !lives(node)).map(|node| BrokerId(node.0));
+        response.offline_replicas = offline.collect();
+    }
     if version >= 7 {
         response.leader_epoch = partition.leader_epoch.0;
     }

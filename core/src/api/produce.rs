@@ -21,11 +21,18 @@ use crate::{
 use bytes::Bytes;
 use kafka_protocol::messages::{
     ProduceRequest, ProduceResponse,
-    produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+    produce_response::{
+        BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+        TopicProduceResponse,
+    },
 };
+use std::collections::BTreeSet;
 
 /// What Kafka calls a client that may write internal topics (`AdminUtils.ADMIN_CLIENT_ID`).
 const ADMIN_CLIENT: &str = "__admin_client";
+
+/// The first version that tells who leads instead (KIP-951).
+const TELLS_LEADER_FROM: i16 = 10;
 
 struct Produce {
     reply_to: ReplyTo,
@@ -72,7 +79,7 @@ pub(super) fn start(
         }
     }
     if by_owner.is_empty() {
-        return Ok(Start::Ready(produce.finish()));
+        return Ok(Start::Ready(produce.finish(context)));
     }
     let deadline = (acks == Acks::All).then(|| context.after_ms(request.timeout_ms));
     let version = header.api_version;
@@ -82,13 +89,13 @@ pub(super) fn start(
 }
 
 impl Gather for Produce {
-    fn answered(&mut self, _context: &mut Context<'_>, response: OwnerResponse) -> Step {
+    fn answered(&mut self, context: &mut Context<'_>, response: OwnerResponse) -> Step {
         let OwnerResponse::Append(results) = response else { return Step::Wait };
-        if self.places.set_all(results) { Step::Done(self.finish()) } else { Step::Wait }
+        if self.places.set_all(results) { Step::Done(self.finish(context)) } else { Step::Wait }
     }
 
-    fn expired(&mut self, _context: &mut Context<'_>) -> Step {
-        Step::Done(self.finish())
+    fn expired(&mut self, context: &mut Context<'_>) -> Step {
+        Step::Done(self.finish(context))
     }
 
     fn name(&self) -> &'static str {
@@ -98,7 +105,7 @@ impl Gather for Produce {
 
 impl Produce {
     /// The response; partitions without an answer have timed out.
-    fn finish(&mut self) -> Response {
+    fn finish(&mut self, context: &Context<'_>) -> Response {
         let topics = self.places.take(|| AppendResult::failed(ErrorCode::RequestTimedOut, None));
         if self.acks == Acks::None {
             let mut results = topics.iter().flat_map(|(_, results)| results);
@@ -108,14 +115,34 @@ impl Produce {
             };
         }
         let version = self.reply_to.version;
-        let responses = topics.into_iter().map(|(topic, results)| {
-            let partitions = results.into_iter().map(|(index, result)| partition(index, result, version));
-            TopicProduceResponse::default()
-                .with_partition_responses(partitions.collect())
-                .with_name(topic.name)
-                .with_topic_id(topic.id)
+        let mut leaders = BTreeSet::new();
+        let responses: Vec<_> = topics
+            .into_iter()
+            .map(|(topic, results)| {
+                let partitions = results.into_iter().map(|(index, result)| {
+                    let elsewhere =
+                        result.error == ErrorCode::NotLeaderOrFollower && version >= TELLS_LEADER_FROM;
+                    let mut response = partition(index, result, version);
+                    let leader = topics::leader(context.image, &topic.name, topic.id, index);
+                    if let Some((leader, epoch)) = leader.filter(|_| elsewhere) {
+                        leaders.insert(leader);
+                        response.current_leader = LeaderIdAndEpoch::default()
+                            .with_leader_id(leader.0.into())
+                            .with_leader_epoch(epoch.0);
+                    }
+                    response
+                });
+                TopicProduceResponse::default()
+                    .with_partition_responses(partitions.collect())
+                    .with_name(topic.name)
+                    .with_topic_id(topic.id)
+            })
+            .collect();
+        let endpoints = topics::endpoints(context, &leaders).map(|(id, host, port, rack)| {
+            NodeEndpoint::default().with_node_id(id.0.into()).with_host(host).with_port(port).with_rack(rack)
         });
-        let response = ProduceResponse::default().with_responses(responses.collect());
+        let response =
+            ProduceResponse::default().with_responses(responses).with_node_endpoints(endpoints.collect());
         self.reply_to.encode(&response)
     }
 }

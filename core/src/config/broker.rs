@@ -88,6 +88,18 @@ pub struct BrokerConfig {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
+    /// `replica.lag.time.max.ms`: after so long without having caught up a follower is not in sync.
+    pub replica_lag_ms_max: i64,
+    /// `replica.fetch.backoff.ms`.
+    pub replica_fetch_backoff_ms: i32,
+    /// `replica.fetch.max.bytes`, of a partition.
+    pub replica_fetch_bytes_max: i32,
+    /// `replica.fetch.min.bytes`.
+    pub replica_fetch_bytes_min: i32,
+    /// `replica.fetch.response.max.bytes`, of all partitions of a fetch.
+    pub replica_fetch_response_bytes_max: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub replica_fetch_wait_ms_max: i32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
@@ -298,6 +310,12 @@ fn typed(
         num_partitions: settings.int("num.partitions"),
         default_replication_factor: i16::try_from(settings.int("default.replication.factor"))
             .expect("the relations were checked"),
+        replica_lag_ms_max: settings.integer("replica.lag.time.max.ms"),
+        replica_fetch_backoff_ms: settings.int("replica.fetch.backoff.ms"),
+        replica_fetch_bytes_max: settings.int("replica.fetch.max.bytes"),
+        replica_fetch_bytes_min: settings.int("replica.fetch.min.bytes"),
+        replica_fetch_response_bytes_max: settings.int("replica.fetch.response.max.bytes"),
+        replica_fetch_wait_ms_max: settings.int("replica.fetch.wait.max.ms"),
         auto_create_topics: settings.boolean("auto.create.topics.enable"),
         delete_topic: settings.boolean("delete.topic.enable"),
         request_bytes_max: usize::try_from(settings.integer("socket.request.max.bytes"))

@@ -189,11 +189,11 @@ impl BrokerLife {
         self.epoch
     }
 
-    /// Whether an image shows this broker as it registered in this life. Before that it says nothing of what this
-    /// broker may do: an image of an earlier life would have it lead under an epoch that was used up.
-    pub fn is_shown_by(&self, image: &Image) -> bool {
-        let epoch = image.broker(self.registration.id).map(|broker| broker.epoch);
-        self.epoch.is_some() && epoch == self.epoch
+    /// Whether an image shows this broker as it registered in this life, and unfenced. Before that it says nothing of what
+    /// this broker may do: an image of an earlier life would have it lead under an epoch that was used up.
+    pub fn is_let_in_by(&self, image: &Image) -> bool {
+        let known = image.broker(self.registration.id);
+        known.is_some_and(|broker| Some(broker.epoch) == self.epoch && !broker.fenced)
     }
 }
 

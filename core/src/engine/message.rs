@@ -3,6 +3,7 @@
 use super::{
     desk::{ControllerRequest, ControllerResponse},
     inspect::{LogSizes, LoggersChange, ProducersQuery, ProducersResult, SizeQuery},
+    replicas::FollowerId,
 };
 use crate::{
     controller::ApiError,
@@ -215,6 +216,8 @@ pub struct ReadRequest {
     pub partitions: Vec<ReadPartition>,
     /// For all of them together; the first batch is returned even when it is larger.
     pub bytes_max: usize,
+    /// Who fetches, if it is a follower: it is given what is not committed too, and its offsets say what it has flushed.
+    pub follower: Option<FollowerId>,
     /// Answer again when there is more, until there are this many bytes or until forgotten; 0: answer once.
     pub wait_for_bytes: usize,
 }
@@ -251,6 +254,10 @@ pub struct ReadResult {
     pub diverging: Option<(i32, i64)>,
     /// Set with errors about leadership: the leader's epoch here.
     pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The follower that asks knows an older high watermark: it is told at once, so that it knows, if it comes to lead,
+    /// what is committed. Kafka does so only where consumers may read from followers; here it costs one round trip when
+    /// a partition falls quiet, and none under load.
+    pub marks_moved: bool,
     /// The batches.
     pub records: Vec<Part>,
     /// Their length.
@@ -267,9 +274,17 @@ impl ReadResult {
             log_start_offset: -1,
             diverging: None,
             current_leader_epoch: None,
+            marks_moved: false,
             records: Vec::new(),
             bytes: 0,
         }
+    }
+}
+
+impl ReadResult {
+    /// Whether the reader must know at once.
+    pub fn is_urgent(&self) -> bool {
+        !self.error.is_none() || self.diverging.is_some() || self.marks_moved
     }
 }
 

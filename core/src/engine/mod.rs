@@ -7,6 +7,7 @@
 mod connection;
 mod desk;
 mod fetch_session;
+mod follower;
 mod gather;
 mod inspect;
 mod life;
@@ -14,6 +15,7 @@ mod message;
 mod owner;
 mod partition;
 mod producer_ids;
+mod replicas;
 mod topics;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use desk::{
     ReplyTo, VoterStanding,
 };
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
+pub use follower::PeerCall;
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use inspect::{
     LOGGERS_SHARD, LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery,
@@ -32,12 +35,13 @@ pub use inspect::{
 pub use life::{BrokerLife, LifeAnswer, LifeRequest, LifeSettings, Standing};
 pub use message::*;
 pub use producer_ids::ProducerIdPool;
+pub use replicas::FollowerId;
 
 use crate::{
     api,
     config::BrokerConfig,
     error::Fatal,
-    ids::Map,
+    ids::{Map, NodeId},
     limits,
     log::Store,
     loggers::Loggers,
@@ -51,7 +55,11 @@ use corelane_seam::{
 };
 use gather::{GatherIds, Running};
 use owner::{Answers, Owner};
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 /// What happened to a shard.
 #[derive(Debug)]
@@ -91,6 +99,18 @@ pub enum Input {
         /// Result.
         result: FileResult,
     },
+    /// Another broker has answered the call that it was sent.
+    PeerAnswer {
+        /// Which.
+        peer: NodeId,
+        /// Header and response, without the length.
+        frame: Bytes,
+    },
+    /// The call to another broker has no answer: it could not be reached, or the connection was lost.
+    PeerFailed {
+        /// Which.
+        peer: NodeId,
+    },
     /// The timer came due.
     Timer,
     /// No input is left for the moment: seal the journal's next group, answer waiting reads.
@@ -112,6 +132,11 @@ pub struct Effects {
     pub closes: Vec<(ConnectionId, String)>,
     /// Back-pressure: stop (`true`) or go on reading a connection.
     pub pauses: Vec<(ConnectionId, bool)>,
+    /// Requests for other brokers. Each is answered by one [`Input::PeerAnswer`] or [`Input::PeerFailed`]; until then that
+    /// broker gets no other from this shard.
+    pub calls: Vec<PeerCall>,
+    /// Where another broker is reached by its peers, host and port, since the metadata changed; `None`: nowhere.
+    pub peer_endpoints: Vec<(NodeId, Option<(String, u16)>)>,
     /// The next deadline, if it changed.
     pub timer: Option<Monotonic>,
     /// The log takes other lines from now on, before any reply leaves: a filter as in
@@ -138,6 +163,8 @@ enum Deadline {
     Maintenance,
     /// Sessions, rebalances and expiry of groups; the next slice of loading them.
     Groups,
+    /// Followers that lag; fetches that have rested.
+    Replication,
 }
 
 /// The logs say when they want to look after themselves next; not more often than this.
@@ -162,6 +189,9 @@ pub struct Engine {
     maintenance: Option<(Monotonic, TimerId)>,
     /// When the groups' coordinators want to be called next.
     groups_due: Option<(Monotonic, TimerId)>,
+    replication_due: Option<(Monotonic, TimerId)>,
+    /// Under which the controller is asked who is in sync.
+    alteration: Option<GatherId>,
     sessions: FetchSessions,
     producer_ids: ProducerIdPool,
     random: Random,
@@ -195,6 +225,8 @@ impl Engine {
             timer_set: None,
             maintenance: None,
             groups_due: None,
+            replication_due: None,
+            alteration: None,
             sessions: FetchSessions::default(),
             producer_ids: ProducerIdPool::default(),
             random: Random(seed),
@@ -235,6 +267,13 @@ impl Engine {
                 self.owner.file(now, token, result, effects, &mut answers);
                 self.carry(now, answers, effects);
             }
+            Input::PeerAnswer { peer, frame } => {
+                self.busy_with = "another broker's answer";
+                let mut answers = Answers::new();
+                self.owner.peer_answered(now, peer, &frame, effects, &mut answers);
+                self.carry(now, answers, effects);
+            }
+            Input::PeerFailed { peer } => self.owner.peer_failed(now, peer),
             Input::Timer => self.timer(now, effects),
             Input::TurnEnded => self.turn_ended(now, effects),
             Input::Stop => self.stop(now, effects),
@@ -517,6 +556,14 @@ impl Engine {
                 self.early.retain(|(early, _, _)| *early != asker);
                 self.owner.forget(asker);
             }
+            ShardMessage::ControllerAnswer { gather, response } if self.alteration == Some(gather) => {
+                self.alteration = None;
+                let results = match response {
+                    ControllerResponse::AlterPartitions(results) => Some(results),
+                    _ => None,
+                };
+                self.owner.altered(now, results, &mut answers);
+            }
             ShardMessage::ControllerAnswer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| {
                     gather.controller_answered(context, response)
@@ -542,6 +589,8 @@ impl Engine {
         self.config = Arc::new(self.static_config.with_dynamic(&cluster, &broker));
         self.owner.store.set_producer_expiration_ms(i64::from(self.config.producer_id_expiration_ms));
         self.owner.know(image.clone(), Arc::clone(&self.config));
+        self.owner.know_brokers(self.place.node, &image, &self.config);
+        self.tell_endpoints(&image, effects);
         let mut follower =
             topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
         follower.follow(&self.image, &image, first, answers);
@@ -583,6 +632,13 @@ impl Engine {
                     self.maintenance = None;
                     self.plan_maintenance(now);
                 }
+                Deadline::Replication => {
+                    self.busy_with = "replication";
+                    self.replication_due = None;
+                    let mut answers = Answers::new();
+                    self.owner.tick_replication(now, &mut answers);
+                    self.carry(now, answers, effects);
+                }
                 Deadline::Groups => {
                     self.busy_with = "groups";
                     self.groups_due = None;
@@ -618,13 +674,57 @@ impl Engine {
         self.groups_due = next.map(|at| (at, self.timers.set(at, Deadline::Groups)));
     }
 
+    /// Sets the next deadline of replication, if it is another than before.
+    fn plan_replication(&mut self) {
+        let next = self.owner.replication_due();
+        if next == self.replication_due.map(|(at, _)| at) {
+            return;
+        }
+        if let Some((_, timer)) = self.replication_due.take() {
+            self.timers.cancel(timer);
+        }
+        self.replication_due = next.map(|at| (at, self.timers.set(at, Deadline::Replication)));
+    }
+
+    /// Tells where the other brokers are reached, as far as that is new.
+    fn tell_endpoints(&self, image: &Image, effects: &mut Effects) {
+        let listener = &self.config.inter_broker_listener;
+        let place = |image: &Image, id: NodeId| {
+            let endpoint = image.broker(id)?.endpoint(listener)?;
+            Some((endpoint.host.clone(), endpoint.port))
+        };
+        let ids = self.image.brokers().chain(image.brokers()).map(|broker| broker.id);
+        let ids: BTreeSet<NodeId> = ids.filter(|id| *id != self.place.node).collect();
+        for id in ids {
+            let now = place(image, id);
+            if now != place(&self.image, id) {
+                effects.peer_endpoints.push((id, now));
+            }
+        }
+    }
+
+    /// Asks the controller who is in sync from now on, and the leaders of what is followed here for more.
+    fn replicate(&mut self, now: Now, effects: &mut Effects) {
+        if let Some(request) = self.owner.alter_partitions() {
+            let gather = self.gather_ids.next();
+            self.alteration = Some(gather);
+            let request = ControllerRequest::AlterPartitions(request);
+            effects.messages.push((self.place.quorum, ShardMessage::AskController { gather, request }));
+        }
+        if self.phase == Phase::Serving {
+            self.owner.fetch_from_leaders(now, &mut effects.calls);
+        }
+    }
+
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
         let mut answers = Answers::new();
         self.owner.end_of_turn(now, effects, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.carry(now, answers, effects);
+        self.replicate(now, effects);
         self.plan_maintenance(now);
         self.plan_groups();
+        self.plan_replication();
         if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
             for connection in std::mem::take(&mut self.paused_for_memory) {
                 self.press_back(connection, effects);

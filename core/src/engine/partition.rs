@@ -1,6 +1,6 @@
 //! A partition that this broker leads: its epoch, its high watermark, and who waits for it.
 
-use super::owner::JobId;
+use super::{owner::JobId, replicas::Replicas};
 use crate::{
     config::{FlushPolicy, TopicConfig},
     ids::{LeaderEpoch, Offset, PartitionId},
@@ -48,9 +48,11 @@ pub(super) struct Partition {
     pub config: std::rc::Rc<TopicConfig>,
     /// Our reign; appends carry it.
     pub leader_epoch: LeaderEpoch,
-    /// Replicas in sync, this one included.
-    pub isr_len: usize,
-    /// End of what is committed: flushed on every in-sync replica (written, under an interval flush policy).
+    /// The followers, and who is in sync.
+    pub replicas: Replicas,
+    /// End of what is flushed here (written, under an interval flush policy).
+    pub own: Offset,
+    /// End of what is committed: that far on every in-sync replica.
     pub high_watermark: Offset,
     /// End of what the journal's writes have completed for.
     pub written: Offset,
@@ -60,29 +62,34 @@ pub(super) struct Partition {
     pub until_committed: ParkedQueue,
     /// Reads that want what comes after the high watermark.
     pub readers: Vec<JobId>,
+    /// Reads of followers, that want what comes after the log's end, and the high watermark.
+    pub replica_readers: Vec<JobId>,
     /// Why the log is offline, if it is.
     pub offline: Option<String>,
 }
 
 impl Partition {
-    /// A partition whose log is recovered up to `end`.
+    /// A partition of which everything below `high_watermark` is known to be committed, and below `own` to be flushed.
     pub fn new(
         id: PartitionId,
         config: std::rc::Rc<TopicConfig>,
         leader_epoch: LeaderEpoch,
-        isr_len: usize,
-        end: Offset,
+        replicas: Replicas,
+        high_watermark: Offset,
+        own: Offset,
     ) -> Partition {
         Partition {
             id,
             config,
             leader_epoch,
-            isr_len,
-            high_watermark: end,
-            written: end,
+            replicas,
+            own,
+            high_watermark,
+            written: own,
             until_written: ParkedQueue::default(),
             until_committed: ParkedQueue::default(),
             readers: Vec::new(),
+            replica_readers: Vec::new(),
             offline: None,
         }
     }
@@ -94,7 +101,7 @@ impl Partition {
 
     /// Whether acks=all may be accepted, and the high watermark may advance.
     pub fn has_enough_in_sync(&self) -> bool {
-        i32::try_from(self.isr_len).unwrap_or(i32::MAX) >= self.config.insync_replicas_min
+        i32::try_from(self.replicas.in_sync()).unwrap_or(i32::MAX) >= self.config.insync_replicas_min
     }
 
     /// Raises the high watermark to `end`, never lowers it; whether it moved. It stands still while fewer replicas
@@ -109,6 +116,7 @@ impl Partition {
 
     /// The leader's invariants, beside the log's own.
     pub fn check(&self, log_start: Offset, log_end: Offset) {
+        assert!(self.own <= log_end, "{}: flushed to {} beyond log end {log_end}", self.id, self.own);
         assert!(log_start <= log_end, "{}: log start {log_start} beyond log end {log_end}", self.id);
         assert!(
             self.high_watermark <= log_end,

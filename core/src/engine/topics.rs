@@ -2,16 +2,18 @@
 
 use super::{
     Place,
+    follower::Leader,
     owner::{Answers, Owner},
     partition::Partition,
+    replicas::Replicas,
 };
 use crate::{
     config::{self, BrokerConfig, TopicConfig},
     error::ErrorCode,
     groups,
     ids::PartitionId,
-    log::{CleanerSettings, FlushPolicy, LogSettings},
-    metadata::{Change, ConfigResource, Image, TopicImage, delta},
+    log::{CleanerSettings, FlushPolicy, LogSettings, Slot},
+    metadata::{Change, ConfigResource, Image, PartitionImage, TopicImage, delta},
 };
 use corelane_seam::Now;
 use std::{rc::Rc, sync::Arc};
@@ -117,7 +119,12 @@ impl Follower<'_> {
         let config = Rc::new(TopicConfig::resolve(self.config, &topic.configs));
         for (index, image) in &topic.partitions {
             let id = PartitionId { topic: topic.id, index: *index };
-            if id.owner(self.place.shards) != self.place.shard || !image.replicas.contains(&self.place.node) {
+            if id.owner(self.place.shards) != self.place.shard {
+                continue;
+            }
+            if !image.replicas.contains(&self.place.node) {
+                // A reassignment took it away.
+                self.delete(id, answers);
                 continue;
             }
             let settings = log_settings(&config, self.owner_salt(id));
@@ -128,29 +135,53 @@ impl Follower<'_> {
                 }
                 None => self.owner.store.create(self.now, id, settings),
             };
+            self.owner.store.set_replicated(slot, image.replicas.len() > 1);
             if image.leader != Some(self.place.node) {
                 self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
+                let in_sync = image.isr.contains(&self.place.node);
+                let leader = image.leader.map(|node| Leader { node, epoch: image.leader_epoch, in_sync });
+                self.owner.follow(id, slot, leader);
                 continue;
             }
+            self.owner.unfollow(id);
             match self.owner.partitions.get_mut(&id) {
                 Some(partition) if partition.leader_epoch == image.leader_epoch => {
-                    partition.isr_len = image.isr.len();
+                    partition.replicas.update(self.place.node, image, self.now.monotonic);
                     partition.config = Rc::clone(&config);
+                    self.owner.note_shared(self.now, id);
+                    self.owner.advance(self.now, id, answers);
                 }
                 Some(_) | None => {
                     self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
-                    let end = self.owner.store.flushed_end(slot);
-                    let mut partition =
-                        Partition::new(id, Rc::clone(&config), image.leader_epoch, image.isr.len(), end);
-                    partition.written = self.owner.store.written_end(slot);
-                    self.owner.lead(slot, partition);
-                    self.owner.store.set_high_watermark(slot, end);
+                    self.lead(id, slot, image, &config, answers);
                     if *topic.name == *groups::OFFSETS_TOPIC {
                         self.owner.lead_groups(self.now, id);
                     }
                 }
             }
         }
+    }
+
+    /// Begins a reign. What is committed is what this broker knows to be, until its followers say more; without others
+    /// it is all that is flushed.
+    fn lead(
+        &mut self,
+        id: PartitionId,
+        slot: Slot,
+        image: &PartitionImage,
+        config: &Rc<TopicConfig>,
+        answers: &mut Answers,
+    ) {
+        let store = &self.owner.store;
+        let replicas = Replicas::new(self.place.node, image, self.now.monotonic, store.log_end(slot));
+        let own = store.flushed_end(slot);
+        let known = if replicas.is_alone() { own } else { store.high_watermark(slot) };
+        let mut partition = Partition::new(id, Rc::clone(config), image.leader_epoch, replicas, known, own);
+        partition.written = store.written_end(slot);
+        self.owner.lead(slot, partition);
+        self.owner.store.set_high_watermark(slot, known);
+        self.owner.note_shared(self.now, id);
+        self.owner.advance(self.now, id, answers);
     }
 
     /// A number that differs between partitions and is the same at every start.
@@ -170,6 +201,7 @@ impl Follower<'_> {
 
     fn delete(&mut self, id: PartitionId, answers: &mut Answers) {
         self.owner.leave(id, ErrorCode::UnknownTopicOrPartition, answers);
+        self.owner.unfollow(id);
         if let Some(slot) = self.owner.store.slot(id) {
             self.owner.store.delete(self.now, slot);
         }

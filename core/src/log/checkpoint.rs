@@ -16,7 +16,9 @@ use zerocopy::{
     little_endian::{I32, I64, U32, U64},
 };
 
-const MAGIC: [u8; 8] = *b"CLCKPT\x00\x02";
+const MAGIC: [u8; 8] = *b"CLCKPT\x00\x03";
+/// Before logs were cut: without the serial.
+const MAGIC_2: [u8; 8] = *b"CLCKPT\x00\x02";
 /// Before there was compaction: the same, without the part about it.
 const MAGIC_1: [u8; 8] = *b"CLCKPT\x00\x01";
 
@@ -60,6 +62,8 @@ pub(crate) struct Checkpoint {
     pub next_serial: u32,
     /// Compaction went over everything below.
     pub cleaned_to: Offset,
+    /// Segments with lower serials that are not named here were cut away.
+    pub cut_serial: u32,
     pub snapshot: Snapshot,
     /// Oldest first.
     pub closed: Vec<Closed>,
@@ -132,6 +136,7 @@ impl Checkpoint {
             out.extend_from_slice(image.as_bytes());
         }
         out.extend_from_slice(I64::new(self.cleaned_to.0).as_bytes());
+        out.extend_from_slice(U32::new(self.cut_serial).as_bytes());
         for closed in &self.closed {
             let image = CleaningImage {
                 cleaning: U32::new(closed.name.cleaning),
@@ -150,19 +155,23 @@ impl Checkpoint {
             return None;
         }
         let (head, rest) = Head::ref_from_prefix(content).ok()?;
-        if head.magic != MAGIC && head.magic != MAGIC_1 {
+        if ![MAGIC, MAGIC_2, MAGIC_1].contains(&head.magic) {
             return None;
         }
         let (epochs, rest) = rest.split_at_checked(usize::try_from(head.epochs_bytes.get()).ok()?)?;
         let (producers, rest) = rest.split_at_checked(usize::try_from(head.producers_bytes.get()).ok()?)?;
         let count = usize::try_from(head.closed.get()).ok()?;
         let (images, rest) = <[ClosedImage]>::ref_from_prefix_with_elems(rest, count).ok()?;
-        let (cleaned_to, cleanings) = match head.magic {
-            MAGIC_1 => rest.is_empty().then_some((Offset::ZERO, None))?,
-            _ => {
+        let (cleaned_to, cut_serial, cleanings) = match head.magic {
+            MAGIC_1 => rest.is_empty().then_some((Offset::ZERO, 0, None))?,
+            magic => {
                 let (cleaned_to, rest) = I64::ref_from_prefix(rest).ok()?;
+                let (cut_serial, rest) = match magic {
+                    MAGIC_2 => (0, rest),
+                    _ => U32::ref_from_prefix(rest).ok().map(|(serial, rest)| (serial.get(), rest))?,
+                };
                 let cleanings = <[CleaningImage]>::ref_from_bytes_with_elems(rest, count).ok()?;
-                (Offset(cleaned_to.get()), Some(cleanings))
+                (Offset(cleaned_to.get()), cut_serial, Some(cleanings))
             }
         };
         let closed = images.iter().enumerate().map(|(index, image)| {
@@ -190,6 +199,7 @@ impl Checkpoint {
             high_watermark: Offset(head.high_watermark.get()),
             next_serial: head.next_serial.get(),
             cleaned_to,
+            cut_serial,
             snapshot: Snapshot {
                 offset: Offset(head.snapshot_offset.get()),
                 epochs: epochs.to_vec(),
@@ -219,6 +229,7 @@ mod tests {
             high_watermark: Offset(19),
             next_serial: 4,
             cleaned_to: Offset(9),
+            cut_serial: 3,
             snapshot: Snapshot { offset: Offset(20), epochs: vec![1, 2, 3], producers: vec![4, 5] },
             closed: vec![closed(0, 0, None), closed(10, 2, Some(max))],
         }
@@ -232,16 +243,28 @@ mod tests {
     #[test]
     fn a_checkpoint_of_before_compaction_is_read() {
         let mut bytes = checkpoint().encode();
-        bytes.truncate(bytes.len() - 4 - 2 * size_of::<CleaningImage>() - 8);
+        bytes.truncate(bytes.len() - 4 - 2 * size_of::<CleaningImage>() - 4 - 8);
         bytes[..8].copy_from_slice(&MAGIC_1);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         let mut expected = checkpoint();
-        expected.cleaned_to = Offset::ZERO;
+        (expected.cleaned_to, expected.cut_serial) = (Offset::ZERO, 0);
         for closed in &mut expected.closed {
             (closed.name.cleaning, closed.first_timestamp_ms) = (0, None);
         }
         assert_eq!(Checkpoint::decode(&bytes), Some(expected));
+    }
+
+    #[test]
+    fn a_checkpoint_of_before_logs_were_cut_is_read() {
+        let mut bytes = checkpoint().encode();
+        bytes.truncate(bytes.len() - 4);
+        let behind = 2 * size_of::<CleaningImage>();
+        bytes.drain(bytes.len() - behind - 4..bytes.len() - behind);
+        bytes[..8].copy_from_slice(&MAGIC_2);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        assert_eq!(Checkpoint::decode(&bytes), Some(Checkpoint { cut_serial: 0, ..checkpoint() }));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 mod checkpoint;
 mod compaction;
+#[cfg(test)]
+mod cut_tests;
 pub mod epochs;
 pub mod index;
 mod journal;
@@ -23,10 +25,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
+mod watermarks;
 
 pub use compaction::CleanerSettings;
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
 pub use store::{
-    AppendError, Appended, Event, Operations, Read, ReadError, ReadRequest, Slot, Store, TimestampOffset,
+    AppendError, Appended, CopyError, CutError, Event, Operations, Read, ReadError, ReadRequest, Slot, Store,
+    TimestampOffset,
 };

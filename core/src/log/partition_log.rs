@@ -7,6 +7,7 @@ use super::{
     paths::SegmentName,
     producers::ProducerStates,
     segment::{Segment, Stage},
+    store::Cutting,
     tail::Tail,
 };
 use crate::{
@@ -94,6 +95,12 @@ pub(crate) struct PartitionLog {
     pub checkpoint_due: bool,
     /// Compaction went over everything below; the next checkpoint says so.
     pub cleaned_to: Offset,
+    /// Segments with lower serials that are not among `segments` were cut away.
+    pub cut_serial: u32,
+    /// Its end goes back, or its start elsewhere; meanwhile nothing is appended.
+    pub cut: Option<Box<Cutting>>,
+    /// It has replicas elsewhere: its high watermark is not simply its end, and is recorded on disk.
+    pub is_replicated: bool,
     /// Segments that compaction has replaced: their files go when the checkpoint that no longer names them is durable.
     pub replaced: VecDeque<SegmentName>,
     /// Of the first of these.
@@ -152,6 +159,9 @@ impl PartitionLog {
             urgent: false,
             checkpoint_due: false,
             cleaned_to: Offset::ZERO,
+            cut_serial: 0,
+            cut: None,
+            is_replicated: false,
             replaced: VecDeque::new(),
             replaced_index_removed: false,
             cleaning: false,
@@ -187,20 +197,32 @@ impl PartitionLog {
     pub fn append(&mut self, now: Now, epoch: LeaderEpoch, batch: &[u8], chunk_max: usize) -> Offset {
         let mut head = [0; header::HEADER_BYTES];
         head.copy_from_slice(&batch[..header::HEADER_BYTES]);
-        let base = self.end;
-        header::place(&mut head, base, epoch);
-        let header = *BatchHeader::view(&head).expect("as long as a header");
-        self.make_segment_for(now, batch.len() as u64, &header);
+        header::place(&mut head, self.end, epoch);
+        self.append_placed(now, &head, &batch[header::HEADER_BYTES..], chunk_max)
+    }
+
+    /// Appends a batch as its leader wrote it, with its offsets and epoch. What lies between the log's end and the
+    /// batch, compaction left out. Gives its base offset.
+    pub fn append_copy(&mut self, now: Now, batch: &[u8], chunk_max: usize) -> Offset {
+        let (head, rest) = batch.split_at(header::HEADER_BYTES);
+        self.append_placed(now, head, rest, chunk_max)
+    }
+
+    fn append_placed(&mut self, now: Now, head: &[u8], rest: &[u8], chunk_max: usize) -> Offset {
+        let header = *BatchHeader::view(head).expect("as long as a header");
+        let (base, bytes) = (header.base_offset(), (head.len() + rest.len()) as u64);
+        self.make_segment_for(now, bytes, &header);
         let segment = self.segments.back_mut().expect("just made");
         let index = Arc::make_mut(segment.index.as_mut().expect("an active segment has its index"));
         index.observe(&header, segment.bytes).expect("the segment was rolled where the index ends");
         segment.max_timestamp = index.max_timestamp();
         segment.first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
-        segment.bytes += batch.len() as u64;
+        segment.bytes += bytes;
         segment.next = header.next_offset();
+        self.tail.note_end(self.end);
         self.end = header.next_offset();
-        self.tail.append(base, self.end, [&head, &batch[header::HEADER_BYTES..]], chunk_max);
-        self.epochs.assign(epoch, base);
+        self.tail.append(base, self.end, [head, rest], chunk_max);
+        self.epochs.assign(header.leader_epoch(), base);
         self.producers.replay(&header, now.unix_ms);
         self.unflushed_records += u64::from(header.last_offset_delta().unsigned_abs()) + 1;
         self.unflushed_since.get_or_insert(now.monotonic);
@@ -334,6 +356,7 @@ impl PartitionLog {
             high_watermark: self.high_watermark,
             next_serial: self.next_serial,
             cleaned_to: self.cleaned_to,
+            cut_serial: self.cut_serial,
             snapshot: self.snapshot.clone(),
             closed: closed.map(Closed::from).collect(),
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! <data>/manifest                                  generation, shards, salt
 //! <data>/clean-<generation>-<shard>                a shard's clean stop
+//! <data>/watermarks-<generation>-<shard>           high watermarks of replicated logs
 //! <journals>/journal-<generation>-<shard>
 //! <data>/logs/<topic id>-<partition>/checkpoint
 //! <data>/logs/<topic id>-<partition>/kept             only of a log that is offline
@@ -31,6 +32,11 @@ pub(super) fn manifest(data: &Path) -> PathBuf {
 
 pub(super) fn clean_mark(data: &Path, generation: u64, shard: u16) -> PathBuf {
     data.join(format!("clean-{generation:016x}-{shard:04x}"))
+}
+
+/// See [`watermarks`](super::watermarks).
+pub(super) fn watermarks(data: &Path, generation: u64, shard: u16) -> PathBuf {
+    data.join(format!("watermarks-{generation:016x}-{shard:04x}"))
 }
 
 pub(super) fn journal(journals: &Path, generation: u64, shard: u16) -> PathBuf {

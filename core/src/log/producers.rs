@@ -222,6 +222,17 @@ impl ProducerStates {
         producer.last_seen_ms = last_seen_ms;
     }
 
+    /// Forgets the batches from `end` on, where the log now ends. A producer of which none is left is forgotten: it has
+    /// no more than five batches in flight, so whatever it appended before the last five was acknowledged to it and
+    /// does not come again.
+    pub fn truncate(&mut self, end: Offset) {
+        self.producers.retain(|_, producer| {
+            producer.batches.retain(|batch| batch.last_offset < end);
+            producer.transaction_start = producer.transaction_start.filter(|start| *start < end);
+            !producer.batches.is_empty() || producer.transaction_start.is_some()
+        });
+    }
+
     /// Where the earliest open transaction begins.
     pub fn first_open_transaction(&self) -> Option<Offset> {
         self.producers.values().filter_map(|producer| producer.transaction_start).min()

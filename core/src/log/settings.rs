@@ -88,6 +88,8 @@ pub enum Fault {
     RemoveBeforeCheckpoint,
     /// Compaction keeps the first record of a key instead of the last.
     KeepFirstOfKey,
+    /// A follower fetches from where its log ends, flushed or not.
+    FetchUnflushed,
 }
 
 /// When a log's appends are flushed.

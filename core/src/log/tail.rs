@@ -43,6 +43,8 @@ pub(crate) struct Tail {
     end: u64,
     /// The next chunk begins a segment, whatever room the last one has.
     fresh: bool,
+    /// No record from here to the first batch known here: compaction may have left a hole.
+    gap: Option<Offset>,
 }
 
 /// Smallest chunk: one block, so that ten thousand idle logs take 40 MB.
@@ -78,6 +80,18 @@ impl Tail {
     /// A segment begins at the end: the next byte goes to a chunk of its own.
     pub fn begin_segment(&mut self) {
         self.fresh = true;
+    }
+
+    /// The log ends here before the next batch.
+    pub fn note_end(&mut self, end: Offset) {
+        if self.marks.is_empty() {
+            self.gap = Some(end);
+        }
+    }
+
+    /// The batch before the first one known here ends there.
+    pub fn note_gap(&mut self, gap: Option<Offset>) {
+        self.gap = gap;
     }
 
     /// Appends the bytes of the batch with offsets `base` to `next` (exclusive); chunks are up to `chunk_max` bytes.
@@ -156,15 +170,14 @@ impl Tail {
         let first = self.marks.partition_point(|mark| mark.next <= from);
         // Nothing known at or behind `from`: all of it is in files.
         let mark = self.marks.get(first)?;
-        if first == 0 && mark.base > from {
+        if first == 0 && mark.base > from && self.gap.is_none_or(|gap| from < gap) {
             return None;
         }
         let start = mark.from;
         let mut end = start;
         for mark in self.marks.range(first..) {
             let fits = mark.to - start <= max_bytes || (at_least_one && end == start);
-            // Places jump where a truncation cut bytes away; a read ends there.
-            if mark.next > up_to || !fits || mark.from != end {
+            if mark.next > up_to || !fits {
                 break;
             }
             end = mark.to;
@@ -244,7 +257,7 @@ impl Tail {
     fn forget_marks(&mut self) {
         let start = self.start();
         let gone = self.marks.partition_point(|mark| mark.to <= start);
-        self.marks.drain(..gone);
+        self.gap = self.marks.drain(..gone).next_back().map(|mark| mark.next).or(self.gap);
     }
 }
 

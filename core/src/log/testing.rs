@@ -392,6 +392,8 @@ pub struct Machine {
     pub done: u64,
     pub events: Vec<(usize, Event)>,
     checks: bool,
+    /// Whether what is flushed is committed.
+    pub commits: bool,
 }
 
 pub fn partition(index: i32) -> PartitionId {
@@ -452,6 +454,7 @@ impl Machine {
             done: 0,
             events: Vec::new(),
             checks: true,
+            commits: true,
         };
         for shard in 0..machine.stores.len() {
             machine.with(shard, |store, now, out| store.start(now, out));
@@ -515,7 +518,9 @@ impl Machine {
             let mut events = Vec::new();
             self.with(shard, |store, now, out| store.file(now, token, result, out, &mut events));
             for event in &events {
-                if let Event::Flushed { slot, end } = event {
+                if let Event::Flushed { slot, end } = event
+                    && self.commits
+                {
                     self.stores[shard].set_high_watermark(*slot, *end);
                 }
             }

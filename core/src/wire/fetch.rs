@@ -1,6 +1,10 @@
 //! The Fetch response, versions 4 to 18, encoded around its records instead of over them: what comes out is a list
 //! of parts, in which ours alternate with the log's, and no byte of a record is touched.
 
+mod answer;
+
+pub use answer::{AnswerHead, AnsweredPartition, BadAnswer, FOLLOWER_FETCH_VERSION, read_answer};
+
 use super::{WireError, versions_of};
 use crate::{
     error::ErrorCode,

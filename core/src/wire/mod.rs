@@ -24,8 +24,9 @@ pub use codec::{
 };
 pub use error::{Fault, WireError};
 pub use fetch::{
-    AbortedTransaction, CurrentLeader, EpochEnd, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint,
-    SnapshotEnd,
+    AbortedTransaction, AnswerHead, AnsweredPartition, BadAnswer, CurrentLeader, EpochEnd,
+    FOLLOWER_FETCH_VERSION, FetchPartition, FetchResponse, FetchTopic, NodeEndpoint, SnapshotEnd,
+    read_answer,
 };
 pub use header::{HeaderPrefix, RequestHeader};
 pub use peer::{PEER_FRAME_BYTES_MAX, PeerError, PeerKind, PeerRequest, encode_peer_answer};

@@ -35,6 +35,9 @@ type Operations = Vec<Operation<ShardMessage>>;
 /// A node that owes an answer for so long is taken for gone: the quorum gives up on a call much sooner.
 const PEER_SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// What stands before an answer's body.
+const CORRELATION_BYTES: usize = 4;
+
 /// What the quorum's shard is told once.
 pub struct QuorumShardSettings {
     /// How many data shards there are.
@@ -62,6 +65,8 @@ pub struct QuorumShard {
     random: Random,
     image: Image,
     image_changed: bool,
+    /// This broker was let in: its shards are told of the metadata from then on.
+    introduced: bool,
     next_proposal: u64,
     control: Control,
     server: Server,
@@ -103,6 +108,7 @@ impl QuorumShard {
             random: Random(settings.seed),
             image: Image::default(),
             image_changed: false,
+            introduced: false,
             next_proposal: 0,
             control: Control::new(node),
             server: Server::default(),
@@ -193,8 +199,8 @@ impl QuorumShard {
             QuorumOutput::LeaderChanged { leader, term, writable } => {
                 self.leader_changed(now, leader, term, writable, effects);
             }
-            QuorumOutput::Fatal(fatal) => self.fatal(fatal, out),
-            QuorumOutput::Stopped => self.end(out),
+            QuorumOutput::Fatal(fatal) => self.fatal(now, fatal, out),
+            QuorumOutput::Stopped => self.end(now, out),
         }
     }
 
@@ -337,8 +343,8 @@ impl QuorumShard {
             self.next_proposal += 1;
             self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
         }
-        if self.image_changed && self.life.is_shown_by(&self.image) {
-            self.image_changed = false;
+        self.introduced |= self.life.is_let_in_by(&self.image);
+        if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in self.shards() {
                 let message = ShardMessage::Image(Box::new(self.image.clone()));
                 out.push(Operation::Message { to, message });
@@ -374,7 +380,9 @@ impl QuorumShard {
     fn calls_ended(&mut self, now: Now, out: &mut Operations) {
         for ended in std::mem::take(&mut self.ended) {
             match ended {
-                Ended::Answered { correlation, body, .. } => self.answered(now, correlation, body, out),
+                Ended::Answered { correlation, frame, .. } => {
+                    self.answered(now, correlation, frame.slice(CORRELATION_BYTES..), out);
+                }
                 Ended::Failed { peer, correlation, unsent } => {
                     if let Some(id) = self.quorum_calls.remove(&correlation) {
                         let result = Err(format!("node {peer} cannot be reached"));
@@ -490,21 +498,22 @@ impl QuorumShard {
         }
     }
 
-    fn fatal(&mut self, fatal: Fatal, out: &mut Operations) {
+    fn fatal(&mut self, now: Now, fatal: Fatal, out: &mut Operations) {
         error!("the metadata quorum cannot go on: {fatal}");
         for to in self.shards() {
             out.push(Operation::Message { to, message: ShardMessage::DirectoryOffline(fatal.clone()) });
         }
         // Whoever started the broker may have gone; nothing depends on it.
         let _ = self.reports.send(Report::Fatal(fatal));
-        self.end(out);
+        self.end(now, out);
     }
 
-    fn end(&mut self, out: &mut Operations) {
+    fn end(&mut self, now: Now, out: &mut Operations) {
         if !self.stopped {
             self.stopped = true;
             self.tell_stop(out);
             self.server.close_all(out);
+            self.peers.close_all(now, out, &mut self.ended);
             out.push(Operation::Stopped);
         }
     }

@@ -106,19 +106,19 @@ rows! {
         "How long a metric's sample lasts.";
     "num.replica.fetchers": Int = Some("1"), AtLeast(1), ClusterWide, Without(ONE_NODE) =>
         "How many threads fetch from each leader.";
-    "replica.fetch.backoff.ms": Int = Some("1000"), AtLeast(0), ReadOnly, Without(ONE_NODE) =>
+    "replica.fetch.backoff.ms": Int = Some("1000"), AtLeast(0), ReadOnly, Honoured =>
         "How long a follower waits after a failed fetch.";
-    "replica.fetch.max.bytes": Int = Some("1048576"), AtLeast(0), ReadOnly, Without(ONE_NODE) =>
+    "replica.fetch.max.bytes": Int = Some("1048576"), AtLeast(0), ReadOnly, Honoured =>
         "The bytes a follower asks for per partition.";
-    "replica.fetch.min.bytes": Int = Some("1"), Any, ReadOnly, Without(ONE_NODE) =>
+    "replica.fetch.min.bytes": Int = Some("1"), Any, ReadOnly, Honoured =>
         "The bytes a follower's fetch waits for.";
-    "replica.fetch.response.max.bytes": Int = Some("10485760"), AtLeast(0), ReadOnly, Without(ONE_NODE) =>
+    "replica.fetch.response.max.bytes": Int = Some("10485760"), AtLeast(0), ReadOnly, Honoured =>
         "The bytes a follower asks for in one fetch.";
-    "replica.fetch.wait.max.ms": Int = Some("500"), Any, ReadOnly, Without(ONE_NODE) =>
+    "replica.fetch.wait.max.ms": Int = Some("500"), Any, ReadOnly, Honoured =>
         "How long a follower's fetch waits for new records.";
     "replica.high.watermark.checkpoint.interval.ms": Long = Some("5000"), Any, ReadOnly, Without(JOURNAL) =>
         "How often high watermarks are recorded on disk.";
-    "replica.lag.time.max.ms": Long = Some("30000"), Any, ReadOnly, Without(ONE_NODE) =>
+    "replica.lag.time.max.ms": Long = Some("30000"), Any, ReadOnly, Honoured =>
         "After how long a follower that has not caught up leaves the ISR.";
     "replica.selector.class": String = None, Any, ReadOnly, Refused("fetching from the nearest replica") =>
         "A class that sends consumers to the nearest replica.";

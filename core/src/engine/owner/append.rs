@@ -89,7 +89,8 @@ impl Owner {
         if delayed.acks == Acks::All && !partition.has_enough_in_sync() {
             let text = format!(
                 "{} replicas in sync, min.insync.replicas is {}",
-                partition.isr_len, partition.config.insync_replicas_min
+                partition.replicas.in_sync(),
+                partition.config.insync_replicas_min
             );
             return Err(refuse(ErrorCode::NotEnoughReplicas, text));
         }

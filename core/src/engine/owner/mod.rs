@@ -9,9 +9,11 @@ mod inspect;
 mod jobs;
 mod offsets;
 mod read;
+mod replication;
 
 use super::{
     Effects,
+    follower::Followers,
     message::{Asker, OwnerRequest, OwnerResponse},
     partition::Partition,
 };
@@ -28,6 +30,7 @@ use append::Delayed;
 use corelane_seam::{FileResult, Now, Token};
 use groups::Groups;
 use jobs::Jobs;
+use replication::Replication;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A DeleteRecords that waits for the moved log start to be durable.
@@ -66,6 +69,9 @@ pub(super) struct Owner {
     groups: Groups,
     /// Of meaning on one shard only.
     pub loggers: Loggers,
+    replication: Replication,
+    /// What is followed of other brokers.
+    followers: Followers,
 }
 
 impl Owner {
@@ -88,6 +94,8 @@ impl Owner {
             scratch: Scratch::default(),
             groups: Groups::default(),
             loggers: Loggers::default(),
+            replication: Replication::default(),
+            followers: Followers::default(),
         }
     }
 
@@ -101,12 +109,14 @@ impl Owner {
     pub fn leave(&mut self, id: PartitionId, error: ErrorCode, answers: &mut Answers) {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         self.resign_groups(id, answers);
+        self.forget_shared(id);
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
             self.fail_deletions(slot, error, answers);
         }
         self.fail_parked(&mut partition, error, answers);
         self.woken.append(&mut partition.readers);
+        self.woken.append(&mut partition.replica_readers);
     }
 
     fn fail_parked(&mut self, partition: &mut Partition, error: ErrorCode, answers: &mut Answers) {
@@ -118,6 +128,7 @@ impl Owner {
     /// Nothing is acknowledged any more: what waits fails, what comes is refused.
     pub fn go_offline(&mut self, reason: &str, answers: &mut Answers) {
         self.offline = Some(reason.to_owned());
+        self.followers.stop();
         let ids: Vec<PartitionId> = self.partitions.keys().copied().collect();
         for id in ids {
             self.partition_offline(id, reason, answers);
@@ -136,7 +147,7 @@ impl Owner {
             self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
         }
         self.fail_parked(&mut partition, ErrorCode::KafkaStorageError, answers);
-        self.woken.extend(partition.readers.iter().copied());
+        self.woken.extend(partition.readers.iter().chain(&partition.replica_readers).copied());
         self.partitions.insert(id, partition);
     }
 
@@ -236,7 +247,7 @@ impl Owner {
     pub fn check(&self) {
         self.store.check();
         for (id, partition) in &self.partitions {
-            if let Some(slot) = self.store.slot(*id) {
+            if let Some(slot) = self.store.slot(*id).filter(|slot| !self.store.is_cutting(*slot)) {
                 partition.check(self.store.log_start(slot), self.store.log_end(slot));
             }
         }
@@ -270,12 +281,14 @@ impl Owner {
             Event::Readable { slot } => {
                 self.groups_readable(slot);
                 if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
-                    self.woken.extend(partition.readers.iter().copied());
+                    self.woken.extend(partition.readers.iter().chain(&partition.replica_readers).copied());
                 }
             }
             Event::TimestampFound { job, result } => self.offset_found(job, result, answers),
+            Event::Cut { slot, end } => self.log_was_cut(slot, end),
             Event::Stopped => self.stopped = true,
             Event::PartitionOffline { slot, reason } => {
+                self.followers.offline(slot);
                 if let Some(id) = self.by_slot.get(&slot).copied() {
                     self.partition_offline(id, &reason.0, answers);
                 }
@@ -289,7 +302,7 @@ impl Owner {
 
     fn written(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
         let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
-            return;
+            return self.followers.flushed(slot, self.store.held_end(slot));
         };
         partition.written = partition.written.max(end);
         while let Some(parked) = partition.until_written.pop_met(end) {
@@ -300,20 +313,11 @@ impl Owner {
         }
     }
 
-    /// The high watermark may rise to `end`: replies and reads that waited for it go out.
+    /// Everything below `end` is flushed here: the high watermark may rise.
     fn commit(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
-        let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
-            return;
-        };
-        if !partition.advance(end) {
-            return;
-        }
-        self.store.set_high_watermark(slot, partition.high_watermark);
-        self.woken.extend(partition.readers.iter().copied());
-        while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
-            self.jobs.settle(parked.job, parked.place, None, answers);
-        }
-        let (id, high_watermark) = (partition.id, partition.high_watermark);
-        self.groups_committed(now, id, high_watermark, answers);
+        let Some(id) = self.by_slot.get(&slot).copied() else { return self.followers.flushed(slot, end) };
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        partition.own = partition.own.max(end);
+        self.advance(now, id, answers);
     }
 }

@@ -6,9 +6,10 @@ use crate::{
         Effects,
         message::{OwnerResponse, ReadPartition, ReadRequest, ReadResult},
         partition::Partition,
+        replicas::FollowerId,
     },
     error::ErrorCode,
-    ids::{LeaderEpoch, PartitionId},
+    ids::{LeaderEpoch, Offset, PartitionId},
     log::{ReadError, ReadRequest as LogRead},
 };
 use corelane_seam::Now;
@@ -40,6 +41,11 @@ impl Owner {
         answers: &mut Answers,
     ) {
         self.forget(asker);
+        if let Some(who) = request.follower {
+            for wanted in &request.partitions {
+                self.note_fetch(now, who, wanted, answers);
+            }
+        }
         let mut reading = Reading { asker, request, answered: false };
         if self.read_now(now, &mut reading, effects, answers) {
             return;
@@ -48,7 +54,10 @@ impl Owner {
         self.readers_by_asker.insert(asker, job);
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
-                partition.readers.push(job);
+                let of_followers = reading.request.follower.is_some();
+                let readers =
+                    if of_followers { &mut partition.replica_readers } else { &mut partition.readers };
+                readers.push(job);
             }
         }
         self.jobs.keep_reading(job, reading);
@@ -67,12 +76,14 @@ impl Owner {
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
                 partition.readers.retain(|reader| *reader != job);
+                partition.replica_readers.retain(|reader| *reader != job);
             }
         }
     }
 
     /// Reads that got something new are answered, each once however many partitions moved.
     pub fn wake_readers(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        self.wake_followers();
         let mut woken = std::mem::take(&mut self.woken);
         woken.sort_unstable();
         woken.dedup();
@@ -108,9 +119,10 @@ impl Owner {
             let may_open = opening < OPENED_AT_ONCE_MAX;
             let room = if may_open { request.bytes_max.saturating_sub(bytes) } else { 0 };
             let at_least_one = may_open && bytes == 0;
-            let Found { result, later } = self.read_one(now, partition, room, at_least_one, effects);
+            let Found { result, later } =
+                self.read_one(now, partition, request.follower, room, at_least_one, effects);
             bytes += result.bytes;
-            urgent |= !result.error.is_none() || result.diverging.is_some();
+            urgent |= result.is_urgent();
             opening += usize::from(later);
             results.push((partition.place, result));
         }
@@ -119,6 +131,13 @@ impl Owner {
             return false;
         }
         reading.answered = true;
+        if let Some(who) = request.follower {
+            for (partition, (_, result)) in request.partitions.iter().zip(&results) {
+                if let Some(partition) = self.partitions.get_mut(&partition.id) {
+                    partition.replicas.tell(who.node, Offset(result.high_watermark));
+                }
+            }
+        }
         answers.push((reading.asker, OwnerResponse::Read(results)));
         urgent || bytes >= request.wait_for_bytes
     }
@@ -127,6 +146,7 @@ impl Owner {
         &mut self,
         now: Now,
         wanted: &ReadPartition,
+        follower: Option<FollowerId>,
         room: usize,
         at_least_one: bool,
         effects: &mut Effects,
@@ -138,6 +158,17 @@ impl Owner {
             }
         };
         let high_watermark = partition.high_watermark;
+        if let Some(who) = follower
+            && !partition.replicas.has(who.node)
+        {
+            // Newer metadata may say so: either of us may be behind.
+            let error = match wanted.current_leader_epoch {
+                LeaderEpoch::UNKNOWN => ErrorCode::NotLeaderOrFollower,
+                _ => ErrorCode::UnknownLeaderEpoch,
+            };
+            return ReadResult::failed(error).into();
+        }
+        let marks_moved = follower.is_some_and(|who| partition.replicas.is_behind(who.node, high_watermark));
         let Some(slot) = self.store.slot(wanted.id) else {
             return ReadResult::failed(ErrorCode::KafkaStorageError).into();
         };
@@ -146,34 +177,31 @@ impl Owner {
             high_watermark: high_watermark.0,
             last_stable_offset: high_watermark.0,
             log_start_offset: self.store.log_start(slot).0,
+            marks_moved,
             ..ReadResult::failed(ErrorCode::None)
         };
-        if wanted.last_fetched_epoch != LeaderEpoch::UNKNOWN {
-            let end = self.store.epoch_end(slot, wanted.last_fetched_epoch);
-            match end {
-                None => return ReadResult::failed(ErrorCode::OffsetOutOfRange).into(),
-                Some((epoch, end)) if epoch < wanted.last_fetched_epoch || end < wanted.from => {
-                    result.diverging = Some((epoch.0, end.0));
-                    return result.into();
-                }
-                Some(_) => {}
-            }
+        if let Some((epoch, end)) = self.divergence(slot, wanted, follower.is_some()) {
+            result.diverging = Some((epoch.0, end.0));
+            return result.into();
         }
-        if room == 0
-            && !at_least_one
-            && result.log_start_offset <= wanted.from.0
-            && wanted.from < high_watermark
-        {
+        let is_unknown = wanted.last_fetched_epoch != LeaderEpoch::UNKNOWN
+            && self.store.epoch_end(slot, wanted.last_fetched_epoch).is_none();
+        if is_unknown && follower.is_none() {
+            return ReadResult::failed(ErrorCode::OffsetOutOfRange).into();
+        }
+        let end = if follower.is_some() { self.store.log_end(slot) } else { high_watermark };
+        if room == 0 && !at_least_one && result.log_start_offset <= wanted.from.0 && wanted.from < end {
             // There is something, but not for this answer: no file is opened in vain.
             return result.into();
         }
-        let request = LogRead {
-            from: wanted.from,
-            max_bytes: wanted.bytes_max.min(room),
-            up_to: high_watermark,
-            at_least_one,
+        let request =
+            LogRead { from: wanted.from, max_bytes: wanted.bytes_max.min(room), up_to: end, at_least_one };
+        let out = &mut effects.files;
+        let read = match follower {
+            Some(_) => self.store.read_unflushed(slot, request, out),
+            None => self.store.read(now, slot, request, out),
         };
-        match self.store.read(now, slot, request, &mut effects.files) {
+        match read {
             Ok(read) => {
                 result.bytes = usize::try_from(read.bytes).unwrap_or(usize::MAX);
                 result.records = read.parts;

@@ -3,11 +3,13 @@
 mod administration;
 mod broker;
 mod clients;
+mod cluster;
 mod compaction;
 mod consumer_groups;
 mod cost;
 mod files;
 mod groups;
 mod produce_fetch;
+mod replication;
 mod requests;
 mod waiting;

@@ -36,7 +36,11 @@ impl Cleanable {
     /// of a segment.
     pub fn of(log: &PartitionLog, now_ms: i64) -> Option<Cleanable> {
         let settings = &log.settings;
-        let fit = log.life == Life::Lives && log.offline.is_none() && !log.uncleanable && settings.compact;
+        let fit = log.life == Life::Lives
+            && log.offline.is_none()
+            && log.cut.is_none()
+            && !log.uncleanable
+            && settings.compact;
         if !fit {
             return None;
         }

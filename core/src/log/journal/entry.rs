@@ -15,13 +15,14 @@ pub(crate) const ENTRY_HEADER_BYTES: usize = size_of::<EntryHeader>();
 pub(crate) enum Kind {
     /// The payload stands at `position` of segment (`base`, `serial`).
     Append { base: Offset, serial: u32, position: u64 },
-    /// Nothing below `offset` is served any more.
-    LogStart { offset: Offset },
+    /// Nothing below `offset` is served any more. Said when the next segment was to have this serial: a cut of the log
+    /// that came later has the last word.
+    LogStart { offset: Offset, serial: u32 },
     /// The partition and all its files are gone.
     Deleted,
 }
 
-// The numbers on disk. 2 (truncate), 4 (partition created) and 6 (extent written past the journal) are kept for
+// The numbers on disk. 2 (truncate: a cut is a replacement of the checkpoint instead), 4 (partition created) and 6 (extent written past the journal) are kept for
 // entries that this version neither writes nor accepts.
 const APPEND: u8 = 1;
 const LOG_START: u8 = 3;
@@ -83,7 +84,7 @@ pub(crate) fn seal(space: &mut [u8], salt: u64, generation: u64, entry: &Entry) 
     let (head, payload) = space.split_at_mut(ENTRY_HEADER_BYTES);
     let (number, offset, serial, position) = match entry.kind {
         Kind::Append { base, serial, position } => (APPEND, base, serial, position),
-        Kind::LogStart { offset } => (LOG_START, offset, 0, 0),
+        Kind::LogStart { offset, serial } => (LOG_START, offset, serial, 0),
         Kind::Deleted => (DELETED, Offset::ZERO, 0, 0),
     };
     let mut header = EntryHeader {
@@ -125,7 +126,7 @@ pub(crate) fn split(
     let (serial, position) = (header.serial.get(), header.position.get());
     let kind = match header.kind {
         APPEND => Kind::Append { base: offset, serial, position },
-        LOG_START => Kind::LogStart { offset },
+        LOG_START => Kind::LogStart { offset, serial },
         DELETED => Kind::Deleted,
         unknown => return Err(BadEntry::Kind(unknown)),
     };

@@ -188,7 +188,7 @@ mod tests {
         let entry = |kind, sequence| Entry { id, kind, leader_epoch: LeaderEpoch(2), sequence };
         [
             (entry(Kind::Append { base: Offset(10), serial: 1, position: 99 }, 100), b"some bytes"),
-            (entry(Kind::LogStart { offset: Offset(11) }, 101), b""),
+            (entry(Kind::LogStart { offset: Offset(11), serial: 2 }, 101), b""),
             (entry(Kind::Deleted, 102), b""),
         ]
     }

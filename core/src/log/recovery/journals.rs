@@ -54,7 +54,8 @@ impl Piece {
 pub(super) struct Replay {
     /// In the order of their sequences.
     pub pieces: Vec<Piece>,
-    pub log_start: Option<Offset>,
+    /// The last one said, with the serial that the next segment was to have.
+    pub log_start: Option<(u32, Offset)>,
     pub deleted: bool,
 }
 
@@ -171,7 +172,7 @@ fn note(replay: &mut Replay, entry: &Entry, journal: &Arc<PathBuf>, offset: u64,
             let journal = Arc::clone(journal);
             replay.pieces.push(Piece { base, serial, position, journal, offset, len });
         }
-        Kind::LogStart { offset } => replay.log_start = replay.log_start.max(Some(offset)),
+        Kind::LogStart { offset, serial } => replay.log_start = replay.log_start.max(Some((serial, offset))),
         Kind::Deleted if fault == Fault::ReplayDeleted => {}
         Kind::Deleted => *replay = Replay { deleted: true, ..Replay::default() },
     }

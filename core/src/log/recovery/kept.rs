@@ -72,7 +72,7 @@ fn place(piece: &Piece) -> (u32, u64, u64) {
 
 /// Keeps all that there is of a log.
 pub(super) fn write(disk: &dyn Disk, directory: &Path, replay: &Replay) -> Result<(), Fatal> {
-    let log_start = replay.log_start.map_or(NONE, |offset| offset.0);
+    let log_start = replay.log_start.map_or(NONE, |(_, offset)| offset.0);
     let pieces = U64::new(replay.pieces.len() as u64);
     let mut out = Head { magic: MAGIC, log_start: I64::new(log_start), pieces }.as_bytes().to_vec();
     for piece in &replay.pieces {
@@ -110,7 +110,8 @@ fn decode(bytes: &[u8], path: &Path) -> Option<Replay> {
         });
         rest = behind.get(usize::try_from(image.bytes.get()).ok()?..)?;
     }
-    let log_start = Some(head.log_start.get()).filter(|start| *start != NONE).map(Offset);
+    let log_start = Some(head.log_start.get()).filter(|start| *start != NONE);
+    let log_start = log_start.map(|start| (u32::MAX, Offset(start)));
     rest.is_empty().then_some(Replay { pieces, log_start, deleted: false })
 }
 
@@ -176,13 +177,13 @@ mod tests {
             len: 3,
         };
         disk.write_at(Path::new("/data/journal"), 0, b"onetwo").expect("there is room");
-        let old = Replay { pieces: vec![piece(0, 0)], log_start: Some(Offset(5)), deleted: false };
+        let old = Replay { pieces: vec![piece(0, 0)], log_start: Some((4, Offset(5))), deleted: false };
         write(&disk, Path::new("/data/log"), &old).expect("there is room");
         let new = Replay { pieces: vec![piece(3, 3)], log_start: None, deleted: false };
         let both = read(&disk, Path::new("/data/log"), &new).expect("the disk works");
         let both = both.expect("something was kept").expect("it is sound");
         let bytes: Vec<_> = both.pieces.iter().map(|piece| piece.read(&disk).expect("there")).collect();
         assert_eq!(bytes, [b"one", b"two"]);
-        assert_eq!(both.log_start, Some(Offset(5)));
+        assert_eq!(both.log_start, Some((u32::MAX, Offset(5))));
     }
 }

@@ -71,12 +71,15 @@ pub(super) fn recover_log(
         offline: None,
         next_serial: 0,
         cleaned_to: Offset::ZERO,
+        cut_serial: 0,
+        high_watermark: Offset::ZERO,
         segments: Vec::new(),
         epochs: LeaderEpochs::new(),
         producers: ProducerStates::new(),
         snapshot: Snapshot::take(Offset::ZERO, &LeaderEpochs::new(), &ProducerStates::new()),
         carried: Vec::new(),
         marks: Vec::new(),
+        gap: None,
         carried_in: None,
         was_offline: false,
     };
@@ -109,7 +112,9 @@ impl Work<'_> {
     fn run(&mut self, replay: &Replay, report: &mut RecoveryReport) -> Result<(), Stop> {
         let checkpoint = self.load_checkpoint()?;
         let checkpointed_start = self.log.start;
-        self.log.start = self.log.start.max(replay.log_start.unwrap_or(Offset::ZERO));
+        let cut_serial = self.log.cut_serial;
+        let replayed = replay.log_start.filter(|(serial, _)| *serial >= cut_serial);
+        self.log.start = self.log.start.max(replayed.map_or(Offset::ZERO, |(_, start)| start));
         let mut files = self.segment_files()?;
         let has_checkpoint = checkpoint.is_some();
         let (mut known, mut next) = (None, None);
@@ -123,7 +128,7 @@ impl Work<'_> {
             // What compaction wrote is of closed segments only: the journal's parts of those are not needed.
             known = files.keys().filter(|name| name.cleaning > 0).map(|name| name.serial).max();
         }
-        let is_behind = |serial: u32| known.is_none_or(|known| serial > known);
+        let is_behind = |serial: u32| serial >= cut_serial && known.is_none_or(|known| serial > known);
         let mut serials = if has_checkpoint {
             // What compaction wrote counts when a checkpoint names it.
             files.retain(|name, _| name.cleaning == 0 && is_behind(name.serial));
@@ -177,7 +182,9 @@ impl Work<'_> {
         let names: BTreeSet<SegmentName> = self.log.segments.iter().map(Segment::name).collect();
         for entry in list(self.disk, &self.directory)? {
             let Some((name, kind)) = paths::parse_segment(&entry.path) else { continue };
-            let is_old = name.cleaning > 0 || known.is_some_and(|known| name.serial <= known);
+            let is_old = name.cleaning > 0
+                || name.serial < self.log.cut_serial
+                || known.is_some_and(|known| name.serial <= known);
             if kind == paths::Kind::Cleaned || (is_old && !names.contains(&name)) {
                 self.disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
             }
@@ -211,7 +218,8 @@ impl Work<'_> {
         (self.log.epochs, self.log.producers) = (epochs, producers);
         self.log.snapshot = checkpoint.snapshot.clone();
         (self.log.start, self.log.next_serial) = (checkpoint.log_start, checkpoint.next_serial);
-        self.log.cleaned_to = checkpoint.cleaned_to;
+        (self.log.cleaned_to, self.log.cut_serial) = (checkpoint.cleaned_to, checkpoint.cut_serial);
+        self.log.high_watermark = checkpoint.high_watermark;
         self.log.end = checkpoint.snapshot.offset;
         Ok(Some(checkpoint))
     }
@@ -326,6 +334,8 @@ impl Work<'_> {
             segment.allocated = floor;
             segment.needs_cut = self.has_fragment(&path, bytes);
             segment.index = Some(Arc::new(index));
+            let before = marks.iter().rev().find(|mark| mark.to <= floor).map(|mark| mark.next);
+            self.log.gap = before.or((floor == 0).then_some(base));
             marks.retain(|mark| mark.to > floor);
             (self.log.carried, self.log.marks) = (carried, marks);
         }
@@ -392,9 +402,10 @@ impl Work<'_> {
         let checkpoint = Checkpoint {
             id: log.id,
             log_start: log.start,
-            high_watermark: log.end,
+            high_watermark: log.high_watermark.min(log.end),
             next_serial: log.next_serial,
             cleaned_to: log.cleaned_to,
+            cut_serial: log.cut_serial,
             snapshot: log.snapshot.clone(),
             closed: closed.map(Closed::from).collect(),
         };

@@ -27,6 +27,7 @@ use super::{
     producers::ProducerStates,
     segment::{Segment, Stage},
     tail::{Mark, Tail},
+    watermarks,
 };
 use crate::{
     error::Fatal,
@@ -35,7 +36,7 @@ use crate::{
 use corelane_seam::Disk;
 use manifest::Manifest;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
@@ -74,6 +75,8 @@ pub struct RecoveredLog {
     pub offline: Option<Fatal>,
     next_serial: u32,
     cleaned_to: Offset,
+    cut_serial: u32,
+    high_watermark: Offset,
     segments: Vec<Segment>,
     epochs: LeaderEpochs,
     producers: ProducerStates,
@@ -81,6 +84,8 @@ pub struct RecoveredLog {
     /// Bytes of the last segment that fill no block, and the batches that they are of (places are positions).
     carried: Vec<u8>,
     marks: Vec<Mark>,
+    /// Where the batch before these ends, if that is known.
+    gap: Option<Offset>,
     carried_in: Option<CarriedGroup>,
     /// Something was [`kept`] of it.
     was_offline: bool,
@@ -102,15 +107,17 @@ impl RecoveredLog {
     pub(super) fn into_log(self, directory: PathBuf) -> PartitionLog {
         let mut log = PartitionLog::new(self.id, directory, LogSettings::default());
         (log.start, log.start_checkpointed) = (self.start, self.start);
-        (log.end, log.written, log.flushed, log.high_watermark) = (self.end, self.end, self.end, self.end);
+        (log.end, log.written, log.flushed) = (self.end, self.end, self.end);
+        log.high_watermark = self.high_watermark.clamp(self.start, self.end);
         (log.next_serial, log.offline) = (self.next_serial, self.offline);
-        log.cleaned_to = self.cleaned_to;
+        (log.cleaned_to, log.cut_serial) = (self.cleaned_to, self.cut_serial);
         (log.epochs, log.producers, log.snapshot) = (self.epochs, self.producers, self.snapshot);
         log.segments = self.segments.into();
         if let Some(active) = log.segments.back().filter(|segment| segment.stage == Stage::Active) {
             let mut tail = Tail::starting_at(active.flushed);
             tail.append_bytes(&self.carried, corelane_seam::BLOCK);
             self.marks.into_iter().for_each(|mark| tail.mark(mark));
+            tail.note_gap(self.gap);
             log.persisted = active.flushed;
             log.tail = tail;
         }
@@ -183,21 +190,55 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
     let found = directories.iter().filter_map(|entry| paths::parse_log_directory(&entry.path));
     let ids: BTreeSet<PartitionId> = found.chain(replays.keys().copied()).collect();
     let mut logs = Vec::new();
+    let marks = read_watermarks(disk, settings, manifest.as_ref())?;
     for id in ids {
         let replay = replays.remove(&id).unwrap_or_default();
-        logs.extend(logs::recover_log(disk, settings, id, &replay, &mut report)?);
+        let mut log = logs::recover_log(disk, settings, id, &replay, &mut report)?;
+        if let (Some(log), Some(mark)) = (&mut log, marks.get(&id)) {
+            log.high_watermark = log.high_watermark.max(*mark);
+        }
+        logs.extend(log);
     }
     let generation = manifest.map_or(1, |old| old.boot.generation + 1);
     let boot = Boot { generation, salt: settings.salt };
     for shard in 0..settings.shards {
         carry::write_journal(disk, settings, boot, shard, &mut logs)?;
     }
+    if !marks.is_empty() {
+        let marks = logs.iter().filter(|log| marks.contains_key(&log.id));
+        let content = watermarks::encode(marks.map(|log| (log.id, log.high_watermark.min(log.end))));
+        let path = paths::watermarks(&settings.data_dir, generation, 0);
+        disk.replace(&path, &content).map_err(|error| failed("replacing", &path, &error))?;
+    }
     Manifest { boot, shards: settings.shards }.write(disk, &settings.data_dir)?;
     remove_retired(disk, settings, generation, &logs)?;
     Ok(Recovered { boot, logs, report })
 }
 
-/// Journals and clean marks of other boots, and what was kept of logs that are no longer offline.
+/// What the last boot recorded of high watermarks. A file that is damaged or missing says nothing: then a log goes on
+/// from what its checkpoint says.
+fn read_watermarks(
+    disk: &dyn Disk,
+    settings: &RecoverySettings,
+    manifest: Option<&Manifest>,
+) -> Result<BTreeMap<PartitionId, Offset>, Fatal> {
+    let mut marks = BTreeMap::new();
+    let Some(old) = manifest else { return Ok(marks) };
+    for entry in list(disk, &settings.data_dir)? {
+        let of = paths::parse_shard_file(&entry.path, "watermarks-");
+        if of.is_none_or(|(generation, _)| generation != old.boot.generation) {
+            continue;
+        }
+        let bytes = disk.read(&entry.path).map_err(|error| failed("reading", &entry.path, &error))?;
+        for (id, mark) in bytes.as_deref().and_then(watermarks::decode).unwrap_or_default() {
+            let known = marks.entry(id).or_insert(mark);
+            *known = mark.max(*known);
+        }
+    }
+    Ok(marks)
+}
+
+/// Journals, clean marks and watermarks of other boots, and what was kept of logs that are no longer offline.
 fn remove_retired(
     disk: &dyn Disk,
     settings: &RecoverySettings,
@@ -210,7 +251,8 @@ fn remove_retired(
     }
     let journals = list(disk, &settings.journal_dir)?.into_iter().map(|entry| ("journal-", entry));
     let marks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("clean-", entry));
-    for (prefix, entry) in journals.chain(marks) {
+    let watermarks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("watermarks-", entry));
+    for (prefix, entry) in journals.chain(marks).chain(watermarks) {
         if paths::parse_shard_file(&entry.path, prefix).is_some_and(|(of, _)| of != generation) {
             disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
         }

@@ -10,6 +10,7 @@ use super::{
         segment::{Stage, block_floor},
     },
     Job, Operations, Slot, Store,
+    cut::{self, Trim},
 };
 use crate::{error::Fatal, ids::Offset};
 use corelane_seam::{BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
@@ -46,6 +47,8 @@ pub(super) enum Step {
     Index(usize),
     /// With this log start.
     Checkpoint(Offset),
+    /// Of a cut.
+    Trim(Trim),
 }
 
 impl Store {
@@ -81,6 +84,7 @@ impl Store {
     fn step(&mut self, slot: Slot, out: &mut Operations) {
         self.swap_cleaned(slot);
         let log = self.log_mut(slot);
+        cut::advance(log);
         let step = next_step(log);
         log.busy = step.is_some();
         let Some(step) = step else {
@@ -125,7 +129,11 @@ impl Store {
                     self.cached.push_back(slot);
                 }
             }
-            Step::Checkpoint(_) => self.release_starts(slot),
+            Step::Checkpoint(_) => {
+                self.release_starts(slot);
+                self.cut_checkpointed(slot);
+            }
+            Step::Trim(trim) => self.trimmed(slot, trim),
             Step::Open(_)
             | Step::Cut(_)
             | Step::Allocate(..)
@@ -239,6 +247,9 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             false => Step::RemoveReplacedIndex,
         });
     }
+    if let Some(trim) = cut::next_trim(log) {
+        return Some(Step::Trim(trim));
+    }
     let index = log.open_segment()?;
     let segment = &log.segments[index];
     if segment.needs_cut {
@@ -316,6 +327,7 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
             let path = paths::index(&log.directory, segment.name());
             FileOperation::Replace { path, data: Slice::copy_from(&content) }
         }
+        Step::Trim(trim) => cut::begin(log, trim),
         Step::Checkpoint(_) => {
             log.checkpoint_due = false;
             let data = Slice::copy_from(&log.checkpoint().encode());
@@ -411,6 +423,7 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             log.replaced.pop_front();
         }
         (Step::RemoveDirectory, FileResult::Done(result)) => result?,
+        (Step::Trim(trim), result) => cut::finish(log, *trim, result)?,
         (step, result) => panic!("{step:?} was answered with {result:?}"),
     }
     Ok(())

@@ -170,7 +170,11 @@ impl Store {
             let slot = cleaning.slot;
             let log = self.slots[slot.index as usize].log.as_deref().filter(|log| log.cleaning);
             let Some(log) = log.filter(|log| log.life == Life::Lives) else { return self.end_cleaning(now) };
-            if log.offline.is_some() || !log.settings.compact || !self.cleaner.settings.enabled {
+            if log.offline.is_some()
+                || log.cut.is_some()
+                || !log.settings.compact
+                || !self.cleaner.settings.enabled
+            {
                 cleaning.pass.give_up(&log.directory);
             }
             if now.monotonic < self.cleaner.not_before {

@@ -44,6 +44,31 @@ pub enum AppendError {
     Unknown,
 }
 
+/// Why a leader's batches were not all appended. Those before are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyError {
+    /// No batch, a damaged one, or one that does not go on where the log ends: nothing that a sound leader sends.
+    Unsound(String),
+    /// As when a client's batch is appended.
+    Append(AppendError),
+}
+
+/// Why a log is not cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutError {
+    /// It would take away what is known to be committed.
+    Committed {
+        /// Everything below is.
+        high_watermark: Offset,
+    },
+    /// The log, or the whole directory, is offline.
+    Offline(Fatal),
+    /// Another cut of it is not done yet.
+    UnderWay,
+    /// No such log.
+    Unknown,
+}
+
 /// What happened in a store, for the engine to act on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -67,6 +92,13 @@ pub enum Event {
         slot: Slot,
         /// New first offset.
         offset: Offset,
+    },
+    /// What [`Store::truncate`] or [`Store::reset`] asked for is done and on stable storage; the log takes appends again.
+    Cut {
+        /// Whose.
+        slot: Slot,
+        /// Where the log ends now: at the end of a batch, at or below what was asked for.
+        end: Offset,
     },
     /// Appends that answered [`AppendError::Full`] may be tried again.
     Room,

@@ -3,15 +3,20 @@
 mod behind;
 mod clean;
 mod commit;
+mod copy;
+mod cut;
 mod face;
 mod lookup;
 mod plan;
 mod read;
 mod relief;
 mod upkeep;
+mod watermarks;
 
+pub(super) use cut::Cutting;
 pub use face::{
-    AppendError, Appended, Event, Operations, Read, ReadError, ReadRequest, Slot, TimestampOffset,
+    AppendError, Appended, CopyError, CutError, Event, Operations, Read, ReadError, ReadRequest, Slot,
+    TimestampOffset,
 };
 
 use super::{
@@ -57,6 +62,7 @@ enum Job {
     Scan(Box<Lookup>),
     Bytes(u64),
     Cleaning(compaction::Step),
+    Watermarks,
     CleanMark,
 }
 
@@ -114,6 +120,9 @@ pub struct Store {
     appended_since_space: u64,
     sweep: upkeep::Sweep,
     room_wanted: bool,
+    watermarks: watermarks::Watermarks,
+    /// Replicated logs that were appended to.
+    appended: Vec<Slot>,
     stopping: Stopping,
     events: Vec<Event>,
 }
@@ -147,6 +156,8 @@ impl Store {
             appended_since_space: 0,
             sweep: upkeep::Sweep::default(),
             room_wanted: false,
+            watermarks: watermarks::Watermarks::default(),
+            appended: Vec::new(),
             stopping: Stopping::No,
             events: Vec::new(),
         };
@@ -286,6 +297,19 @@ impl Store {
                 }
             }
         }
+        self.has_room_for(slot)?;
+        let count = i64::from(header.last_offset_delta());
+        let chunk_max = self.chunk_bytes_max();
+        let log = self.log_mut(slot);
+        let filled = log.tail.chunks();
+        let base_offset = log.append(now, leader_epoch, batch, chunk_max);
+        let filled = log.tail.chunks() > filled;
+        self.note_appended(slot, batch.len() as u64, filled);
+        Ok(Appended { base_offset, last_offset: base_offset.plus(count), duplicate: false })
+    }
+
+    /// Whether a batch may be appended now.
+    fn has_room_for(&mut self, slot: Slot) -> Result<(), AppendError> {
         if self.disk_full {
             return Err(AppendError::DiskReserve);
         }
@@ -293,16 +317,27 @@ impl Store {
             self.room_wanted = true;
             return Err(AppendError::Full);
         }
-        let count = i64::from(header.last_offset_delta());
-        let chunk_max = self.chunk_bytes_max();
-        let log = self.log_mut(slot);
-        let filled = log.tail.chunks();
-        let base_offset = log.append(now, leader_epoch, batch, chunk_max);
-        let filled = log.tail.chunks() > filled;
-        let newly_dirty = !std::mem::replace(&mut log.dirty, true);
-        self.unsealed += batch.len() as u64;
-        self.appended_since_space += batch.len() as u64;
-        self.largest_batch = self.largest_batch.max(batch.len() as u64);
+        if self.log(slot).cut.is_some() {
+            // Not memory is wanted, and memory must not be offered over and over: the end of the cut offers it.
+            return Err(AppendError::Full);
+        }
+        Ok(())
+    }
+
+    /// The replicated logs that were appended to since this was last asked. Some may stand there twice.
+    pub fn take_appended(&mut self) -> Vec<Slot> {
+        std::mem::take(&mut self.appended)
+    }
+
+    /// Counts what was appended; `filled`: it began another chunk of memory.
+    fn note_appended(&mut self, slot: Slot, bytes: u64, filled: bool) {
+        if self.log(slot).is_replicated && self.appended.last() != Some(&slot) {
+            self.appended.push(slot);
+        }
+        let newly_dirty = !std::mem::replace(&mut self.log_mut(slot).dirty, true);
+        self.unsealed += bytes;
+        self.appended_since_space += bytes;
+        self.largest_batch = self.largest_batch.max(bytes);
         if newly_dirty {
             // The log may have been dirty no more while bytes of it were in no group: there are none.
             self.journal.dirty.push_back(slot);
@@ -311,7 +346,6 @@ impl Store {
             self.filled.push_back(slot);
         }
         self.count_memory(slot);
-        Ok(Appended { base_offset, last_offset: base_offset.plus(count), duplicate: false })
     }
 
     /// Bytes of tail memory that are allowed: as set, but never less than each log's share of two blocks.
@@ -382,6 +416,7 @@ impl Store {
             Job::Scan(lookup) => self.scanned(*lookup, result, out),
             Job::Bytes(job) => self.bytes_read(job, result),
             Job::Cleaning(step) => self.cleaning_answered(now, step, result),
+            Job::Watermarks => self.watermarks_written(done(result)),
             Job::CleanMark => self.marked(done(result)),
         }
         self.offer_room();
@@ -439,6 +474,17 @@ impl Store {
         self.log(slot).flushed
     }
 
+    /// Everything below it is held as the topic's settings promise: flushed, or written under an interval policy. What a
+    /// follower tells its leader.
+    pub fn held_end(&self, slot: Slot) -> Offset {
+        let log = self.log(slot);
+        match log.settings.flush {
+            _ if self.settings.fault == Fault::FetchUnflushed => log.end,
+            FlushPolicy::EveryGroup => log.flushed,
+            FlushPolicy::Interval { .. } => log.written,
+        }
+    }
+
     /// The log's size in bytes, tail included.
     pub fn size_bytes(&self, slot: Slot) -> u64 {
         self.log(slot).bytes()
@@ -481,10 +527,19 @@ impl Store {
         self.log(slot).epochs.epoch_at(offset)
     }
 
+    /// Everything below is committed, as far as this broker knows.
+    pub fn high_watermark(&self, slot: Slot) -> Offset {
+        self.log(slot).high_watermark
+    }
+
     /// Tells the high watermark: retention stays below it, checkpoints hold it. It never goes back.
     pub fn set_high_watermark(&mut self, slot: Slot, offset: Offset) {
         let log = self.log_mut(slot);
-        log.high_watermark = log.high_watermark.max(offset.min(log.end));
+        let raised = offset.min(log.end);
+        if raised > log.high_watermark {
+            log.high_watermark = raised;
+            self.watermarks.is_due |= log.is_replicated;
+        }
     }
 
     /// Begins a clean stop: everything appended is flushed; [`Event::Stopped`] follows. What is not in segments
@@ -500,6 +555,9 @@ impl Store {
     fn go_on_stopping(&mut self, out: &mut Operations) {
         if self.stopping != Stopping::Asked || !self.is_idle() {
             return;
+        }
+        if self.watermarks.is_due && self.journal.failed.is_none() {
+            return self.write_watermarks(out);
         }
         if self.journal.failed.is_some() {
             self.stopping = Stopping::Done;

@@ -74,7 +74,9 @@ impl Store {
         let log = self.get_mut(slot)?;
         let (what, kind) = match (log.life, log.start_wanted) {
             (Life::Dying, _) => (What::Death, Kind::Deleted),
-            (Life::Lives, Some(offset)) => (What::Start(offset), Kind::LogStart { offset }),
+            (Life::Lives, Some(offset)) => {
+                (What::Start(offset), Kind::LogStart { offset, serial: log.next_serial })
+            }
             (Life::Lives, None) | (Life::Dead, _) => return None,
         };
         Some(Planned { slot, what, kind, epoch: LeaderEpoch::UNKNOWN, from: 0, to: 0 })

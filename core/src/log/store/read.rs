@@ -8,7 +8,7 @@ use crate::{
         index::{SegmentIndex, Span},
         partition_log::{Life, PartitionLog},
         paths::{self, SegmentName},
-        segment::{Segment, Stage},
+        segment::Stage,
     },
 };
 use corelane_seam::{FileHandle, FileOperation, FileResult, Now, OpenHow, Part};
@@ -18,6 +18,9 @@ use std::{ops::Range, sync::Arc};
 const INDEXES_MAX: usize = 32;
 /// Longest index file that is read: entries of a 4 GiB segment, one per block.
 const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an index is that does not fit.
+const OF_ANOTHER: &str = "it is of another segment";
 
 /// What is missing before a segment can be read.
 pub(super) enum Missing {
@@ -41,17 +44,42 @@ impl Store {
         out: &mut Operations,
     ) -> Result<Read, ReadError> {
         let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(ReadError::Unknown)?;
+        let up_to = request.up_to.min(log.flushed.max(log.written));
+        self.read_below(slot, ReadRequest { up_to, ..request }, out)
+    }
+
+    /// The same for a follower: also what no write has completed for, from memory, so that its flush and ours overlap.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_unflushed(
+        &mut self,
+        slot: Slot,
+        request: ReadRequest,
+        out: &mut Operations,
+    ) -> Result<Read, ReadError> {
+        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(ReadError::Unknown)?;
+        let up_to = request.up_to.min(log.end);
+        self.read_below(slot, ReadRequest { up_to, ..request }, out)
+    }
+
+    fn read_below(
+        &mut self,
+        slot: Slot,
+        request: ReadRequest,
+        out: &mut Operations,
+    ) -> Result<Read, ReadError> {
+        let log = self.get(slot).ok_or(ReadError::Unknown)?;
         if let Some(reason) = &log.offline {
             return Err(ReadError::Offline(reason.clone()));
         }
-        if request.from < log.start || request.from > log.end {
+        let ReadRequest { from, up_to, .. } = request;
+        if from < log.start || from > log.end {
             return Err(ReadError::OutOfRange { start: log.start, end: log.end });
         }
-        let up_to = request.up_to.min(log.flushed.max(log.written));
-        if request.from >= up_to {
+        if from >= up_to {
             return Ok(Read::default());
         }
-        let request = ReadRequest { up_to, ..request };
         let range = log.tail.find(request.from, up_to, request.max_bytes as u64, request.at_least_one);
         let result = match range {
             Some(range) => memory_parts(log, range),
@@ -169,12 +197,12 @@ impl Store {
             other => panic!("an index was answered with {other:?}"),
         };
         let Some(log) = self.get_mut(slot) else { return self.gone(lookup) };
-        let start = log.start;
+        let (start, cut_serial) = (log.start, log.cut_serial);
         if let Some(segment) = log.segments.iter_mut().find(|segment| segment.name() == name) {
             let index = read.map_err(|error| error.to_string()).and_then(|bytes| {
                 let index = SegmentIndex::decode(&bytes).map_err(|damage| damage.to_string())?;
                 let fits = index.base() == segment.base && u64::from(index.observed_bytes()) == segment.bytes;
-                fits.then_some(index).ok_or_else(|| "it is of another segment".to_owned())
+                fits.then_some(index).ok_or_else(|| OF_ANOTHER.to_owned())
             });
             match index {
                 Ok(index) => {
@@ -185,6 +213,8 @@ impl Store {
                     self.forget_indexes();
                 }
                 Err(_) if segment.next <= start => {}
+                // A cut was faster; the next read finds the index of what is left.
+                Err(damage) if damage == OF_ANOTHER && segment.serial < cut_serial => {}
                 Err(damage) => {
                     let path = paths::index(&log.directory, segment.name());
                     let reason = Fatal::new(format!(
@@ -230,7 +260,7 @@ impl Store {
     fn forget_indexes(&mut self) {
         while self.indexes.len() > INDEXES_MAX {
             let Some((slot, name)) = self.indexes.pop_front() else { return };
-            let Some(log) = self.get_mut(slot) else { continue };
+            let Some(log) = self.get_mut(slot).filter(|log| log.cut.is_none()) else { continue };
             let closed = log
                 .segments
                 .iter_mut()
@@ -265,7 +295,9 @@ fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (S
     };
     let file: FileHandle = segment.reader.clone().ok_or((segment.name(), Missing::Reader))?;
     let index = segment.index.as_ref().ok_or((segment.name(), Missing::Index))?;
-    let Some(span) = find(segment, index, request.from.max(segment.base)) else { return Ok(Vec::new()) };
+    // A copy of a compacted log has its holes in segments that were never compacted here.
+    let has_holes = segment.cleaning > 0 || log.settings.compact;
+    let Some(span) = find(has_holes, index, request.from.max(segment.base)) else { return Ok(Vec::new()) };
     // What the tail holds is read from there; only bytes in front of it are surely in the file.
     let in_file = match segment.in_tail {
         true => segment.bytes.min(
@@ -285,8 +317,8 @@ fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (S
 }
 
 /// Where what is asked for is, or what comes next where compaction left a hole.
-fn find(segment: &Segment, index: &SegmentIndex, from: Offset) -> Option<Span> {
-    if segment.cleaning > 0 { index.find_offset_or_next(from) } else { index.find_offset(from) }
+fn find(has_holes: bool, index: &SegmentIndex, from: Offset) -> Option<Span> {
+    if has_holes { index.find_offset_or_next(from) } else { index.find_offset(from) }
 }
 
 /// Bytes of a segment that surely lie below an offset.

@@ -57,6 +57,7 @@ impl Store {
         }
         self.sweep.tick_due = now.monotonic.after_ms(TICK_MS);
         self.search_dirty(now);
+        self.tick_watermarks(now, out);
         self.end_of_turn(now, out, events);
     }
 
@@ -67,7 +68,8 @@ impl Store {
         } else {
             self.sweep.due.min(self.space_due)
         };
-        self.next_cleaning_tick().map_or(upkeep, |cleaner| cleaner.min(upkeep))
+        let others = [self.next_cleaning_tick(), self.next_watermarks_tick()];
+        others.into_iter().flatten().fold(upkeep, Monotonic::min)
     }
 
     /// Asks for the disk's free space when enough was appended to matter, or enough time has passed.
@@ -123,7 +125,7 @@ impl Store {
         let entry = &mut self.slots[index];
         let slot = Slot { index: u32::try_from(index).expect("fewer logs than 2^32"), reuse: entry.reuse };
         let Some(log) = entry.log.as_deref_mut() else { return };
-        if log.life != Life::Lives || log.offline.is_some() || !log.settings.delete {
+        if log.life != Life::Lives || log.offline.is_some() || log.cut.is_some() || !log.settings.delete {
             return;
         }
         let expired = |latest_ms: i64, retention_ms: u64| {
@@ -177,6 +179,9 @@ impl Store {
         let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(ReadError::Unknown)?;
         if let Some(reason) = self.offline(slot) {
             return Err(ReadError::Offline(reason.clone()));
+        }
+        if log.cut.is_some() {
+            return Err(ReadError::Later);
         }
         if offset > log.high_watermark {
             return Err(ReadError::OutOfRange { start: log.start, end: log.high_watermark });

@@ -1,0 +1,272 @@
+//! What is followed of one broker: the states of the partitions, the fetch session, and the request to come.
+
+use super::{Leader, Manner};
+use crate::{
+    error::ErrorCode,
+    ids::{LeaderEpoch, Offset, PartitionId},
+    log::{Slot, Store},
+    wire::{AnswerHead, FOLLOWER_FETCH_VERSION, encode_request},
+};
+use bytes::Bytes;
+use corelane_seam::Monotonic;
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest,
+    fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is asked for, from its flushed end.
+    Ready,
+    /// What came is not flushed up to here; the link waits.
+    Flushing(Offset),
+    /// Its log is being cut.
+    Cutting,
+    /// After an error, until then.
+    Resting(Monotonic),
+    /// Until newer metadata comes, or for good: its log is offline.
+    Stopped,
+}
+
+/// A partition that is followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Followed {
+    pub slot: Slot,
+    pub leader: Leader,
+    pub state: State,
+    /// The epoch that it was last asked for with, while the session has it.
+    asked: Option<LeaderEpoch>,
+}
+
+/// One broker's link.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    partitions: BTreeMap<PartitionId, Followed>,
+    /// 0: none.
+    session: i32,
+    /// Of the next request; 0 begins a session.
+    session_epoch: i32,
+    in_flight: Option<i32>,
+    correlation: i32,
+    /// Ready partitions that the session knows otherwise, or not at all.
+    changed: BTreeSet<PartitionId>,
+    /// What the session has and should not.
+    forgotten: BTreeSet<PartitionId>,
+    ready: usize,
+    flushing: usize,
+    resting: BTreeSet<(Monotonic, PartitionId)>,
+    /// After an error of the whole.
+    not_before: Option<Monotonic>,
+}
+
+impl Link {
+    /// Whether a partition follows this leader already; what else is new of it is noted.
+    pub fn is_same(&mut self, id: PartitionId, leader: Leader) -> bool {
+        let Some(followed) = self.partitions.get_mut(&id) else { return false };
+        let same = followed.leader.epoch == leader.epoch;
+        if same {
+            followed.leader = leader;
+        }
+        same
+    }
+
+    pub fn add(&mut self, id: PartitionId, slot: Slot, leader: Leader, state: State) {
+        self.partitions.insert(id, Followed { slot, leader, state: State::Stopped, asked: None });
+        self.set(id, state);
+    }
+
+    pub fn remove(&mut self, id: PartitionId) {
+        self.set(id, State::Stopped);
+        self.partitions.remove(&id);
+    }
+
+    /// Whether nothing is followed and nothing is awaited.
+    pub fn is_unused(&self) -> bool {
+        self.partitions.is_empty() && self.in_flight.is_none()
+    }
+
+    pub fn stop(&mut self) {
+        let ids: Vec<PartitionId> = self.partitions.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.set(id, State::Stopped));
+    }
+
+    pub fn state(&self, id: PartitionId) -> Option<State> {
+        self.partitions.get(&id).map(|followed| followed.state)
+    }
+
+    /// A partition, and the epoch that it was last asked for with.
+    pub fn followed(&self, id: PartitionId) -> Option<(Followed, Option<LeaderEpoch>)> {
+        self.partitions.get(&id).map(|followed| (*followed, followed.asked))
+    }
+
+    /// Puts a partition into a state.
+    pub fn set(&mut self, id: PartitionId, state: State) {
+        let Some(followed) = self.partitions.get_mut(&id) else { return };
+        match std::mem::replace(&mut followed.state, state) {
+            State::Ready => self.ready -= 1,
+            State::Flushing(_) => self.flushing -= 1,
+            State::Resting(until) => {
+                self.resting.remove(&(until, id));
+            }
+            State::Cutting | State::Stopped => {}
+        }
+        match state {
+            State::Ready => {
+                self.ready += 1;
+                if followed.asked.is_none() {
+                    self.changed.insert(id);
+                }
+                return;
+            }
+            // It stays in the session, which is told its new position next.
+            State::Flushing(_) => {
+                self.flushing += 1;
+                self.changed.remove(&id);
+                return;
+            }
+            State::Resting(until) => {
+                self.resting.insert((until, id));
+            }
+            State::Cutting | State::Stopped => {}
+        }
+        self.changed.remove(&id);
+        if followed.asked.take().is_some() && self.session_epoch > 0 {
+            self.forgotten.insert(id);
+        }
+    }
+
+    /// A log is flushed up to `end`.
+    pub fn flushed(&mut self, id: PartitionId, end: Offset) {
+        if matches!(self.state(id), Some(State::Flushing(until)) if until <= end) {
+            self.set(id, State::Ready);
+            self.changed.insert(id);
+        }
+    }
+
+    pub fn due(&self) -> Option<Monotonic> {
+        let resting = self.resting.first().map(|(until, _)| *until);
+        self.not_before.into_iter().chain(resting).min()
+    }
+
+    pub fn tick(&mut self, now: Monotonic) {
+        if self.not_before.is_some_and(|at| at <= now) {
+            self.not_before = None;
+        }
+        while let Some((until, id)) = self.resting.first().copied()
+            && until <= now
+        {
+            self.set(id, State::Ready);
+        }
+    }
+
+    /// What was asked has no answer, or a bad one: a new session, later.
+    pub fn fail(&mut self, rest_until: Monotonic) {
+        self.in_flight = None;
+        self.not_before = Some(rest_until);
+        self.end_session();
+    }
+
+    fn end_session(&mut self) {
+        (self.session, self.session_epoch) = (0, 0);
+        self.forgotten.clear();
+        for (id, followed) in &mut self.partitions {
+            followed.asked = None;
+            if followed.state == State::Ready {
+                self.changed.insert(*id);
+            }
+        }
+    }
+
+    /// Takes what stands before the partitions of an answer; whether they count.
+    pub fn take_head(&mut self, head: AnswerHead, rest_until: Monotonic) -> bool {
+        if self.in_flight.take() != Some(head.correlation_id) {
+            self.fail(rest_until);
+            return false;
+        }
+        let began = self.session_epoch == 0;
+        match head.error {
+            ErrorCode::None if began && head.session_id == 0 => self.end_session_after(),
+            ErrorCode::None if began => (self.session, self.session_epoch) = (head.session_id, 1),
+            ErrorCode::None => self.session_epoch = self.session_epoch.checked_add(1).unwrap_or(1),
+            // The leader has forgotten the session: a new one, at once.
+            ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch if !began => {
+                self.end_session();
+                return false;
+            }
+            error => {
+                tracing::warn!("a follower's fetch is answered with {error}");
+                self.fail(rest_until);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Without a session each request names everything.
+    fn end_session_after(&mut self) {
+        self.session_epoch = 0;
+        let ready = self.partitions.iter().filter(|(_, followed)| followed.state == State::Ready);
+        self.changed.extend(ready.map(|(id, _)| *id));
+    }
+
+    /// The next request, if one may leave: without its length.
+    pub fn request(&mut self, now: Monotonic, store: &Store, manner: &Manner) -> Option<Bytes> {
+        let may = self.in_flight.is_none()
+            && self.flushing == 0
+            && self.ready > 0
+            && self.not_before.is_none_or(|at| at <= now);
+        if !may {
+            return None;
+        }
+        let mut topics: Vec<FetchTopic> = Vec::new();
+        for id in std::mem::take(&mut self.changed) {
+            let Some(followed) = self.partitions.get_mut(&id) else { continue };
+            followed.asked = Some(followed.leader.epoch);
+            let slot = followed.slot;
+            let partition = FetchPartition::default()
+                .with_partition(id.index)
+                .with_current_leader_epoch(followed.leader.epoch.0)
+                .with_fetch_offset(store.held_end(slot).0)
+                .with_last_fetched_epoch(store.last_epoch(slot).map_or(-1, |epoch| epoch.0))
+                .with_log_start_offset(store.log_start(slot).0)
+                .with_partition_max_bytes(manner.bytes_max);
+            match topics.last_mut() {
+                Some(topic) if topic.topic_id == id.topic.0 => topic.partitions.push(partition),
+                _ => topics
+                    .push(FetchTopic::default().with_topic_id(id.topic.0).with_partitions(vec![partition])),
+            }
+        }
+        let mut forgotten: Vec<ForgottenTopic> = Vec::new();
+        for id in std::mem::take(&mut self.forgotten) {
+            // What came back meanwhile is named with its new position.
+            if self.partitions.get(&id).is_some_and(|followed| followed.asked.is_some()) {
+                continue;
+            }
+            match forgotten.last_mut() {
+                Some(topic) if topic.topic_id == id.topic.0 => topic.partitions.push(id.index),
+                _ => forgotten.push(
+                    ForgottenTopic::default().with_topic_id(id.topic.0).with_partitions(vec![id.index]),
+                ),
+            }
+        }
+        let replica = ReplicaState::default()
+            .with_replica_id(BrokerId(manner.node.0))
+            .with_replica_epoch(manner.broker_epoch);
+        let request = FetchRequest::default()
+            .with_replica_state(replica)
+            .with_max_wait_ms(manner.wait_ms_max)
+            .with_min_bytes(manner.bytes_min)
+            .with_max_bytes(manner.response_bytes_max)
+            .with_session_id(self.session)
+            .with_session_epoch(self.session_epoch)
+            .with_topics(topics)
+            .with_forgotten_topics_data(forgotten);
+        self.correlation = self.correlation.wrapping_add(1);
+        self.in_flight = Some(self.correlation);
+        let frame = encode_request(self.correlation, Some("replica"), FOLLOWER_FETCH_VERSION, &request);
+        // Only what a version lacks, or what is larger than a frame, cannot be encoded; neither is asked.
+        Some(frame.expect("a follower's fetch is encodable").slice(4..))
+    }
+}

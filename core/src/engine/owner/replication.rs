@@ -1,0 +1,304 @@
+//! Replication in an owner: what followers fetch of the partitions led here, who of them is in sync, and what is
+//! followed of other brokers.
+
+use super::{Answers, Owner};
+use crate::{
+    config::BrokerConfig,
+    controller::{AlterPartitionsRequest, AlteredPartitions},
+    engine::{
+        Effects, PeerCall,
+        follower::{Leader, Manner},
+        message::ReadPartition,
+        replicas::{ActiveBrokers, FollowerId, Sight},
+    },
+    error::ErrorCode,
+    ids::{LeaderEpoch, NodeId, Offset, PartitionId},
+    log::Slot,
+    metadata::Image,
+};
+use bytes::Bytes;
+use corelane_seam::{Monotonic, Now};
+use std::collections::BTreeSet;
+
+/// After an answer of the controller that says nothing of the partitions, they are asked for again after this.
+const ASK_AGAIN_MS: u64 = 100;
+
+/// The leader's side of an owner.
+#[derive(Debug, Default)]
+pub(super) struct Replication {
+    pub node: NodeId,
+    broker_epoch: i64,
+    lag_ms_max: u64,
+    active: ActiveBrokers,
+    /// Partitions that are led here and have replicas elsewhere.
+    pub shared: BTreeSet<PartitionId>,
+    /// Of these, the ones whose ISR is to change.
+    wanting: BTreeSet<PartitionId>,
+    /// What the controller was asked and has not answered.
+    asked: Option<Vec<(PartitionId, LeaderEpoch)>>,
+    not_before: Option<Monotonic>,
+    /// When followers that lag are looked for next.
+    look_due: Option<Monotonic>,
+}
+
+impl Owner {
+    /// New metadata and settings, before the partitions follow them.
+    pub fn know_brokers(&mut self, node: NodeId, image: &Image, config: &BrokerConfig) {
+        let epoch = image.broker(node).map_or(-1, |broker| broker.epoch);
+        let replication = &mut self.replication;
+        (replication.node, replication.broker_epoch) = (node, epoch);
+        replication.lag_ms_max = u64::try_from(config.replica_lag_ms_max).unwrap_or(0);
+        replication.active = image
+            .brokers()
+            .filter(|broker| broker.is_active())
+            .map(|broker| (broker.id, broker.epoch))
+            .collect();
+        self.followers.manner = Manner::new(node, epoch, config);
+    }
+
+    /// Another broker leads from now on, or nobody does.
+    pub fn follow(&mut self, id: PartitionId, slot: Slot, leader: Option<Leader>) {
+        match leader {
+            Some(leader) => self.followers.follow(id, slot, leader, &self.store),
+            None => self.followers.leave(id),
+        }
+    }
+
+    /// A partition is not followed any more.
+    pub fn unfollow(&mut self, id: PartitionId) {
+        self.followers.leave(id);
+    }
+
+    /// The high watermark of a partition that is led here rises as far as its replicas allow.
+    pub fn advance(&mut self, now: Now, id: PartitionId, answers: &mut Answers) {
+        let Some(slot) = self.store.slot(id) else { return };
+        let Some(partition) = self.partitions.get_mut(&id) else { return };
+        let end = if partition.replicas.is_alone() {
+            partition.own
+        } else {
+            let sight = sight(&self.replication, now.monotonic, self.store.log_end(slot));
+            partition.replicas.committed_end(sight, partition.own)
+        };
+        if !partition.advance(end) {
+            return;
+        }
+        self.store.set_high_watermark(slot, partition.high_watermark);
+        self.woken.extend(partition.readers.iter().copied());
+        self.woken.extend(partition.replica_readers.iter().copied());
+        while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
+            self.jobs.settle(parked.job, parked.place, None, answers);
+        }
+        let high_watermark = partition.high_watermark;
+        self.groups_committed(now, id, high_watermark, answers);
+    }
+
+    /// A follower fetches from a partition: whatever lies below is on its disk. Nothing is noted of one whose epoch does
+    /// not fit, or whose log has diverged: then the offset says nothing.
+    pub(super) fn note_fetch(
+        &mut self,
+        now: Now,
+        who: FollowerId,
+        wanted: &ReadPartition,
+        answers: &mut Answers,
+    ) {
+        let Some(slot) = self.store.slot(wanted.id) else { return };
+        if self.leader_of(wanted.id, wanted.current_leader_epoch).is_err()
+            || self.divergence(slot, wanted, true).is_some()
+            || wanted.from < self.store.log_start(slot)
+        {
+            return;
+        }
+        let log_end = self.store.log_end(slot);
+        let Some(partition) = self.partitions.get_mut(&wanted.id) else { return };
+        let sight = sight(&self.replication, now.monotonic, log_end);
+        if partition.replicas.fetched(sight, who, wanted.from).is_err() {
+            return;
+        }
+        if partition.replicas.expand(sight, who.node, partition.high_watermark) {
+            self.replication.wanting.insert(wanted.id);
+        }
+        self.advance(now, wanted.id, answers);
+    }
+
+    /// Where a reader's log has left ours: the largest epoch not after its last one, and where that ends here. `None` if
+    /// it has not, or does not say. A follower is told so also where its log is longer than ours.
+    pub(super) fn divergence(
+        &self,
+        slot: Slot,
+        wanted: &ReadPartition,
+        is_follower: bool,
+    ) -> Option<(LeaderEpoch, Offset)> {
+        let known = wanted.last_fetched_epoch;
+        let end = self.store.log_end(slot);
+        if known != LeaderEpoch::UNKNOWN
+            && let Some((epoch, end)) = self.store.epoch_end(slot, known)
+        {
+            return (epoch < known || end < wanted.from).then_some((epoch, end));
+        }
+        match self.store.last_epoch(slot) {
+            // Ours has nothing of that epoch though we lead in a later one: what the follower has of it was never
+            // committed, wherever it ends. (Kafka's leaders note the beginning of their epoch before its first record,
+            // and so find an end for it.)
+            Some(latest) if is_follower && known > latest => Some((latest, end)),
+            latest => {
+                let latest = latest.unwrap_or(LeaderEpoch(0));
+                (is_follower && wanted.from > end).then_some((latest, end))
+            }
+        }
+    }
+
+    /// Reads of followers that wait for what was appended in this turn.
+    pub(super) fn wake_followers(&mut self) {
+        for slot in self.store.take_appended() {
+            if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
+                self.woken.extend(partition.replica_readers.iter().copied());
+            }
+        }
+    }
+
+    /// A partition with replicas elsewhere is led from now on, with these, or alone.
+    pub fn note_shared(&mut self, now: Now, id: PartitionId) {
+        let alone = self.partitions.get(&id).is_none_or(|partition| partition.replicas.is_alone());
+        if alone {
+            self.replication.shared.remove(&id);
+            self.replication.wanting.remove(&id);
+            return;
+        }
+        self.replication.shared.insert(id);
+        let look = now.monotonic.after_ms(self.replication.look_ms());
+        self.replication.look_due.get_or_insert(look);
+    }
+
+    pub(super) fn forget_shared(&mut self, id: PartitionId) {
+        self.replication.shared.remove(&id);
+        self.replication.wanting.remove(&id);
+    }
+
+    /// When [`tick_replication`](Self::tick_replication) has something to do next.
+    pub fn replication_due(&self) -> Option<Monotonic> {
+        let replication = &self.replication;
+        let look = replication.look_due.filter(|_| !replication.shared.is_empty());
+        let ask = replication.not_before.filter(|_| !replication.wanting.is_empty());
+        [look, ask, self.followers.due()].into_iter().flatten().min()
+    }
+
+    /// Looks for followers that lag; lets what has rested be asked again.
+    pub fn tick_replication(&mut self, now: Now, answers: &mut Answers) {
+        self.followers.tick(now);
+        if self.replication.not_before.is_some_and(|at| at <= now.monotonic) {
+            self.replication.not_before = None;
+        }
+        if self.replication.look_due.is_none_or(|at| at > now.monotonic) {
+            return;
+        }
+        let next = now.monotonic.after_ms(self.replication.look_ms());
+        self.replication.look_due = (!self.replication.shared.is_empty()).then_some(next);
+        let shared: Vec<PartitionId> = self.replication.shared.iter().copied().collect();
+        for id in shared {
+            let Some(slot) = self.store.slot(id) else { continue };
+            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            let sight = sight(&self.replication, now.monotonic, self.store.log_end(slot));
+            if partition.replicas.shrink(sight) {
+                self.replication.wanting.insert(id);
+            }
+            // Who was about to join may be so no longer.
+            self.advance(now, id, answers);
+        }
+    }
+
+    /// What the controller is to be asked in this turn: one request at a time, of all partitions that want it.
+    pub fn alter_partitions(&mut self) -> Option<AlterPartitionsRequest> {
+        let replication = &mut self.replication;
+        if replication.asked.is_some() || replication.not_before.is_some() || replication.wanting.is_empty() {
+            return None;
+        }
+        let me = FollowerId { node: replication.node, epoch: replication.broker_epoch };
+        let (mut partitions, mut asked) = (Vec::new(), Vec::new());
+        for id in std::mem::take(&mut replication.wanting) {
+            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            if let Some(change) = partition.replicas.ask(id, partition.leader_epoch, me) {
+                asked.push((id, partition.leader_epoch));
+                partitions.push(change);
+            }
+        }
+        if partitions.is_empty() {
+            return None;
+        }
+        replication.asked = Some(asked);
+        Some(AlterPartitionsRequest { broker: me.node, broker_epoch: me.epoch, partitions })
+    }
+
+    /// The controller has answered; `None`: it could not.
+    pub fn altered(&mut self, now: Now, results: Option<AlteredPartitions>, answers: &mut Answers) {
+        let asked = self.replication.asked.take().unwrap_or_default();
+        if results.is_none() {
+            self.replication.not_before = Some(now.monotonic.after_ms(ASK_AGAIN_MS));
+        }
+        let results = results.unwrap_or_default();
+        for (id, leader_epoch) in asked {
+            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            if partition.leader_epoch != leader_epoch {
+                continue;
+            }
+            let found = results.iter().find(|(topic, index, _)| (*topic, *index) == (id.topic, id.index));
+            let result = found.map_or(Err(ErrorCode::UnknownServerError), |(_, _, result)| {
+                result.as_ref().map_err(|error| *error)
+            });
+            if partition.replicas.answered(leader_epoch, result) {
+                self.replication.wanting.insert(id);
+                let again = now.monotonic.after_ms(ASK_AGAIN_MS);
+                self.replication.not_before.get_or_insert(again);
+            }
+            self.advance(now, id, answers);
+        }
+    }
+
+    /// What followers' links ask of other brokers in this turn.
+    pub fn fetch_from_leaders(&mut self, now: Now, calls: &mut Vec<PeerCall>) {
+        if !self.stopping && self.offline.is_none() {
+            self.followers.calls(now, &self.store, calls);
+        }
+    }
+
+    /// Another broker has answered a fetch.
+    pub fn peer_answered(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        frame: &Bytes,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        if self.stopping || self.offline.is_some() {
+            return self.followers.failed(now, peer);
+        }
+        self.followers.answered(now, peer, frame, &mut self.store, &mut self.events);
+        self.take_events(now, effects, answers);
+    }
+
+    /// Another broker could not be asked.
+    pub fn peer_failed(&mut self, now: Now, peer: NodeId) {
+        self.followers.failed(now, peer);
+    }
+
+    /// A log was cut: whoever follows with it goes on, and what is led with it ends there.
+    pub(super) fn log_was_cut(&mut self, slot: Slot, end: Offset) {
+        self.followers.cut(slot, &self.store);
+        if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) {
+            partition.high_watermark = partition.high_watermark.min(end);
+            partition.written = partition.written.min(end);
+            partition.own = partition.own.min(end);
+        }
+    }
+}
+
+impl Replication {
+    /// Kafka looks twice in the time that a follower may lag.
+    fn look_ms(&self) -> u64 {
+        (self.lag_ms_max / 2).max(1)
+    }
+}
+
+fn sight(replication: &Replication, now: Monotonic, log_end: Offset) -> Sight<'_> {
+    Sight { now, log_end, lag_ms_max: replication.lag_ms_max, active: &replication.active }
+}
