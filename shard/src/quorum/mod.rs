@@ -479,14 +479,20 @@ impl QuorumShard {
     fn stop(&mut self, now: Now) {
         if self.stop == Stop::No {
             self.stop = Stop::Asked;
-            self.life.stop(now.monotonic);
+            // To be let go means to lead nothing more: without anyone to take over, clients would only be told so.
+            if !self.is_alone() {
+                self.life.stop(now.monotonic);
+            }
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.image.brokers().all(|broker| broker.id == self.node)
     }
 
     /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it.
     fn stop_if_let_go(&mut self, out: &mut Operations) {
-        let alone = self.image.brokers().all(|broker| broker.id == self.node);
-        if self.stop == Stop::Asked && (alone || self.life.may_stop()) {
+        if self.stop == Stop::Asked && (self.is_alone() || self.life.may_stop()) {
             self.tell_stop(out);
         }
     }
