@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use corelane_core::limits;
-use corelane_seam::{Monotonic, Part};
+use corelane_seam::{ConnectionId, Monotonic, Operation, Part};
 use std::net::SocketAddr;
 
 /// What an idle connection keeps ready for the next bytes: ten thousand of them cost little.
@@ -130,6 +130,20 @@ impl Connection {
         self.sending = true;
         self.outgoing_bytes = 0;
         Some(std::mem::take(&mut self.outgoing))
+    }
+
+    /// Asks for the next send, if there is something to send and nothing under way.
+    pub fn ask_send<M>(&mut self, id: ConnectionId, out: &mut Vec<Operation<M>>) {
+        if let Some(parts) = self.send() {
+            out.push(Operation::Send { connection: id, parts });
+        }
+    }
+
+    /// Asks for the next receive, if the connection is to be read now.
+    pub fn ask_receive<M>(&mut self, id: ConnectionId, out: &mut Vec<Operation<M>>) {
+        if let Some(buffer) = self.receive() {
+            out.push(Operation::Receive { connection: id, buffer });
+        }
     }
 
     /// A send is done.

@@ -120,13 +120,13 @@ impl DataShard {
         for (id, parts) in effects.replies.drain(..) {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.respond(parts);
-                send(id, connection, out);
+                connection.ask_send(id, out);
             }
         }
         for (id, pause) in effects.pauses.drain(..) {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.paused = pause;
-                receive(id, connection, out);
+                connection.ask_receive(id, out);
             }
         }
         for (id, reason) in effects.closes.drain(..) {
@@ -194,7 +194,7 @@ impl DataShard {
             }
         }
         let mut connection = Connection::new(peer, now.monotonic);
-        receive(id, &mut connection, out);
+        connection.ask_receive(id, out);
         self.connections.insert(id, connection);
         self.decide(now, Input::Opened { connection: id, listener, peer }, out);
     }
@@ -230,7 +230,7 @@ impl DataShard {
         if self.partial_bytes > limits::PARTIAL_FRAME_BYTES_PER_SHARD_MAX {
             return self.close(now, id, "too many bytes of unfinished requests on this shard", out);
         }
-        receive(id, connection, out);
+        connection.ask_receive(id, out);
     }
 
     fn refuse(&mut self, now: Now, id: ConnectionId, error: FrameError, out: &mut Operations) {
@@ -241,8 +241,8 @@ impl DataShard {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_active = now.monotonic;
         connection.sent();
-        send(id, connection, out);
-        receive(id, connection, out);
+        connection.ask_send(id, out);
+        connection.ask_receive(id, out);
         self.close_if_done(now, id, out);
     }
 
@@ -330,18 +330,6 @@ impl DataShard {
             out.push(Operation::Message { to, message: ShardMessage::Drained });
             out.push(Operation::Stopped);
         }
-    }
-}
-
-fn send(id: ConnectionId, connection: &mut Connection, out: &mut Operations) {
-    if let Some(parts) = connection.send() {
-        out.push(Operation::Send { connection: id, parts });
-    }
-}
-
-fn receive(id: ConnectionId, connection: &mut Connection, out: &mut Operations) {
-    if let Some(buffer) = connection.receive() {
-        out.push(Operation::Receive { connection: id, buffer });
     }
 }
 

@@ -134,7 +134,7 @@ impl Peers {
             State::Up(id, connection) => {
                 line.waiting.insert(correlation, now.monotonic);
                 connection.respond(framed(frame));
-                send(*id, connection, out);
+                connection.ask_send(*id, out);
             }
         }
     }
@@ -165,8 +165,8 @@ impl Peers {
                     line.waiting.insert(correlation, now.monotonic);
                     connection.respond(framed(frame));
                 }
-                send(id, &mut connection, out);
-                receive(id, &mut connection, out);
+                connection.ask_send(id, out);
+                connection.ask_receive(id, out);
                 let (host, port) = (&line.host, line.port);
                 match std::mem::take(&mut line.told_lost) {
                     true => info!(peer = peer.0, host, port, "a peer can be reached again"),
@@ -227,7 +227,7 @@ impl Peers {
             }
         }
         if sound {
-            receive(id, connection, out);
+            connection.ask_receive(id, out);
         } else {
             self.hang_up(now, peer, out, ended);
         }
@@ -238,7 +238,7 @@ impl Peers {
         let Some(peer) = self.by_connection.get(&id) else { return };
         if let Some(Line { state: State::Up(_, connection), .. }) = self.lines.get_mut(peer) {
             connection.sent();
-            send(id, connection, out);
+            connection.ask_send(id, out);
         }
     }
 
@@ -297,18 +297,6 @@ impl Peers {
 fn framed(frame: Bytes) -> Vec<Part> {
     let len = i32::try_from(frame.len()).expect("requests to peers are bounded far below 2 GiB");
     vec![Part::Bytes(Bytes::copy_from_slice(&len.to_be_bytes())), Part::Bytes(frame)]
-}
-
-fn send<M>(id: ConnectionId, connection: &mut Connection, out: &mut Vec<Operation<M>>) {
-    if let Some(parts) = connection.send() {
-        out.push(Operation::Send { connection: id, parts });
-    }
-}
-
-fn receive<M>(id: ConnectionId, connection: &mut Connection, out: &mut Vec<Operation<M>>) {
-    if let Some(buffer) = connection.receive() {
-        out.push(Operation::Receive { connection: id, buffer });
-    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Server {
         let Some(caller) = self.callers.get_mut(&id) else { return };
         caller.calls -= 1;
         caller.connection.respond(vec![Part::Bytes(encode_peer_answer(correlation, body))]);
-        send(id, caller, out);
+        caller.connection.ask_send(id, out);
         receive(id, caller, out);
     }
 
@@ -116,7 +116,7 @@ impl Server {
     pub fn sent<M>(&mut self, id: ConnectionId, out: &mut Vec<Operation<M>>) {
         if let Some(caller) = self.callers.get_mut(&id) {
             caller.connection.sent();
-            send(id, caller, out);
+            caller.connection.ask_send(id, out);
             receive(id, caller, out);
         }
     }
@@ -146,17 +146,9 @@ impl Server {
     }
 }
 
-fn send<M>(id: ConnectionId, caller: &mut Caller, out: &mut Vec<Operation<M>>) {
-    if let Some(parts) = caller.connection.send() {
-        out.push(Operation::Send { connection: id, parts });
-    }
-}
-
 fn receive<M>(id: ConnectionId, caller: &mut Caller, out: &mut Vec<Operation<M>>) {
     caller.connection.paused = caller.calls >= CALLS_MAX;
-    if let Some(buffer) = caller.connection.receive() {
-        out.push(Operation::Receive { connection: id, buffer });
-    }
+    caller.connection.ask_receive(id, out);
 }
 
 /// The answer to a request for the controller: the first offset that it knows nothing of, and the response.
