@@ -243,7 +243,12 @@ pub(super) fn quorum(settings: &Settings, node_id: NodeId, findings: &mut Findin
     }
     let voters = voters(settings, node_id, findings);
     if settings.list("controller.quorum.bootstrap.servers").len() > 1 {
-        refuse_quorum("controller.quorum.bootstrap.servers", findings);
+        findings.refuse(
+            "controller.quorum.bootstrap.servers",
+            "controller.quorum.bootstrap.servers names several nodes, but quorums whose voters change are not built yet",
+            "a node that started alone would hold metadata of which the others know nothing",
+            "name the voters in controller.quorum.voters instead",
+        );
     }
     (roles, voters)
 }
@@ -286,17 +291,13 @@ fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<
             "remove one of the two".to_owned(),
         );
     }
-    if voters.len() > 1 && findings.errors.iter().all(|error| error.key != KEY) {
-        refuse_quorum(KEY, findings);
+    if voters.len() > 1 && settings.text("corelane.cluster.id").is_none() {
+        findings.refuse(
+            "corelane.cluster.id",
+            "the quorum has several voters, but the cluster's id is not given",
+            "nodes that each make up an id would refuse each other",
+            "set CLUSTER_ID in the environment, or corelane.cluster.id, to the same value on every node",
+        );
     }
     voters
-}
-
-fn refuse_quorum(key: &str, findings: &mut Findings) {
-    findings.refuse(
-        key,
-        format!("{key} names several nodes, but clusters of several nodes are not finished yet"),
-        "replication does not yet hold what it must promise: what was acknowledged could be lost",
-        format!("remove {key} to run this node by itself"),
-    );
 }

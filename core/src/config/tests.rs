@@ -307,7 +307,7 @@ fn every_refusal_says_what_is_wrong() {
         (&[("log.cleaner.io.buffer.load.factor", "0")], "must be above 0 and at most 1"),
         (&[("listeners", "SSL://:9093"), ("inter.broker.listener.name", "SSL")], "needs TLS"),
         (&[("listeners", "SASL_SSL://:1"), ("inter.broker.listener.name", "SASL_SSL")], "needs SASL"),
-        (&[("controller.quorum.voters", "1@a:1,2@b:1")], "several nodes"),
+        (&[("controller.quorum.voters", "1@a:1,2@b:1")], "the cluster's id is not given"),
         (&[("controller.quorum.voters", "1@a:1,1@b:1"), ("corelane.cluster.id", "c")], "names node 1 twice"),
         (&[("controller.quorum.voters", "2@a:1")], "names node 2, but this is node 1"),
         (&[("process.roles", "broker")], "does not name both"),
