@@ -53,7 +53,11 @@ pub struct Session {
 
 impl Session {
     fn put(&mut self, key: SessionKey, wanted: Wanted) {
-        if let Some((_, known, _)) = self.partitions.get_mut(&key) {
+        if let Some((_, known, told)) = self.partitions.get_mut(&key) {
+            // What was said under another reign may have been passed over: the marks are told again.
+            if known.current_leader_epoch != wanted.current_leader_epoch {
+                *told = None;
+            }
             *known = wanted;
             return;
         }
@@ -238,6 +242,22 @@ mod tests {
     fn request(id: i32, epoch: i32, partitions: &[(i32, i64)]) -> SessionRequest {
         let wanted = partitions.iter().map(|(index, offset)| (key(*index), wanted(*offset))).collect();
         SessionRequest { id, epoch, uses_ids: false, wanted, forgotten: Vec::new() }
+    }
+
+    #[test]
+    fn who_follows_another_reign_is_told_the_marks_again() {
+        let mut sessions = FetchSessions::default();
+        sessions.open(Monotonic(0), request(0, 0, &[(0, 5)]), 7).expect("opens");
+        let tell = |sessions: &mut FetchSessions| {
+            sessions.get_mut(7).expect("it is there").tell(&key(0), false, false, (10, 0))
+        };
+        assert!(tell(&mut sessions));
+        sessions.open(Monotonic(0), request(7, 1, &[(0, 6)]), 8).expect("goes on");
+        assert!(!tell(&mut sessions), "it knows");
+        let mut next = request(7, 2, &[(0, 6)]);
+        next.wanted[0].1.current_leader_epoch = LeaderEpoch(3);
+        sessions.open(Monotonic(0), next, 8).expect("goes on");
+        assert!(tell(&mut sessions));
     }
 
     #[test]

@@ -716,9 +716,19 @@ impl Engine {
         }
     }
 
+    /// Leads what could not be led before its log was cut.
+    fn begin_reigns(&mut self, now: Now, answers: &mut Answers) {
+        for id in self.owner.take_cut() {
+            let mut follower =
+                topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
+            follower.begin_reign(&self.image, id, answers);
+        }
+    }
+
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
         let mut answers = Answers::new();
         self.owner.end_of_turn(now, effects, &mut answers);
+        self.begin_reigns(now, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.carry(now, answers, effects);
         self.replicate(now, effects);

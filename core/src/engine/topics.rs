@@ -119,44 +119,66 @@ impl Follower<'_> {
         let config = Rc::new(TopicConfig::resolve(self.config, &topic.configs));
         for (index, image) in &topic.partitions {
             let id = PartitionId { topic: topic.id, index: *index };
-            if id.owner(self.place.shards) != self.place.shard {
-                continue;
+            if id.owner(self.place.shards) == self.place.shard {
+                self.partition(topic, id, image, &config, answers);
             }
-            if !image.replicas.contains(&self.place.node) {
-                // A reassignment took it away.
-                self.delete(id, answers);
-                continue;
+        }
+    }
+
+    /// A partition whose reign had to wait begins it, if it is still to be led here.
+    pub fn begin_reign(&mut self, image: &Image, id: PartitionId, answers: &mut Answers) {
+        if let Some(topic) = image.topic_by_id(id.topic)
+            && let Some(partition) = topic.partitions.get(&id.index)
+        {
+            let config = Rc::new(TopicConfig::resolve(self.config, &topic.configs));
+            self.partition(topic, id, partition, &config, answers);
+        }
+    }
+
+    /// Brings a partition of this shard to what the image says.
+    fn partition(
+        &mut self,
+        topic: &TopicImage,
+        id: PartitionId,
+        image: &PartitionImage,
+        config: &Rc<TopicConfig>,
+        answers: &mut Answers,
+    ) {
+        if !image.replicas.contains(&self.place.node) {
+            // A reassignment took it away.
+            return self.delete(id, answers);
+        }
+        let settings = log_settings(config, self.owner_salt(id));
+        let slot = match self.owner.store.slot(id) {
+            Some(slot) => {
+                self.owner.store.configure(slot, settings);
+                slot
             }
-            let settings = log_settings(&config, self.owner_salt(id));
-            let slot = match self.owner.store.slot(id) {
-                Some(slot) => {
-                    self.owner.store.configure(slot, settings);
-                    slot
-                }
-                None => self.owner.store.create(self.now, id, settings),
-            };
-            self.owner.store.set_replicated(slot, image.replicas.len() > 1);
-            if image.leader != Some(self.place.node) {
+            None => self.owner.store.create(self.now, id, settings),
+        };
+        self.owner.store.set_replicated(slot, image.replicas.len() > 1);
+        if image.leader != Some(self.place.node) {
+            self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
+            let in_sync = image.isr.contains(&self.place.node);
+            let leader = image.leader.map(|node| Leader { node, epoch: image.leader_epoch, in_sync });
+            return self.owner.follow(id, slot, leader);
+        }
+        self.owner.unfollow(id);
+        match self.owner.partitions.get_mut(&id) {
+            Some(partition) if partition.leader_epoch == image.leader_epoch => {
+                partition.replicas.update(self.place.node, image, self.now.monotonic);
+                partition.config = Rc::clone(config);
+                self.owner.note_shared(self.now, id);
+                self.owner.advance(self.now, id, answers);
+            }
+            Some(_) | None => {
                 self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
-                let in_sync = image.isr.contains(&self.place.node);
-                let leader = image.leader.map(|node| Leader { node, epoch: image.leader_epoch, in_sync });
-                self.owner.follow(id, slot, leader);
-                continue;
-            }
-            self.owner.unfollow(id);
-            match self.owner.partitions.get_mut(&id) {
-                Some(partition) if partition.leader_epoch == image.leader_epoch => {
-                    partition.replicas.update(self.place.node, image, self.now.monotonic);
-                    partition.config = Rc::clone(&config);
-                    self.owner.note_shared(self.now, id);
-                    self.owner.advance(self.now, id, answers);
+                if self.owner.await_cut(id, slot) {
+                    return;
                 }
-                Some(_) | None => {
-                    self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
-                    self.lead(id, slot, image, &config, answers);
-                    if *topic.name == *groups::OFFSETS_TOPIC {
-                        self.owner.lead_groups(self.now, id);
-                    }
+                self.lead(id, slot, image, config, answers);
+                if *topic.name == *groups::OFFSETS_TOPIC {
+                    self.owner.lead_groups(self.now, id);
                 }
             }
         }

@@ -247,7 +247,8 @@ impl Owner {
     pub fn check(&self) {
         self.store.check();
         for (id, partition) in &self.partitions {
-            if let Some(slot) = self.store.slot(*id).filter(|slot| !self.store.is_cutting(*slot)) {
+            if let Some(slot) = self.store.slot(*id).filter(|_| partition.offline.is_none()) {
+                assert!(!self.store.is_cutting(slot), "{id} is led while its log is cut");
                 partition.check(self.store.log_start(slot), self.store.log_end(slot));
             }
         }
@@ -285,10 +286,11 @@ impl Owner {
                 }
             }
             Event::TimestampFound { job, result } => self.offset_found(job, result, answers),
-            Event::Cut { slot, end } => self.log_was_cut(slot, end),
+            Event::Cut { slot, .. } => self.log_was_cut(slot),
             Event::Stopped => self.stopped = true,
             Event::PartitionOffline { slot, reason } => {
                 self.followers.offline(slot);
+                self.log_was_cut(slot);
                 if let Some(id) = self.by_slot.get(&slot).copied() {
                     self.partition_offline(id, &reason.0, answers);
                 }

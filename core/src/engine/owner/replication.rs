@@ -39,6 +39,10 @@ pub(super) struct Replication {
     not_before: Option<Monotonic>,
     /// When followers that lag are looked for next.
     look_due: Option<Monotonic>,
+    /// Partitions that are to be led here, with logs that are being cut.
+    awaiting_cut: BTreeSet<PartitionId>,
+    /// Of these, the ones whose reigns can begin.
+    cut: Vec<PartitionId>,
 }
 
 impl Owner {
@@ -58,6 +62,7 @@ impl Owner {
 
     /// Another broker leads from now on, or nobody does.
     pub fn follow(&mut self, id: PartitionId, slot: Slot, leader: Option<Leader>) {
+        self.replication.awaiting_cut.remove(&id);
         match leader {
             Some(leader) => self.followers.follow(id, slot, leader, &self.store),
             None => self.followers.leave(id),
@@ -66,6 +71,7 @@ impl Owner {
 
     /// A partition is not followed any more.
     pub fn unfollow(&mut self, id: PartitionId) {
+        self.replication.awaiting_cut.remove(&id);
         self.followers.leave(id);
     }
 
@@ -281,14 +287,28 @@ impl Owner {
         self.followers.failed(now, peer);
     }
 
-    /// A log was cut: whoever follows with it goes on, and what is led with it ends there.
-    pub(super) fn log_was_cut(&mut self, slot: Slot, end: Offset) {
-        self.followers.cut(slot, &self.store);
-        if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) {
-            partition.high_watermark = partition.high_watermark.min(end);
-            partition.written = partition.written.min(end);
-            partition.own = partition.own.min(end);
+    /// Whether a reign must wait until the log of its partition has been cut. What is about to go was never committed;
+    /// served meanwhile, followers would copy it and the high watermark would rise over it.
+    pub fn await_cut(&mut self, id: PartitionId, slot: Slot) -> bool {
+        let awaits = self.store.is_cutting(slot) && self.store.offline(slot).is_none();
+        if awaits {
+            self.replication.awaiting_cut.insert(id);
         }
+        awaits
+    }
+
+    /// A log was cut, or never will be: whoever follows with it goes on, whoever is to lead with it begins.
+    pub(super) fn log_was_cut(&mut self, slot: Slot) {
+        self.followers.cut(slot, &self.store);
+        let store = &self.store;
+        self.replication
+            .cut
+            .extend(self.replication.awaiting_cut.extract_if(.., |id| store.slot(*id) == Some(slot)));
+    }
+
+    /// Partitions whose logs have been cut, and that were to be led here.
+    pub fn take_cut(&mut self) -> Vec<PartitionId> {
+        std::mem::take(&mut self.replication.cut)
     }
 }
 

@@ -210,7 +210,9 @@ impl Cluster {
             Event::File(of, ..) | Event::Message(of, _) | Event::Answer(of, ..) | Event::Failed(of, _) => {
                 *of != id
             }
-            Event::Frame(to, ..) => *to != id,
+            Event::Frame(to, connection, _) => {
+                *to != id && peers_of(*connection).is_none_or(|(from, _)| from != id)
+            }
         });
         let lost: Vec<(i32, i32)> = self.calls.iter().copied().filter(|(_, to)| *to == id).collect();
         let left: Vec<i32> = self.calls.iter().filter(|(from, _)| *from == id).map(|(_, to)| *to).collect();
