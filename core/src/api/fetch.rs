@@ -3,11 +3,11 @@
 //! Reads go to the owners of the partitions; where there is less than `min.bytes`, the owners keep the reads and answer
 //! again when something was committed, until there is enough or `max.wait.ms` has passed. Records leave as they are
 //! stored, from memory or by sendfile. Sessions: KIP-227; epochs: KIP-320; topic ids: KIP-516; divergence: KIP-595; the
-//! first batch is returned however large: KIP-74; who leads now, where it is not this broker: KIP-951. Followers (replica id
-//! ≥ 0) are given what is not committed too, and count as having flushed what lies below their offsets (registrations:
-//! KIP-903).
+//! first batch is returned however large: KIP-74; who leads now, where it is not this broker: KIP-951. Followers' fetches
+//! are another module's (`follow`).
 
 use super::{
+    follow,
     places::{ByOwner, Places},
     respond::ReplyTo,
     topics,
@@ -34,7 +34,6 @@ use uuid::Uuid;
 struct Fetch {
     reply_to: ReplyTo,
     node: NodeId,
-    follower: Option<FollowerId>,
     /// 0: none.
     session: i32,
     /// Only news is told.
@@ -64,6 +63,9 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: FetchRequest = decode_request(header, frame)?;
+    if let Some(who) = follower(&request, header.api_version) {
+        return Ok(follow::start(context, header, &request, who));
+    }
     let reply_to = ReplyTo::new(header);
     let session = session_request(&request, header.api_version);
     let id = request.session_id;
@@ -81,8 +83,7 @@ pub(super) fn start(
             return Ok(Start::Ready(failed(reply_to, ErrorCode::FetchSessionTopicIdError, id)));
         }
     };
-    let mut fetch = Fetch::new(context, reply_to, &request, &opened);
-    fetch.follower = follower(&request, header.api_version);
+    let fetch = Fetch::new(context, reply_to, &request, &opened);
     Ok(fetch.plan(context, wanted, request.max_wait_ms))
 }
 
@@ -129,11 +130,11 @@ fn key(name: &TopicName, id: Uuid, partition: i32, uses_ids: bool) -> SessionKey
     }
 }
 
-fn failed(reply_to: ReplyTo, error: ErrorCode, session_id: i32) -> Response {
+pub(super) fn failed(reply_to: ReplyTo, error: ErrorCode, session_id: i32) -> Response {
     encode(reply_to, FetchResponse { error, session_id, ..FetchResponse::default() })
 }
 
-fn encode(reply_to: ReplyTo, response: FetchResponse) -> Response {
+pub(super) fn encode(reply_to: ReplyTo, response: FetchResponse) -> Response {
     match response.encode(reply_to.correlation_id, reply_to.version) {
         Ok(parts) => Response::Send(parts),
         Err(error) => Response::Close(format!("cannot encode the response: {error}")),
@@ -147,11 +148,9 @@ impl Fetch {
             Opened::New(id) => (*id, false),
             Opened::Incremental(id) => (*id, true),
         };
-        let broker_max = usize::try_from(context.config.fetch_bytes_max).unwrap_or(0);
         Fetch {
             reply_to,
             node: context.place.node,
-            follower: None,
             session,
             incremental,
             read_committed: request.isolation_level == 1,
@@ -160,7 +159,7 @@ impl Fetch {
             owner_of: Vec::new(),
             watched: Vec::new(),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-            bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(broker_max),
+            bytes_max: bytes_max(context, request),
             urgent: false,
         }
     }
@@ -216,9 +215,9 @@ impl Fetch {
         if waits {
             self.watched = by_owner.owners().collect();
         }
-        let (bytes_max, follower) = (self.bytes_max, self.follower);
+        let bytes_max = self.bytes_max;
         let asks = by_owner.into_asks(|partitions| {
-            OwnerRequest::Read(ReadRequest { partitions, bytes_max, follower, wait_for_bytes })
+            OwnerRequest::Read(ReadRequest { partitions, bytes_max, wait_for_bytes })
         });
         let deadline = waits.then(|| context.after_ms(max_wait_ms));
         Start::Gather { asks, gather: Box::new(self), deadline }
@@ -235,7 +234,7 @@ impl Fetch {
 
     fn finish(&mut self, context: &mut Context<'_>) -> Response {
         let mut response = FetchResponse { session_id: self.session, ..FetchResponse::default() };
-        let mut room = Room { left: self.bytes_max, first: true };
+        let mut room = Room::new(self.bytes_max);
         // Nothing is known of it, so no watermark may be told: clients ask again.
         let unanswered = || ReadResult::failed(ErrorCode::OffsetNotAvailable);
         let mut leaders = BTreeSet::new();
@@ -254,7 +253,7 @@ impl Fetch {
                         continue;
                     }
                 }
-                let mut partition = self.partition(index, result);
+                let mut partition = partition(self.node, self.read_committed, index, result);
                 if partition.error == ErrorCode::NotLeaderOrFollower {
                     partition.current_leader = leader(context.image, &topic.name, topic.id, index);
                 }
@@ -274,24 +273,36 @@ impl Fetch {
             .collect();
         encode(self.reply_to, response)
     }
+}
 
-    fn partition(&self, index: i32, result: ReadResult) -> FetchPartition {
-        FetchPartition {
-            high_watermark: Offset(result.high_watermark),
-            last_stable_offset: Offset(result.last_stable_offset),
-            log_start_offset: Offset(result.log_start_offset),
-            // Without transactions no record is aborted.
-            aborted_transactions: (self.read_committed && result.error.is_none()).then(Vec::new),
-            diverging_epoch: result
-                .diverging
-                .map(|(epoch, end)| EpochEnd { epoch: LeaderEpoch(epoch), end_offset: Offset(end) }),
-            current_leader: result
-                .current_leader_epoch
-                .map(|leader_epoch| CurrentLeader { leader_id: self.node, leader_epoch }),
-            records: result.records,
-            ..FetchPartition::new(index, result.error)
-        }
+/// What a response says of a partition that this broker, `node`, has read.
+pub(super) fn partition(
+    node: NodeId,
+    read_committed: bool,
+    index: i32,
+    result: ReadResult,
+) -> FetchPartition {
+    FetchPartition {
+        high_watermark: Offset(result.high_watermark),
+        last_stable_offset: Offset(result.last_stable_offset),
+        log_start_offset: Offset(result.log_start_offset),
+        // Without transactions no record is aborted.
+        aborted_transactions: (read_committed && result.error.is_none()).then(Vec::new),
+        diverging_epoch: result
+            .diverging
+            .map(|(epoch, end)| EpochEnd { epoch: LeaderEpoch(epoch), end_offset: Offset(end) }),
+        current_leader: result
+            .current_leader_epoch
+            .map(|leader_epoch| CurrentLeader { leader_id: node, leader_epoch }),
+        records: result.records,
+        ..FetchPartition::new(index, result.error)
     }
+}
+
+/// The bytes of records that a response may hold.
+pub(super) fn bytes_max(context: &Context<'_>, request: &FetchRequest) -> usize {
+    let broker_max = usize::try_from(context.config.fetch_bytes_max).unwrap_or(0);
+    usize::try_from(request.max_bytes).unwrap_or(0).min(broker_max)
 }
 
 /// Who leads a partition now, as far as this broker knows (KIP-951).
@@ -301,14 +312,18 @@ fn leader(image: &Image, name: &TopicName, id: Uuid, index: i32) -> Option<Curre
 }
 
 /// `max.bytes` over the answers of several owners, each of which kept to it alone.
-struct Room {
+pub(super) struct Room {
     left: usize,
     first: bool,
 }
 
 impl Room {
+    pub fn new(bytes_max: usize) -> Room {
+        Room { left: bytes_max, first: true }
+    }
+
     /// Takes the records out when they are too many; never those of the first partition that has some.
-    fn fit(&mut self, result: &mut ReadResult) {
+    pub fn fit(&mut self, result: &mut ReadResult) {
         if result.bytes == 0 {
             return;
         }

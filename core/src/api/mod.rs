@@ -33,6 +33,7 @@ mod describe_user_scram_credentials;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod follow;
 mod groups;
 mod heartbeat;
 mod incremental_alter_configs;

@@ -3,6 +3,7 @@
 use super::{
     desk::{ControllerRequest, ControllerResponse},
     fetch_session::FetchSessions,
+    follower_session::FollowerSessions,
     message::{GatherId, OwnerRequest, OwnerResponse},
     producer_ids::ProducerIdPool,
 };
@@ -13,7 +14,7 @@ use crate::{
     metadata::Image,
 };
 use bytes::Bytes;
-use corelane_seam::{ListenerId, Monotonic, Now, Part, ShardId};
+use corelane_seam::{ConnectionId, ListenerId, Monotonic, Now, Part, ShardId};
 use std::net::SocketAddr;
 
 /// Where this shard stands among its like.
@@ -41,10 +42,14 @@ pub struct Context<'a> {
     pub image: &'a Image,
     /// Incremental fetches of this shard's connections.
     pub sessions: &'a mut FetchSessions,
+    /// Fetches of followers by this shard's connections.
+    pub follower_sessions: &'a mut FollowerSessions,
     /// Producer ids that this shard may give out.
     pub producer_ids: &'a mut ProducerIdPool,
     /// Seeded by the driver; for ids that must not be guessed or collide.
     pub random: &'a mut Random,
+    /// By which connection the request came.
+    pub connection: ConnectionId,
     /// By which listener the request came.
     pub listener: ListenerId,
     /// From where.

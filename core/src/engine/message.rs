@@ -14,7 +14,7 @@ use crate::{
     metadata::{Image, MetadataOffset},
 };
 use bytes::Bytes;
-use corelane_seam::{Part, ShardId};
+use corelane_seam::{ConnectionId, Part, ShardId};
 
 /// A request under way on the shard that holds its connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,11 @@ pub enum ShardMessage {
         /// As asked.
         gather: GatherId,
     },
+    /// To a partition's owner: a follower's connection has ended, and its session with it.
+    EndSession {
+        /// Its connection to the sender.
+        connection: ConnectionId,
+    },
     /// To the quorum's shard.
     AskController {
         /// Under which the answer is expected.
@@ -88,6 +93,8 @@ pub enum OwnerRequest {
     Append(AppendRequest),
     /// Fetch.
     Read(ReadRequest),
+    /// Fetch of a follower.
+    Follow(FollowRequest),
     /// ListOffsets.
     Offsets(Vec<OffsetQuery>),
     /// OffsetForLeaderEpoch.
@@ -125,6 +132,15 @@ pub enum OwnerResponse {
     Append(Vec<(u32, AppendResult)>),
     /// Fetch: what there is now; with a waiting read, again when there is more.
     Read(Vec<(u32, ReadResult)>),
+    /// Fetch of a follower: what is new, perhaps nothing; with a waiting one, again when there is more.
+    Followed {
+        /// Who answers.
+        owner: ShardId,
+        /// Counts the owner's answers of this session: the next request says which was the last that went on its way.
+        serial: u64,
+        /// The partitions of which there is news.
+        results: Vec<(PartitionId, ReadResult)>,
+    },
     /// ListOffsets.
     Offsets(Vec<(u32, OffsetResult)>),
     /// OffsetForLeaderEpoch.
@@ -216,10 +232,58 @@ pub struct ReadRequest {
     pub partitions: Vec<ReadPartition>,
     /// For all of them together; the first batch is returned even when it is larger.
     pub bytes_max: usize,
-    /// Who fetches, if it is a follower: it is given what is not committed too, and its offsets say what it has flushed.
-    pub follower: Option<FollowerId>,
     /// Answer again when there is more, until there are this many bytes or until forgotten; 0: answer once.
     pub wait_for_bytes: usize,
+}
+
+/// A follower's fetch session: its connection, and the shard that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FollowerSession {
+    /// The shard.
+    pub shard: ShardId,
+    /// The connection.
+    pub connection: ConnectionId,
+}
+
+/// A follower's fetch, as far as it concerns one owner. It is given what is not committed too, and its offsets say what
+/// it has flushed.
+#[derive(Clone, Debug)]
+pub struct FollowRequest {
+    /// The owner, for its answer.
+    pub owner: ShardId,
+    /// Whose.
+    pub session: FollowerSession,
+    /// Who fetches.
+    pub who: FollowerId,
+    /// The session begins anew.
+    pub is_fresh: bool,
+    /// The session ends with the answer.
+    pub once: bool,
+    /// The owner's last answer that became part of a response; one that came after another owner's was passed over.
+    pub delivered: u64,
+    /// Partitions that are new, or whose positions are. Of the others of the session nothing has changed.
+    pub named: Vec<FollowPosition>,
+    /// Partitions to leave out from now on.
+    pub forgotten: Vec<PartitionId>,
+    /// For all of them together; the first batch is returned even when it is larger.
+    pub bytes_max: usize,
+    /// Answer again when there is more, until there are this many bytes or other news; 0: answer once.
+    pub wait_for_bytes: usize,
+}
+
+/// How far a follower is with a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowPosition {
+    /// Which.
+    pub id: PartitionId,
+    /// First offset wanted; what lies below is flushed there.
+    pub from: Offset,
+    /// Of this partition.
+    pub bytes_max: usize,
+    /// The epoch that it follows in; `UNKNOWN`: no check.
+    pub current_leader_epoch: LeaderEpoch,
+    /// Epoch of its last record (KIP-595); `UNKNOWN`: it has none.
+    pub last_fetched_epoch: LeaderEpoch,
 }
 
 /// Where to read.
@@ -254,10 +318,6 @@ pub struct ReadResult {
     pub diverging: Option<(i32, i64)>,
     /// Set with errors about leadership: the leader's epoch here.
     pub current_leader_epoch: Option<LeaderEpoch>,
-    /// The follower that asks knows an older high watermark: it is told at once, so that it knows, if it comes to lead,
-    /// what is committed. Kafka does so only where consumers may read from followers; here it costs one round trip when
-    /// a partition falls quiet, and none under load.
-    pub marks_moved: bool,
     /// The batches.
     pub records: Vec<Part>,
     /// Their length.
@@ -274,7 +334,6 @@ impl ReadResult {
             log_start_offset: -1,
             diverging: None,
             current_leader_epoch: None,
-            marks_moved: false,
             records: Vec::new(),
             bytes: 0,
         }
@@ -284,7 +343,7 @@ impl ReadResult {
 impl ReadResult {
     /// Whether the reader must know at once.
     pub fn is_urgent(&self) -> bool {
-        !self.error.is_none() || self.diverging.is_some() || self.marks_moved
+        !self.error.is_none() || self.diverging.is_some()
     }
 }
 

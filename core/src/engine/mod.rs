@@ -8,6 +8,7 @@ mod connection;
 mod desk;
 mod fetch_session;
 mod follower;
+mod follower_session;
 mod gather;
 mod inspect;
 mod life;
@@ -28,6 +29,7 @@ pub use desk::{
 };
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use follower::PeerCall;
+pub use follower_session::{FollowerOpened, FollowerSessions};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use inspect::{
     LOGGERS_SHARD, LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery,
@@ -193,6 +195,7 @@ pub struct Engine {
     /// Under which the controller is asked who is in sync.
     alteration: Option<GatherId>,
     sessions: FetchSessions,
+    follower_sessions: FollowerSessions,
     producer_ids: ProducerIdPool,
     random: Random,
     /// Requests of shards that know newer metadata, in order.
@@ -228,6 +231,7 @@ impl Engine {
             replication_due: None,
             alteration: None,
             sessions: FetchSessions::default(),
+            follower_sessions: FollowerSessions::default(),
             producer_ids: ProducerIdPool::default(),
             random: Random(seed),
             early: VecDeque::new(),
@@ -362,6 +366,13 @@ impl Engine {
         for gather in state.waiting_for() {
             self.end_gather(gather, effects);
         }
+        for owner in self.follower_sessions.close(connection) {
+            if owner == self.place.shard {
+                self.owner.end_session(FollowerSession { shard: owner, connection });
+            } else {
+                effects.messages.push((owner, ShardMessage::EndSession { connection }));
+            }
+        }
     }
 
     fn start_request(&mut self, now: Now, connection: ConnectionId, frame: Bytes, effects: &mut Effects) {
@@ -370,7 +381,7 @@ impl Engine {
         let Some(state) = self.connections.get(&connection) else { return };
         let (listener, peer) = (state.listener, state.peer);
         self.busy_with = api::name_of(&frame);
-        let started = api::start(&mut self.context(now, listener, peer), &frame);
+        let started = api::start(&mut self.context(now, connection, listener, peer), &frame);
         match started {
             Ok(Start::Ready(response)) => self.respond_now(connection, len, response, effects),
             Ok(Start::Gather { gather, asks, deadline }) => {
@@ -413,15 +424,23 @@ impl Engine {
         self.closed(connection, effects);
     }
 
-    fn context(&mut self, now: Now, listener: ListenerId, peer: SocketAddr) -> Context<'_> {
+    fn context(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        listener: ListenerId,
+        peer: SocketAddr,
+    ) -> Context<'_> {
         Context {
             now,
             place: self.place,
             config: &self.config,
             image: &self.image,
             sessions: &mut self.sessions,
+            follower_sessions: &mut self.follower_sessions,
             producer_ids: &mut self.producer_ids,
             random: &mut self.random,
+            connection,
             listener,
             peer,
         }
@@ -474,8 +493,8 @@ impl Engine {
         let Some(state) = self.connections.get(&running.connection) else { return };
         let (listener, peer) = (state.listener, state.peer);
         self.busy_with = running.gather.name();
-        let step = call(running.gather.as_mut(), &mut self.context(now, listener, peer));
         let connection = running.connection;
+        let step = call(running.gather.as_mut(), &mut self.context(now, connection, listener, peer));
         match step {
             Step::Wait => {
                 self.gathers.insert(id, running);
@@ -555,6 +574,9 @@ impl Engine {
                 let asker = Asker { shard: from, gather };
                 self.early.retain(|(early, _, _)| *early != asker);
                 self.owner.forget(asker);
+            }
+            ShardMessage::EndSession { connection } => {
+                self.owner.end_session(FollowerSession { shard: from, connection });
             }
             ShardMessage::ControllerAnswer { gather, response } if self.alteration == Some(gather) => {
                 self.alteration = None;

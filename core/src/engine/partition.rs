@@ -1,6 +1,6 @@
 //! A partition that this broker leads: its epoch, its high watermark, and who waits for it.
 
-use super::{owner::JobId, replicas::Replicas};
+use super::{message::FollowerSession, owner::JobId, replicas::Replicas};
 use crate::{
     config::{FlushPolicy, TopicConfig},
     ids::{LeaderEpoch, Offset, PartitionId},
@@ -62,8 +62,8 @@ pub(super) struct Partition {
     pub until_committed: ParkedQueue,
     /// Reads that want what comes after the high watermark.
     pub readers: Vec<JobId>,
-    /// Reads of followers, that want what comes after the log's end, and the high watermark.
-    pub replica_readers: Vec<JobId>,
+    /// Followers' fetch sessions that have this partition.
+    pub replica_sessions: Vec<FollowerSession>,
     /// Why the log is offline, if it is.
     pub offline: Option<String>,
 }
@@ -89,7 +89,7 @@ impl Partition {
             until_written: ParkedQueue::default(),
             until_committed: ParkedQueue::default(),
             readers: Vec::new(),
-            replica_readers: Vec::new(),
+            replica_sessions: Vec::new(),
             offline: None,
         }
     }

@@ -46,9 +46,9 @@ struct Replica {
     last_fetch: Monotonic,
     /// The leader's end at that time.
     end_at_last_fetch: Offset,
+    /// It had all of that, and nothing was appended since.
+    has_all: bool,
     broker_epoch: i64,
-    /// The high watermark that it was last told.
-    told: Offset,
 }
 
 /// A change of the ISR that is not committed.
@@ -104,8 +104,8 @@ impl Replicas {
                     caught_up: in_sync.then_some(now),
                     last_fetch: Monotonic(0),
                     end_at_last_fetch: Offset::ZERO,
+                    has_all: false,
                     broker_epoch: -1,
-                    told: Offset(-1),
                 });
             }
         }
@@ -135,6 +135,22 @@ impl Replicas {
         self.others.iter().any(|replica| replica.id == node)
     }
 
+    /// Whether a broker is in sync, as committed.
+    pub fn is_in_sync(&self, node: NodeId) -> bool {
+        self.isr.contains(&node)
+    }
+
+    /// Records were appended: a follower that had everything until now had it when it last asked for anything, at
+    /// `asked`.
+    pub fn appended(&mut self, node: NodeId, asked: Monotonic) {
+        if let Some(replica) = self.others.iter_mut().find(|replica| replica.id == node)
+            && std::mem::take(&mut replica.has_all)
+        {
+            replica.caught_up = replica.caught_up.max(Some(asked));
+            replica.last_fetch = replica.last_fetch.max(asked);
+        }
+    }
+
     /// A follower fetches from `from`: that far it has flushed. The error is Kafka's for a registration older than one
     /// that has fetched already.
     pub fn fetched(&mut self, sight: Sight<'_>, who: FollowerId, from: Offset) -> Result<(), ErrorCode> {
@@ -149,6 +165,7 @@ impl Replicas {
         } else if replica.end.is_some() && from >= replica.end_at_last_fetch {
             replica.caught_up = replica.caught_up.max(Some(replica.last_fetch));
         }
+        replica.has_all = from >= sight.log_end;
         (replica.last_fetch, replica.end_at_last_fetch) = (sight.now, sight.log_end);
         (replica.end, replica.broker_epoch) = (Some(from), who.epoch);
         Ok(())
@@ -254,18 +271,6 @@ impl Replicas {
             }
         }
         false
-    }
-
-    /// Whether a follower knows an older high watermark than this.
-    pub fn is_behind(&self, node: NodeId, high_watermark: Offset) -> bool {
-        self.others.iter().any(|replica| replica.id == node && replica.told < high_watermark)
-    }
-
-    /// A follower is told the high watermark.
-    pub fn tell(&mut self, node: NodeId, high_watermark: Offset) {
-        if let Some(replica) = self.others.iter_mut().find(|replica| replica.id == node) {
-            replica.told = high_watermark;
-        }
     }
 }
 

@@ -169,6 +169,7 @@ impl Follower<'_> {
                 partition.replicas.update(self.place.node, image, self.now.monotonic);
                 partition.config = Rc::clone(config);
                 self.owner.note_shared(self.now, id);
+                self.owner.isr_changed(id);
                 self.owner.advance(self.now, id, answers);
             }
             Some(_) | None => {

@@ -465,6 +465,7 @@ impl QuorumShard {
             ShardMessage::Ask { .. }
             | ShardMessage::Answer { .. }
             | ShardMessage::Forget { .. }
+            | ShardMessage::EndSession { .. }
             | ShardMessage::ControllerAnswer { .. }
             | ShardMessage::Image(_)
             | ShardMessage::AsksNoMore

@@ -38,6 +38,8 @@ pub(super) struct Followed {
     pub state: State,
     /// The epoch that it was last asked for with, while the session has it.
     asked: Option<LeaderEpoch>,
+    /// How often in a row the leader did not know yet that it leads.
+    pub misses: u32,
 }
 
 /// One broker's link.
@@ -59,6 +61,8 @@ pub(super) struct Link {
     resting: BTreeSet<(Monotonic, PartitionId)>,
     /// After an error of the whole.
     not_before: Option<Monotonic>,
+    /// How often in a row the leader could not be asked.
+    failures: u32,
 }
 
 impl Link {
@@ -73,7 +77,7 @@ impl Link {
     }
 
     pub fn add(&mut self, id: PartitionId, slot: Slot, leader: Leader, state: State) {
-        self.partitions.insert(id, Followed { slot, leader, state: State::Stopped, asked: None });
+        self.partitions.insert(id, Followed { slot, leader, state: State::Stopped, asked: None, misses: 0 });
         self.set(id, state);
     }
 
@@ -161,7 +165,20 @@ impl Link {
         }
     }
 
-    /// What was asked has no answer, or a bad one: a new session, later.
+    /// How often in a row, with this time, the leader did not know yet that it leads a partition, or knows it now.
+    pub fn missed(&mut self, id: PartitionId, missed: bool) {
+        if let Some(followed) = self.partitions.get_mut(&id) {
+            followed.misses = if missed { followed.misses.saturating_add(1) } else { 0 };
+        }
+    }
+
+    /// The leader could not be asked: a new session, soon at first, later and later.
+    pub fn lose(&mut self, now: Monotonic, backoff_ms: u64) {
+        self.fail(now.after_ms(growing_ms(self.failures, backoff_ms)));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// What was asked has a bad answer: a new session, later.
     pub fn fail(&mut self, rest_until: Monotonic) {
         self.in_flight = None;
         self.not_before = Some(rest_until);
@@ -185,6 +202,7 @@ impl Link {
             self.fail(rest_until);
             return false;
         }
+        self.failures = 0;
         let began = self.session_epoch == 0;
         match head.error {
             ErrorCode::None if began && head.session_id == 0 => self.end_session_after(),
@@ -269,4 +287,11 @@ impl Link {
         // Only what a version lacks, or what is larger than a frame, cannot be encoded; neither is asked.
         Some(frame.expect("a follower's fetch is encodable").slice(4..))
     }
+}
+
+/// How long to rest after the next of so many failures in a row: what a new leader has not heard yet, and a broker that is
+/// starting, come soon; what does not is asked ever more rarely, up to `replica.fetch.backoff.ms`.
+pub(super) fn growing_ms(failures: u32, backoff_ms: u64) -> u64 {
+    const FIRST_MS: u64 = 10;
+    FIRST_MS.saturating_mul(1 << failures.min(20)).min(backoff_ms)
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use corelane_seam::{Monotonic, Now};
-use link::{Link, State};
+use link::{Link, State, growing_ms};
 use std::collections::BTreeMap;
 
 /// A request for another broker. At most one per broker is without an answer.
@@ -165,7 +165,7 @@ impl Followers {
     /// What was asked of a broker has no answer.
     pub fn failed(&mut self, now: Now, peer: NodeId) {
         let Some(link) = self.links.get_mut(&peer) else { return };
-        link.fail(now.monotonic.after_ms(self.manner.backoff_ms));
+        link.lose(now.monotonic, self.manner.backoff_ms);
         if link.is_unused() {
             self.links.remove(&peer);
         }
@@ -202,6 +202,12 @@ impl Followers {
             if asked != Some(followed.leader.epoch) || followed.state != State::Ready {
                 continue;
             }
+            let missed = is_early(partition.error);
+            link.missed(partition.id, missed);
+            let rest_until = match missed {
+                true => now.monotonic.after_ms(growing_ms(followed.misses, self.manner.backoff_ms)),
+                false => rest_until,
+            };
             let copier = Copier { now, store, events, rest_until, peer };
             let state = copier.take(followed.slot, followed.leader, &partition);
             link.set(partition.id, state);
@@ -212,6 +218,12 @@ impl Followers {
             self.links.remove(&peer);
         }
     }
+}
+
+/// Whether the leader may not have heard yet what this broker knows.
+fn is_early(error: ErrorCode) -> bool {
+    use ErrorCode::{NotLeaderOrFollower, UnknownLeaderEpoch, UnknownTopicId, UnknownTopicOrPartition};
+    matches!(error, NotLeaderOrFollower | UnknownLeaderEpoch | UnknownTopicId | UnknownTopicOrPartition)
 }
 
 fn ready_when_flushed(store: &Store, slot: Slot) -> State {

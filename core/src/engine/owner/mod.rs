@@ -9,6 +9,7 @@ mod inspect;
 mod jobs;
 mod offsets;
 mod read;
+mod replica_sessions;
 mod replication;
 
 use super::{
@@ -30,6 +31,7 @@ use append::Delayed;
 use corelane_seam::{FileResult, Now, Token};
 use groups::Groups;
 use jobs::Jobs;
+use replica_sessions::ReplicaSessions;
 use replication::Replication;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -70,6 +72,8 @@ pub(super) struct Owner {
     /// Of meaning on one shard only.
     pub loggers: Loggers,
     replication: Replication,
+    /// Of the followers of what is led here.
+    replica_sessions: ReplicaSessions,
     /// What is followed of other brokers.
     followers: Followers,
 }
@@ -95,18 +99,22 @@ impl Owner {
             groups: Groups::default(),
             loggers: Loggers::default(),
             replication: Replication::default(),
+            replica_sessions: ReplicaSessions::default(),
             followers: Followers::default(),
         }
     }
 
     /// A partition is led from now on.
     pub fn lead(&mut self, slot: Slot, partition: Partition) {
-        self.by_slot.insert(slot, partition.id);
-        self.partitions.insert(partition.id, partition);
+        let id = partition.id;
+        self.by_slot.insert(slot, id);
+        self.partitions.insert(id, partition);
+        self.take_in_followers(id);
     }
 
     /// A partition was deleted, or is led by another: whoever waits is told.
     pub fn leave(&mut self, id: PartitionId, error: ErrorCode, answers: &mut Answers) {
+        self.news_for_followers(id);
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         self.resign_groups(id, answers);
         self.forget_shared(id);
@@ -116,7 +124,6 @@ impl Owner {
         }
         self.fail_parked(&mut partition, error, answers);
         self.woken.append(&mut partition.readers);
-        self.woken.append(&mut partition.replica_readers);
     }
 
     fn fail_parked(&mut self, partition: &mut Partition, error: ErrorCode, answers: &mut Answers) {
@@ -147,8 +154,9 @@ impl Owner {
             self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
         }
         self.fail_parked(&mut partition, ErrorCode::KafkaStorageError, answers);
-        self.woken.extend(partition.readers.iter().chain(&partition.replica_readers).copied());
+        self.woken.extend(partition.readers.iter().copied());
         self.partitions.insert(id, partition);
+        self.news_for_followers(id);
     }
 
     /// Takes a request from a connection's shard.
@@ -175,6 +183,7 @@ impl Owner {
         match request {
             OwnerRequest::Append(request) => self.append_all(now, asker, request, answers),
             OwnerRequest::Read(request) => self.read_all(now, asker, request, effects, answers),
+            OwnerRequest::Follow(request) => self.follow_request(now, asker, request, effects, answers),
             OwnerRequest::Offsets(queries) => self.offsets(now, asker, queries, effects, answers),
             OwnerRequest::EpochEnds(queries) => {
                 let results = queries.iter().map(|query| (query.place, self.epoch_end(query))).collect();
@@ -252,6 +261,7 @@ impl Owner {
                 partition.check(self.store.log_start(slot), self.store.log_end(slot));
             }
         }
+        self.replica_sessions.check();
         self.groups.check();
     }
 
@@ -281,8 +291,11 @@ impl Owner {
             Event::BytesRead { job, result } => self.group_bytes_read(now, job, result),
             Event::Readable { slot } => {
                 self.groups_readable(slot);
-                if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
-                    self.woken.extend(partition.readers.iter().chain(&partition.replica_readers).copied());
+                if let Some(id) = self.by_slot.get(&slot).copied()
+                    && let Some(partition) = self.partitions.get(&id)
+                {
+                    self.woken.extend(partition.readers.iter().copied());
+                    self.news_for_followers(id);
                 }
             }
             Event::TimestampFound { job, result } => self.offset_found(job, result, answers),

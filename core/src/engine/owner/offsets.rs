@@ -162,6 +162,9 @@ impl Owner {
 
     /// The log start moved, durably, by a deletion or by retention.
     pub(super) fn log_start_moved(&mut self, slot: Slot, offset: Offset, answers: &mut Answers) {
+        if let Some(id) = self.by_slot.get(&slot).copied() {
+            self.news_for_followers(id);
+        }
         let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
         self.end_deletions(|it| it.slot == slot && it.before <= offset, result, answers);
     }

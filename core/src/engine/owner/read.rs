@@ -9,7 +9,7 @@ use crate::{
         replicas::FollowerId,
     },
     error::ErrorCode,
-    ids::{LeaderEpoch, Offset, PartitionId},
+    ids::{LeaderEpoch, PartitionId},
     log::{ReadError, ReadRequest as LogRead},
 };
 use corelane_seam::Now;
@@ -19,10 +19,10 @@ use corelane_seam::Now;
 const OPENED_AT_ONCE_MAX: usize = 8;
 
 /// What a partition has for a read.
-struct Found {
-    result: ReadResult,
+pub(super) struct Found {
+    pub result: ReadResult,
     /// There is more, behind a file that must be opened first.
-    later: bool,
+    pub later: bool,
 }
 
 impl From<ReadResult> for Found {
@@ -41,11 +41,6 @@ impl Owner {
         answers: &mut Answers,
     ) {
         self.forget(asker);
-        if let Some(who) = request.follower {
-            for wanted in &request.partitions {
-                self.note_fetch(now, who, wanted, answers);
-            }
-        }
         let mut reading = Reading { asker, request, answered: false };
         if self.read_now(now, &mut reading, effects, answers) {
             return;
@@ -54,10 +49,7 @@ impl Owner {
         self.readers_by_asker.insert(asker, job);
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
-                let of_followers = reading.request.follower.is_some();
-                let readers =
-                    if of_followers { &mut partition.replica_readers } else { &mut partition.readers };
-                readers.push(job);
+                partition.readers.push(job);
             }
         }
         self.jobs.keep_reading(job, reading);
@@ -65,6 +57,7 @@ impl Owner {
 
     /// No one waits for this fetch any more.
     pub fn forget(&mut self, asker: Asker) {
+        self.forget_follower(asker);
         let Some(job) = self.readers_by_asker.get(&asker) else { return };
         if let Some(reading) = self.jobs.take_read(*job) {
             self.end_reading(*job, &reading);
@@ -76,7 +69,6 @@ impl Owner {
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
                 partition.readers.retain(|reader| *reader != job);
-                partition.replica_readers.retain(|reader| *reader != job);
             }
         }
     }
@@ -98,6 +90,7 @@ impl Owner {
         if self.woken.is_empty() {
             self.woken = woken;
         }
+        self.answer_followers(now, effects, answers);
     }
 
     /// Reads what there is and answers; whether that was the last answer. Where nothing can be said before a file is
@@ -119,8 +112,7 @@ impl Owner {
             let may_open = opening < OPENED_AT_ONCE_MAX;
             let room = if may_open { request.bytes_max.saturating_sub(bytes) } else { 0 };
             let at_least_one = may_open && bytes == 0;
-            let Found { result, later } =
-                self.read_one(now, partition, request.follower, room, at_least_one, effects);
+            let Found { result, later } = self.read_one(now, partition, None, room, at_least_one, effects);
             bytes += result.bytes;
             urgent |= result.is_urgent();
             opening += usize::from(later);
@@ -131,18 +123,12 @@ impl Owner {
             return false;
         }
         reading.answered = true;
-        if let Some(who) = request.follower {
-            for (partition, (_, result)) in request.partitions.iter().zip(&results) {
-                if let Some(partition) = self.partitions.get_mut(&partition.id) {
-                    partition.replicas.tell(who.node, Offset(result.high_watermark));
-                }
-            }
-        }
         answers.push((reading.asker, OwnerResponse::Read(results)));
         urgent || bytes >= request.wait_for_bytes
     }
 
-    fn read_one(
+    /// Reads one partition, for a consumer or a follower.
+    pub(super) fn read_one(
         &mut self,
         now: Now,
         wanted: &ReadPartition,
@@ -168,7 +154,6 @@ impl Owner {
             };
             return ReadResult::failed(error).into();
         }
-        let marks_moved = follower.is_some_and(|who| partition.replicas.is_behind(who.node, high_watermark));
         let Some(slot) = self.store.slot(wanted.id) else {
             return ReadResult::failed(ErrorCode::KafkaStorageError).into();
         };
@@ -177,7 +162,6 @@ impl Owner {
             high_watermark: high_watermark.0,
             last_stable_offset: high_watermark.0,
             log_start_offset: self.store.log_start(slot).0,
-            marks_moved,
             ..ReadResult::failed(ErrorCode::None)
         };
         if let Some((epoch, end)) = self.divergence(slot, wanted, follower.is_some()) {

@@ -90,7 +90,7 @@ impl Owner {
         }
         self.store.set_high_watermark(slot, partition.high_watermark);
         self.woken.extend(partition.readers.iter().copied());
-        self.woken.extend(partition.replica_readers.iter().copied());
+        self.replica_sessions.mark_due(&partition.replica_sessions, id);
         while let Some(parked) = partition.until_committed.pop_met(partition.high_watermark) {
             self.jobs.settle(parked.job, parked.place, None, answers);
         }
@@ -149,15 +149,6 @@ impl Owner {
             latest => {
                 let latest = latest.unwrap_or(LeaderEpoch(0));
                 (is_follower && wanted.from > end).then_some((latest, end))
-            }
-        }
-    }
-
-    /// Reads of followers that wait for what was appended in this turn.
-    pub(super) fn wake_followers(&mut self) {
-        for slot in self.store.take_appended() {
-            if let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get(id)) {
-                self.woken.extend(partition.replica_readers.iter().copied());
             }
         }
     }
@@ -255,6 +246,7 @@ impl Owner {
                 let again = now.monotonic.after_ms(ASK_AGAIN_MS);
                 self.replication.not_before.get_or_insert(again);
             }
+            self.isr_changed(id);
             self.advance(now, id, answers);
         }
     }

@@ -62,6 +62,8 @@ pub struct Cluster {
     /// Who cannot reach whom.
     pub cut: BTreeSet<(i32, i32)>,
     pub controller_down: bool,
+    /// Who does not hear of new metadata.
+    kept_from: BTreeSet<i32>,
     replies: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
     correlation: i32,
     boots: u64,
@@ -96,6 +98,7 @@ impl Cluster {
             calls: BTreeSet::new(),
             cut: BTreeSet::new(),
             controller_down: false,
+            kept_from: BTreeSet::new(),
             replies: BTreeMap::new(),
             correlation: 0,
             boots: 0,
@@ -140,10 +143,23 @@ impl Cluster {
     pub fn apply(&mut self, records: Vec<Record>) {
         self.applied += 1;
         self.image.apply(MetadataOffset(self.applied), &Batch::of(records)).expect("decisions hold");
-        for id in self.nodes.keys() {
+        for id in self.nodes.keys().filter(|id| !self.kept_from.contains(id)) {
             let image = ShardMessage::Image(Box::new(self.image.clone()));
             self.events.push_back(Event::Message(*id, image));
         }
+    }
+
+    /// From now on a broker does not hear of new metadata.
+    pub fn keep_from(&mut self, id: i32) {
+        self.kept_from.insert(id);
+    }
+
+    /// It hears of all of it.
+    pub fn let_know(&mut self, id: i32) {
+        self.kept_from.remove(&id);
+        let image = ShardMessage::Image(Box::new(self.image.clone()));
+        self.events.push_back(Event::Message(id, image));
+        self.settle();
     }
 
     /// Starts a broker's process over its files.

@@ -106,6 +106,50 @@ fn idle_partitions_cost_nothing_per_round() {
 }
 
 #[test]
+fn what_is_idle_is_not_read_for_a_followers_fetch() {
+    let mut cluster = Cluster::start(2, 300);
+    cluster.pass_ms(2000);
+    let client = cluster.connect(1, 1);
+    let before = cluster.nodes[&1].engine.owner.follower_reads();
+    for value in 0..10 {
+        produced(&mut cluster, 1, client, &value.to_string());
+    }
+    cluster.pass_ms(10_000);
+    let read = cluster.nodes[&1].engine.owner.follower_reads() - before;
+    // Each record is read, its watermark is told, and the new position finds nothing more.
+    assert!((10..100).contains(&read), "{read} reads");
+}
+
+#[test]
+fn a_follower_that_was_idle_for_long_has_caught_up_when_records_come() {
+    let mut cluster = Cluster::start(2, 1);
+    let client = cluster.connect(1, 1);
+    produced(&mut cluster, 1, client, "a");
+    cluster.pass_ms(300_000);
+    cluster.hold_disk(2);
+    send(&mut cluster, 1, client, "b");
+    cluster.pass_ms(20_000);
+    assert_eq!(cluster.isr(0), [1, 2], "it had everything until 20 s ago");
+    cluster.pass_ms(30_000);
+    assert_eq!(cluster.isr(0), [1], "and lags for longer than replica.lag.time.max.ms");
+}
+
+#[test]
+fn a_leader_that_has_not_heard_of_its_reign_is_asked_again_soon() {
+    let mut cluster = Cluster::start(2, 1);
+    let client = cluster.connect(1, 1);
+    cluster.keep_from(1);
+    cluster.elect(0, 2, None);
+    cluster.elect(0, 1, None);
+    cluster.pass_ms(30);
+    assert!(cluster.isr(0) == [1, 2], "broker 2 asks, and broker 1 knows of nothing");
+    cluster.let_know(1);
+    send(&mut cluster, 1, client, "a");
+    cluster.pass_ms(100);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::None, 0)), "within a tenth of a second");
+}
+
+#[test]
 fn a_stopped_follower_leaves_the_isr_and_joins_again_when_it_has_caught_up() {
     let mut cluster = Cluster::start(3, 1);
     cluster.configure("min.insync.replicas", "2");

@@ -1,0 +1,477 @@
+//! Followers' fetch sessions (KIP-227), kept where the partitions are owned: a fetch costs what has changed, not what is
+//! followed. A session knows of which partitions there may be news (they are *due*); only those are read, at most
+//! [`READ_AT_ONCE_MAX`] for one answer, so that a follower that comes back to many partitions stalls nobody.
+
+use super::{Answers, Asker, Owner, read::Found};
+use crate::{
+    engine::{
+        Effects,
+        message::{FollowPosition, FollowRequest, FollowerSession, OwnerResponse, ReadPartition, ReadResult},
+        replicas::FollowerId,
+    },
+    error::ErrorCode,
+    ids::{LeaderEpoch, Map, Offset, PartitionId},
+};
+use corelane_seam::{Monotonic, Now, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Partitions that are read for one answer: below a millisecond.
+const READ_AT_ONCE_MAX: usize = 512;
+
+/// Partitions whose follower is not in sync that one fetch asks about again.
+const OUTSIDE_AT_ONCE_MAX: usize = 512;
+
+/// Files that one answer has opened at a time, as for other reads.
+const OPENED_AT_ONCE_MAX: usize = 8;
+
+/// What a follower was last told of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    high_watermark: i64,
+    log_start: i64,
+}
+
+/// How far a follower is with one partition.
+#[derive(Debug)]
+struct Position {
+    from: Offset,
+    bytes_max: usize,
+    current_leader_epoch: LeaderEpoch,
+    last_fetched_epoch: LeaderEpoch,
+    told: Option<Told>,
+    /// Its place among what is due, if it is.
+    due: Option<u64>,
+}
+
+/// A fetch that has no answer yet, or one that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    asker: Asker,
+    bytes_max: usize,
+    wait_for_bytes: usize,
+    /// Whether the asker knows what there was at first. Until it does it cannot respond, whatever others answer.
+    answered: bool,
+    /// The session ends with the answer.
+    once: bool,
+    /// This owner, to those who ask.
+    owner: ShardId,
+}
+
+#[derive(Debug)]
+struct Session {
+    who: FollowerId,
+    last_fetch: Monotonic,
+    positions: Map<PartitionId, Position>,
+    /// Of these partitions there may be news, the ones that were not served lately first.
+    due: BTreeMap<u64, PartitionId>,
+    next_due: u64,
+    /// Those of them whose follower is not in sync.
+    outside: BTreeSet<PartitionId>,
+    /// After which of them the next fetch goes on.
+    outside_from: Option<PartitionId>,
+    waiting: Option<Waiting>,
+    /// Of the last answer, and what it told of.
+    serial: u64,
+    told: Vec<PartitionId>,
+    /// What was named and is not kept here: said once.
+    strangers: BTreeSet<PartitionId>,
+}
+
+/// The sessions of one owner.
+#[derive(Debug, Default)]
+pub(super) struct ReplicaSessions {
+    sessions: BTreeMap<FollowerSession, Session>,
+    by_asker: BTreeMap<Asker, FollowerSession>,
+    /// Waiting fetches of which there is news since this turn began.
+    woken: BTreeSet<FollowerSession>,
+    /// How often a partition was read.
+    #[cfg(test)]
+    reads: u64,
+}
+
+impl Session {
+    fn new(who: FollowerId) -> Session {
+        Session {
+            who,
+            last_fetch: Monotonic(0),
+            positions: Map::default(),
+            due: BTreeMap::new(),
+            next_due: 0,
+            outside: BTreeSet::new(),
+            outside_from: None,
+            waiting: None,
+            serial: 0,
+            told: Vec::new(),
+            strangers: BTreeSet::new(),
+        }
+    }
+
+    fn mark_due(&mut self, id: PartitionId) {
+        if let Some(position) = self.positions.get_mut(&id)
+            && position.due.is_none()
+        {
+            position.due = Some(self.next_due);
+            self.due.insert(self.next_due, id);
+            self.next_due += 1;
+        }
+    }
+
+    fn settle(&mut self, id: PartitionId) {
+        if let Some(due) = self.positions.get_mut(&id).and_then(|position| position.due.take()) {
+            self.due.remove(&due);
+        }
+    }
+
+    /// It was given something: the others come first next time.
+    fn served(&mut self, id: PartitionId) {
+        self.settle(id);
+        self.mark_due(id);
+    }
+
+    /// The follower names a partition: it is new, or has another position.
+    fn name(&mut self, named: &FollowPosition) {
+        let told = self
+            .positions
+            .get(&named.id)
+            // What was said under another reign may have been passed over: the marks are told again.
+            .filter(|known| known.current_leader_epoch == named.current_leader_epoch)
+            .and_then(|known| known.told);
+        let due = self.positions.get(&named.id).and_then(|known| known.due);
+        let position = Position {
+            from: named.from,
+            bytes_max: named.bytes_max,
+            current_leader_epoch: named.current_leader_epoch,
+            last_fetched_epoch: named.last_fetched_epoch,
+            told,
+            due,
+        };
+        self.positions.insert(named.id, position);
+        self.mark_due(named.id);
+    }
+
+    fn forget(&mut self, id: PartitionId) {
+        self.settle(id);
+        self.positions.remove(&id);
+        self.outside.remove(&id);
+        self.strangers.remove(&id);
+    }
+
+    fn reading(&self, id: PartitionId) -> Option<ReadPartition> {
+        let position = self.positions.get(&id)?;
+        Some(ReadPartition {
+            place: 0,
+            id,
+            from: position.from,
+            bytes_max: position.bytes_max,
+            current_leader_epoch: position.current_leader_epoch,
+            last_fetched_epoch: position.last_fetched_epoch,
+        })
+    }
+
+    /// Whether the follower must be told what was read. What has nothing more for it is not due any more.
+    fn take(&mut self, id: PartitionId, found: &Found, has_more: bool) -> bool {
+        let Some(position) = self.positions.get_mut(&id) else { return false };
+        let result = &found.result;
+        let is_wrong = !result.error.is_none() || result.diverging.is_some();
+        let now = Told { high_watermark: result.high_watermark, log_start: result.log_start_offset };
+        let is_news = is_wrong || result.bytes > 0 || position.told != Some(now);
+        if is_news && !found.later {
+            // An error is told again next time, as Kafka does: the follower may have missed why.
+            position.told = (!is_wrong).then_some(now);
+        }
+        if is_wrong || result.bytes > 0 {
+            self.served(id);
+        } else if !(has_more || found.later) {
+            self.settle(id);
+        }
+        is_news && !found.later
+    }
+
+    /// The last answer was delivered, or not: then what it told is told again.
+    fn delivered(&mut self, serial: u64) {
+        let told = std::mem::take(&mut self.told);
+        if serial == self.serial {
+            return;
+        }
+        for id in told {
+            match self.positions.get_mut(&id) {
+                Some(position) => position.told = None,
+                None => self.refuse(id),
+            }
+            self.mark_due(id);
+        }
+    }
+
+    /// Nothing is kept of what does not exist here, or memory would be the asker's to spend.
+    fn refuse(&mut self, id: PartitionId) {
+        self.forget(id);
+        self.strangers.insert(id);
+    }
+
+    /// The next partitions whose follower is not in sync, in turn.
+    fn next_outside(&mut self) -> Vec<PartitionId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = self.outside_from.map_or(Unbounded, Excluded);
+        let next: Vec<PartitionId> =
+            self.outside.range((from, Unbounded)).take(OUTSIDE_AT_ONCE_MAX).copied().collect();
+        self.outside_from = next.last().copied().filter(|_| next.len() == OUTSIDE_AT_ONCE_MAX);
+        next
+    }
+}
+
+impl Owner {
+    /// A follower fetches: takes in what it says of its positions, then answers, or waits for news.
+    pub(super) fn follow_request(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: FollowRequest,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        let key = request.session;
+        if request.is_fresh {
+            self.end_session(key);
+        }
+        let session = self.replica_sessions.sessions.entry(key).or_insert_with(|| Session::new(request.who));
+        session.who = request.who;
+        session.delivered(request.delivered);
+        for id in &request.forgotten {
+            self.forget_position(key, *id);
+        }
+        for named in &request.named {
+            self.name_position(now, key, named, answers);
+        }
+        self.ask_outside_again(now, key, answers);
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        session.last_fetch = now.monotonic;
+        let waiting = Waiting {
+            asker,
+            bytes_max: request.bytes_max,
+            wait_for_bytes: request.wait_for_bytes,
+            answered: false,
+            once: request.once,
+            owner: request.owner,
+        };
+        if let Some(before) = session.waiting.replace(waiting) {
+            self.replica_sessions.by_asker.remove(&before.asker);
+        }
+        self.replica_sessions.by_asker.insert(asker, key);
+        self.answer_follower(now, key, effects, answers);
+    }
+
+    fn name_position(
+        &mut self,
+        now: Now,
+        key: FollowerSession,
+        named: &FollowPosition,
+        answers: &mut Answers,
+    ) {
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        let who = session.who;
+        if self.store.slot(named.id).is_none() {
+            return session.refuse(named.id);
+        }
+        session.name(named);
+        let Some(reading) = session.reading(named.id) else { return };
+        self.note_fetch(now, who, &reading, answers);
+        self.look_outside(key, named.id);
+        if let Some(partition) = self.partitions.get_mut(&named.id)
+            && !partition.replica_sessions.contains(&key)
+        {
+            partition.replica_sessions.push(key);
+        }
+    }
+
+    /// Notes whether the session's follower is in sync.
+    fn look_outside(&mut self, key: FollowerSession, id: PartitionId) {
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        let partition = self.partitions.get(&id);
+        match partition.is_some_and(|partition| !partition.replicas.is_in_sync(session.who.node)) {
+            true if session.positions.contains_key(&id) => session.outside.insert(id),
+            _ => session.outside.remove(&id),
+        };
+    }
+
+    /// Who is in sync has changed.
+    pub fn isr_changed(&mut self, id: PartitionId) {
+        let Some(partition) = self.partitions.get(&id) else { return };
+        for key in partition.replica_sessions.clone() {
+            self.look_outside(key, id);
+        }
+    }
+
+    /// A follower that has all there is does not name the partition again; what kept it out of the ISR may have gone.
+    fn ask_outside_again(&mut self, now: Now, key: FollowerSession, answers: &mut Answers) {
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        let who = session.who;
+        for id in session.next_outside() {
+            let session = self.replica_sessions.sessions.get(&key);
+            if let Some(reading) = session.and_then(|session| session.reading(id)) {
+                self.note_fetch(now, who, &reading, answers);
+            }
+        }
+    }
+
+    fn forget_position(&mut self, key: FollowerSession, id: PartitionId) {
+        if let Some(session) = self.replica_sessions.sessions.get_mut(&key) {
+            session.forget(id);
+        }
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.replica_sessions.retain(|other| *other != key);
+        }
+    }
+
+    /// A follower's connection has ended, or begins anew.
+    pub fn end_session(&mut self, key: FollowerSession) {
+        let Some(session) = self.replica_sessions.sessions.remove(&key) else { return };
+        if let Some(waiting) = session.waiting {
+            self.replica_sessions.by_asker.remove(&waiting.asker);
+        }
+        for id in session.positions.keys() {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.replica_sessions.retain(|other| *other != key);
+            }
+        }
+    }
+
+    /// How often a partition was read for a follower, since the start.
+    #[cfg(test)]
+    pub fn follower_reads(&self) -> u64 {
+        self.replica_sessions.reads
+    }
+
+    /// No one waits for this follower's fetch any more; its session stays.
+    pub(super) fn forget_follower(&mut self, asker: Asker) {
+        let Some(key) = self.replica_sessions.by_asker.remove(&asker) else { return };
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        if session.waiting.take().is_some_and(|waiting| waiting.once) {
+            self.end_session(key);
+        }
+    }
+
+    /// There is news of a partition for its followers, or there may be.
+    pub(super) fn news_for_followers(&mut self, id: PartitionId) {
+        if let Some(partition) = self.partitions.get(&id) {
+            self.replica_sessions.mark_due(&partition.replica_sessions, id);
+        }
+    }
+
+    /// A partition is led from now on: followers may have asked for it before.
+    pub(super) fn take_in_followers(&mut self, id: PartitionId) {
+        let sessions = self.replica_sessions.sessions.iter();
+        let keys: Vec<FollowerSession> = sessions
+            .filter(|(_, session)| session.positions.contains_key(&id))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &keys {
+            self.look_outside(*key, id);
+        }
+        self.replica_sessions.mark_due(&keys, id);
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.replica_sessions = keys;
+        }
+    }
+
+    /// Records were appended in this turn: followers that had everything until now had it when they last asked.
+    pub(super) fn wake_followers(&mut self) {
+        for slot in self.store.take_appended() {
+            let Some(id) = self.by_slot.get(&slot).copied() else { continue };
+            let Some(partition) = self.partitions.get_mut(&id) else { continue };
+            for key in &partition.replica_sessions {
+                if let Some(session) = self.replica_sessions.sessions.get(key) {
+                    partition.replicas.appended(session.who.node, session.last_fetch);
+                }
+            }
+            self.replica_sessions.mark_due(&partition.replica_sessions, id);
+        }
+    }
+
+    /// Answers the followers that wait and of whose partitions there is news, each once in a turn.
+    pub(super) fn answer_followers(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        while let Some(key) = self.replica_sessions.woken.pop_first() {
+            self.answer_follower(now, key, effects, answers);
+        }
+    }
+
+    fn answer_follower(
+        &mut self,
+        now: Now,
+        key: FollowerSession,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) {
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        let Some(mut waiting) = session.waiting else { return };
+        let who = session.who;
+        let due: Vec<PartitionId> = session.due.values().take(READ_AT_ONCE_MAX).copied().collect();
+        let refused = |id| (id, ReadResult::failed(ErrorCode::NotLeaderOrFollower));
+        let mut results: Vec<_> = std::mem::take(&mut session.strangers).into_iter().map(refused).collect();
+        let (examined, all) = (due.len(), session.due.len());
+        let (mut bytes, mut opening) = (0, 0);
+        for id in due {
+            let session = self.replica_sessions.sessions.get(&key);
+            let Some(reading) = session.and_then(|session| session.reading(id)) else { continue };
+            let may_open = opening < OPENED_AT_ONCE_MAX;
+            let room = if may_open { waiting.bytes_max.saturating_sub(bytes) } else { 0 };
+            let found = self.read_one(now, &reading, Some(who), room, may_open && bytes == 0, effects);
+            let has_more = self.store.slot(id).is_some_and(|slot| self.store.log_end(slot) > reading.from);
+            #[cfg(test)]
+            {
+                self.replica_sessions.reads += 1;
+            }
+            bytes += found.result.bytes;
+            opening += usize::from(found.later);
+            let session = self.replica_sessions.sessions.get_mut(&key);
+            if session.is_some_and(|session| session.take(id, &found, has_more)) {
+                results.push((id, found.result));
+            }
+        }
+        let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
+        if results.is_empty() && examined < all && session.due.len() < all {
+            // None of these had anything; others may.
+            self.replica_sessions.woken.insert(key);
+            return;
+        }
+        if results.is_empty() && (opening > 0 || waiting.answered) {
+            return;
+        }
+        waiting.answered = true;
+        session.serial += 1;
+        session.told.extend(results.iter().map(|(id, _)| *id));
+        let serial = session.serial;
+        let is_urgent = results.iter().any(|(_, result)| result.bytes == 0);
+        let is_done = is_urgent || bytes >= waiting.wait_for_bytes;
+        session.waiting = (!is_done).then_some(waiting);
+        answers.push((waiting.asker, OwnerResponse::Followed { owner: waiting.owner, serial, results }));
+        if is_done {
+            self.replica_sessions.by_asker.remove(&waiting.asker);
+            if waiting.once {
+                self.end_session(key);
+            }
+        }
+    }
+}
+
+impl ReplicaSessions {
+    /// There may be news of a partition for these.
+    pub(super) fn mark_due(&mut self, keys: &[FollowerSession], id: PartitionId) {
+        for key in keys {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.mark_due(id);
+                if session.waiting.is_some() {
+                    self.woken.insert(*key);
+                }
+            }
+        }
+    }
+
+    /// Asserts what must hold between any two inputs.
+    pub fn check(&self) {
+        for session in self.sessions.values() {
+            let due = session.positions.values().filter(|position| position.due.is_some()).count();
+            assert_eq!(due, session.due.len(), "what is due and its order are apart");
+            assert!(session.outside.iter().all(|id| session.positions.contains_key(id)));
+        }
+    }
+}
