@@ -11,6 +11,7 @@ use corelane_core::{ids::NodeId, metadata::Image};
 use openraft::storage::Snapshot;
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt::Display,
     rc::Rc,
 };
@@ -60,11 +61,29 @@ struct Receiving {
     bytes: Vec<u8>,
 }
 
+/// How often each voter has spoken as a leader, since the start. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(Rc<RefCell<BTreeMap<u64, u64>>>);
+
+impl Heard {
+    /// Of one voter.
+    pub fn of(&self, voter: u64) -> u64 {
+        self.0.borrow().get(&voter).copied().unwrap_or(0)
+    }
+
+    fn note(&self, voter: u64, request: &Request) {
+        if matches!(request, Request::Append(_) | Request::Chunk(_)) {
+            *self.0.borrow_mut().entry(voter).or_default() += 1;
+        }
+    }
+}
+
 /// Where requests come in. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Inbound {
     identity: Identity,
     outbox: Outbox,
+    heard: Heard,
     under_way: Rc<UnderWay>,
     /// One at a time: a cluster has one leader.
     receiving: Rc<RefCell<Option<Receiving>>>,
@@ -72,7 +91,13 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     pub fn new(identity: Identity, outbox: Outbox) -> Inbound {
-        Inbound { identity, outbox, under_way: Rc::default(), receiving: Rc::default() }
+        let (heard, under_way, receiving) = Default::default();
+        Inbound { identity, outbox, heard, under_way, receiving }
+    }
+
+    /// Who was heard of.
+    pub fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// Takes a request; `None` if it was refused, and answered, at once.
@@ -94,7 +119,10 @@ impl Inbound {
     pub async fn serve(raft: Raft, asked: Asked) {
         let inbound = asked.inbound.clone();
         let answer = match inbound.open(asked.from, &asked.body) {
-            Ok(request) => inbound.ask(&raft, asked.from, request).await,
+            Ok(request) => {
+                inbound.heard.note(asked.from, &request);
+                inbound.ask(&raft, asked.from, request).await
+            }
             Err(reason) => Err(reason),
         };
         asked.answer(answer.unwrap_or_else(|reason| Answer::refused(&reason)));

@@ -18,6 +18,7 @@ mod quorum;
 mod run;
 mod snapshot;
 mod standing;
+mod succession;
 mod types;
 mod wire;
 

@@ -14,6 +14,7 @@ use crate::{
     run::{self, Command},
     snapshot,
     standing::Progress,
+    succession::Parted,
     types::Peer,
 };
 use bytes::Bytes;
@@ -118,6 +119,14 @@ pub enum QuorumInput {
         from: NodeId,
         /// At most [`CALL_BYTES_MAX`](crate::CALL_BYTES_MAX) bytes; whatever they are.
         body: Bytes,
+    },
+    /// No connection with another voter is left, or none could be made. If it led, another is elected soon, unless it
+    /// is heard of again. May be said at any time, also without truth: it costs an election at most.
+    Parted {
+        /// Which.
+        voter: NodeId,
+        /// Nobody listens there any more: its process has ended.
+        ended: bool,
     },
     /// If this node leads, let another voter lead, one that has the whole log. Without effect if there is none.
     TransferLeader,
@@ -299,6 +308,7 @@ impl Quorum {
             voters,
             identity,
             network,
+            heard: inbound.heard(),
             progress: progress.clone(),
             timing: settings.timing,
             snapshot_entries: bounds.snapshot_entries,
@@ -395,6 +405,11 @@ impl Quorum {
                 if let Some(asked) = self.inbound.take(id, from, body) {
                     // Without a receiver the quorum has ended; dropping the request answers it.
                     let _ = self.commands.send(Command::Called(asked));
+                }
+            }
+            QuorumInput::Parted { voter, ended } => {
+                if let Ok(voter) = u64::try_from(voter.0) {
+                    let _ = self.commands.send(Command::Parted(Parted { voter, ended }));
                 }
             }
             QuorumInput::TransferLeader => {

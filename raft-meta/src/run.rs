@@ -3,13 +3,14 @@
 use crate::{
     executor::{Channels, Runtime, WatchedReceiver},
     identity::{Identity, is_majority_recorded},
-    inbound::{Asked, Inbound},
+    inbound::{Asked, Heard, Inbound},
     log::LogStore,
     machine::{Applied, Machine},
     network::Network,
     proposal::Proposal,
     quorum::{Outbox, QuorumOutput, Timing},
     standing::Progress,
+    succession::{Parted, Succession},
     types::{Peer, Raft, TypeConfig},
     wire::APPEND_ENTRIES_MAX,
 };
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Propose(Proposal),
     Snapshot,
     Called(Asked),
+    Parted(Parted),
     TransferLeader,
     Stop,
     /// The leadership is handed over, or could not be.
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     pub voters: BTreeMap<u64, Peer>,
     pub identity: Identity,
     pub network: Network,
+    pub heard: Heard,
     pub progress: Progress,
     pub timing: Timing,
     pub snapshot_entries: u64,
@@ -150,8 +153,19 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
     };
     drop(Runtime::spawn(watcher.run()));
     begin(&raft, &parts.voters).await?;
+    let (missing, parted) = mpsc::unbounded_channel();
     if !is_alone {
         drop(Runtime::spawn(record(raft.clone(), metrics.clone(), parts.identity.clone())));
+        let succession = Succession {
+            raft: raft.clone(),
+            node,
+            voters: parts.voters.keys().copied().collect(),
+            heard: parts.heard,
+            metrics: metrics.clone(),
+            timing: parts.timing,
+            parted,
+        };
+        drop(Runtime::spawn(succession.run()));
     }
     let patience = Duration::from_millis(parts.timing.election_ms_max);
     let mut is_stopping = false;
@@ -163,6 +177,8 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
             }
             Command::Snapshot => raft.trigger().snapshot().await.map_err(|error| error.to_string())?,
             Command::Called(asked) => drop(Runtime::spawn(Inbound::serve(raft.clone(), asked))),
+            // A quorum of one misses nobody.
+            Command::Parted(parted) => drop(missing.send(parted)),
             Command::TransferLeader => {
                 drop(Runtime::spawn(hand_over(raft.clone(), metrics.clone(), patience)));
             }

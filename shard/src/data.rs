@@ -154,6 +154,7 @@ impl DataShard {
             let input = match ended {
                 Ended::Answered { peer, frame, .. } => Input::PeerAnswer { peer, frame },
                 Ended::Failed { peer, .. } => Input::PeerFailed { peer },
+                Ended::Up { .. } | Ended::Down { .. } => continue,
             };
             self.decide(now, input, out);
         }

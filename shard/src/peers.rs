@@ -38,6 +38,18 @@ pub(crate) enum Ended {
         /// Nothing of the request has left this node.
         unsent: bool,
     },
+    /// No call: a connection was made.
+    Up {
+        /// With whom.
+        peer: NodeId,
+    },
+    /// No call: the connection is gone, or could not be made. Comes after the failures of what was asked on it.
+    Down {
+        /// With whom.
+        peer: NodeId,
+        /// Nobody listens there: the peer's process has ended, or not begun.
+        refused: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -124,11 +136,8 @@ impl Peers {
         match &mut line.state {
             State::Down { until } if *until > now.monotonic => ended.push(failed),
             State::Down { .. } => {
-                let token = Token(self.next_token);
-                self.next_token += 1;
-                line.state = State::Connecting(token);
                 line.queued.push((correlation, frame));
-                out.push(Operation::Connect { token, host: line.host.clone(), port: line.port });
+                self.connect(peer, out);
             }
             State::Connecting(_) => line.queued.push((correlation, frame)),
             State::Up(id, connection) => {
@@ -137,6 +146,22 @@ impl Peers {
                 connection.ask_send(*id, out);
             }
         }
+    }
+
+    /// Connects to a peer without a call, so that it shows whether it is there.
+    pub fn reach<M>(&mut self, now: Now, peer: NodeId, out: &mut Vec<Operation<M>>) {
+        let state = self.lines.get(&peer).map(|line| &line.state);
+        if matches!(state, Some(State::Down { until }) if *until <= now.monotonic) {
+            self.connect(peer, out);
+        }
+    }
+
+    fn connect<M>(&mut self, peer: NodeId, out: &mut Vec<Operation<M>>) {
+        let Some(line) = self.lines.get_mut(&peer) else { return };
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        line.state = State::Connecting(token);
+        out.push(Operation::Connect { token, host: line.host.clone(), port: line.port });
     }
 
     /// A connect ended.
@@ -174,6 +199,7 @@ impl Peers {
                 }
                 line.state = State::Up(id, connection);
                 self.by_connection.insert(id, peer);
+                ended.push(Ended::Up { peer });
             }
             Err(error) => {
                 if !std::mem::replace(&mut line.told_lost, true) {
@@ -184,6 +210,8 @@ impl Peers {
                 for (correlation, _) in line.queued.drain(..) {
                     ended.push(Ended::Failed { peer, correlation, unsent: true });
                 }
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                ended.push(Ended::Down { peer, refused });
             }
         }
     }
@@ -284,12 +312,16 @@ impl Peers {
 
     fn down(&mut self, now: Now, peer: NodeId, ended: &mut Vec<Ended>) {
         let Some(line) = self.lines.get_mut(&peer) else { return };
+        let was_up = matches!(line.state, State::Up(..));
         line.state = State::Down { until: now.monotonic };
         for correlation in std::mem::take(&mut line.waiting).into_keys() {
             ended.push(Ended::Failed { peer, correlation, unsent: false });
         }
         for (correlation, _) in line.queued.drain(..) {
             ended.push(Ended::Failed { peer, correlation, unsent: true });
+        }
+        if was_up {
+            ended.push(Ended::Down { peer, refused: false });
         }
     }
 }
@@ -357,12 +389,15 @@ mod tests {
             let text = |ended| match ended {
                 Ended::Answered { correlation, frame, .. } => {
                     assert_eq!(&frame[4..], b"done");
-                    (correlation, "answered")
+                    Some((correlation, "answered"))
                 }
-                Ended::Failed { correlation, unsent: true, .. } => (correlation, "unsent"),
-                Ended::Failed { correlation, unsent: false, .. } => (correlation, "failed"),
+                Ended::Failed { correlation, unsent: true, .. } => Some((correlation, "unsent")),
+                Ended::Failed { correlation, unsent: false, .. } => Some((correlation, "failed")),
+                Ended::Up { .. } => None,
+                Ended::Down { refused: true, .. } => Some((0, "refused")),
+                Ended::Down { refused: false, .. } => Some((0, "down")),
             };
-            self.ended.drain(..).map(text).collect()
+            self.ended.drain(..).filter_map(text).collect()
         }
     }
 
@@ -384,7 +419,7 @@ mod tests {
         room.connect(1);
         room.call(2);
         room.peers.closed(room.now, ConnectionId(1), &mut room.ended);
-        assert_eq!(room.outcomes(), [(1, "failed"), (2, "failed")]);
+        assert_eq!(room.outcomes(), [(1, "failed"), (2, "failed"), (0, "down")]);
         room.out.clear();
         room.call(3);
         room.connect(2);
@@ -400,7 +435,8 @@ mod tests {
         room.peers.connected(room.now, Token(0), refused, &mut room.out, &mut room.ended);
         room.out.clear();
         room.call(2);
-        assert_eq!(room.outcomes(), [(1, "unsent"), (2, "unsent")]);
+        assert_eq!(room.outcomes(), [(1, "unsent"), (0, "refused"), (2, "unsent")]);
+        room.peers.reach(room.now, PEER, &mut room.out);
         assert!(room.out.is_empty(), "{:?}", room.out);
         room.now.monotonic = room.now.monotonic + RECONNECT_BACKOFF;
         room.call(3);
@@ -417,14 +453,27 @@ mod tests {
         assert_eq!(room.peers.next_deadline(), Some(room.now.monotonic + SETTINGS.silence_max));
         room.now.monotonic = room.now.monotonic + SETTINGS.silence_max;
         room.peers.expire(room.now, &mut room.out, &mut room.ended);
-        assert_eq!(room.outcomes(), [(1, "failed")]);
+        assert_eq!(room.outcomes(), [(1, "failed"), (0, "down")]);
         assert!(room.out.iter().any(|it| matches!(it, Operation::Close { connection: ConnectionId(1) })));
         assert_eq!(room.peers.next_deadline(), None);
         room.out.clear();
         room.call(2);
         room.connect(2);
         room.answer(2, 99);
-        assert_eq!(room.outcomes(), [(2, "failed")]);
+        assert_eq!(room.outcomes(), [(2, "failed"), (0, "down")]);
+    }
+
+    #[test]
+    fn a_peer_can_be_reached_for_without_a_call() {
+        let mut room = room();
+        room.peers.reach(room.now, PEER, &mut room.out);
+        room.connect(1);
+        assert!(matches!(room.ended[..], [Ended::Up { peer: PEER }]));
+        room.peers.reach(room.now, PEER, &mut room.out);
+        assert!(!room.out.iter().any(|it| matches!(it, Operation::Connect { .. })), "{:?}", room.out);
+        room.call(1);
+        room.answer(1, 1);
+        assert_eq!(room.outcomes(), [(1, "answered")]);
     }
 
     #[test]
@@ -434,7 +483,7 @@ mod tests {
         room.connect(1);
         let endpoint = Some(("three".to_owned(), 9093));
         room.peers.locate(room.now, PEER, endpoint, &mut room.out, &mut room.ended);
-        assert_eq!(room.outcomes(), [(1, "failed")]);
+        assert_eq!(room.outcomes(), [(1, "failed"), (0, "down")]);
         room.out.clear();
         room.call(2);
         assert!(matches!(&room.out[..], [Operation::Connect { host, .. }] if host == "three"));

@@ -45,7 +45,7 @@ pub use reassignments::{
     ListReassignmentsRequest, OngoingReassignment, ReassignPartitionsRequest, Reassigned, Reassignment,
     TopicReassignment, TopicReassignments,
 };
-pub use sessions::Lifecycle;
+pub use sessions::{Lifecycle, Parting};
 pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
 
 use crate::{

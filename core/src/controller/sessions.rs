@@ -20,17 +20,30 @@ pub struct Lifecycle {
     /// How often partitions without a leader are looked at that may be led by whoever is left
     /// (`unclean.leader.election.interval.ms`).
     pub unclean_interval_ms: u64,
+    /// After how long a broker whose connection broke is fenced if it does not come back with a heartbeat: long enough for
+    /// one that lives, and at most a session.
+    pub parted_timeout_ms: u64,
 }
 
 impl Default for Lifecycle {
-    /// Kafka's defaults.
+    /// Kafka's defaults, as far as Kafka has them.
     fn default() -> Lifecycle {
         Lifecycle {
             session_timeout_ms: 9_000,
             rebalance_interval_ms: Some(300_000),
             unclean_interval_ms: 300_000,
+            parted_timeout_ms: 250,
         }
     }
+}
+
+/// What is known of a broker whose connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// The connection broke: the network's doing, or the end of the broker's process.
+    Broken,
+    /// And nobody listens where the broker's process did: it has ended.
+    Ended,
 }
 
 /// A broker as the leader hears of it.
@@ -39,6 +52,8 @@ pub(super) struct Session {
     /// Of the registration that is meant.
     epoch: i64,
     heard: Monotonic,
+    /// Its connection broke: when it is given up unless it is heard of.
+    parted: Option<Monotonic>,
     /// How far its metadata has come, as it says.
     pub applied: Option<MetadataOffset>,
     /// Since when it leads nothing that another could: when this many decisions are settled, and then, at which offset.
@@ -88,12 +103,19 @@ impl Sessions {
 
     /// A broker was heard of.
     pub fn hear(&mut self, now: Monotonic, id: NodeId, epoch: i64) -> &mut Session {
-        let fresh = Session { epoch, heard: now, applied: None, moved: Moved::No };
+        let session = self.session(now, id, epoch);
+        session.heard = session.heard.max(now);
+        session.parted = None;
+        session
+    }
+
+    /// The session of a registration; one that begins now, if there is none.
+    fn session(&mut self, now: Monotonic, id: NodeId, epoch: i64) -> &mut Session {
+        let fresh = Session { epoch, heard: now, parted: None, applied: None, moved: Moved::No };
         let session = self.brokers.entry(id).or_insert_with(|| fresh.clone());
         if session.epoch != epoch {
             *session = fresh;
         }
-        session.heard = session.heard.max(now);
         session
     }
 
@@ -102,9 +124,11 @@ impl Sessions {
         self.brokers.get(&id).filter(|session| session.epoch == epoch)
     }
 
-    /// Whether a registration was heard of within the timeout.
+    /// Whether a registration was heard of within the timeout, and has not parted.
     pub fn is_alive(&self, now: Monotonic, id: NodeId, epoch: i64, timeout_ms: u64) -> bool {
-        self.get(id, epoch).is_some_and(|session| now < session.heard.after_ms(timeout_ms))
+        self.get(id, epoch).is_some_and(|session| {
+            now < session.heard.after_ms(timeout_ms) && session.parted.is_none_or(|until| now < until)
+        })
     }
 
     /// The offset that a broker must have applied to know of its own registration.
@@ -149,6 +173,20 @@ impl Controller {
         self.reset(committed);
     }
 
+    /// No connection with a broker is left. Its session is over soon, or now, unless it is heard of.
+    pub fn parted(&mut self, now: Monotonic, id: NodeId, parting: Parting) {
+        let Some(epoch) = self.speculative.broker(id).filter(|it| !it.fenced).map(|it| it.epoch) else {
+            return;
+        };
+        let grace_ms = match parting {
+            Parting::Broken => self.settings.lifecycle.parted_timeout_ms,
+            Parting::Ended => 0,
+        };
+        let until = now.after_ms(grace_ms);
+        let session = self.sessions.session(now, id, epoch);
+        session.parted = Some(session.parted.map_or(until, |known| known.min(until)));
+    }
+
     /// The brokers whose session is over, by what is known at `now`.
     pub(super) fn expired(&mut self, now: Monotonic) -> Vec<NodeId> {
         let timeout_ms = self.settings.lifecycle.session_timeout_ms;
@@ -174,11 +212,12 @@ impl Controller {
     /// When [`tick`](Self::tick) has something to do, at the latest.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let lifecycle = self.settings.lifecycle;
-        let unfenced = self.speculative.brokers().any(|broker| !broker.fenced);
+        let unfenced = || self.speculative.brokers().filter(|broker| !broker.fenced);
         // A quarter of a session: so that a gap is known for what it is.
-        let look = self.sessions.looked.filter(|_| unfenced);
+        let look = self.sessions.looked.filter(|_| unfenced().next().is_some());
         let look = look.map(|looked| looked.after_ms((lifecycle.session_timeout_ms / 4).max(1)));
-        [look, self.sessions.rebalance, self.sessions.unclean].into_iter().flatten().min()
+        let parted = unfenced().filter_map(|broker| self.sessions.get(broker.id, broker.epoch)?.parted).min();
+        [look, parted, self.sessions.rebalance, self.sessions.unclean].into_iter().flatten().min()
     }
 
     /// How far the slowest of the active brokers has come; `None`: one was not heard of yet.

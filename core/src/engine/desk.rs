@@ -7,8 +7,8 @@ use crate::{
         AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionsRequest, AlteredPartitions, ApiError,
         BrokerHeartbeatRequest, Controller, CreatePartitionsRequest, CreateTopicsRequest, CreatedTopic,
         Decision, DeleteTopicsRequest, DeletedTopicResult, ElectLeadersRequest, ElectedTopic, HeartbeatReply,
-        ListReassignmentsRequest, NamedResult, ProducerIdBlock, ReassignPartitionsRequest, Reassigned,
-        RegisterBrokerRequest, Registrant, ResourceResult, Settings, TopicReassignments,
+        ListReassignmentsRequest, NamedResult, Parting, ProducerIdBlock, ReassignPartitionsRequest,
+        Reassigned, RegisterBrokerRequest, Registrant, ResourceResult, Settings, TopicReassignments,
         UnregisterBrokerRequest, UpdateFeaturesRequest,
     },
     error::ErrorCode,
@@ -263,6 +263,15 @@ impl Desk {
                 effects.proposals.extend(decision.before);
                 effects.proposals.extend(decision.batch);
             }
+        }
+    }
+
+    /// No connection with a broker is left. It is fenced unless it comes back with a heartbeat soon; at once, if its
+    /// process has ended.
+    pub fn parted(&mut self, now: Monotonic, id: NodeId, parting: Parting, effects: &mut DeskEffects) {
+        if self.leads {
+            self.controller.parted(now, id, parting);
+            self.tick(now, effects);
         }
     }
 

@@ -17,6 +17,12 @@ const RETRY_MS: u64 = 50;
 /// How soon a broker that is not let in yet asks again, in ms: it waits for its own metadata.
 const FENCED_MS: u64 = 20;
 
+/// A stop does not wait longer for a controller that does not answer, in ms: an election takes less, so there is none.
+const FORSAKEN_MS: u64 = 3_000;
+
+/// The least time between two requests, in ms, however often something changes.
+const HURRY_MS: u64 = 10;
+
 /// What the controller is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LifeRequest {
@@ -56,9 +62,10 @@ pub enum LifeAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     No,
-    /// Asked for, and not to be waited for beyond this time.
+    /// Asked for, and not to be waited for beyond `until`, or beyond `forsaken`, if no controller has answered by then.
     Asked {
         until: Monotonic,
+        forsaken: Monotonic,
     },
     Granted,
 }
@@ -79,6 +86,8 @@ pub struct BrokerLife {
     registration: RegisterBrokerRequest,
     epoch: Option<i64>,
     under_way: bool,
+    /// When the last request left.
+    asked: Option<Monotonic>,
     next: Monotonic,
     stop: Stop,
 }
@@ -91,6 +100,7 @@ impl BrokerLife {
             registration,
             epoch: None,
             under_way: false,
+            asked: None,
             next: Monotonic(0),
             stop: Stop::No,
         }
@@ -98,8 +108,8 @@ impl BrokerLife {
 
     /// The next request, if one is due.
     pub fn poll(&mut self, now: Monotonic, applied: Option<MetadataOffset>) -> Option<LifeRequest> {
-        if let Stop::Asked { until } = self.stop
-            && (until <= now || self.epoch.is_none())
+        if let Stop::Asked { until, forsaken } = self.stop
+            && (until.min(forsaken) <= now || self.epoch.is_none())
         {
             self.stop = Stop::Granted;
         }
@@ -107,6 +117,7 @@ impl BrokerLife {
             return None;
         }
         self.under_way = true;
+        self.asked = Some(now);
         let want_shut_down = self.stop != Stop::No;
         Some(match self.epoch {
             Some(epoch) => LifeRequest::Heartbeat { epoch, applied, want_shut_down },
@@ -118,7 +129,7 @@ impl BrokerLife {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let request = (!self.under_way).then_some(self.next);
         let stop = match self.stop {
-            Stop::Asked { until } => Some(until),
+            Stop::Asked { until, forsaken } => Some(until.min(forsaken)),
             Stop::No | Stop::Granted => None,
         };
         [request, stop].into_iter().flatten().min()
@@ -130,6 +141,11 @@ impl BrokerLife {
     /// Why this broker cannot be of the cluster; asking again would not help.
     pub fn answered(&mut self, now: Monotonic, answer: LifeAnswer) -> Result<(), ApiError> {
         self.under_way = false;
+        if let Stop::Asked { forsaken, .. } = &mut self.stop
+            && answer != LifeAnswer::Lost
+        {
+            *forsaken = now.after_ms(FORSAKEN_MS);
+        }
         let wait_ms = match answer {
             LifeAnswer::Registered(Ok(epoch)) => {
                 self.epoch = Some(epoch);
@@ -166,15 +182,20 @@ impl BrokerLife {
         }
     }
 
-    /// The next heartbeat goes out at once: something changed that the controller waits for.
+    /// The next heartbeat goes out at once, or soon after the last: something changed that the controller waits for, or the
+    /// connection with it is gone, or it is another.
     pub fn hurry(&mut self, now: Monotonic) {
-        self.next = self.next.min(now);
+        let soon = self.asked.map_or(now, |asked| now.max(asked.after_ms(HURRY_MS)));
+        self.next = self.next.min(soon);
     }
 
     /// The broker is to stop: first it asks to be let go.
     pub fn stop(&mut self, now: Monotonic) {
         if self.stop == Stop::No {
-            self.stop = Stop::Asked { until: now.after_ms(self.settings.stop_patience_ms) };
+            self.stop = Stop::Asked {
+                until: now.after_ms(self.settings.stop_patience_ms),
+                forsaken: now.after_ms(FORSAKEN_MS),
+            };
             self.hurry(now);
         }
     }
@@ -182,11 +203,6 @@ impl BrokerLife {
     /// Whether the broker may stop: nothing is led by it any more, or that took too long.
     pub fn may_stop(&self) -> bool {
         self.stop == Stop::Granted
-    }
-
-    /// The epoch of this broker's registration.
-    pub fn epoch(&self) -> Option<i64> {
-        self.epoch
     }
 
     /// Whether an image shows this broker as it registered in this life, and unfenced. Before that it says nothing of what
@@ -252,19 +268,21 @@ mod tests {
     fn a_broker_that_is_fenced_asks_again_soon() {
         let mut life = serving();
         life.hurry(at(3));
-        assert_eq!(life.poll(at(3), None), heartbeat(7, false));
+        assert_eq!(life.poll(at(3), None), None, "not in a tight loop");
+        assert_eq!(life.next_deadline(), Some(at(1 + HURRY_MS)));
+        assert_eq!(life.poll(at(1 + HURRY_MS), None), heartbeat(7, false));
         let fenced = Standing { fenced: true, ..UP };
-        life.answered(at(4), LifeAnswer::Heartbeat(Ok(fenced))).expect("no refusal");
-        assert_eq!(life.next_deadline(), Some(at(4 + FENCED_MS)));
+        life.answered(at(12), LifeAnswer::Heartbeat(Ok(fenced))).expect("no refusal");
+        assert_eq!(life.next_deadline(), Some(at(12 + FENCED_MS)));
     }
 
     #[test]
     fn lost_answers_are_asked_for_again_and_a_forgotten_broker_registers_anew() {
         let mut life = serving();
-        life.hurry(at(3));
-        assert!(life.poll(at(3), None).is_some());
-        life.answered(at(4), LifeAnswer::Lost).expect("no refusal");
-        assert_eq!(life.poll(at(4 + RETRY_MS), None), heartbeat(7, false));
+        life.hurry(at(13));
+        assert!(life.poll(at(13), None).is_some());
+        life.answered(at(14), LifeAnswer::Lost).expect("no refusal");
+        assert_eq!(life.poll(at(14 + RETRY_MS), None), heartbeat(7, false));
         let stale = ApiError::new(ErrorCode::StaleBrokerEpoch, "");
         life.answered(at(100), LifeAnswer::Heartbeat(Err(stale))).expect("no refusal");
         assert!(matches!(life.poll(at(100), None), Some(LifeRequest::Register(_))));
@@ -286,25 +304,44 @@ mod tests {
     #[test]
     fn a_stop_waits_for_the_leaderships_to_move_away_but_not_for_ever() {
         let mut life = serving();
-        life.stop(at(10));
-        assert_eq!(life.poll(at(10), None), heartbeat(7, true));
+        life.stop(at(20));
+        assert_eq!(life.poll(at(20), None), heartbeat(7, true));
         assert!(!life.may_stop());
-        life.answered(at(11), LifeAnswer::Heartbeat(Ok(UP))).expect("no refusal");
-        assert_eq!(life.poll(at(11 + FENCED_MS), None), heartbeat(7, true));
+        life.answered(at(21), LifeAnswer::Heartbeat(Ok(UP))).expect("no refusal");
+        assert_eq!(life.poll(at(21 + FENCED_MS), None), heartbeat(7, true));
         let free = Standing { should_shut_down: true, ..UP };
         life.answered(at(40), LifeAnswer::Heartbeat(Ok(free))).expect("no refusal");
         assert!(life.may_stop());
 
-        let mut alone = serving();
-        alone.stop(at(10));
-        assert!(alone.poll(at(10), None).is_some());
-        assert_eq!(alone.next_deadline(), Some(at(5_010)), "no controller answers");
-        assert_eq!(alone.poll(at(5_010), None), None);
-        assert!(alone.may_stop());
+        let mut kept = serving();
+        kept.stop(at(20));
+        for ms in 0..250 {
+            let now = at(20 + FENCED_MS * ms);
+            assert_eq!(kept.poll(now, None), heartbeat(7, true));
+            kept.answered(now, LifeAnswer::Heartbeat(Ok(UP))).expect("no refusal");
+        }
+        assert_eq!(kept.next_deadline(), Some(at(5_020)), "there is always more to move");
+        kept.poll(at(5_020), None);
+        assert!(kept.may_stop());
 
         let mut stranger = new();
         stranger.stop(at(0));
         stranger.poll(at(0), None);
         assert!(stranger.may_stop(), "who was never let in leads nothing");
+    }
+
+    #[test]
+    fn a_stop_gives_up_soon_where_no_controller_answers() {
+        let mut forsaken = serving();
+        forsaken.stop(at(2_000));
+        assert!(forsaken.poll(at(2_000), None).is_some());
+        assert_eq!(forsaken.next_deadline(), Some(at(2_000 + FORSAKEN_MS)));
+        forsaken.answered(at(2_500), LifeAnswer::Lost).expect("no refusal");
+        assert!(forsaken.poll(at(2_550), None).is_some() && !forsaken.may_stop());
+        forsaken.answered(at(2_600), LifeAnswer::Heartbeat(Ok(UP))).expect("no refusal");
+        assert!(forsaken.poll(at(2_600 + FORSAKEN_MS - 1), None).is_some() && !forsaken.may_stop());
+        assert_eq!(forsaken.next_deadline(), Some(at(2_600 + FORSAKEN_MS)), "counted from the last answer");
+        forsaken.poll(at(2_600 + FORSAKEN_MS), None);
+        assert!(forsaken.may_stop());
     }
 }

@@ -6,6 +6,7 @@ mod checker;
 mod support;
 mod world;
 
+use corelane_core::ids::NodeId;
 use corelane_raft_meta::QuorumInput;
 use world::{MS, Weather, World};
 
@@ -27,7 +28,7 @@ enum Disks {
 fn mishap(world: &mut World, count: i32) {
     let node = 1 + i32::try_from(world.random.below(count.unsigned_abs() as usize)).expect("small");
     let other = 1 + i32::try_from(world.random.below(count.unsigned_abs() as usize)).expect("small");
-    match world.random.below(12) {
+    match world.random.below(13) {
         0 | 1 => {
             world.kill(node);
             let disk = world.nodes[&node].disk.clone();
@@ -42,6 +43,11 @@ fn mishap(world: &mut World, count: i32) {
         7 if node != other => drop(world.cut.insert((node, other))),
         8 | 9 => world.cut.clear(),
         10 => world.input(node, QuorumInput::TransferLeader),
+        // Whether that is so or not.
+        12 => {
+            let ended = world.random.below(2) == 0;
+            world.input(node, QuorumInput::Parted { voter: NodeId(other), ended });
+        }
         11 => {
             world.weather = if world.random.below(2) == 0 { STORM } else { Weather::default() };
         }
@@ -156,6 +162,66 @@ fn a_lost_leader_is_replaced_within_seconds() {
     }
     took_ms.sort_unstable();
     assert!(took_ms[10] <= 2_500 && took_ms[19] <= 5_000, "{took_ms:?}");
+}
+
+/// Everyone hears that the connections with a node are gone.
+fn part(world: &mut World, with: i32, ended: bool) {
+    let others: Vec<i32> = world.nodes.keys().copied().filter(|id| *id != with).collect();
+    for id in others {
+        world.input(id, QuorumInput::Parted { voter: NodeId(with), ended });
+    }
+}
+
+#[test]
+fn a_leader_whose_connections_are_gone_is_replaced_at_once() {
+    for (count, ended, median_ms, most_ms) in [(3, true, 80, 300), (3, false, 300, 500), (5, true, 80, 400)] {
+        let mut took_ms = Vec::new();
+        for seed in 0..20 {
+            let mut world = World::formed(seed, count);
+            world.run_ms(1_000);
+            let leader = world.leader().expect("formed");
+            let proposal = world.propose(leader);
+            world.until("an answer", 5_000, |world| world.holds(leader, proposal));
+            world.kill(leader);
+            // A connection's end comes after what was said on it.
+            world.run_ms(3);
+            part(&mut world, leader, ended);
+            took_ms.push(world.until("another leader", 10_000, |world| world.leader().is_some()));
+            assert!(world.holds(world.leader().expect("found"), proposal));
+            assert_eq!(world.checker.violations, [""; 0], "seed {seed}");
+        }
+        took_ms.sort_unstable();
+        assert!(took_ms[10] <= median_ms && took_ms[19] <= most_ms, "{took_ms:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_is_heard_of_again_goes_on_leading() {
+    let mut world = World::formed(1, 3);
+    world.run_ms(1_000);
+    let (leader, term) = (world.leader().expect("formed"), world.nodes[&1].term);
+    for _ in 0..20 {
+        part(&mut world, leader, false);
+        world.run_ms(300);
+        assert_eq!((world.leader(), world.nodes[&1].term), (Some(leader), term));
+    }
+    world.run_ms(30_000);
+    assert_eq!((world.leader(), world.nodes[&1].term), (Some(leader), term));
+}
+
+#[test]
+fn a_voter_that_misses_the_leader_alone_disturbs_no_one() {
+    let mut world = World::formed(2, 3);
+    world.run_ms(1_000);
+    let (leader, term) = (world.leader().expect("formed"), world.nodes[&1].term);
+    let alone = world.nodes.keys().copied().find(|id| *id != leader).expect("another");
+    world.cut.extend([(leader, alone), (alone, leader)]);
+    for ended in [false, true, false] {
+        world.input(alone, QuorumInput::Parted { voter: NodeId(leader), ended });
+        world.run_ms(3_000);
+    }
+    assert_eq!(world.leader(), Some(leader));
+    assert!(world.nodes.values().all(|node| node.term == term), "{}", world.state());
 }
 
 #[test]

@@ -2,16 +2,18 @@
 //! go to the data shards.
 //!
 //! - `server`: the controller's listener; other nodes' calls.
+//! - `nodes`: calls of other nodes, and to them; who is not connected any more (`parted`).
 //! - `control`: this node's requests for the active controller, wherever it is.
 
 mod control;
+mod nodes;
+mod parted;
 mod server;
 
 use crate::{
     node::Report,
     peers::{Ended, PeerSettings, Peers},
 };
-use bytes::Bytes;
 use control::{Control, Leader, Next, Origin};
 use corelane_core::{
     controller::{BrokerHeartbeatRequest, RegisterBrokerRequest, Settings},
@@ -26,7 +28,8 @@ use corelane_core::{
 };
 use corelane_raft_meta::{ProposeError, Quorum, QuorumInput, QuorumOutput};
 use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
-use server::{Call, Server, controller_answer, read_controller_answer};
+use parted::Parted;
+use server::{Server, controller_answer};
 use std::{collections::BTreeMap, sync::mpsc::Sender, time::Duration};
 use tracing::{error, info, warn};
 
@@ -71,6 +74,8 @@ pub struct QuorumShard {
     control: Control,
     server: Server,
     peers: Peers,
+    voters: Vec<NodeId>,
+    parted: Parted,
     ended: Vec<Ended>,
     /// The quorum's calls that are under way, by their correlation ids on the wire.
     quorum_calls: BTreeMap<i32, u64>,
@@ -98,6 +103,7 @@ impl QuorumShard {
         let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max: PEER_FRAME_BYTES_MAX };
         let cluster_id = quorum.cluster_id().to_owned();
         let registration = RegisterBrokerRequest { cluster_id, ..settings.registration };
+        let voters = quorum.voters().into_iter().map(|(voter, _)| voter).collect();
         QuorumShard {
             quorum,
             desk: Desk::new(settings.controller),
@@ -113,6 +119,8 @@ impl QuorumShard {
             control: Control::new(node),
             server: Server::default(),
             peers: Peers::new(peers),
+            voters,
+            parted: Parted::default(),
             ended: Vec::new(),
             quorum_calls: BTreeMap::new(),
             next_correlation: 0,
@@ -145,7 +153,7 @@ impl QuorumShard {
         loop {
             self.live(now);
             self.pursue(now, &mut effects, out);
-            self.calls_ended(now, out);
+            self.calls_ended(now, &mut effects, out);
             self.tell(now, std::mem::take(&mut effects), out);
             let mut outputs = Vec::new();
             self.quorum.poll(now, &mut outputs);
@@ -225,10 +233,15 @@ impl QuorumShard {
                 if let Err(refused) = self.desk.form_cluster(self.quorum.cluster_id(), effects) {
                     self.refused(&refused.to_string());
                 }
+                for (node, parting) in self.parted.nodes() {
+                    self.desk.parted(now.monotonic, node, parting, effects);
+                }
             }
             Leader::There(leader) => info!(term, leader = leader.0, "another node leads the metadata quorum"),
             Leader::Unknown => {}
         }
+        // Another controller, or none: whoever it is hears of this broker at once.
+        self.life.hurry(now.monotonic);
         if led && self.leader != Leader::Here {
             self.desk.resign(self.image.clone(), effects);
         }
@@ -375,76 +388,6 @@ impl QuorumShard {
         self.next_correlation
     }
 
-    // ---- other nodes ----
-
-    fn calls_ended(&mut self, now: Now, out: &mut Operations) {
-        for ended in std::mem::take(&mut self.ended) {
-            match ended {
-                Ended::Answered { correlation, frame, .. } => {
-                    self.answered(now, correlation, frame.slice(CORRELATION_BYTES..), out);
-                }
-                Ended::Failed { peer, correlation, unsent } => {
-                    if let Some(id) = self.quorum_calls.remove(&correlation) {
-                        let result = Err(format!("node {peer} cannot be reached"));
-                        self.quorum.handle(now, QuorumInput::Answered { id, result });
-                    } else if let Some(origin) = self.control.failed(now, correlation, unsent) {
-                        let lost = ControllerResponse::Unavailable(ErrorCode::NotController);
-                        self.deliver(now, origin, lost, out);
-                    }
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, now: Now, correlation: i32, body: Bytes, out: &mut Operations) {
-        if let Some(id) = self.quorum_calls.remove(&correlation) {
-            return self.quorum.handle(now, QuorumInput::Answered { id, result: Ok(body) });
-        }
-        let read = read_controller_answer(&body);
-        let response =
-            read.and_then(|(end, response)| Some((end, ControllerResponse::decode(response).ok()?)));
-        let Some((end, response)) = response else {
-            warn!("a controller's answer cannot be read");
-            if let Some(origin) = self.control.failed(now, correlation, false) {
-                self.deliver(
-                    now,
-                    origin,
-                    ControllerResponse::Unavailable(ErrorCode::UnknownServerError),
-                    out,
-                );
-            }
-            return;
-        };
-        let applied_end = self.applied_end();
-        if let Some((origin, response)) = self.control.answered(now, correlation, end, applied_end, response)
-        {
-            self.deliver(now, origin, response, out);
-        }
-    }
-
-    fn called(&mut self, now: Now, calls: Vec<Call>, out: &mut Operations) {
-        let mut effects = DeskEffects::default();
-        for Call { id, request } in calls {
-            match request.kind {
-                PeerKind::Quorum => {
-                    let (from, body) = (request.from, request.body);
-                    self.quorum.handle(now, QuorumInput::Called { id, from, body });
-                }
-                PeerKind::Controller => match ControllerRequest::decode(&request.body) {
-                    Ok(request) if self.leader == Leader::Here => {
-                        self.decide(now, ReplyTo::Peer(id), request, &mut effects);
-                    }
-                    Ok(_) => {
-                        let elsewhere = ControllerResponse::Unavailable(ErrorCode::NotController);
-                        self.server.answer(id, &controller_answer(0, &elsewhere.encode()), out);
-                    }
-                    Err(error) => self.server.refuse(now, id, &error, out),
-                },
-            }
-        }
-        self.tell(now, effects, out);
-    }
-
     // ---- shards of this node ----
 
     fn message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
@@ -491,9 +434,10 @@ impl QuorumShard {
         self.image.brokers().all(|broker| broker.id == self.node)
     }
 
-    /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it.
+    /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it, or decide who does.
     fn stop_if_let_go(&mut self, out: &mut Operations) {
-        if self.stop == Stop::Asked && (self.is_alone() || self.life.may_stop()) {
+        let forsaken = || self.voters.len() > 1 && self.parted.leaves_no_majority(&self.voters);
+        if self.stop == Stop::Asked && (self.is_alone() || self.life.may_stop() || forsaken()) {
             self.tell_stop(out);
         }
     }

@@ -1,8 +1,12 @@
-//! The controller's listener: other nodes' calls in, answers out, each under its caller's correlation id.
+//! The controller's listener: other nodes' calls in, answers out, each under its caller's correlation id. It knows which nodes
+//! are connected, and so when one has parted.
 
 use crate::{connection::Connection, log_limit::LogLimit};
 use bytes::{Bytes, BytesMut};
-use corelane_core::wire::{PEER_FRAME_BYTES_MAX, PeerRequest, encode_peer_answer};
+use corelane_core::{
+    ids::NodeId,
+    wire::{PEER_FRAME_BYTES_MAX, PeerRequest, encode_peer_answer},
+};
 use corelane_seam::{ConnectionId, Now, Operation, Part};
 use std::{collections::BTreeMap, net::SocketAddr};
 use tracing::info;
@@ -26,6 +30,8 @@ pub(super) struct Call {
 struct Caller {
     connection: Connection,
     calls: usize,
+    /// Who calls, by its last call.
+    node: Option<NodeId>,
 }
 
 /// See the module.
@@ -35,6 +41,8 @@ pub(super) struct Server {
     /// Calls without an answer: whose, and the caller's name for it.
     calls: BTreeMap<u64, (ConnectionId, i32)>,
     next_call: u64,
+    /// Nodes whose last connection is gone, until somebody asks.
+    parted: Vec<NodeId>,
     log_limit: LogLimit,
 }
 
@@ -45,7 +53,7 @@ impl Server {
             self.log(now, peer, "too many connections to the controller");
             return out.push(Operation::Close { connection: id });
         }
-        let mut caller = Caller { connection: Connection::new(peer, now.monotonic), calls: 0 };
+        let mut caller = Caller { connection: Connection::new(peer, now.monotonic), calls: 0, node: None };
         receive(id, &mut caller, out);
         self.callers.insert(id, caller);
     }
@@ -76,6 +84,7 @@ impl Server {
                 Ok(request) => {
                     self.next_call += 1;
                     caller.calls += 1;
+                    caller.node = Some(request.from);
                     self.calls.insert(self.next_call, (id, request.correlation));
                     calls.push(Call { id: self.next_call, request });
                 }
@@ -123,8 +132,21 @@ impl Server {
 
     /// A connection is gone.
     pub fn closed(&mut self, id: ConnectionId) {
-        self.callers.remove(&id);
+        let node = self.callers.remove(&id).and_then(|caller| caller.node);
         self.calls.retain(|_, (connection, _)| *connection != id);
+        self.parted.extend(node.filter(|node| !self.hears(*node)));
+    }
+
+    /// Whether a node has a connection here, on which it has called.
+    pub fn hears(&self, node: NodeId) -> bool {
+        self.callers.values().any(|caller| caller.node == Some(node))
+    }
+
+    /// Nodes that have no connection here any more, since this was asked last.
+    pub fn take_parted(&mut self) -> Vec<NodeId> {
+        let mut parted = std::mem::take(&mut self.parted);
+        parted.retain(|node| !self.hears(*node));
+        parted
     }
 
     /// Closes everything.
@@ -168,15 +190,22 @@ pub(super) fn read_controller_answer(body: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corelane_core::{ids::NodeId, wire::PeerKind};
+    use corelane_core::wire::PeerKind;
     use corelane_seam::Monotonic;
 
     const NOW: Now = Now { monotonic: Monotonic(0), unix_ms: 0 };
     const CALLER: ConnectionId = ConnectionId(1);
+    const AGAIN: ConnectionId = ConnectionId(2);
+
+    fn accept(server: &mut Server, id: ConnectionId) -> Vec<Operation<()>> {
+        let mut out = Vec::new();
+        server.accepted(NOW, id, SocketAddr::from(([127, 0, 0, 1], 1)), &mut out);
+        out
+    }
 
     fn server() -> (Server, Vec<Operation<()>>) {
-        let (mut server, mut out) = (Server::default(), Vec::new());
-        server.accepted(NOW, CALLER, SocketAddr::from(([127, 0, 0, 1], 1)), &mut out);
+        let mut server = Server::default();
+        let out = accept(&mut server, CALLER);
         (server, out)
     }
 
@@ -188,9 +217,27 @@ mod tests {
 
     fn say(server: &mut Server, bytes: &[u8], out: &mut Vec<Operation<()>>) -> Vec<Call> {
         let at = out.iter().position(|it| matches!(it, Operation::Receive { .. })).expect("it is read");
-        let Operation::Receive { mut buffer, .. } = out.remove(at) else { unreachable!("found above") };
+        let Operation::Receive { connection, mut buffer, .. } = out.remove(at) else {
+            unreachable!("found above")
+        };
         buffer.extend_from_slice(bytes);
-        server.received(NOW, CALLER, buffer, bytes.len(), out)
+        server.received(NOW, connection, buffer, bytes.len(), out)
+    }
+
+    #[test]
+    fn a_node_has_parted_when_its_last_connection_is_gone() {
+        let (mut server, mut out) = server();
+        accept(&mut server, AGAIN);
+        server.closed(AGAIN);
+        assert!(server.take_parted().is_empty(), "nobody knows who that was");
+        say(&mut server, &frame(1), &mut out);
+        let mut again = accept(&mut server, AGAIN);
+        say(&mut server, &frame(1), &mut again);
+        server.closed(CALLER);
+        assert_eq!((server.take_parted(), server.hears(NodeId(2))), (Vec::new(), true), "it has come back");
+        say(&mut server, &[], &mut again);
+        assert_eq!((server.take_parted(), server.hears(NodeId(2))), (vec![NodeId(2)], false));
+        assert!(server.take_parted().is_empty(), "told once");
     }
 
     #[test]

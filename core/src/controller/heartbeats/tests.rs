@@ -2,7 +2,7 @@ use super::{
     super::tests::{NOW, committed, controller, fence, heartbeat, id, registration, state, with_replicas},
     *,
 };
-use crate::controller::Registrant;
+use crate::controller::{Lifecycle, Parting, Registrant};
 
 fn beat(controller: &mut Controller, now: Monotonic, request: &BrokerHeartbeatRequest) -> HeartbeatReply {
     let decision = controller.heartbeat(now, request);
@@ -70,6 +70,46 @@ fn a_broker_that_is_not_heard_of_is_fenced_and_a_new_leader_gives_everyone_a_ful
     assert!(is_fenced(&controller, 1) && !is_fenced(&controller, 2));
     assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
     assert_eq!(tick(&mut controller, now), 0, "once");
+}
+
+#[test]
+fn a_broker_whose_connection_broke_is_fenced_unless_it_comes_back_soon() {
+    let mut controller = controller(3);
+    with_replicas(&mut controller, "a", 0x200, &[1, 2], &[]);
+    let grace_ms = Lifecycle::default().parted_timeout_ms;
+    controller.parted(NOW, NodeId(1), Parting::Broken);
+    assert_eq!(controller.next_deadline(), Some(NOW.after_ms(grace_ms)));
+    assert_eq!(tick(&mut controller, NOW.after_ms(grace_ms - 1)), 0);
+    let back = heartbeat(&controller, 1);
+    beat(&mut controller, NOW.after_ms(grace_ms - 1), &back);
+    assert_eq!(tick(&mut controller, NOW.after_ms(grace_ms)), 0, "it flaps, it is not gone");
+
+    let now = NOW.after_ms(1_000);
+    controller.parted(now, NodeId(1), Parting::Broken);
+    controller.parted(now.after_ms(grace_ms - 1), NodeId(1), Parting::Broken);
+    assert_eq!(tick(&mut controller, now.after_ms(grace_ms)), 1, "counted from the first");
+    assert!(is_fenced(&controller, 1) && !is_fenced(&controller, 2));
+    assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
+    controller.parted(now.after_ms(grace_ms), NodeId(1), Parting::Broken);
+    controller.parted(now.after_ms(grace_ms), NodeId(99), Parting::Ended);
+    assert_eq!(tick(&mut controller, now.after_ms(2 * grace_ms)), 0, "once");
+    let back = heartbeat(&controller, 1);
+    assert!(!beat(&mut controller, now.after_ms(2 * grace_ms), &back).fenced);
+}
+
+#[test]
+fn a_broker_whose_process_ended_is_fenced_at_once_and_its_next_process_is_let_in() {
+    let mut controller = controller(2);
+    with_replicas(&mut controller, "a", 0x200, &[1, 2], &[]);
+    let next = registration(1, 2);
+    let refused = controller.register_broker(NOW, &next, Registrant::Peer).reply;
+    assert_eq!(refused.expect_err("it lives").code, ErrorCode::DuplicateBrokerRegistration);
+    controller.parted(NOW, NodeId(1), Parting::Broken);
+    controller.parted(NOW, NodeId(1), Parting::Ended);
+    assert_eq!(tick(&mut controller, NOW), 1);
+    assert_eq!(state(&controller, 0x200, 0), (Some(2), vec![2], vec![]));
+    let decision = controller.register_broker(NOW, &next, Registrant::Peer);
+    committed(&mut controller, decision).expect("its place is free");
 }
 
 #[test]

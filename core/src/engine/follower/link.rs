@@ -290,8 +290,8 @@ impl Link {
 }
 
 /// How long to rest after the next of so many failures in a row: what a new leader has not heard yet, and a broker that is
-/// starting, come soon; what does not is asked ever more rarely, up to `replica.fetch.backoff.ms`.
-pub(super) fn growing_ms(failures: u32, backoff_ms: u64) -> u64 {
+/// starting, come soon; what does not is asked ever more rarely, up to `most_ms`.
+pub(super) fn growing_ms(failures: u32, most_ms: u64) -> u64 {
     const FIRST_MS: u64 = 10;
-    FIRST_MS.saturating_mul(1 << failures.min(20)).min(backoff_ms)
+    FIRST_MS.saturating_mul(1 << failures.min(20)).min(most_ms)
 }

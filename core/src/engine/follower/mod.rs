@@ -32,6 +32,9 @@ pub struct PeerCall {
 /// A partition that waits for room in the journal asks again after this.
 const FULL_MS: u64 = 20;
 
+/// A leader that has not heard of its reign is asked again at least so often: the metadata is on its way.
+const UNHEARD_MS_MAX: u64 = 80;
+
 /// Whom to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leader {
@@ -205,7 +208,9 @@ impl Followers {
             let missed = is_early(partition.error);
             link.missed(partition.id, missed);
             let rest_until = match missed {
-                true => now.monotonic.after_ms(growing_ms(followed.misses, self.manner.backoff_ms)),
+                true => now
+                    .monotonic
+                    .after_ms(growing_ms(followed.misses, self.manner.backoff_ms.min(UNHEARD_MS_MAX))),
                 false => rest_until,
             };
             let copier = Copier { now, store, events, rest_until, peer };
