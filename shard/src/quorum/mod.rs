@@ -165,7 +165,9 @@ impl QuorumShard {
             }
         }
         self.stop_if_let_go(out);
-        self.set_timer(out);
+        if !self.stopped {
+            self.set_timer(out);
+        }
     }
 
     fn set_timer(&mut self, out: &mut Operations) {

@@ -24,6 +24,9 @@ struct Arguments {
     /// Seeds from the first to before the second, `A..B`.
     #[arg(long, value_parser = range)]
     seeds: Option<(u64, u64)>,
+    /// How many brokers there are; otherwise one, or, of odd seeds, three.
+    #[arg(long)]
+    brokers: Option<usize>,
     /// Runs each seed twice and compares the schedules.
     #[arg(long)]
     twice: bool,
@@ -97,7 +100,7 @@ fn print(seed: u64, verdict: &Verdict, one: bool) {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A panic of a shard is caught and told with its seed.
-    panic::set_hook(Box::new(|_| {}));
+    panic::set_hook(Box::new(|info| if std::env::var("SIMP").is_ok() { eprintln!("{info}") }));
     let (from, to) = match (arguments.seeds, arguments.seed) {
         (Some(range), _) => range,
         (None, Some(seed)) => (seed, seed + 1),
@@ -117,7 +120,9 @@ fn main() -> ExitCode {
                         return;
                     }
                     let fault = arguments.fault.unwrap_or_default();
-                    let options = Options { trace: arguments.trace, fault, ..Options::new(seed) };
+                    let ordinary = Options::new(seed);
+                    let brokers = arguments.brokers.unwrap_or(ordinary.brokers);
+                    let options = Options { trace: arguments.trace, brokers, fault, ..ordinary };
                     let verdict = judge(&options, arguments.twice);
                     match &verdict {
                         Verdict::Passed(told) => {

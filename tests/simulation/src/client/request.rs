@@ -276,7 +276,8 @@ fn create_topic(topic: &str, partitions: i32, configs: &[(&'static str, String)]
     let topic = create_topics_request::CreatableTopic::default()
         .with_name(name(topic))
         .with_num_partitions(partitions)
-        .with_replication_factor(1)
+        // The brokers' own.
+        .with_replication_factor(-1)
         .with_configs(configs.collect());
     CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
 }

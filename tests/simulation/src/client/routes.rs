@@ -29,6 +29,11 @@ impl Routes {
         Routes { many, ..Routes::default() }
     }
 
+    /// Whether there are many brokers.
+    pub fn are_many(&self) -> bool {
+        self.many
+    }
+
     /// The broker that a request is for, if it is for one and that is known.
     pub fn broker_for(&self, request: &Request) -> Option<i32> {
         match request.destination() {

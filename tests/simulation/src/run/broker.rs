@@ -17,16 +17,74 @@ use std::sync::{
 /// Of the clients' listener.
 const PORT: u16 = 9092;
 
+/// Of the listener of those that have others.
+const CONTROLLER_PORT: u16 = 9093;
+
+/// Which cluster.
+const CLUSTER_ID: &str = "c2ltdWxhdGVkLWNsdXN0ZQ";
+
+/// What all brokers of a cluster have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    /// How many there are.
+    pub brokers: usize,
+    fault: Fault,
+    times: Option<Times>,
+}
+
+/// After how long without a word brokers give each other up, in ms.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    session: u64,
+    heartbeat: u64,
+    quorum: u64,
+    lag: u64,
+    fetch_wait: u64,
+}
+
+impl Times {
+    /// Shorter than Kafka's defaults, so that a run meets what comes after them.
+    fn draw(rng: &mut Rng) -> Times {
+        let session = rng.between(3_000, 9_000);
+        Times {
+            session,
+            heartbeat: session / rng.between(3, 6),
+            quorum: rng.between(500, 2_000),
+            lag: rng.between(2_000, 15_000),
+            fetch_wait: rng.between(500, 1_500),
+        }
+    }
+}
+
+impl Cluster {
+    /// Draws what `brokers` have in common; of one, nothing.
+    pub fn draw(rng: &mut Rng, brokers: usize, fault: Fault) -> Cluster {
+        let times = (brokers > 1).then(|| Times::draw(&mut rng.fork("cluster")));
+        Cluster { brokers, fault, times }
+    }
+
+    /// The node id of the broker at this place.
+    pub fn node(index: usize) -> i32 {
+        1 + i32::try_from(index).expect("few brokers")
+    }
+
+    /// The machine of the broker at this place.
+    pub fn host(index: usize) -> String {
+        format!("broker-{index}")
+    }
+}
+
 /// What makes a broker at every start, and where it reports.
-pub(super) fn factory(rng: &mut Rng, host: &str, fault: Fault) -> (Factory<Node>, Receiver<Report>) {
+pub(super) fn factory(rng: &mut Rng, cluster: &Cluster, index: usize) -> (Factory<Node>, Receiver<Report>) {
     let (reports, received) = channel();
-    let config = Arc::new(config(rng, host));
+    let config = Arc::new(config(rng, cluster, index));
+    let (fault, ports) = (cluster.fault, cluster.listeners().iter().map(|it| it.port).collect::<Vec<u16>>());
     let factory = move |boot: &Boot| {
         let settings = BrokerSettings {
             log: LogControl::default(),
             config: Arc::clone(&config),
             shards: boot.shards,
-            ports: vec![PORT],
+            ports: ports.clone(),
             seed: boot.entropy,
             fault,
             reports: reports.clone(),
@@ -37,17 +95,51 @@ pub(super) fn factory(rng: &mut Rng, host: &str, fault: Fault) -> (Factory<Node>
     (Box::new(factory), received)
 }
 
-/// Where it listens.
-pub(super) fn listeners() -> Vec<Listener> {
-    vec![Listener { port: PORT, accepting: Accepting::DataShards }]
+impl Cluster {
+    /// Where each of them listens.
+    pub fn listeners(&self) -> Vec<Listener> {
+        let clients = Listener { port: PORT, accepting: Accepting::DataShards };
+        let nodes = Listener { port: CONTROLLER_PORT, accepting: Accepting::LastShard };
+        if self.brokers > 1 { vec![clients, nodes] } else { vec![clients] }
+    }
+
+    fn entries(&self, index: usize) -> Vec<(&'static str, String)> {
+        let host = Cluster::host(index);
+        let mut entries =
+            vec![("log.dirs", "/data".to_owned()), ("auto.create.topics.enable", "false".to_owned())];
+        if self.brokers == 1 {
+            entries.push(("listeners", format!("PLAINTEXT://{host}:{PORT}")));
+            return entries;
+        }
+        let voter = |index| format!("{}@{}:{CONTROLLER_PORT}", Cluster::node(index), Cluster::host(index));
+        let voters: Vec<String> = (0..self.brokers).map(voter).collect();
+        entries.extend([
+            ("listeners", format!("PLAINTEXT://{host}:{PORT},CONTROLLER://{host}:{CONTROLLER_PORT}")),
+            ("node.id", Cluster::node(index).to_string()),
+            ("process.roles", "broker,controller".to_owned()),
+            ("controller.quorum.voters", voters.join(",")),
+            ("corelane.cluster.id", CLUSTER_ID.to_owned()),
+            ("default.replication.factor", self.brokers.to_string()),
+            ("min.insync.replicas", "2".to_owned()),
+        ]);
+        entries
+    }
 }
 
-fn config(rng: &mut Rng, host: &str) -> BrokerConfig {
-    let listener = format!("PLAINTEXT://{host}:{PORT}");
-    let entries = [("log.dirs", "/data"), ("listeners", &listener), ("auto.create.topics.enable", "false")];
-    let entries = entries.map(|(key, value)| (Source::Override, key.to_owned(), value.to_owned()));
+fn config(rng: &mut Rng, cluster: &Cluster, index: usize) -> BrokerConfig {
+    let entries = cluster.entries(index).into_iter();
+    let entries: Vec<_> =
+        entries.map(|(key, value)| (Source::Override, key.to_owned(), value)).collect();
     let (mut config, _) = BrokerConfig::from_entries(&entries, &ReadOptions::default())
         .unwrap_or_else(|errors| panic!("the simulated broker's configuration: {errors:?}"));
+    if let Some(times) = cluster.times {
+        config.cluster.session_ms = times.session;
+        config.cluster.heartbeat_ms = times.heartbeat;
+        config.cluster.quorum_timeout_ms = times.quorum;
+        config.replica_lag_ms_max = times.lag.cast_signed();
+        config.replica_fetch_wait_ms_max = i32::try_from(times.fetch_wait).expect("seconds");
+        config.replica_fetch_backoff_ms = 200;
+    }
     // Far below what the configuration's tables allow.
     config.journal_bytes_max = 1 << rng.between(19, 22);
     config.shard_memory_bytes = 1 << rng.between(21, 24);

@@ -23,6 +23,7 @@ use crate::{
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
 use actor::Actor;
+use broker::Cluster;
 use corelane_core::log::Fault;
 use corelane_seam::ConnectionId;
 use corelane_shard::{Node, Report};
@@ -34,8 +35,8 @@ const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
 const WAKE_REST: u64 = (1 << 32) + 3;
 
-/// How many brokers a run has.
-const BROKERS: usize = 1;
+/// How many brokers a cluster has.
+const BROKERS: usize = 3;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -54,6 +55,8 @@ const REST_NS: u64 = 3_000_000_000;
 pub struct Options {
     /// Decides everything.
     pub seed: u64,
+    /// How many brokers there are.
+    pub brokers: usize,
     /// A bug on purpose.
     pub fault: Fault,
     /// Prints every event.
@@ -63,9 +66,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// An ordinary run.
+    /// An ordinary run: of one broker, or, if the seed is odd, of a cluster.
     pub fn new(seed: u64) -> Options {
-        Options { seed, fault: Fault::None, trace: false, events_max: 3_000_000 }
+        let brokers = if seed.is_multiple_of(2) { 1 } else { BROKERS };
+        Options { seed, brokers, fault: Fault::None, trace: false, events_max: 3_000_000 }
     }
 }
 
@@ -161,17 +165,19 @@ impl Run {
         let mut settings = Settings::draw(&mut rng);
         settings.trace = options.trace;
         let mut world: World<Node> = World::new(rng.fork("machines"), settings);
-        let brokers: Vec<Broker> = (0..BROKERS)
+        let cluster = Cluster::draw(&mut rng, options.brokers, options.fault);
+        let brokers: Vec<Broker> = (0..cluster.brokers)
             .map(|index| {
-                let host = format!("broker-{index}");
-                let (factory, reports) = broker::factory(&mut rng.fork("broker"), &host, options.fault);
-                let process = world.add_process(&host, broker::listeners(), factory);
+                let (factory, reports) = broker::factory(&mut rng.fork("broker"), &cluster, index);
+                let process = world.add_process(&Cluster::host(index), cluster.listeners(), factory);
                 disk_faults::repair(&world, process);
                 Broker { process, reports, serving: false, disk_is_bad: false }
             })
             .collect();
-        let known: Vec<KnownBroker> =
-            (1..).zip(&brokers).map(|(node, broker)| KnownBroker { node, process: broker.process }).collect();
+        let known = brokers.iter().enumerate();
+        let known: Vec<KnownBroker> = known
+            .map(|(index, broker)| KnownBroker { node: Cluster::node(index), process: broker.process })
+            .collect();
         world.inspect_every(16, |node| {
             if let Node::Data(shard) = node {
                 shard.engine().check();
@@ -189,7 +195,7 @@ impl Run {
             world,
             brokers,
             history: History::default(),
-            catalog: Catalog::new(BROKERS > 1),
+            catalog: Catalog::new(options.brokers > 1),
             actors,
             starts: 0,
             disturbances: Vec::new(),

@@ -144,6 +144,10 @@ pub fn is_passing(error: ErrorCode) -> bool {
             | ErrorCode::NotController
             | ErrorCode::OffsetNotAvailable
             | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::NotEnoughReplicas
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch
     )
 }
 

@@ -393,6 +393,11 @@ impl<S: Shard> World<S> {
                 return;
             }
             self.fold_operation(process, shard, &operation);
+            let slot = self.processes[process.0].shards.get(shard.index());
+            if slot.is_none_or(|slot| slot.stopped) {
+                self.fail(format!("{process} shard {} asks for something after it has stopped", shard.0));
+                return;
+            }
             match operation {
                 Operation::Receive { connection, buffer } => {
                     self.ask_receive(process, shard, connection, buffer);
