@@ -11,10 +11,12 @@ use crate::{
 };
 use corelane_core::{
     engine::{Effects, Engine, Input, ShardMessage},
+    ids::{Offset, PartitionId},
     limits,
+    log::ReadError,
 };
 use corelane_seam::{
-    CloseReason, Completion, ConnectionId, ListenerId, Monotonic, Now, Operation, Shard, ShardId,
+    CloseReason, Completion, ConnectionId, ListenerId, Monotonic, Now, Operation, Part, Shard, ShardId,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::mpsc::Sender, time::Duration};
 use tracing::{debug, info, warn};
@@ -101,6 +103,22 @@ impl DataShard {
     /// The engine, for the simulator's invariants.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Reads a replica for the simulator's invariants: [`Engine::read_replica`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_replica(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        from: Offset,
+        out: &mut Operations,
+    ) -> Result<Vec<Part>, ReadError> {
+        let read = self.engine.read_replica(id, from, &mut self.effects);
+        self.carry_out(now, out);
+        read
     }
 
     fn decide(&mut self, now: Now, input: Input, out: &mut Operations) {

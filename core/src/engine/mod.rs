@@ -18,6 +18,7 @@ mod partition;
 mod producer_ids;
 mod replicas;
 mod topics;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use life::{BrokerLife, LifeAnswer, LifeRequest, LifeSettings, Standing};
 pub use message::*;
 pub use producer_ids::ProducerIdPool;
 pub use replicas::FollowerId;
+pub use view::ReplicaView;
 
 use crate::{
     api,

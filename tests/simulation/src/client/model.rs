@@ -253,6 +253,8 @@ impl Client {
         self.correlation = self.correlation.wrapping_add(1);
         let asked = history.now();
         notes::sent(history, &request);
+        let broker = self.links[index].broker.node;
+        world.detail(|| format!("client {} asks broker {broker} ({}): {request:?}", self.number, self.correlation));
         world.client_send(connection, request.encode(self.correlation, version));
         if request.is_answered() {
             let deadline_ns = world.now_ns() + PATIENCE_NS;

@@ -20,13 +20,13 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, fmt, rc::Rc};
 
 /// How long a broker may wait for what a request needs, in ms: less than clients wait for the answer.
 const BROKER_TIMEOUT_MS: i32 = 10_000;
 
 /// A batch for one partition.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Batch {
     /// Where to.
     pub partition: PartitionId,
@@ -38,6 +38,13 @@ pub struct Batch {
     pub bytes: Bytes,
     /// By which idempotent producer.
     pub producer: Option<ProducerId>,
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends = [self.records.first(), self.records.last()].map(|record| record.map_or(0, |it| it.0));
+        write!(f, "{} records {}..={}", self.partition, ends[0], ends[1])
+    }
 }
 
 impl Batch {

@@ -7,6 +7,7 @@
 
 mod actor;
 mod broker;
+mod replicas;
 
 use crate::{
     client::{
@@ -27,7 +28,8 @@ use broker::Cluster;
 use corelane_core::log::Fault;
 use corelane_seam::ConnectionId;
 use corelane_shard::{Node, Report};
-use std::sync::mpsc::Receiver;
+use replicas::Reigns;
+use std::{cell::RefCell, rc::Rc, sync::mpsc::Receiver};
 
 /// Wake-up keys of clients are their numbers, far below these. Behind this one: which broker is to start.
 const WAKE_START: u64 = 1 << 40;
@@ -118,7 +120,13 @@ impl From<Failure> for Broken {
 /// What was wrong.
 pub fn run(options: &Options) -> Result<Passed, Box<Failed>> {
     let mut run = Run::new(options);
-    match run.go() {
+    let outcome = run.go();
+    if outcome.is_err() {
+        for line in replicas::describe(&run.world) {
+            run.world.note(&line);
+        }
+    }
+    match outcome {
         Ok(()) => Ok(Passed {
             hash: run.world.hash().value(),
             events: run.world.events(),
@@ -148,6 +156,7 @@ struct Run {
     rng: Rng,
     world: World<Node>,
     brokers: Vec<Broker>,
+    reigns: Rc<RefCell<Reigns>>,
     history: History,
     catalog: Catalog,
     actors: Vec<Actor>,
@@ -178,9 +187,12 @@ impl Run {
         let known: Vec<KnownBroker> = known
             .map(|(index, broker)| KnownBroker { node: Cluster::node(index), process: broker.process })
             .collect();
-        world.inspect_every(16, |node| {
+        let reigns: Rc<RefCell<Reigns>> = Rc::default();
+        let seen = Rc::clone(&reigns);
+        world.inspect_every(16, move |process, life, node| {
             if let Node::Data(shard) = node {
                 shard.engine().check();
+                seen.borrow_mut().look(process, life, node);
             }
         });
         let clients = rng.between(2, 5);
@@ -194,6 +206,7 @@ impl Run {
             rng,
             world,
             brokers,
+            reigns,
             history: History::default(),
             catalog: Catalog::new(options.brokers > 1),
             actors,
@@ -214,6 +227,7 @@ impl Run {
             self.calm()?;
             self.alone(Box::new(Audit::new()))?;
             self.judge()?;
+            self.compare_replicas()?;
             self.end_processes()?;
         }
         self.calm()?;
@@ -223,6 +237,7 @@ impl Run {
             self.alone(settling)?;
         }
         self.alone(Box::new(Audit::new()))?;
+        self.compare_replicas()?;
         self.judge()
     }
 
@@ -264,9 +279,14 @@ impl Run {
         }
         self.pump(CALM_NS_MAX, "calm", |run| run.all_serve() && run.actors.iter().all(Actor::is_done))?;
         // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
-        let rested_ns = self.world.now_ns() + REST_NS;
-        self.world.wake_after(REST_NS, WAKE_REST);
-        self.pump(CALM_NS_MAX, "a rest", |run| run.world.now_ns() >= rested_ns)
+        self.pause(REST_NS)
+    }
+
+    /// Lets time pass.
+    fn pause(&mut self, ns: u64) -> Result<(), Broken> {
+        let over_ns = self.world.now_ns() + ns;
+        self.world.wake_after(ns, WAKE_REST);
+        self.pump(CALM_NS_MAX, "a rest", |run| run.world.now_ns() >= over_ns)
     }
 
     /// One operation of the auditor, nothing else.
@@ -336,6 +356,9 @@ impl Run {
                 return Err(stuck(self, &format!("{} events passed", self.events_max)));
             }
             let Some(notice) = self.world.advance()? else { return Err(stuck(self, "nothing happens")) };
+            if let Some(text) = self.reigns.borrow_mut().shared.take() {
+                return Err(Broken { promise: "one_leader_per_epoch", text });
+            }
             self.drain_reports()?;
             self.notice(notice)?;
         }

@@ -19,7 +19,7 @@ struct ProduceIdempotent {
     /// Whether something is asked for the second time.
     asks_again: bool,
     under_way: usize,
-    /// In the order of their sequences: what is to be asked again, with the error that said so.
+    /// What is to be asked again, with the error that said so.
     unresolved: Vec<(Batch, Option<ErrorCode>)>,
 }
 
@@ -77,8 +77,8 @@ impl ProduceIdempotent {
         }
     }
 
-    /// Whether the first batch of a partition was refused as out of order. Nothing excuses it when it is asked for the
-    /// first time, nor behind a batch that was acknowledged. But a broker that does not know the producer takes any
+    /// Whether the first batch of a partition was refused as out of order. Nothing excuses it behind a batch that was
+    /// acknowledged, nor, where all requests go to one broker, when it is asked for the first time. But a broker that does not know the producer takes any
     /// sequence as the first (KIP-360): when the first batch is lost on its way and a later one of the same pipeline
     /// arrives, the first one is refused from there on.
     fn is_refused(&self, desk: &mut Desk<'_>) -> bool {
@@ -97,7 +97,7 @@ impl ProduceIdempotent {
                     "{partition}: {records:?} came in order behind what was acknowledged, and was refused as out of \
                      order"
                 ));
-            } else if !self.asks_again {
+            } else if !self.asks_again && !desk.catalog.routes.are_many() {
                 desk.violated(format!(
                     "{partition}: {records:?} came before any other batch of its producer, and was refused as out of \
                      order"
@@ -108,6 +108,8 @@ impl ProduceIdempotent {
     }
 
     fn ask_unresolved(&mut self, desk: &mut Desk<'_>) {
+        // In the order of their sequences: answers of several brokers come in any.
+        self.unresolved.sort_by_key(|(batch, _)| batch.records.first().copied());
         self.unresolved.retain(|(batch, _)| !desk.catalog.is_deleted(batch.partition.topic));
         if self.unresolved.is_empty() {
             return;

@@ -132,8 +132,8 @@ impl<M> Ord for Queued<M> {
     }
 }
 
-/// How often to look at a shard, and how.
-type Inspection<S> = (u64, fn(&S));
+/// Looks at a shard of a process in one of its lives.
+type Inspect<S> = Box<dyn FnMut(ProcessId, u32, &S)>;
 
 /// The machine room.
 pub struct World<S: Shard> {
@@ -155,7 +155,8 @@ pub struct World<S: Shard> {
     hash: ScheduleHash,
     trace: Trace,
     failure: Option<Failure>,
-    inspection: Option<Inspection<S>>,
+    /// How often to look at a shard, and how.
+    inspection: Option<(u64, Inspect<S>)>,
     calls: u64,
 }
 
@@ -197,9 +198,28 @@ impl<S: Shard> World<S> {
         UNIX_MS_AT_START.saturating_add(elapsed_ms).saturating_add(self.wall_offset_ms)
     }
 
-    /// Calls `inspect` with a shard after every `every`th call into one; a panic in it ends the run as a shard's own.
-    pub fn inspect_every(&mut self, every: u64, inspect: fn(&S)) {
-        self.inspection = Some((every, inspect));
+    /// Calls `inspect` with a shard after every `every`th call into one, with its process and the number of its life; a
+    /// panic in it ends the run as a shard's own.
+    pub fn inspect_every(&mut self, every: u64, inspect: impl FnMut(ProcessId, u32, &S) + 'static) {
+        self.inspection = Some((every, Box::new(inspect)));
+    }
+
+    /// All shards of all processes.
+    pub fn shards(&self) -> impl Iterator<Item = (ProcessId, ShardId, &S)> {
+        self.processes.iter().enumerate().flat_map(|(at, process)| {
+            let slots = process.shards.iter().enumerate();
+            slots.map(move |(index, slot)| (ProcessId(at), process::shard_id(index), &slot.shard))
+        })
+    }
+
+    /// Calls into a shard from outside, between two events, and carries out what it asks for.
+    pub fn call_into(
+        &mut self,
+        process: ProcessId,
+        shard: ShardId,
+        function: impl FnOnce(&mut S, Now, &mut Vec<Operation<S::Message>>),
+    ) {
+        self.call(process, shard, function);
     }
 
     /// Events so far.
@@ -224,6 +244,13 @@ impl<S: Shard> World<S> {
     /// Notes a line of the outside's own among the events.
     pub fn note(&mut self, line: &str) {
         self.trace.note(self.now_ns, line);
+    }
+
+    /// Notes a line that is worth its making only where someone reads all of them.
+    pub fn detail(&mut self, line: impl FnOnce() -> String) {
+        if self.settings.trace {
+            self.note(&line());
+        }
     }
 
     /// Lets the wall clock jump, forward or back, on all machines and clients.
@@ -357,17 +384,19 @@ impl<S: Shard> World<S> {
         function: impl FnOnce(&mut S, Now, &mut Vec<Operation<S::Message>>),
     ) {
         let now = self.clock_of(process);
-        let Some(slot) = self.processes[process.0].shards.get_mut(shard.index()) else { return };
+        let machine = &mut self.processes[process.0];
+        let life = machine.incarnation;
+        let Some(slot) = machine.shards.get_mut(shard.index()) else { return };
         if slot.stopped {
             return;
         }
         self.calls += 1;
-        let inspect = self.inspection.filter(|(every, _)| self.calls.is_multiple_of(*every));
+        let inspection = self.inspection.as_mut().filter(|(every, _)| self.calls.is_multiple_of(*every));
         let mut out = Vec::new();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             function(&mut slot.shard, now, &mut out);
-            if let Some((_, inspect)) = inspect {
-                inspect(&slot.shard);
+            if let Some((_, inspect)) = inspection {
+                inspect(process, life, &slot.shard);
             }
         }));
         match outcome {

@@ -367,6 +367,6 @@ impl<S: Shard> World<S> {
     }
 }
 
-fn shard_id(index: usize) -> ShardId {
+pub(super) fn shard_id(index: usize) -> ShardId {
     ShardId(u16::try_from(index).expect("a process has few shards"))
 }

@@ -287,7 +287,7 @@ impl SimDisk {
     }
 
     /// Reads a range of a file as sendfile(2) would, now; fewer bytes at the end of the file.
-    pub(super) fn read_for_send(file: &FileHandle, offset: u64, len: usize) -> Option<Vec<u8>> {
+    pub fn read_for_send(file: &FileHandle, offset: u64, len: usize) -> Option<Vec<u8>> {
         let sim = sim_file(file)?;
         let mut bytes = vec![0; len];
         let count = lock(&sim.contents).live().read(offset, &mut bytes);

@@ -1,0 +1,227 @@
+//! What only a look into the brokers shows: who leads in which epoch, and whether replicas are equal.
+
+use super::{Broken, Run};
+use crate::world::{ProcessId, SimDisk, World};
+use corelane_core::{
+    engine::ReplicaView,
+    ids::{LeaderEpoch, Offset, PartitionId},
+    log::ReadError,
+    records::{Batch, BatchHeader, Batches, DecodedBatch, Scratch},
+};
+use corelane_seam::{Part, ShardId};
+use corelane_shard::Node;
+use std::collections::{BTreeMap, btree_map::Entry};
+
+/// How often a file may have to be opened for one replica.
+const LOOKS_MAX: u32 = 10_000;
+
+/// How long a look waits for a file, in ns.
+const FILE_NS: u64 = 50_000_000;
+
+/// Who led what in which epoch: a process, in one of its lives.
+#[derive(Debug, Default)]
+pub(super) struct Reigns {
+    leaders: BTreeMap<(PartitionId, LeaderEpoch), (ProcessId, u32)>,
+    /// The first epoch that had two leaders.
+    pub shared: Option<String>,
+}
+
+impl Reigns {
+    /// Looks at a shard of a process in its `life`th life. One life leads in an epoch once it has led in it.
+    pub fn look(&mut self, process: ProcessId, life: u32, node: &Node) {
+        let Node::Data(shard) = node else { return };
+        for ReplicaView { id, leads, .. } in shard.engine().replicas() {
+            let Some(epoch) = leads else { continue };
+            match self.leaders.entry((id, epoch)) {
+                Entry::Vacant(entry) => {
+                    entry.insert((process, life));
+                }
+                Entry::Occupied(entry) if *entry.get() == (process, life) => {}
+                Entry::Occupied(entry) => {
+                    let (other, in_life) = *entry.get();
+                    self.shared.get_or_insert_with(|| {
+                        format!(
+                            "{id} was led in epoch {epoch} by {other} in its life {in_life}, and by {process} in its life \
+                             {life}"
+                        )
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A replica and where it is.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    process: ProcessId,
+    shard: ShardId,
+    view: ReplicaView,
+}
+
+/// What stands in a replica: whole batches by their base offsets, or, where each replica is compacted in its own time,
+/// records by their offsets.
+type Contents = BTreeMap<Offset, Vec<u8>>;
+
+/// All replicas of all brokers that are up.
+fn replicas(world: &World<Node>) -> BTreeMap<PartitionId, Vec<Held>> {
+    let mut all: BTreeMap<PartitionId, Vec<Held>> = BTreeMap::new();
+    for (process, shard, node) in world.shards() {
+        let Node::Data(data) = node else { continue };
+        for view in data.engine().replicas() {
+            all.entry(view.id).or_default().push(Held { process, shard, view });
+        }
+    }
+    all
+}
+
+/// In words, for whoever reads a failure.
+pub(super) fn describe(world: &World<Node>) -> Vec<String> {
+    let all = replicas(world);
+    let line = |held: &Held| {
+        let ReplicaView { id, leads, log_start, high_watermark, flushed_end, log_end, offline } = held.view;
+        let leads = leads.map_or(String::new(), |epoch| format!(", leads in epoch {epoch}"));
+        let offline = if offline { ", offline" } else { "" };
+        format!(
+            "{id} on {}: {log_start} to {log_end}, flushed to {flushed_end}, committed to {high_watermark}{leads}{offline}",
+            held.process
+        )
+    };
+    all.values().flatten().map(line).collect()
+}
+
+impl Run {
+    /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
+    pub(super) fn compare_replicas(&mut self) -> Result<(), Broken> {
+        for (id, held) in replicas(&self.world) {
+            let compacted = self.is_maybe_compacted(id);
+            let mut known: BTreeMap<Offset, (ProcessId, Vec<u8>)> = BTreeMap::new();
+            let start = held.iter().map(|it| it.view.log_start).max().unwrap_or_default();
+            let end = held.iter().map(|it| it.view.high_watermark).min().unwrap_or_default();
+            for replica in held.iter().filter(|replica| !replica.view.offline) {
+                let Some(contents) = self.contents(replica, start, compacted)? else { continue };
+                let missing = known.range(..end).find(|(offset, _)| !contents.contains_key(offset));
+                if let Some((offset, (other, has))) = missing.filter(|_| !compacted) {
+                    return Err(unequal(id, *offset, (*other, has), (replica.process, &[])));
+                }
+                for (offset, has) in contents {
+                    let (other, first) = known.entry(offset).or_insert_with(|| (replica.process, has.clone()));
+                    if *first != has {
+                        return Err(unequal(id, offset, (*other, first), (replica.process, &has)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether compaction may take records of a partition. Topics that clients do not know are the brokers' own.
+    fn is_maybe_compacted(&self, id: PartitionId) -> bool {
+        let mut topics = self.catalog.topics();
+        topics.find(|(topic, _)| *topic == id.topic).is_none_or(|(_, known)| self.catalog.is_compacted(&known.name))
+    }
+
+    /// What a replica has between `start` and what it knows to be committed; nothing if it is not there any more.
+    fn contents(
+        &mut self,
+        replica: &Held,
+        start: Offset,
+        compacted: bool,
+    ) -> Result<Option<Contents>, Broken> {
+        let ReplicaView { id, high_watermark, .. } = replica.view;
+        let (mut from, mut looks) = (start, 0);
+        let mut contents = Contents::new();
+        while from < high_watermark {
+            looks += 1;
+            let fail = |text: String| Broken { promise: "replicas_are_equal", text };
+            if looks > LOOKS_MAX {
+                return Err(fail(format!("{id} on {} cannot be read at {from}", replica.process)));
+            }
+            let mut read = None;
+            self.world.call_into(replica.process, replica.shard, |node, now, out| {
+                if let Node::Data(data) = node {
+                    read = Some(data.read_replica(now, id, from, out));
+                }
+            });
+            let parts = match read {
+                Some(Ok(parts)) => parts,
+                Some(Err(ReadError::Later)) => {
+                    self.pause(FILE_NS)?;
+                    continue;
+                }
+                // Retention goes on.
+                Some(Err(ReadError::OutOfRange { start, .. })) if start > from => {
+                    from = start;
+                    contents.clear();
+                    continue;
+                }
+                // It crashed, or the topic was deleted.
+                Some(Err(ReadError::Unknown)) | None => return Ok(None),
+                Some(Err(error)) => {
+                    return Err(fail(format!("{id} on {} at {from}: {error:?}", replica.process)));
+                }
+            };
+            let bytes = bytes_of(&parts).map_err(fail)?;
+            let before = from;
+            for batch in Batches::new(&bytes).map_while(Result::ok) {
+                let header = batch.header();
+                if header.last_offset() < from {
+                    continue;
+                }
+                from = header.next_offset();
+                if from > high_watermark || header.base_offset() < start {
+                    continue;
+                }
+                if compacted {
+                    contents.extend(records(batch).map_err(fail)?);
+                } else {
+                    contents.insert(header.base_offset(), batch.bytes().to_vec());
+                }
+            }
+            if from == before {
+                let text = format!("{id} on {}: a read at {before} of {high_watermark} gave nothing", replica.process);
+                return Err(fail(text));
+            }
+        }
+        Ok(Some(contents))
+    }
+}
+
+fn bytes_of(parts: &[Part]) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        match part {
+            Part::Bytes(some) => bytes.extend_from_slice(some),
+            Part::Memory(some) => bytes.extend_from_slice(some),
+            Part::File { file, offset, len } => {
+                let len = usize::try_from(*len).map_err(|_| "a part beyond memory")?;
+                let some = SimDisk::read_for_send(file, *offset, len).ok_or("a file of another driver")?;
+                bytes.extend_from_slice(&some);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// The records of a batch by their offsets: key, value and headers.
+fn records(batch: Batch<'_>) -> Result<Contents, String> {
+    let mut scratch = Scratch::default();
+    let decoded = DecodedBatch::new(batch, &mut scratch).map_err(|fault| fault.to_string())?;
+    let read = decoded.records().map(|record| {
+        let record = record.map_err(|fault| fault.to_string())?;
+        let headers: Vec<_> = { record.headers }.collect();
+        let told = format!("{:?} {:?} {headers:?}", record.key, record.value);
+        Ok((record.offset, told.into_bytes()))
+    });
+    read.collect()
+}
+
+fn unequal(id: PartitionId, offset: Offset, one: (ProcessId, &[u8]), two: (ProcessId, &[u8])) -> Broken {
+    let told = |(process, has): (ProcessId, &[u8])| {
+        let header = BatchHeader::view(has);
+        let epoch = header.map_or(LeaderEpoch::UNKNOWN, BatchHeader::leader_epoch);
+        format!("{process} has {} bytes of epoch {epoch}", has.len())
+    };
+    let text = format!("{id} at {offset}: {}, {}", told(one), told(two));
+    Broken { promise: "replicas_are_equal", text }
+}
