@@ -17,6 +17,8 @@ pub struct ReplicaView {
     pub id: PartitionId,
     /// In which epoch it is led here, if it is.
     pub leads: Option<LeaderEpoch>,
+    /// If it is led here: how many replicas are in sync.
+    pub in_sync: usize,
     /// Where its log starts.
     pub log_start: Offset,
     /// What it knows to be committed.
@@ -33,14 +35,18 @@ impl Engine {
     /// All replicas of this shard.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaView> {
         let owner = &self.owner;
-        owner.store.slots().map(|(id, slot)| ReplicaView {
-            id,
-            leads: owner.partitions.get(&id).map(|partition| partition.leader_epoch),
-            log_start: owner.store.log_start(slot),
-            high_watermark: owner.store.high_watermark(slot),
-            flushed_end: owner.store.flushed_end(slot),
-            log_end: owner.store.log_end(slot),
-            offline: owner.store.offline(slot).is_some(),
+        owner.store.slots().map(|(id, slot)| {
+            let led = owner.partitions.get(&id);
+            ReplicaView {
+                id,
+                leads: led.map(|partition| partition.leader_epoch),
+                in_sync: led.map_or(0, |partition| partition.replicas.in_sync()),
+                log_start: owner.store.log_start(slot),
+                high_watermark: owner.store.high_watermark(slot),
+                flushed_end: owner.store.flushed_end(slot),
+                log_end: owner.store.log_end(slot),
+                offline: owner.store.offline(slot).is_some(),
+            }
         })
     }
 

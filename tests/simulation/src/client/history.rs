@@ -153,6 +153,11 @@ pub enum Event {
     },
     /// The power of the broker's machine was cut: acks=1 promises nothing of before.
     PowerCut,
+    /// From here on something may be wrong with a cluster: who is asked may lead no more and not know it, and tell what
+    /// was true once.
+    Unsettled,
+    /// All is well again: everyone who leads knows what is committed.
+    Settled,
 }
 
 /// Everything, in order.
@@ -160,9 +165,20 @@ pub enum Event {
 pub struct History {
     events: Vec<Event>,
     power_cut: Option<Moment>,
+    of_cluster: bool,
 }
 
 impl History {
+    /// Of a cluster.
+    pub fn of_cluster() -> History {
+        History { of_cluster: true, ..History::default() }
+    }
+
+    /// Whether several brokers are asked: then acks=1 promises nothing, because the next leader may not have it.
+    pub fn is_of_cluster(&self) -> bool {
+        self.of_cluster
+    }
+
     /// Notes an event.
     pub fn note(&mut self, event: Event) {
         if event == Event::PowerCut {

@@ -46,7 +46,8 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
         (Request::Produce { acks, batches, .. }, Answer::Produce(outcomes)) => {
             for (batch, outcome) in batches.iter().zip(outcomes) {
                 // An answer may arrive after the power cut that took what it promised.
-                if outcome.error.is_none() && !(*acks == Acks::Leader && history.power_cut_since(asked)) {
+                let void = history.is_of_cluster() || history.power_cut_since(asked);
+                if outcome.error.is_none() && !(*acks == Acks::Leader && void) {
                     acknowledged(history, *acks, batch, outcome);
                 }
             }

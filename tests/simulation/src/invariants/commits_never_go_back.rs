@@ -2,7 +2,8 @@
 //!
 //! A commit is superseded by one that was asked for after it was acknowledged. Once that one is acknowledged too, nobody
 //! who asks is told of the first, nor that there is none, unless someone asked for the topic's deletion. A commit whose
-//! outcome nobody knows may take effect at any time.
+//! outcome nobody knows may take effect at any time. In a cluster in which something is wrong, a coordinator may be one no
+//! more and not know it, and tell what was true once: that is not judged.
 
 use crate::client::history::{Event, History, Moment};
 use corelane_core::ids::{PartitionId, TopicId};
@@ -21,8 +22,10 @@ struct Commit {
 pub(super) fn check(history: &History) -> Result<(), String> {
     let mut commits: BTreeMap<(Rc<str>, PartitionId), Vec<Commit>> = BTreeMap::new();
     let mut deleted: BTreeSet<TopicId> = BTreeSet::new();
+    let mut settled = true;
     for (moment, event) in history.events() {
         match event {
+            Event::Unsettled | Event::Settled => settled = *event == Event::Settled,
             Event::Committed { group, asked, offsets } => {
                 for (partition, offset) in offsets {
                     let of_partition = commits.entry((Rc::clone(group), *partition)).or_default();
@@ -32,7 +35,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::DeleteTopicAsked { topic } => {
                 deleted.insert(*topic);
             }
-            Event::OffsetsTold { group, asked, offsets } => {
+            Event::OffsetsTold { group, asked, offsets } if settled => {
                 for (partition, told) in offsets {
                     let known = commits.get(&(Rc::clone(group), *partition)).map_or(&[][..], |all| all);
                     if deleted.contains(&partition.topic) {

@@ -51,7 +51,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
-            | Event::PowerCut => {}
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => {}
         }
     }
     Ok(())

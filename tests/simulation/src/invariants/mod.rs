@@ -33,6 +33,7 @@ const ALL: &[(&str, Check)] = &[
     ("group_has_one_owner", group_has_one_owner::check),
     ("commits_never_go_back", commits_never_go_back::check),
     ("watermark_monotonic", watermark_monotonic::check),
+    ("what_was_read_stays", nothing_acknowledged_lost::check_read),
     ("what_was_read_never_changes", what_was_read_never_changes::check),
 ];
 

@@ -37,7 +37,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::TopicAcknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
-            | Event::PowerCut => {}
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => {}
         }
     }
     Ok(())

@@ -37,7 +37,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
             | Event::TopicCompacted { .. }
-            | Event::PowerCut => {}
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => {}
         }
     }
     Ok(())

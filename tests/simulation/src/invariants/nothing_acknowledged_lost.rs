@@ -1,6 +1,7 @@
-//! Every record acknowledged under acks=all is found by every later audit, at its offset, unless someone asked for
-//! its deletion; and under acks=1 unless the power was cut in between. In a compacted topic it may be missing where a
-//! later record of its key is there, or where a tombstone of its key came behind it that has served its time.
+//! Every record acknowledged under acks=all, and every one that a consumer read, is found by every later audit, at its
+//! offset, unless someone asked for its deletion; under acks=1, which promises nothing in a cluster, unless the power was
+//! cut in between. In a compacted topic it may be missing where a later record of its key is there, or where a tombstone
+//! of its key came behind it that has served its time.
 
 use crate::client::{
     history::{Acks, Event, History, RecordId},
@@ -9,24 +10,52 @@ use crate::client::{
 use corelane_core::ids::{Offset, PartitionId, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Why a record must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    Acknowledged(Acks),
+    Read,
+}
+
+/// Of what was acknowledged.
 pub(super) fn check(history: &History) -> Result<(), String> {
-    let mut promised: BTreeMap<(PartitionId, Offset), (RecordId, Acks)> = BTreeMap::new();
+    judge(history, |event| match event {
+        Event::Acknowledged { record, partition, acks: acks @ (Acks::All | Acks::Leader), offset } => {
+            vec![(*partition, *offset, *record, Promise::Acknowledged(*acks))]
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// Of what a consumer read.
+pub(super) fn check_read(history: &History) -> Result<(), String> {
+    judge(history, |event| match event {
+        Event::Fetched { partition, records, .. } => {
+            let promised = records.iter().map(|seen| (*partition, seen.offset, seen.record, Promise::Read));
+            promised.collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+type Promised = Vec<(PartitionId, Offset, RecordId, Promise)>;
+
+fn judge(history: &History, promises: impl Fn(&Event) -> Promised) -> Result<(), String> {
+    let mut promised: BTreeMap<(PartitionId, Offset), (RecordId, Promise)> = BTreeMap::new();
     let mut deletable: BTreeMap<PartitionId, Offset> = BTreeMap::new();
     let mut deleted_topics: BTreeSet<TopicId> = BTreeSet::new();
     let mut keys = Keys::default();
     for (_, event) in history.events() {
         keys.note(event);
-        match event {
-            Event::Acknowledged { record, partition, acks, offset } => match acks {
+        for (partition, offset, record, promise) in promises(event) {
+            if promise == Promise::Acknowledged(Acks::Leader) {
                 // A duplicate that was acknowledged again must not weaken the first promise.
-                Acks::All => {
-                    promised.insert((*partition, *offset), (*record, Acks::All));
-                }
-                Acks::Leader => {
-                    promised.entry((*partition, *offset)).or_insert((*record, Acks::Leader));
-                }
-                Acks::None => {}
-            },
+                promised.entry((partition, offset)).or_insert((record, promise));
+            } else {
+                promised.insert((partition, offset), (record, promise));
+            }
+        }
+        match event {
             Event::DeleteRecordsAsked { partition, before } => {
                 let below = deletable.entry(*partition).or_default();
                 *below = (*below).max(*before);
@@ -34,7 +63,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::DeleteTopicAsked { topic } => {
                 deleted_topics.insert(*topic);
             }
-            Event::PowerCut => promised.retain(|_, (_, acks)| *acks == Acks::All),
+            Event::PowerCut => {
+                promised.retain(|_, (_, promise)| *promise != Promise::Acknowledged(Acks::Leader));
+            }
             Event::Audited { partition, log_start, records, .. } => {
                 if deleted_topics.contains(&partition.topic) {
                     continue;
@@ -48,19 +79,19 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                 let found: BTreeMap<Offset, RecordId> =
                     records.iter().map(|seen| (seen.offset, seen.record)).collect();
                 let range = (*partition, *log_start)..=(*partition, Offset(i64::MAX));
-                for ((_, offset), (record, acks)) in promised.range(range) {
+                for ((_, offset), (record, promise)) in promised.range(range) {
                     if found.get(offset) != Some(record)
                         && !keys.is_superseded(*partition, *record, *offset, &found)
                     {
                         let instead = found.get(offset);
                         return Err(format!(
-                            "{record:?} was acknowledged ({acks:?}) at {partition} offset {offset}; \
-                             an audit found {instead:?} there"
+                            "{record:?} at {partition} offset {offset}: {promise:?}; an audit found {instead:?} there"
                         ));
                     }
                 }
             }
             Event::Sent { .. }
+            | Event::Acknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::Fetched { .. }
             | Event::Marks { .. }
@@ -68,7 +99,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::TopicsAudited { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
-            | Event::OffsetsTold { .. } => {}
+            | Event::OffsetsTold { .. }
+            | Event::Unsettled
+            | Event::Settled => {}
         }
     }
     Ok(())
@@ -101,7 +134,9 @@ impl Keys {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
-            | Event::PowerCut => return,
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => return,
         };
         if record::is_tombstone(*record) {
             let of_key = self.tombstones.entry((*partition, record::key(*record))).or_default();

@@ -41,7 +41,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::OffsetsTold { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
-            | Event::PowerCut => {}
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => {}
         }
     }
     Ok(())

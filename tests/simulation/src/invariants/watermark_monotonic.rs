@@ -1,5 +1,6 @@
 //! High watermark and log start never go back: whoever asks after an answer came sees no less than that answer.
-//! Answers to requests that overlapped may come in either order.
+//! Answers to requests that overlapped may come in either order. In a cluster in which something is wrong, whoever leads
+//! may know less than the last leader, or lead no more and not know it: then what is told counts, and is not judged.
 
 use crate::client::history::{Event, History, Moment};
 use corelane_core::ids::{Offset, PartitionId};
@@ -14,6 +15,7 @@ struct Shown {
 
 pub(super) fn check(history: &History) -> Result<(), String> {
     let mut shown: BTreeMap<PartitionId, Shown> = BTreeMap::new();
+    let mut settled = true;
     for (moment, event) in history.events() {
         let (partition, asked, high_watermark, log_start) = match event {
             Event::Fetched { partition, asked, high_watermark, log_start, .. } => {
@@ -38,7 +40,12 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
             | Event::PowerCut => continue,
+            Event::Unsettled | Event::Settled => {
+                settled = *event == Event::Settled;
+                continue;
+            }
         };
+        let asked = if settled { asked } else { Moment(0) };
         let shown = shown.entry(partition).or_default();
         if let Some(value) = high_watermark {
             observe(&mut shown.high_watermark, asked, moment, value)

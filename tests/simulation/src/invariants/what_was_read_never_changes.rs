@@ -26,7 +26,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::TopicAcknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
-            | Event::PowerCut => continue,
+            | Event::PowerCut
+            | Event::Unsettled
+            | Event::Settled => continue,
         };
         for seen in records {
             if sent.get(&seen.record) != Some(&partition) {

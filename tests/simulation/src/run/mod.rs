@@ -28,11 +28,13 @@ use broker::Cluster;
 use corelane_core::log::Fault;
 use corelane_seam::ConnectionId;
 use corelane_shard::{Node, Report};
-use replicas::Reigns;
+use replicas::Watch;
 use std::{cell::RefCell, rc::Rc, sync::mpsc::Receiver};
 
 /// Wake-up keys of clients are their numbers, far below these. Behind this one: which broker is to start.
 const WAKE_START: u64 = 1 << 40;
+/// Behind this one: whose links are to be well again.
+const WAKE_HEAL: u64 = 1 << 41;
 const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
 const WAKE_REST: u64 = (1 << 32) + 3;
@@ -48,6 +50,19 @@ const CALM_NS_MAX: u64 = 180_000_000_000;
 
 /// Virtual time of a phase of work, in ns: disturbed clients may wait for time-outs many times.
 const WORK_NS_MAX: u64 = 1_200_000_000_000;
+
+/// Virtual time within which a cluster heals once nothing is wrong any more, in ns: the longest session, an election
+/// and the longest lag that is suffered, several times.
+const HEAL_NS_MAX: u64 = 60_000_000_000;
+
+/// How much longer a stop may take among many, in ns.
+const STOP_AMONG_MANY_NS: u64 = 15_000_000_000;
+
+/// How often it is looked whether it has, in ns.
+const LOOK_NS: u64 = 200_000_000;
+
+/// How long something stays wrong between machines, in ns.
+const HEALS_AFTER_NS_MAX: u64 = 20_000_000_000;
 
 /// Longer than any operation of the disk, in ns.
 const REST_NS: u64 = 3_000_000_000;
@@ -156,7 +171,7 @@ struct Run {
     rng: Rng,
     world: World<Node>,
     brokers: Vec<Broker>,
-    reigns: Rc<RefCell<Reigns>>,
+    watch: Rc<RefCell<Watch>>,
     history: History,
     catalog: Catalog,
     actors: Vec<Actor>,
@@ -173,6 +188,10 @@ impl Run {
         let mut rng = Rng::new(options.seed);
         let mut settings = Settings::draw(&mut rng);
         settings.trace = options.trace;
+        if options.brokers > 1 {
+            // Others must take over what it leads, which is waited for as long as requests are.
+            settings.stop_ns_max += STOP_AMONG_MANY_NS;
+        }
         let mut world: World<Node> = World::new(rng.fork("machines"), settings);
         let cluster = Cluster::draw(&mut rng, options.brokers, options.fault);
         let brokers: Vec<Broker> = (0..cluster.brokers)
@@ -187,12 +206,12 @@ impl Run {
         let known: Vec<KnownBroker> = known
             .map(|(index, broker)| KnownBroker { node: Cluster::node(index), process: broker.process })
             .collect();
-        let reigns: Rc<RefCell<Reigns>> = Rc::default();
-        let seen = Rc::clone(&reigns);
+        let watch: Rc<RefCell<Watch>> = Rc::default();
+        let watching = Rc::clone(&watch);
         world.inspect_every(16, move |process, life, node| {
             if let Node::Data(shard) = node {
                 shard.engine().check();
-                seen.borrow_mut().look(process, life, node);
+                watching.borrow_mut().look(process, life, node);
             }
         });
         let clients = rng.between(2, 5);
@@ -206,8 +225,8 @@ impl Run {
             rng,
             world,
             brokers,
-            reigns,
-            history: History::default(),
+            watch,
+            history: if options.brokers > 1 { History::of_cluster() } else { History::default() },
             catalog: Catalog::new(options.brokers > 1),
             actors,
             starts: 0,
@@ -279,7 +298,30 @@ impl Run {
         }
         self.pump(CALM_NS_MAX, "calm", |run| run.all_serve() && run.actors.iter().all(Actor::is_done))?;
         // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
-        self.pause(REST_NS)
+        self.pause(REST_NS)?;
+        self.heal()
+    }
+
+    /// Waits until a cluster is well.
+    fn heal(&mut self) -> Result<(), Broken> {
+        let until_ns = self.world.now_ns() + HEAL_NS_MAX;
+        while self.brokers.len() > 1
+            && let Some(text) = self.unwell()
+        {
+            if self.world.now_ns() >= until_ns {
+                return Err(Broken { promise: "it_heals", text });
+            }
+            self.pause(LOOK_NS)?;
+        }
+        self.history.note(Event::Settled);
+        Ok(())
+    }
+
+    /// From here on what a cluster tells may be old.
+    fn unsettle(&mut self) {
+        if self.brokers.len() > 1 {
+            self.history.note(Event::Unsettled);
+        }
     }
 
     /// Lets time pass.
@@ -319,6 +361,7 @@ impl Run {
 
     /// Every process ends somehow and is started again by [`Notice`].
     fn end_processes(&mut self) -> Result<(), Broken> {
+        self.unsettle();
         for broker in &mut self.brokers {
             match self.rng.below(4) {
                 0 => self.world.crash(broker.process, CrashKind::Kill),
@@ -356,8 +399,8 @@ impl Run {
                 return Err(stuck(self, &format!("{} events passed", self.events_max)));
             }
             let Some(notice) = self.world.advance()? else { return Err(stuck(self, "nothing happens")) };
-            if let Some(text) = self.reigns.borrow_mut().shared.take() {
-                return Err(Broken { promise: "one_leader_per_epoch", text });
+            if let Some((promise, text)) = self.watch.borrow_mut().broken.take() {
+                return Err(Broken { promise, text });
             }
             self.drain_reports()?;
             self.notice(notice)?;
@@ -369,6 +412,10 @@ impl Run {
         match notice {
             Notice::Wake(WAKE_DISTURB) => self.disturb(),
             Notice::Wake(WAKE_DEADLINE | WAKE_REST) => {}
+            Notice::Wake(key) if key >= WAKE_HEAL => {
+                let index = usize::try_from(key - WAKE_HEAL).expect("a broker's place");
+                link_faults::heal(&mut self.world, self.brokers[index].process);
+            }
             Notice::Wake(key) if key >= WAKE_START => {
                 let shards = u16::try_from(self.rng.between(1, 4)).unwrap_or(1);
                 let index = usize::try_from(key - WAKE_START).expect("a broker's place");
@@ -461,6 +508,11 @@ impl Run {
         if let Some(disturbance) = self.disturbing.take() {
             self.world.note(&format!("disturbance: {}", disturbance.name));
             let index = self.some_broker();
+            self.unsettle();
+            if self.brokers.len() > 1 {
+                let heals_after_ns = self.rng.between(100_000_000, HEALS_AFTER_NS_MAX);
+                self.world.wake_after(heals_after_ns, WAKE_HEAL + index as u64);
+            }
             self.brokers[index].disk_is_bad |= disturbance.breaks_the_disk;
             (disturbance.happen)(&mut self.world, self.brokers[index].process, &mut self.rng);
         }

@@ -1,4 +1,5 @@
-//! What only a look into the brokers shows: who leads in which epoch, and whether replicas are equal.
+//! What only a look into the brokers shows: who leads in which epoch, whether watermarks go back, whether all replicas are
+//! in sync, and whether they are equal.
 
 use super::{Broken, Run};
 use crate::world::{ProcessId, SimDisk, World};
@@ -10,7 +11,7 @@ use corelane_core::{
 };
 use corelane_seam::{Part, ShardId};
 use corelane_shard::Node;
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 /// How often a file may have to be opened for one replica.
 const LOOKS_MAX: u32 = 10_000;
@@ -18,36 +19,49 @@ const LOOKS_MAX: u32 = 10_000;
 /// How long a look waits for a file, in ns.
 const FILE_NS: u64 = 50_000_000;
 
-/// Who led what in which epoch: a process, in one of its lives.
+/// What was seen of the replicas so far, of each process in each of its lives.
 #[derive(Debug, Default)]
-pub(super) struct Reigns {
+pub(super) struct Watch {
     leaders: BTreeMap<(PartitionId, LeaderEpoch), (ProcessId, u32)>,
-    /// The first epoch that had two leaders.
-    pub shared: Option<String>,
+    high_watermarks: BTreeMap<(PartitionId, ProcessId, u32), Offset>,
+    /// The first promise that was broken, and how.
+    pub broken: Option<(&'static str, String)>,
 }
 
-impl Reigns {
-    /// Looks at a shard of a process in its `life`th life. One life leads in an epoch once it has led in it.
+impl Watch {
+    /// Looks at a shard of a process in its `life`th life.
     pub fn look(&mut self, process: ProcessId, life: u32, node: &Node) {
         let Node::Data(shard) = node else { return };
-        for ReplicaView { id, leads, .. } in shard.engine().replicas() {
-            let Some(epoch) = leads else { continue };
-            match self.leaders.entry((id, epoch)) {
-                Entry::Vacant(entry) => {
-                    entry.insert((process, life));
-                }
-                Entry::Occupied(entry) if *entry.get() == (process, life) => {}
-                Entry::Occupied(entry) => {
-                    let (other, in_life) = *entry.get();
-                    self.shared.get_or_insert_with(|| {
-                        format!(
-                            "{id} was led in epoch {epoch} by {other} in its life {in_life}, and by {process} in its life \
-                             {life}"
-                        )
-                    });
-                }
+        for view in shard.engine().replicas() {
+            let broken = self.one_leader_per_epoch(process, life, view).and_then(|()| {
+                let known = self.high_watermarks.entry((view.id, process, life)).or_default();
+                let before = std::mem::replace(known, view.high_watermark);
+                let text = || format!("{} on {process}: from {before} to {}", view.id, view.high_watermark);
+                if view.high_watermark < before { Err(("watermark_monotonic", text())) } else { Ok(()) }
+            });
+            if let Err(broken) = broken {
+                self.broken.get_or_insert(broken);
             }
         }
+    }
+
+    /// A life that has led in an epoch may lead in it on.
+    fn one_leader_per_epoch(
+        &mut self,
+        process: ProcessId,
+        life: u32,
+        view: ReplicaView,
+    ) -> Result<(), (&'static str, String)> {
+        let Some(epoch) = view.leads else { return Ok(()) };
+        let (other, in_life) = *self.leaders.entry((view.id, epoch)).or_insert((process, life));
+        if (other, in_life) == (process, life) {
+            return Ok(());
+        }
+        let text = format!(
+            "{} was led in epoch {epoch} by {other} in its life {in_life}, and by {process} in its life {life}",
+            view.id
+        );
+        Err(("one_leader_per_epoch", text))
     }
 }
 
@@ -79,8 +93,9 @@ fn replicas(world: &World<Node>) -> BTreeMap<PartitionId, Vec<Held>> {
 pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     let all = replicas(world);
     let line = |held: &Held| {
-        let ReplicaView { id, leads, log_start, high_watermark, flushed_end, log_end, offline } = held.view;
-        let leads = leads.map_or(String::new(), |epoch| format!(", leads in epoch {epoch}"));
+        let ReplicaView { id, leads, in_sync, log_start, high_watermark, flushed_end, log_end, offline } = held.view;
+        let led = |epoch| format!(", leads {in_sync} in sync in epoch {epoch}");
+        let leads = leads.map_or(String::new(), led);
         let offline = if offline { ", offline" } else { "" };
         format!(
             "{id} on {}: {log_start} to {log_end}, flushed to {flushed_end}, committed to {high_watermark}{leads}{offline}",
@@ -90,7 +105,32 @@ pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     all.values().flatten().map(line).collect()
 }
 
+/// What keeps a partition from being well: that one broker leads it, all are in sync, and all know that everything is
+/// committed.
+fn complaint(held: &[Held], brokers: usize) -> Option<&'static str> {
+    let leaders: Vec<&Held> = held.iter().filter(|it| it.view.leads.is_some()).collect();
+    let [leader] = leaders[..] else { return Some("not one leader") };
+    let end = leader.view.log_end;
+    let knows_all = |it: &Held| it.view.log_end == end && it.view.high_watermark == end;
+    if held.len() != brokers {
+        Some("a replica is missing")
+    } else if leader.view.in_sync != brokers {
+        Some("not all are in sync")
+    } else if !held.iter().all(knows_all) {
+        Some("not all is committed and known to be")
+    } else {
+        None
+    }
+}
+
 impl Run {
+    /// The first partition that is not well yet.
+    pub(super) fn unwell(&self) -> Option<String> {
+        let all = replicas(&self.world);
+        let brokers = self.brokers.len();
+        all.iter().find_map(|(id, held)| complaint(held, brokers).map(|why| format!("{id}: {why}")))
+    }
+
     /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
     pub(super) fn compare_replicas(&mut self) -> Result<(), Broken> {
         for (id, held) in replicas(&self.world) {

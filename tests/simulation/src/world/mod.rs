@@ -55,7 +55,7 @@ pub enum Notice {
     StartFailed(ProcessId, String),
     /// One shard ended its loop without the process having been asked to stop.
     ShardStopped(ProcessId, ShardId),
-    /// It was asked to stop [`STOP_NS_MAX`] ago and still runs.
+    /// It was asked to stop [`Settings::stop_ns_max`] ago and still runs.
     StopOverdue(ProcessId),
     /// All shards ended their loops.
     Stopped(ProcessId),
@@ -76,6 +76,9 @@ pub struct Settings {
     pub network_delay_ns_max: u64,
     /// How late a timer may be, in ns.
     pub timer_late_ns_max: u64,
+    /// How long a stop may take on a disk that is not broken, in ns: many flushes, and less than a client's patience,
+    /// because a stop that waits for clients to give up must be seen.
+    pub stop_ns_max: u64,
     /// Whether each event is printed.
     pub trace: bool,
 }
@@ -87,6 +90,7 @@ impl Settings {
             mesh_delay_ns_max: 1 << rng.between(8, 20),
             network_delay_ns_max: 1 << rng.between(14, 23),
             timer_late_ns_max: 1 << rng.between(10, 23),
+            stop_ns_max: 20_000_000_000,
             trace: false,
         }
     }

@@ -1,7 +1,7 @@
 //! Processes that stand still for a while, as under SIGSTOP or on a machine that swaps: their kernel goes on, nothing
 //! of theirs happens, and everything has piled up when they go on.
 
-use super::{Completion, Event, Happening, Notice, ProcessId, Shard, ShardId, World, process::STOP_NS_MAX};
+use super::{Completion, Event, Happening, Notice, ProcessId, Shard, ShardId, World};
 use std::collections::VecDeque;
 
 impl<S: Shard> World<S> {
@@ -68,7 +68,8 @@ impl<S: Shard> World<S> {
         if machine.incarnation != incarnation {
             return;
         }
-        let fair_ns = if machine.paused.is_some() { self.now_ns } else { machine.resumed_ns } + STOP_NS_MAX;
+        let since_ns = if machine.paused.is_some() { self.now_ns } else { machine.resumed_ns };
+        let fair_ns = since_ns + self.settings.stop_ns_max;
         if machine.resumed_ns == 0 && machine.paused.is_none() || fair_ns <= self.now_ns {
             self.notices.push_back(Notice::StopOverdue(process));
         } else {

@@ -12,10 +12,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// How long a stop may take on a disk that is not broken, in ns: many flushes, and less than a client's patience,
-/// because a stop that waits for clients to give up must be seen.
-pub const STOP_NS_MAX: u64 = 20_000_000_000;
-
 /// The longest that one shard hears of a stop after another, in ns.
 const STOPS_APART_NS_MAX: u64 = 100_000_000;
 
@@ -187,7 +183,8 @@ impl<S: Shard> World<S> {
         self.schedule_after(delay_ns, Event::Boot { process, incarnation, shards });
     }
 
-    /// Asks it to stop, as SIGTERM does → [`Notice::Stopped`], after [`Notice::StopOverdue`] if it takes too long.
+    /// Asks it to stop, as SIGTERM does → [`Notice::Stopped`], after [`Notice::StopOverdue`] if it takes too long
+    /// ([`Settings::stop_ns_max`](super::Settings::stop_ns_max)).
     /// Nothing happens to one that does not serve. Its shards learn of it one after another, now and then far apart:
     /// threads of a busy machine do.
     pub fn stop(&mut self, process: ProcessId) {
@@ -199,7 +196,7 @@ impl<S: Shard> World<S> {
         let incarnation = machine.incarnation;
         let count = machine.shards.len();
         self.note(&format!("{process} is asked to stop"));
-        self.schedule_after(STOP_NS_MAX, Event::StopOverdue { process, incarnation });
+        self.schedule_after(self.settings.stop_ns_max, Event::StopOverdue { process, incarnation });
         let apart_ns = if self.rng.chance(250_000) { STOPS_APART_NS_MAX } else { 1_000_000 };
         for index in 0..count {
             let delay_ns = self.rng.below(apart_ns);
