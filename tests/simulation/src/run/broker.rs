@@ -121,6 +121,8 @@ impl Cluster {
             ("corelane.cluster.id", CLUSTER_ID.to_owned()),
             ("default.replication.factor", self.brokers.to_string()),
             ("min.insync.replicas", "2".to_owned()),
+            // Unsaid, it would be however many there are when the topic is made.
+            ("offsets.topic.replication.factor", self.brokers.to_string()),
         ]);
         entries
     }

@@ -37,8 +37,11 @@ impl Operation for CreatePartitions {
 
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         if let Outcome::Answered(Answer::CreatePartitions(error)) = ended.outcome {
-            // Another client's request, whose answer was lost, may have made as many already.
-            desk.expect(error, &[ErrorCode::InvalidPartitions], "CreatePartitions");
+            // Another client's request, whose answer was lost, may have made as many already; and of a cluster, all
+            // brokers may be fenced.
+            let also = [ErrorCode::InvalidPartitions, ErrorCode::InvalidReplicationFactor];
+            let count = if desk.catalog.routes.are_many() { 2 } else { 1 };
+            desk.expect(error, &also[..count], "CreatePartitions");
         }
     }
 }
