@@ -22,6 +22,7 @@ use corelane_core::{
     engine::QuorumStanding,
     error::Fatal,
     ids::NodeId,
+    log::Fault,
     metadata::{Batch, Image, MetadataOffset},
 };
 use corelane_seam::{Disk, FileOperation, FileResult, Monotonic, Now, Token};
@@ -51,6 +52,8 @@ pub struct QuorumSettings {
     pub bounds: Bounds,
     /// When who gives up on whom. Without effect in a quorum of one.
     pub timing: Timing,
+    /// A bug on purpose, for tests that prove that tests can fail.
+    pub fault: Fault,
 }
 
 /// How soon a lost leader is noticed. All voters should have the same.
@@ -266,6 +269,7 @@ impl Quorum {
         let loaded = snapshot::load(disk, &directory, salt)?;
         let bounds = settings.bounds;
         let log = LogStore::new(recovered, directory.clone(), salt, bounds.segment_bytes_max);
+        let log = log.with(settings.fault);
         let snapshot_index = loaded.as_ref().and_then(|(meta, ..)| meta.last_log_id).map(|id| id.index);
         if log.purged() > snapshot_index {
             return Err(Fatal::new(format!(

@@ -4,6 +4,7 @@ mod support;
 
 use corelane_core::{
     ids::NodeId,
+    log::Fault,
     metadata::{BATCH_BYTES_MAX, Batch, Image, Precondition, Record},
 };
 use corelane_raft_meta::{
@@ -28,6 +29,7 @@ fn settings() -> QuorumSettings {
         first_token: 1 << 40,
         bounds: Bounds { segment_bytes_max: 600, snapshot_entries: 20, snapshot_log_bytes_min: 1 << 20 },
         timing: Timing::default(),
+        fault: Fault::None,
     }
 }
 

@@ -224,6 +224,7 @@ impl QuorumSeed {
             first_token: QUORUM_FIRST_TOKEN,
             bounds: Bounds::default(),
             timing: timing(config.cluster.quorum_timeout_ms),
+            fault: self.settings.fault,
         };
         let quorum = match Quorum::open(settings, &*self.disk, now) {
             Ok(quorum) => quorum,
@@ -255,6 +256,7 @@ impl QuorumSeed {
             registration,
             life: LifeSettings { heartbeat_ms: config.cluster.heartbeat_ms, stop_patience_ms: LEAVE_MS_MAX },
             seed: self.random.draw(),
+            fault: self.settings.fault,
             reports,
         };
         Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))

@@ -90,6 +90,12 @@ pub enum Fault {
     KeepFirstOfKey,
     /// A follower fetches from where its log ends, flushed or not.
     FetchUnflushed,
+    /// A reply that waits when a leadership is lost is told when it is regained and the watermark comes by.
+    KeepParked,
+    /// A broker leads what the metadata of its last life says, before it has registered anew.
+    LeadAsBefore,
+    /// The metadata quorum does not save whom it votes for.
+    ForgetVotes,
 }
 
 /// When a log's appends are flushed.

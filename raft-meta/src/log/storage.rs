@@ -9,6 +9,7 @@ use crate::{
     types::{RaftEntry, RaftLogId, RaftVote, StoredEntry, TypeConfig},
     wire::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX},
 };
+use corelane_core::log::Fault;
 use openraft::{
     EntryPayload, LogState, RaftLogReader,
     storage::{IOFlushed, RaftLogStorage},
@@ -39,6 +40,7 @@ struct Visible {
 pub(crate) struct LogStore {
     visible: Rc<RefCell<Visible>>,
     stream: Rc<RefCell<Stream>>,
+    forgets_votes: bool,
 }
 
 impl LogStore {
@@ -65,7 +67,13 @@ impl LogStore {
             closing: false,
             waker: None,
         };
-        LogStore { visible: Rc::new(RefCell::new(visible)), stream: Rc::new(RefCell::new(stream)) }
+        let (visible, stream) = (Rc::new(RefCell::new(visible)), Rc::new(RefCell::new(stream)));
+        LogStore { visible, stream, forgets_votes: false }
+    }
+
+    /// With this planted bug, or none that concerns it.
+    pub fn with(self, fault: Fault) -> LogStore {
+        LogStore { forgets_votes: fault == Fault::ForgetVotes, ..self }
     }
 
     /// What the writer works on.
@@ -156,9 +164,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), io::Error> {
-        let (sender, flushed) = oneshot::channel();
-        self.push(Some(Frame::Vote(vote.into())), Done::Signal(sender))?;
-        flushed.await.map_err(|_| io::Error::other("the log's writer is gone"))??;
+        if !self.forgets_votes {
+            let (sender, flushed) = oneshot::channel();
+            self.push(Some(Frame::Vote(vote.into())), Done::Signal(sender))?;
+            flushed.await.map_err(|_| io::Error::other("the log's writer is gone"))??;
+        }
         self.visible.borrow_mut().vote = Some(*vote);
         Ok(())
     }

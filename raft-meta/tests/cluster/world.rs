@@ -7,6 +7,7 @@ use crate::{
 use bytes::Bytes;
 use corelane_core::{
     ids::NodeId,
+    log::Fault,
     metadata::{Batch, Image, Record},
 };
 use corelane_raft_meta::{Bounds, CALL_BYTES_MAX, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing};
@@ -144,6 +145,7 @@ impl World {
             first_token: 1 << 40,
             bounds: self.bounds,
             timing: Timing::default(),
+            fault: Fault::None,
         }
     }
 

@@ -23,6 +23,7 @@ use corelane_core::{
     },
     error::{ErrorCode, Fatal},
     ids::NodeId,
+    log::Fault,
     metadata::Image,
     wire::{PEER_FRAME_BYTES_MAX, PeerKind, PeerRequest},
 };
@@ -53,6 +54,8 @@ pub struct QuorumShardSettings {
     pub life: LifeSettings,
     /// For topic ids.
     pub seed: u64,
+    /// A bug on purpose, for tests that prove that tests can fail.
+    pub fault: Fault,
     /// Where it reports.
     pub reports: Sender<Report>,
 }
@@ -64,8 +67,10 @@ pub struct QuorumShard {
     life: BrokerLife,
     node: NodeId,
     leader: Leader,
+    term: u64,
     data_shards: u16,
     random: Random,
+    fault: Fault,
     image: Image,
     image_changed: bool,
     /// This broker was let in: its shards are told of the metadata from then on.
@@ -110,8 +115,10 @@ impl QuorumShard {
             life: BrokerLife::new(registration, settings.life),
             node,
             leader: Leader::Unknown,
+            term: 0,
             data_shards: settings.data_shards,
             random: Random(settings.seed),
+            fault: settings.fault,
             image: Image::default(),
             image_changed: false,
             introduced: false,
@@ -130,6 +137,11 @@ impl QuorumShard {
             drained: 0,
             stopped: false,
         }
+    }
+
+    /// The term in which this node leads the quorum, for the simulator's invariants.
+    pub fn leads(&self) -> Option<u64> {
+        (self.leader == Leader::Here).then_some(self.term)
     }
 
     fn locate_voters(&mut self, now: Now, out: &mut Operations) {
@@ -165,7 +177,10 @@ impl QuorumShard {
             }
         }
         self.stop_if_let_go(out);
-        if !self.stopped {
+        if self.stopped {
+            // The very last word.
+            out.push(Operation::Stopped);
+        } else {
             self.set_timer(out);
         }
     }
@@ -223,6 +238,7 @@ impl QuorumShard {
         effects: &mut DeskEffects,
     ) {
         let led = self.leader == Leader::Here;
+        self.term = term;
         self.leader = match leader {
             Some(leader) if leader == self.node && writable => Leader::Here,
             Some(leader) if leader != self.node => Leader::There(leader),
@@ -358,7 +374,7 @@ impl QuorumShard {
             self.next_proposal += 1;
             self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
         }
-        self.introduced |= self.life.is_let_in_by(&self.image);
+        self.introduced |= self.life.is_let_in_by(&self.image) || self.fault == Fault::LeadAsBefore;
         if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in self.shards() {
                 let message = ShardMessage::Image(Box::new(self.image.clone()));
@@ -467,7 +483,6 @@ impl QuorumShard {
             self.tell_stop(out);
             self.server.close_all(out);
             self.peers.close_all(now, out, &mut self.ended);
-            out.push(Operation::Stopped);
         }
     }
 }

@@ -44,8 +44,13 @@ fn fault(text: &str) -> Result<Fault, String> {
         "reuse-needed-blocks" => Ok(Fault::ReuseNeededBlocks),
         "remove-before-checkpoint" => Ok(Fault::RemoveBeforeCheckpoint),
         "keep-first-of-key" => Ok(Fault::KeepFirstOfKey),
+        "fetch-unflushed" => Ok(Fault::FetchUnflushed),
+        "keep-parked" => Ok(Fault::KeepParked),
+        "lead-as-before" => Ok(Fault::LeadAsBefore),
+        "forget-votes" => Ok(Fault::ForgetVotes),
         _ => Err(
-            "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint or keep-first-of-key"
+            "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint, keep-first-of-key, \
+                  fetch-unflushed, keep-parked, lead-as-before or forget-votes"
                 .to_owned(),
         ),
     }
@@ -100,7 +105,11 @@ fn print(seed: u64, verdict: &Verdict, one: bool) {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A panic of a shard is caught and told with its seed.
-    panic::set_hook(Box::new(|info| if std::env::var("SIMP").is_ok() { eprintln!("{info}") }));
+    panic::set_hook(Box::new(|info| {
+        if std::env::var("SIMP").is_ok() {
+            eprintln!("{info}")
+        }
+    }));
     let (from, to) = match (arguments.seeds, arguments.seed) {
         (Some(range), _) => range,
         (None, Some(seed)) => (seed, seed + 1),

@@ -16,12 +16,12 @@ use super::{
     Effects,
     follower::Followers,
     message::{Asker, OwnerRequest, OwnerResponse},
-    partition::Partition,
+    partition::{ParkedQueue, Partition},
 };
 use crate::{
     error::ErrorCode,
     ids::{Map, Offset, PartitionId},
-    log::{Event, Slot, Store},
+    log::{Event, Fault, Slot, Store},
     loggers::Loggers,
     records::Scratch,
 };
@@ -76,6 +76,8 @@ pub(super) struct Owner {
     replica_sessions: ReplicaSessions,
     /// What is followed of other brokers.
     followers: Followers,
+    /// Replies of reigns that are over: of a planted bug only.
+    kept: Map<PartitionId, ParkedQueue>,
 }
 
 impl Owner {
@@ -101,12 +103,16 @@ impl Owner {
             replication: Replication::default(),
             replica_sessions: ReplicaSessions::default(),
             followers: Followers::default(),
+            kept: Map::default(),
         }
     }
 
     /// A partition is led from now on.
-    pub fn lead(&mut self, slot: Slot, partition: Partition) {
+    pub fn lead(&mut self, slot: Slot, mut partition: Partition) {
         let id = partition.id;
+        if let Some(kept) = self.kept.remove(&id) {
+            partition.until_committed = kept;
+        }
         self.by_slot.insert(slot, id);
         self.partitions.insert(id, partition);
         self.take_in_followers(id);
@@ -121,6 +127,9 @@ impl Owner {
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
             self.fail_deletions(slot, error, answers);
+        }
+        if self.store.fault() == Fault::KeepParked {
+            self.kept.insert(id, std::mem::take(&mut partition.until_committed));
         }
         self.fail_parked(&mut partition, error, answers);
         self.woken.append(&mut partition.readers);

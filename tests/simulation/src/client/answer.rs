@@ -14,8 +14,8 @@ use corelane_core::{
 };
 use kafka_protocol::messages::{
     ApiVersionsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse,
-    DeleteTopicsResponse, FetchResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse,
-    ListOffsetsResponse, MetadataResponse, ProduceResponse,
+    DeleteTopicsResponse, ElectLeadersResponse, FetchResponse, IncrementalAlterConfigsResponse,
+    InitProducerIdResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
 };
 
 /// A topic as Metadata shows it.
@@ -70,6 +70,7 @@ pub enum Answer {
     CreatePartitions(ErrorCode),
     AlterConfig(ErrorCode),
     InitProducerId(Result<(ProducerId, ProducerEpoch), ErrorCode>),
+    ElectLeaders(ErrorCode),
     /// In the order of the request's batches; nothing for acks=0.
     Produce(Vec<Produced>),
     /// The session's id, and the partitions that the answer names.
@@ -158,6 +159,11 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
                 error => Err(error),
             };
             (id, Answer::InitProducerId(outcome))
+        }
+        Request::ElectLeaders => {
+            let (id, response) =
+                decode_response::<ElectLeadersResponse>(version, frame).map_err(unreadable)?;
+            (id, Answer::ElectLeaders(code(response.error_code)?))
         }
         Request::Produce { batches, .. } => {
             let (id, response) = decode_response::<ProduceResponse>(version, frame).map_err(unreadable)?;

@@ -217,7 +217,8 @@ impl Client {
         if let Some(known) = self.links.iter().position(|link| Some(link.broker.node) == node) {
             return known;
         }
-        let may = |link: &Link| link.connection.is_some() || link.connect_after_ns <= now_ns;
+        let is_free = |link: &Link| link.connection.is_some() || link.connect_after_ns <= now_ns;
+        let may = |link: &Link| is_free(link) && !routes.is_avoided(link.broker.node);
         let open: Vec<usize> = (0..self.links.len()).filter(|index| may(&self.links[*index])).collect();
         self.rng.pick(&open).copied().unwrap_or(0)
     }
@@ -254,7 +255,9 @@ impl Client {
         let asked = history.now();
         notes::sent(history, &request);
         let broker = self.links[index].broker.node;
-        world.detail(|| format!("client {} asks broker {broker} ({}): {request:?}", self.number, self.correlation));
+        world.detail(|| {
+            format!("client {} asks broker {broker} ({}): {request:?}", self.number, self.correlation)
+        });
         world.client_send(connection, request.encode(self.correlation, version));
         if request.is_answered() {
             let deadline_ns = world.now_ns() + PATIENCE_NS;

@@ -34,6 +34,7 @@ pub fn sent(history: &mut History, request: &Request) {
         | Request::CreatePartitions { .. }
         | Request::AlterConfig { .. }
         | Request::InitProducerId
+        | Request::ElectLeaders
         | Request::Fetch(_)
         | Request::ListOffsets { .. }
         | Request::Group { .. } => {}

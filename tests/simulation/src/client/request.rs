@@ -13,10 +13,10 @@ use corelane_core::{
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-        DeleteTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-        ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName, create_partitions_request,
-        create_topics_request, delete_records_request, delete_topics_request, fetch_request,
-        incremental_alter_configs_request, list_offsets_request, produce_request,
+        DeleteTopicsRequest, ElectLeadersRequest, FetchRequest, IncrementalAlterConfigsRequest,
+        InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+        create_partitions_request, create_topics_request, delete_records_request, delete_topics_request,
+        fetch_request, incremental_alter_configs_request, list_offsets_request, produce_request,
     },
     protocol::StrBytes,
 };
@@ -125,6 +125,8 @@ pub enum Request {
         value: String,
     },
     InitProducerId,
+    /// Every partition's preferred leader.
+    ElectLeaders,
     Produce {
         acks: Acks,
         by_id: bool,
@@ -184,7 +186,8 @@ impl Request {
             | Request::DeleteTopic { .. }
             | Request::CreatePartitions { .. }
             | Request::AlterConfig { .. }
-            | Request::InitProducerId => Destination::Any,
+            | Request::InitProducerId
+            | Request::ElectLeaders => Destination::Any,
         }
     }
 
@@ -199,6 +202,8 @@ impl Request {
             Request::CreatePartitions { .. } => &[0, 1, 2, 3],
             Request::AlterConfig { .. } => &[0, 1],
             Request::InitProducerId => &[0, 1, 2, 3, 4, 5],
+            // An error of the whole comes with version 1.
+            Request::ElectLeaders => &[1, 2],
             // zstd came with version 7 (KIP-110).
             Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => {
                 &[7, 9, 12]
@@ -256,6 +261,12 @@ impl Request {
                 let request = InitProducerIdRequest::default()
                     .with_transactional_id(None)
                     .with_transaction_timeout_ms(60_000);
+                encode_request(correlation, id, version, &request)
+            }
+            Request::ElectLeaders => {
+                let request = ElectLeadersRequest::default()
+                    .with_topic_partitions(None)
+                    .with_timeout_ms(BROKER_TIMEOUT_MS);
                 encode_request(correlation, id, version, &request)
             }
             Request::Produce { acks, batches, .. } => {
@@ -490,6 +501,7 @@ mod tests {
             Request::CreatePartitions { topic: partition.topic, name: name(), count: 4 },
             Request::AlterConfig { name: name(), key: "segment.ms", value: "5".to_owned() },
             Request::InitProducerId,
+            Request::ElectLeaders,
             produce(false),
             produce(true),
             fetch(false, None),

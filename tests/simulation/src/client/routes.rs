@@ -19,6 +19,8 @@ pub struct Routes {
     coordinators: BTreeMap<Rc<str>, i32>,
     leaders_are_stale: bool,
     lost_coordinators: BTreeSet<Rc<str>>,
+    /// Brokers that are not coming back: nobody's bootstrap list names them.
+    avoided: BTreeSet<i32>,
     /// Whether leaders differ at all.
     many: bool,
 }
@@ -27,6 +29,18 @@ impl Routes {
     /// To one broker, or to `many`.
     pub fn new(many: bool) -> Routes {
         Routes { many, ..Routes::default() }
+    }
+
+    /// From now on this broker is asked only where it is known to be the one.
+    pub fn avoid(&mut self, node: i32) {
+        self.avoided.insert(node);
+        self.leaders.retain(|_, leader| *leader != node);
+        self.coordinators.retain(|_, coordinator| *coordinator != node);
+    }
+
+    /// Whether it is not coming back.
+    pub fn is_avoided(&self, node: i32) -> bool {
+        self.avoided.contains(&node)
     }
 
     /// Whether there are many brokers.

@@ -117,7 +117,9 @@ impl Actor {
     fn take(&mut self, ended: Vec<Ended>, outside: &mut Outside<'_>) -> Result<(), String> {
         let mut ended = VecDeque::from(ended);
         while let Some(one) = ended.pop_front() {
-            outside.world.detail(|| format!("client {} is told {:?} of {:?}", self.number, one.outcome, one.request));
+            outside
+                .world
+                .detail(|| format!("client {} is told {:?} of {:?}", self.number, one.outcome, one.request));
             if let Outcome::Answered(answer) = &one.outcome {
                 for (topic, name) in outside.catalog.answered(&one.request, answer) {
                     if outside.catalog.is_passing(&name) {

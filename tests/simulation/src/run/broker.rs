@@ -130,8 +130,7 @@ impl Cluster {
 
 fn config(rng: &mut Rng, cluster: &Cluster, index: usize) -> BrokerConfig {
     let entries = cluster.entries(index).into_iter();
-    let entries: Vec<_> =
-        entries.map(|(key, value)| (Source::Override, key.to_owned(), value)).collect();
+    let entries: Vec<_> = entries.map(|(key, value)| (Source::Override, key.to_owned(), value)).collect();
     let (mut config, _) = BrokerConfig::from_entries(&entries, &ReadOptions::default())
         .unwrap_or_else(|errors| panic!("the simulated broker's configuration: {errors:?}"));
     if let Some(times) = cluster.times {

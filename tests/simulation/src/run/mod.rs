@@ -181,6 +181,11 @@ struct Run {
     operations_begun: u64,
     /// The next disturbance, on its way.
     disturbing: Option<Disturbance>,
+    /// How many disturbances of a cluster have yet to pass.
+    passing: usize,
+    /// The broker whose disk was replaced by an empty one. As a voter it has forgotten what it promised: the others do
+    /// without it until someone removes it and adds it again, and so it learns nothing of the metadata.
+    emptied: Option<usize>,
 }
 
 impl Run {
@@ -211,8 +216,8 @@ impl Run {
         world.inspect_every(16, move |process, life, node| {
             if let Node::Data(shard) = node {
                 shard.engine().check();
-                watching.borrow_mut().look(process, life, node);
             }
+            watching.borrow_mut().look(process, life, node);
         });
         let clients = rng.between(2, 5);
         let actors = (0..=clients).map(|number| {
@@ -233,6 +238,8 @@ impl Run {
             disturbances: Vec::new(),
             operations_begun: 0,
             disturbing: None,
+            passing: 0,
+            emptied: None,
         }
     }
 
@@ -359,18 +366,32 @@ impl Run {
         if self.brokers.len() == 1 { 0 } else { self.rng.index(self.brokers.len()) }
     }
 
-    /// Every process ends somehow and is started again by [`Notice`].
+    /// Every process ends somehow and is started again by [`Notice`]: all at once, or one after another.
     fn end_processes(&mut self) -> Result<(), Broken> {
         self.unsettle();
-        for broker in &mut self.brokers {
+        let rolling = self.brokers.len() > 1 && self.rng.below(2) == 0;
+        for index in 0..self.brokers.len() {
+            let broker = &mut self.brokers[index];
             match self.rng.below(4) {
                 0 => self.world.crash(broker.process, CrashKind::Kill),
                 1 => self.world.crash(broker.process, CrashKind::PowerCut),
                 _ => self.world.stop(broker.process),
             }
             broker.serving = false;
+            if rolling {
+                self.pump(CALM_NS_MAX, "a stop and a start", Run::all_serve)?;
+            }
         }
         self.pump(CALM_NS_MAX, "a stop and a start", Run::all_serve)
+    }
+
+    /// Whether the others have everything that one broker has.
+    fn may_lose_a_disk(&self) -> bool {
+        let is_sound = |broker: &Broker| broker.serving && !broker.disk_is_bad;
+        self.emptied.is_none()
+            && self.passing == 0
+            && self.brokers.iter().all(is_sound)
+            && self.all_are_in_sync()
     }
 
     // ---- what happens ----
@@ -415,6 +436,7 @@ impl Run {
             Notice::Wake(key) if key >= WAKE_HEAL => {
                 let index = usize::try_from(key - WAKE_HEAL).expect("a broker's place");
                 link_faults::heal(&mut self.world, self.brokers[index].process);
+                self.passing -= 1;
             }
             Notice::Wake(key) if key >= WAKE_START => {
                 let shards = u16::try_from(self.rng.between(1, 4)).unwrap_or(1);
@@ -509,12 +531,20 @@ impl Run {
             self.world.note(&format!("disturbance: {}", disturbance.name));
             let index = self.some_broker();
             self.unsettle();
+            let empties = disturbance.takes_the_disk && self.may_lose_a_disk();
             if self.brokers.len() > 1 {
                 let heals_after_ns = self.rng.between(100_000_000, HEALS_AFTER_NS_MAX);
                 self.world.wake_after(heals_after_ns, WAKE_HEAL + index as u64);
+                self.passing += 1;
             }
             self.brokers[index].disk_is_bad |= disturbance.breaks_the_disk;
-            (disturbance.happen)(&mut self.world, self.brokers[index].process, &mut self.rng);
+            let process = self.brokers[index].process;
+            (disturbance.happen)(&mut self.world, process, &mut self.rng);
+            if empties {
+                self.world.replace_disk(process);
+                self.emptied = Some(index);
+                self.catalog.routes.avoid(Cluster::node(index));
+            }
         }
     }
 

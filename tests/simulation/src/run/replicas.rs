@@ -23,6 +23,7 @@ const FILE_NS: u64 = 50_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     leaders: BTreeMap<(PartitionId, LeaderEpoch), (ProcessId, u32)>,
+    controllers: BTreeMap<u64, (ProcessId, u32)>,
     high_watermarks: BTreeMap<(PartitionId, ProcessId, u32), Offset>,
     /// The first promise that was broken, and how.
     pub broken: Option<(&'static str, String)>,
@@ -31,7 +32,11 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at a shard of a process in its `life`th life.
     pub fn look(&mut self, process: ProcessId, life: u32, node: &Node) {
-        let Node::Data(shard) = node else { return };
+        let shard = match node {
+            Node::Data(shard) => shard,
+            Node::Quorum(shard) => return self.one_controller_per_term(process, life, shard.leads()),
+            Node::Broken(_) => return,
+        };
         for view in shard.engine().replicas() {
             let broken = self.one_leader_per_epoch(process, life, view).and_then(|()| {
                 let known = self.high_watermarks.entry((view.id, process, life)).or_default();
@@ -42,6 +47,17 @@ impl Watch {
             if let Err(broken) = broken {
                 self.broken.get_or_insert(broken);
             }
+        }
+    }
+
+    fn one_controller_per_term(&mut self, process: ProcessId, life: u32, leads: Option<u64>) {
+        let Some(term) = leads else { return };
+        let (other, in_life) = *self.controllers.entry(term).or_insert((process, life));
+        if (other, in_life) != (process, life) {
+            let text = format!(
+                "the quorum was led in term {term} by {other} in its life {in_life}, and by {process} in its life {life}"
+            );
+            self.broken.get_or_insert(("one_controller_per_term", text));
         }
     }
 
@@ -93,7 +109,8 @@ fn replicas(world: &World<Node>) -> BTreeMap<PartitionId, Vec<Held>> {
 pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     let all = replicas(world);
     let line = |held: &Held| {
-        let ReplicaView { id, leads, in_sync, log_start, high_watermark, flushed_end, log_end, offline } = held.view;
+        let ReplicaView { id, leads, in_sync, log_start, high_watermark, flushed_end, log_end, offline } =
+            held.view;
         let led = |epoch| format!(", leads {in_sync} in sync in epoch {epoch}");
         let leads = leads.map_or(String::new(), led);
         let offline = if offline { ", offline" } else { "" };
@@ -124,11 +141,19 @@ fn complaint(held: &[Held], brokers: usize) -> Option<&'static str> {
 }
 
 impl Run {
-    /// The first partition that is not well yet.
+    /// The first partition that is not well yet. A broker that lost its disk does not count.
     pub(super) fn unwell(&self) -> Option<String> {
         let all = replicas(&self.world);
-        let brokers = self.brokers.len();
+        let brokers = self.brokers.len() - self.emptied.iter().len();
         all.iter().find_map(|(id, held)| complaint(held, brokers).map(|why| format!("{id}: {why}")))
+    }
+
+    /// Whether every leader says that all replicas are in sync.
+    pub(super) fn all_are_in_sync(&self) -> bool {
+        let brokers = self.brokers.len();
+        let is_led =
+            |held: &Vec<Held>| held.iter().any(|it| it.view.leads.is_some() && it.view.in_sync == brokers);
+        replicas(&self.world).values().all(is_led)
     }
 
     /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
@@ -145,7 +170,8 @@ impl Run {
                     return Err(unequal(id, *offset, (*other, has), (replica.process, &[])));
                 }
                 for (offset, has) in contents {
-                    let (other, first) = known.entry(offset).or_insert_with(|| (replica.process, has.clone()));
+                    let (other, first) =
+                        known.entry(offset).or_insert_with(|| (replica.process, has.clone()));
                     if *first != has {
                         return Err(unequal(id, offset, (*other, first), (replica.process, &has)));
                     }
@@ -158,7 +184,9 @@ impl Run {
     /// Whether compaction may take records of a partition. Topics that clients do not know are the brokers' own.
     fn is_maybe_compacted(&self, id: PartitionId) -> bool {
         let mut topics = self.catalog.topics();
-        topics.find(|(topic, _)| *topic == id.topic).is_none_or(|(_, known)| self.catalog.is_compacted(&known.name))
+        topics
+            .find(|(topic, _)| *topic == id.topic)
+            .is_none_or(|(_, known)| self.catalog.is_compacted(&known.name))
     }
 
     /// What a replica has between `start` and what it knows to be committed; nothing if it is not there any more.
@@ -219,7 +247,10 @@ impl Run {
                 }
             }
             if from == before {
-                let text = format!("{id} on {}: a read at {before} of {high_watermark} gave nothing", replica.process);
+                let text = format!(
+                    "{id} on {}: a read at {before} of {high_watermark} gave nothing",
+                    replica.process
+                );
                 return Err(fail(text));
             }
         }

@@ -7,6 +7,7 @@ pub const CLOCK_JUMP: Disturbance = Disturbance {
     name: "clock jump",
     weight: 4,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, _, rng| {
         let ms = rng.below(10_000).cast_signed() - 5_000;
         world.jump_wall_clock(ms);

@@ -8,6 +8,7 @@ pub const KILL: Disturbance = Disturbance {
     name: "kill",
     weight: 25,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, _| world.crash(process, CrashKind::Kill),
 };
 
@@ -16,6 +17,7 @@ pub const POWER_CUT: Disturbance = Disturbance {
     name: "power cut",
     weight: 35,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
 };
 
@@ -24,6 +26,7 @@ pub const POWER_CUT_IN_RECOVERY: Disturbance = Disturbance {
     name: "power cut, also in recovery",
     weight: 12,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         world.crash(process, CrashKind::PowerCut);
         world.disk(process).crash_after_calls(Some(rng.below(60)));

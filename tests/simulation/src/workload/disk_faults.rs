@@ -15,6 +15,7 @@ pub const ERRORS: Disturbance = Disturbance {
     name: "disk errors",
     weight: 6,
     breaks_the_disk: true,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         let per_million = u32::try_from(rng.between(2_000, 100_000)).unwrap_or(2_000);
         let kind = rng.below(4);
@@ -34,6 +35,7 @@ pub const SLOW: Disturbance = Disturbance {
     name: "slow disk",
     weight: 6,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         let spike_ns = rng.between(10_000_000, 2_000_000_000);
         world.disk(process).set_faults(|faults| {
@@ -48,6 +50,7 @@ pub const FULL: Disturbance = Disturbance {
     name: "full disk",
     weight: 4,
     breaks_the_disk: true,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         let left = rng.below(LEFT_FREE_MAX);
         world.disk(process).fill_but(left);

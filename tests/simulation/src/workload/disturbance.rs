@@ -16,6 +16,8 @@ pub struct Disturbance {
     pub weight: u64,
     /// Whether the disk is at fault from then on: errors are excused, and only a restart brings service back.
     pub breaks_the_disk: bool,
+    /// Whether nothing is left of the disk.
+    pub takes_the_disk: bool,
     /// Lets it happen.
     pub happen: fn(&mut World<Node>, ProcessId, &mut Rng),
 }
@@ -38,6 +40,7 @@ const AMONG_MANY: &[Disturbance] = &[
     link_faults::SLOW_LINK,
     link_faults::PAUSE,
     link_faults::OWN_CLOCK,
+    link_faults::EMPTY_DISK,
 ];
 
 /// One of those that can happen to one machine, or to one of `many`.

@@ -4,7 +4,7 @@
 use super::Disturbance;
 use crate::{
     rng::Rng,
-    world::{ProcessId, World},
+    world::{CrashKind, ProcessId, World},
 };
 use corelane_shard::Node;
 
@@ -13,6 +13,7 @@ pub const ISOLATION: Disturbance = Disturbance {
     name: "isolation",
     weight: 15,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, _| world.isolate(process),
 };
 
@@ -21,6 +22,7 @@ pub const CUT: Disturbance = Disturbance {
     name: "cut in one direction",
     weight: 10,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         if let Some((from, to)) = some_direction(world, process, rng) {
             world.cut(from, to);
@@ -33,6 +35,7 @@ pub const SLOW_LINK: Disturbance = Disturbance {
     name: "slow link",
     weight: 8,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         if let Some((from, to)) = some_direction(world, process, rng) {
             world.slow_link(from, to, rng.between(10_000_000, 3_000_000_000));
@@ -45,6 +48,7 @@ pub const PAUSE: Disturbance = Disturbance {
     name: "pause",
     weight: 12,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, _| world.pause(process),
 };
 
@@ -53,10 +57,21 @@ pub const OWN_CLOCK: Disturbance = Disturbance {
     name: "clock jump of one machine",
     weight: 4,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, rng| {
         let ms = rng.below(10_000).cast_signed() - 5_000;
         world.jump_wall_clock_of(process, ms);
     },
+};
+
+/// The power goes, and the disk with it: an empty one takes its place. Once in a run, and only when all replicas are in
+/// sync, because others must have what is lost.
+pub const EMPTY_DISK: Disturbance = Disturbance {
+    name: "an empty disk",
+    weight: 10,
+    breaks_the_disk: false,
+    happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
+    takes_the_disk: true,
 };
 
 fn some_direction(world: &World<Node>, process: ProcessId, rng: &mut Rng) -> Option<(ProcessId, ProcessId)> {

@@ -16,6 +16,7 @@ mod delete_records;
 mod delete_topic;
 pub mod disk_faults;
 mod disturbance;
+mod elect_leaders;
 mod fetch;
 pub mod group_session;
 pub mod link_faults;
@@ -170,14 +171,19 @@ const OPERATIONS: &[(u64, Make)] = &[
     (1, api_versions::make),
 ];
 
+/// What is done to a cluster only.
+const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make)];
+
 /// The next operation of a client. Without topics it makes one.
 pub fn draw(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     if desk.catalog.topics().len() == 0 {
         return create_topic::make(desk);
     }
-    let total = OPERATIONS.iter().map(|(weight, _)| weight).sum();
+    let of_clusters = if desk.catalog.routes.are_many() { OF_CLUSTERS } else { &[] };
+    let all = || OPERATIONS.iter().chain(of_clusters);
+    let total = all().map(|(weight, _)| weight).sum();
     let mut drawn = desk.rng.below(total);
-    for (weight, make) in OPERATIONS {
+    for (weight, make) in all() {
         if drawn < *weight {
             return make(desk);
         }

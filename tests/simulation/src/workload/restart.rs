@@ -7,5 +7,6 @@ pub const CLEAN_STOP: Disturbance = Disturbance {
     name: "clean stop",
     weight: 12,
     breaks_the_disk: false,
+    takes_the_disk: false,
     happen: |world, process, _| world.stop(process),
 };
