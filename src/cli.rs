@@ -20,6 +20,8 @@ pub struct Arguments {
 pub enum Command {
     /// Start the broker.
     Start(StartOptions),
+    /// Start the broker in a container: as root, give the data folders to user 1000 and become that user first.
+    Container(StartOptions),
     /// Print the manual of all settings, as markdown.
     ConfigDocs,
     /// What about this machine stands in the way of a short tail. Changes nothing.

@@ -1,6 +1,8 @@
 //! The one binary. It parses and calls; it decides nothing.
 
 mod cli;
+mod container;
+mod host_name;
 mod logging;
 mod report;
 mod signals;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Some(cli::Command::Tune(command)) => tune::run(&command),
         Some(cli::Command::Tools(cli::Tools::Install { directory })) => tools::install(&directory),
         Some(cli::Command::Completions { shell }) => tools::completions(shell),
+        Some(cli::Command::Container(options)) => container::run(&options, arguments.log_level.as_deref()),
         Some(cli::Command::Start(options)) => start::run(&options, arguments.log_level.as_deref()),
         None => start::run(&cli::StartOptions::default(), arguments.log_level.as_deref()),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Driver, StartOptions},
-    logging,
+    host_name, logging,
     report::{Blame, Problem, fail},
     signals::StopSignals,
 };
@@ -237,7 +237,10 @@ fn driver_problem(error: &DriverError) -> Problem {
 }
 
 /// The configuration of a start, from all of its sources.
-fn configuration(options: &StartOptions) -> Result<(BrokerConfig, Vec<Warning>), Vec<Problem>> {
+///
+/// # Errors
+/// Every problem at once.
+pub fn configuration(options: &StartOptions) -> Result<(BrokerConfig, Vec<Warning>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut entries = match &options.config {
         Some(path) => file(path).unwrap_or_else(|found| {
@@ -260,7 +263,7 @@ fn configuration(options: &StartOptions) -> Result<(BrokerConfig, Vec<Warning>),
             }),
         }
     }
-    let options = ReadOptions { allow_unknown: options.allow_unknown, host_name: host_name() };
+    let options = ReadOptions { allow_unknown: options.allow_unknown, host_name: host_name::canonical };
     match BrokerConfig::from_entries(&entries, &options) {
         Ok((config, found)) if problems.is_empty() => {
             warnings.extend(found);
@@ -296,18 +299,6 @@ fn file(path: &Path) -> Result<Entries, Vec<Problem>> {
     })?;
     let source = |line| Source::File { path: name.as_str().into(), line };
     Ok(properties.into_iter().map(|property| (source(property.line), property.key, property.value)).collect())
-}
-
-/// What this machine calls itself; "localhost" where it has no name.
-fn host_name() -> String {
-    let mut buffer = [0u8; 256];
-    // SAFETY: the pointer and the length describe the buffer, which lives through the call.
-    let failed = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) };
-    let name: Vec<u8> = buffer.into_iter().take_while(|byte| *byte != 0).collect();
-    match String::from_utf8(name) {
-        Ok(name) if failed == 0 && !name.is_empty() => name,
-        Ok(_) | Err(_) => "localhost".into(),
-    }
 }
 
 #[cfg(test)]

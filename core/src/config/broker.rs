@@ -47,12 +47,19 @@ pub struct Voter {
 }
 
 /// What the reading of a configuration depends on besides its entries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReadOptions {
     /// Unknown names warn instead of refusing (`--allow-unknown`).
     pub allow_unknown: bool,
-    /// This machine's canonical host name: what is advertised for a listener on every interface.
-    pub host_name: String,
+    /// This machine's canonical host name: what is advertised for a listener on every interface. Called only where there
+    /// is one, because whoever knows the name may ask resolvers for it.
+    pub host_name: fn() -> String,
+}
+
+impl Default for ReadOptions {
+    fn default() -> ReadOptions {
+        ReadOptions { allow_unknown: false, host_name: || "localhost".into() }
+    }
 }
 
 /// The broker's settings, typed and checked against each other. Immutable: a dynamic change makes a new one
@@ -172,8 +179,7 @@ impl BrokerConfig {
         let mut settings = read::settings(entries, options.allow_unknown, &mut findings);
         let node_id = identify(&mut settings, &mut findings);
         listen_where_advertised(&mut settings, &mut findings);
-        let host_name = if options.host_name.is_empty() { "localhost" } else { &options.host_name };
-        let network = network::network(&settings, host_name, &mut findings);
+        let network = network::network(&settings, options.host_name, &mut findings);
         let (roles, voters) = network::quorum(&settings, node_id, &mut findings);
         check::relations(&settings, &mut findings);
         check::promises(&settings, &mut findings);

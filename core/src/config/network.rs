@@ -18,7 +18,7 @@ pub(super) struct Network {
 }
 
 /// Reads the listeners. `host_name` is what is told where a listener is on every interface and nothing else was said.
-pub(super) fn network(settings: &Settings, host_name: &str, findings: &mut Findings) -> Network {
+pub(super) fn network(settings: &Settings, host_name: fn() -> String, findings: &mut Findings) -> Network {
     let protocols = protocols(settings, findings);
     let listeners = listeners(settings, &protocols, findings);
     if !listeners.is_empty() && listeners.iter().all(|listener| listener.controller) {
@@ -154,12 +154,11 @@ fn served_protocol(name: &str, protocols: &BTreeMap<String, String>, findings: &
 fn advertised(
     settings: &Settings,
     listeners: &[Listener],
-    host_name: &str,
+    host_name: fn() -> String,
     findings: &mut Findings,
 ) -> Vec<Advertised> {
     const KEY: &str = "advertised.listeners";
-    let reachable =
-        |host: &str| if listener::is_wildcard(host) { host_name.to_owned() } else { host.to_owned() };
+    let reachable = |host: &str| if listener::is_wildcard(host) { host_name() } else { host.to_owned() };
     let told = settings.list(KEY);
     if told.is_empty() {
         let clients = listeners.iter().filter(|listener| !listener.controller);

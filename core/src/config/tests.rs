@@ -10,7 +10,7 @@ fn line(line: u32, key: &str, value: &str) -> (Source, String, String) {
 
 fn read(pairs: &[(&str, &str)]) -> Result<(BrokerConfig, Vec<Warning>), Vec<ConfigError>> {
     let lines: Vec<_> = (1u32..).zip(pairs).map(|(number, (key, value))| line(number, key, value)).collect();
-    BrokerConfig::from_entries(&lines, &ReadOptions { allow_unknown: false, host_name: "box".into() })
+    BrokerConfig::from_entries(&lines, &ReadOptions { allow_unknown: false, host_name: || "box".into() })
 }
 
 pub(super) fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
@@ -243,7 +243,7 @@ fn the_environment_of_a_compose_file_reads() {
         ("CLUSTER_ID", "MkU3OEVBNTcwNTJENDM2Qk"),
     ];
     let (entries, _) = environment::entries(environment.map(|(name, value)| (name.into(), value.into())));
-    let options = ReadOptions { allow_unknown: false, host_name: "box".into() };
+    let options = ReadOptions { allow_unknown: false, host_name: || "box".into() };
     let (config, warnings) = BrokerConfig::from_entries(&entries, &options).expect("reads");
     assert_eq!(config.cluster_id.as_deref(), Some("MkU3OEVBNTcwNTJENDM2Qk"));
     assert_eq!(config.advertised[0].host, "box");
@@ -333,7 +333,7 @@ fn what_is_set_to_its_inert_default_does_not_refuse() {
 
 #[test]
 fn unknown_names_warn_where_that_was_asked_for() {
-    let options = ReadOptions { allow_unknown: true, host_name: String::new() };
+    let options = ReadOptions { allow_unknown: true, ..ReadOptions::default() };
     let (_, warnings) = BrokerConfig::from_entries(&[line(3, "nonsense", "1")], &options).expect("allowed");
     assert_eq!(warnings[0].to_string(), "server.properties:3: unknown setting nonsense has no effect");
 }

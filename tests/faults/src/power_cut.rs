@@ -212,7 +212,7 @@ fn config(data_dir: &Path, chance: &mut SmallRng) -> anyhow::Result<BrokerConfig
     .chain(small())
     .map(|(key, value)| (Source::Override, key.to_owned(), value))
     .collect();
-    let options = ReadOptions { allow_unknown: false, host_name: "localhost".to_owned() };
+    let options = ReadOptions::default();
     match BrokerConfig::from_entries(&entries, &options) {
         Ok((config, _)) => Ok(config),
         Err(errors) => bail!("{errors:?}"),
