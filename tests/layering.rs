@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("corelane", None),
     ("corelane-fault-tests", Some(&["corelane-core", "corelane-io", "corelane-shard"])),
     ("corelane-client-tests", Some(&[])),
+    ("corelane-container-tests", Some(&[])),
     ("corelane-simulation", None),
 ];
 
