@@ -63,6 +63,15 @@ enum Soak {
         #[arg(long, default_value_t = 200)]
         rounds: u64,
     },
+    /// Kills, pauses, cuts and fills up the nodes of a cluster under load of two client stacks, again and again.
+    Cluster {
+        /// How often.
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+        /// For kinds, nodes and durations.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Recovers images that power cuts could have left, of the real driver's writes.
     PowerCut {
         /// Loads.
@@ -112,6 +121,10 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Soak { subject: Soak::Kill { rounds } } => {
             succeed(&faults("kill").argument("--rounds").argument(&rounds.to_string()))
+        }
+        Task::Soak { subject: Soak::Cluster { rounds, seed } } => {
+            let step = faults("cluster").argument("--rounds").argument(&rounds.to_string());
+            succeed(&step.argument("--seed").argument(&seed.to_string()))
         }
         Task::Soak { subject: Soak::PowerCut { rounds, images } } => {
             let step = faults("power-cut").argument("--rounds").argument(&rounds.to_string());

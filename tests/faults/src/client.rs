@@ -34,7 +34,15 @@ impl Client {
     /// # Errors
     /// As the kernel says.
     pub fn connect(address: SocketAddr) -> anyhow::Result<Client> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).context("cannot connect")?;
+        Client::connect_within(address, PATIENCE)
+    }
+
+    /// Connects, and gives up after `patience`.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn connect_within(address: SocketAddr, patience: Duration) -> anyhow::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, patience).context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

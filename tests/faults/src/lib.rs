@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
+//! cargo run --release --package corelane-fault-tests -- cluster --rounds 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- kill-groups --rounds 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- power-cut --rounds 10 --images 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- topics --topics 1000 --partitions 10
@@ -19,6 +20,7 @@ pub mod backlog;
 mod broker;
 mod client;
 pub mod clock;
+pub mod cluster;
 pub mod commits;
 pub mod crowd;
 mod group_requests;

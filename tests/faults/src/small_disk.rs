@@ -38,6 +38,30 @@ impl SmallDisk {
         self.directory.path().join("mount")
     }
 
+    /// Takes all of its space but a mebibyte.
+    ///
+    /// # Errors
+    /// As `df` and `fallocate`.
+    pub fn fill(&self) -> anyhow::Result<()> {
+        let bytes = self.free_bytes()?.saturating_sub(1 << 20);
+        run(Command::new("fallocate").args(["--length", &bytes.to_string()]).arg(self.ballast()))
+    }
+
+    /// Gives back what [`fill`](Self::fill) took.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn empty(&self) -> anyhow::Result<()> {
+        match std::fs::remove_file(self.ballast()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+
     /// Free bytes.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
-    backlog, crowd,
+    backlog,
+    cluster::{RoundsSettings, rounds},
+    crowd,
     kill::{self, KillSettings},
     kill_groups::{self, KillGroupsSettings},
     many_offsets::{self, ManyOffsetsSettings},
@@ -28,6 +30,15 @@ enum Scenario {
         #[arg(long, default_value_t = 200)]
         rounds: u32,
         /// For moments, shards and sizes.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Kills, pauses, cuts and a full disk in a cluster of three, with clients of two stacks.
+    Cluster {
+        /// Disturbances.
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
+        /// For kinds, nodes and durations.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -87,6 +98,7 @@ enum Scenario {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().scenario {
         Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
+        Scenario::Cluster { rounds, seed } => println!("{}", rounds::run(RoundsSettings { rounds, seed })?),
         Scenario::KillGroups { rounds, seed } => {
             println!("{}", kill_groups::run(KillGroupsSettings { rounds, seed })?);
         }
