@@ -202,10 +202,9 @@ impl Namespaces {
             // What is not there on this machine is made in memory.
             if let Some(above) =
                 place.ancestors().skip(1).find(|above| above.is_dir() && *above != Path::new("/"))
+                && roofed.insert(above.to_owned())
             {
-                if roofed.insert(above.to_owned()) {
-                    writeln!(script, "mount -t tmpfs -o mode=755 none {}", above.display())?;
-                }
+                writeln!(script, "mount -t tmpfs -o mode=755 none {}", above.display())?;
             }
             let (source, place) = (source.display(), place.display());
             writeln!(script, "mkdir -p {place}\nmount --bind {source} {place}")?;
