@@ -27,7 +27,10 @@ use crate::{
 };
 use bytes::Bytes;
 use corelane_seam::ShardId;
-use kafka_protocol::messages::{FetchRequest, TopicName};
+use kafka_protocol::{
+    messages::{FetchRequest, TopicName},
+    protocol::StrBytes,
+};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -47,6 +50,9 @@ struct Fetch {
     watched: Vec<ShardId>,
     bytes_min: usize,
     bytes_max: usize,
+    /// Whether followers may be read (KIP-392), and where the client is.
+    may_follow: bool,
+    rack: Option<StrBytes>,
     /// Something is wrong with a partition, or has diverged: the client must know at once.
     urgent: bool,
 }
@@ -143,6 +149,7 @@ pub(super) fn encode(reply_to: ReplyTo, response: FetchResponse) -> Response {
 
 impl Fetch {
     fn new(context: &Context<'_>, reply_to: ReplyTo, request: &FetchRequest, opened: &Opened) -> Fetch {
+        let version = reply_to.version;
         let (session, incremental) = match opened {
             Opened::Sessionless => (0, false),
             Opened::New(id) => (*id, false),
@@ -160,6 +167,8 @@ impl Fetch {
             watched: Vec::new(),
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
             bytes_max: bytes_max(context, request),
+            may_follow: version >= 11,
+            rack: Some(request.rack_id.clone()).filter(|rack| !rack.is_empty()),
             urgent: false,
         }
     }
@@ -180,8 +189,10 @@ impl Fetch {
                 last = Some(name.clone());
             }
             let place = self.places.partition(key.partition);
-            let found = topics::find(context, &name.0, name.1.0)
-                .and_then(|topic| topics::led_here(context, topic, key.partition));
+            let found = topics::find(context, &name.0, name.1.0).and_then(|topic| match self.may_follow {
+                true => topics::kept_here(context, topic, key.partition),
+                false => topics::led_here(context, topic, key.partition),
+            });
             match found {
                 Ok(id) => {
                     let owner = context.owner(id);
@@ -215,9 +226,15 @@ impl Fetch {
         if waits {
             self.watched = by_owner.owners().collect();
         }
-        let bytes_max = self.bytes_max;
+        let (bytes_max, may_follow, rack) = (self.bytes_max, self.may_follow, self.rack.clone());
         let asks = by_owner.into_asks(|partitions| {
-            OwnerRequest::Read(ReadRequest { partitions, bytes_max, wait_for_bytes })
+            OwnerRequest::Read(ReadRequest {
+                partitions,
+                bytes_max,
+                wait_for_bytes,
+                may_follow,
+                rack: rack.clone(),
+            })
         });
         let deadline = waits.then(|| context.after_ms(max_wait_ms));
         Start::Gather { asks, gather: Box::new(self), deadline }
@@ -247,7 +264,7 @@ impl Fetch {
                 if let Some(session) = &mut session {
                     let key = key(&topic.name, topic.id, index, uses_ids);
                     let marks = (result.high_watermark, result.log_start_offset);
-                    let wrong = !result.error.is_none() || result.diverging.is_some();
+                    let wrong = result.is_urgent();
                     let news = session.tell(&key, result.bytes > 0, wrong, marks);
                     if self.incremental && !news {
                         continue;
@@ -288,6 +305,7 @@ pub(super) fn partition(
         log_start_offset: Offset(result.log_start_offset),
         // Without transactions no record is aborted.
         aborted_transactions: (read_committed && result.error.is_none()).then(Vec::new),
+        preferred_read_replica: result.nearest,
         diverging_epoch: result
             .diverging
             .map(|(epoch, end)| EpochEnd { epoch: LeaderEpoch(epoch), end_offset: Offset(end) }),

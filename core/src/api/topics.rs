@@ -38,6 +38,20 @@ pub(super) fn led_here(
     }
 }
 
+/// A partition of it of which this broker has a replica.
+pub(super) fn kept_here(
+    context: &Context<'_>,
+    topic: &TopicImage,
+    index: i32,
+) -> Result<PartitionId, ErrorCode> {
+    let partition = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if partition.replicas.contains(&context.place.node) {
+        Ok(PartitionId { topic: topic.id, index })
+    } else {
+        Err(ErrorCode::NotLeaderOrFollower)
+    }
+}
+
 /// Who leads a partition, and in which epoch, for clients that came to the wrong broker (KIP-951).
 pub(super) fn leader(image: &Image, name: &TopicName, id: Uuid, index: i32) -> Option<(NodeId, LeaderEpoch)> {
     let topic = if id.is_nil() { image.topic(name) } else { image.topic_by_id(TopicId(id)) };

@@ -95,6 +95,8 @@ pub struct BrokerConfig {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
+    /// `replica.selector.class`: whether consumers are sent to a replica in their own rack.
+    pub reads_from_nearest: bool,
     /// `replica.lag.time.max.ms`: after so long without having caught up a follower is not in sync.
     pub replica_lag_ms_max: i64,
     /// `replica.fetch.backoff.ms`.
@@ -316,6 +318,7 @@ fn typed(
         num_partitions: settings.int("num.partitions"),
         default_replication_factor: i16::try_from(settings.int("default.replication.factor"))
             .expect("the relations were checked"),
+        reads_from_nearest: settings.text("replica.selector.class") == Some(check::RACK_AWARE_SELECTOR),
         replica_lag_ms_max: settings.integer("replica.lag.time.max.ms"),
         replica_fetch_backoff_ms: settings.int("replica.fetch.backoff.ms"),
         replica_fetch_bytes_max: settings.int("replica.fetch.max.bytes"),

@@ -5,6 +5,11 @@ use super::{read::Findings, settings::Settings};
 /// The least memory of a log cleaner's key map.
 const DEDUPE_BYTES_MIN: i64 = 1024 * 1024;
 
+/// Kafka's selector that sends consumers to a replica in their own rack (KIP-392).
+pub(super) const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+/// The one that never does.
+const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+
 /// What is wrong with a broker setting's value although it is in the row's range; `None` for nothing.
 pub(super) fn alone(name: &str, value: &str) -> Option<String> {
     let number = value.parse::<i64>().ok();
@@ -39,6 +44,8 @@ pub(super) fn alone(name: &str, value: &str) -> Option<String> {
             .parse::<f64>()
             .is_ok_and(|load| !(load > 0.0 && load <= 1.0))
             .then(|| format!("{name} must be above 0 and at most 1")),
+        "replica.selector.class" => (!matches!(value, "" | RACK_AWARE_SELECTOR | LEADER_SELECTOR))
+            .then(|| format!("no such class is known here; there is {RACK_AWARE_SELECTOR}")),
         _ => None,
     }
 }

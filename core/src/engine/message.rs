@@ -9,12 +9,13 @@ use crate::{
     controller::ApiError,
     error::{ErrorCode, Fatal},
     groups,
-    ids::{LeaderEpoch, Offset, PartitionId},
+    ids::{LeaderEpoch, NodeId, Offset, PartitionId},
     loggers::Level,
     metadata::{Image, MetadataOffset},
 };
 use bytes::Bytes;
 use corelane_seam::{ConnectionId, Part, ShardId};
+use kafka_protocol::protocol::StrBytes;
 
 /// A request under way on the shard that holds its connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -234,6 +235,10 @@ pub struct ReadRequest {
     pub bytes_max: usize,
     /// Answer again when there is more, until there are this many bytes or until forgotten; 0: answer once.
     pub wait_for_bytes: usize,
+    /// The reader may read here what is led elsewhere (KIP-392).
+    pub may_follow: bool,
+    /// Where the reader is: it is sent to a replica there, if the broker does that.
+    pub rack: Option<StrBytes>,
 }
 
 /// A follower's fetch session: its connection, and the shard that holds it.
@@ -316,6 +321,8 @@ pub struct ReadResult {
     pub log_start_offset: i64,
     /// The largest epoch not after the client's, and its end, when the client's log has diverged.
     pub diverging: Option<(i32, i64)>,
+    /// The reader is to ask this broker instead; nothing was read.
+    pub nearest: Option<NodeId>,
     /// Set with errors about leadership: the leader's epoch here.
     pub current_leader_epoch: Option<LeaderEpoch>,
     /// The batches.
@@ -333,6 +340,7 @@ impl ReadResult {
             last_stable_offset: -1,
             log_start_offset: -1,
             diverging: None,
+            nearest: None,
             current_leader_epoch: None,
             records: Vec::new(),
             bytes: 0,
@@ -343,7 +351,7 @@ impl ReadResult {
 impl ReadResult {
     /// Whether the reader must know at once.
     pub fn is_urgent(&self) -> bool {
-        !self.error.is_none() || self.diverging.is_some()
+        !self.error.is_none() || self.diverging.is_some() || self.nearest.is_some()
     }
 }
 

@@ -135,6 +135,16 @@ impl Replicas {
         self.others.iter().any(|replica| replica.id == node)
     }
 
+    /// Of the followers in sync that `may` serve and have what lies below `from`, the one that has most (KIP-392).
+    pub fn furthest(&self, from: Offset, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let has = |replica: &&Replica| replica.end.is_some_and(|end| end >= from);
+        let there = self.others.iter().filter(|replica| self.isr.contains(&replica.id) && may(replica.id));
+        there
+            .filter(has)
+            .max_by_key(|replica| (replica.end, std::cmp::Reverse(replica.id)))
+            .map(|replica| replica.id)
+    }
+
     /// Whether a broker is in sync, as committed.
     pub fn is_in_sync(&self, node: NodeId) -> bool {
         self.isr.contains(&node)

@@ -120,8 +120,8 @@ rows! {
         "How often high watermarks are recorded on disk.";
     "replica.lag.time.max.ms": Long = Some("30000"), Any, ReadOnly, Honoured =>
         "After how long a follower that has not caught up leaves the ISR.";
-    "replica.selector.class": String = None, Any, ReadOnly, Refused("fetching from the nearest replica") =>
-        "A class that sends consumers to the nearest replica.";
+    "replica.selector.class": String = None, Any, ReadOnly, Honoured =>
+        "A class that sends consumers to the nearest replica: org.apache.kafka.common.replica.RackAwareReplicaSelector, or none.";
     "replica.socket.receive.buffer.bytes": Int = Some("65536"), Any, ReadOnly, Without(ONE_NODE) =>
         "The kernel's receive buffer of a follower's connection.";
     "replica.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(ONE_NODE) =>

@@ -118,6 +118,17 @@ impl Followers {
         self.links.values_mut().for_each(Link::stop);
     }
 
+    /// The epoch in which a partition is followed, if it is.
+    pub fn leader_epoch(&self, id: PartitionId) -> Option<LeaderEpoch> {
+        let (node, _) = self.by_id.get(&id)?;
+        self.links.get(node)?.followed(id).map(|(followed, _)| followed.leader.epoch)
+    }
+
+    /// Which partition is followed with a log.
+    pub fn id_of(&self, slot: Slot) -> Option<PartitionId> {
+        self.by_slot.get(&slot).map(|(_, id)| *id)
+    }
+
     /// A log is flushed up to `end`.
     pub fn flushed(&mut self, slot: Slot, end: Offset) {
         if let Some((link, id)) = self.of(slot) {
@@ -174,7 +185,7 @@ impl Followers {
         }
     }
 
-    /// A broker has answered.
+    /// A broker has answered. Gives the logs that were told of: of what may be read of them there may be more.
     pub fn answered(
         &mut self,
         now: Now,
@@ -182,12 +193,13 @@ impl Followers {
         frame: &Bytes,
         store: &mut Store,
         events: &mut Vec<Event>,
-    ) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
+    ) -> Vec<Slot> {
+        let Some(link) = self.links.get_mut(&peer) else { return Vec::new() };
+        let mut told = Vec::new();
         let rest_until = now.monotonic.after_ms(self.manner.backoff_ms);
         let (mut partitions, mut head) = (Vec::new(), None);
-        let begin = |told| {
-            head = Some(told);
+        let begin = |it| {
+            head = Some(it);
             true
         };
         let read = crate::wire::read_answer(frame, begin, |partition| partitions.push(partition));
@@ -214,6 +226,7 @@ impl Followers {
                 false => rest_until,
             };
             let copier = Copier { now, store, events, rest_until, peer };
+            told.push(followed.slot);
             let state = copier.take(followed.slot, followed.leader, &partition);
             link.set(partition.id, state);
             // Under an interval policy nothing may be left to wait for.
@@ -222,6 +235,7 @@ impl Followers {
         if link.is_unused() {
             self.links.remove(&peer);
         }
+        told
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Reading {
     pub request: ReadRequest,
     /// Whether the asker knows what there was at first. Until it does it cannot respond, whatever others answer.
     pub answered: bool,
+    /// A partition of it is led by another than before: where it waits is to be seen anew.
+    pub moved: bool,
 }
 
 #[derive(Debug)]

@@ -58,6 +58,8 @@ pub(super) struct Owner {
     /// Reads whose partitions got something new in this turn.
     woken: Vec<JobId>,
     readers_by_asker: BTreeMap<Asker, JobId>,
+    /// Reads of consumers that want more of what is followed here.
+    follower_readers: Map<PartitionId, Vec<JobId>>,
     /// Why nothing is acknowledged any more, if so.
     offline: Option<String>,
     events: Vec<Event>,
@@ -91,6 +93,7 @@ impl Owner {
             deletions: Vec::new(),
             woken: Vec::new(),
             readers_by_asker: BTreeMap::new(),
+            follower_readers: Map::default(),
             offline: None,
             events: Vec::new(),
             searches: Map::default(),
@@ -132,7 +135,7 @@ impl Owner {
             self.kept.insert(id, std::mem::take(&mut partition.until_committed));
         }
         self.fail_parked(&mut partition, error, answers);
-        self.woken.append(&mut partition.readers);
+        self.readers_move(std::mem::take(&mut partition.readers));
     }
 
     fn fail_parked(&mut self, partition: &mut Partition, error: ErrorCode, answers: &mut Answers) {
@@ -326,7 +329,8 @@ impl Owner {
 
     fn written(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
         let Some(partition) = self.by_slot.get(&slot).and_then(|id| self.partitions.get_mut(id)) else {
-            return self.followers.flushed(slot, self.store.held_end(slot));
+            self.followers.flushed(slot, self.store.held_end(slot));
+            return self.wake_readers_of_followed(slot);
         };
         partition.written = partition.written.max(end);
         while let Some(parked) = partition.until_written.pop_met(end) {
@@ -339,7 +343,10 @@ impl Owner {
 
     /// Everything below `end` is flushed here: the high watermark may rise.
     fn commit(&mut self, now: Now, slot: Slot, end: Offset, answers: &mut Answers) {
-        let Some(id) = self.by_slot.get(&slot).copied() else { return self.followers.flushed(slot, end) };
+        let Some(id) = self.by_slot.get(&slot).copied() else {
+            self.followers.flushed(slot, end);
+            return self.wake_readers_of_followed(slot);
+        };
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         partition.own = partition.own.max(end);
         self.advance(now, id, answers);

@@ -9,8 +9,8 @@ use crate::{
         replicas::FollowerId,
     },
     error::ErrorCode,
-    ids::{LeaderEpoch, PartitionId},
-    log::{ReadError, ReadRequest as LogRead},
+    ids::{LeaderEpoch, NodeId, Offset, PartitionId},
+    log::{ReadError, ReadRequest as LogRead, Slot},
 };
 use corelane_seam::Now;
 
@@ -23,6 +23,14 @@ pub(super) struct Found {
     pub result: ReadResult,
     /// There is more, behind a file that must be opened first.
     pub later: bool,
+}
+
+/// Where to read, and for whom.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: Slot,
+    high_watermark: Offset,
+    follower: Option<FollowerId>,
 }
 
 impl From<ReadResult> for Found {
@@ -41,18 +49,24 @@ impl Owner {
         answers: &mut Answers,
     ) {
         self.forget(asker);
-        let mut reading = Reading { asker, request, answered: false };
+        let mut reading = Reading { asker, request, answered: false, moved: false };
         if self.read_now(now, &mut reading, effects, answers) {
             return;
         }
         let job = self.jobs.next_id();
         self.readers_by_asker.insert(asker, job);
+        self.await_news(job, &reading);
+        self.jobs.keep_reading(job, reading);
+    }
+
+    fn await_news(&mut self, job: JobId, reading: &Reading) {
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
                 partition.readers.push(job);
+            } else if self.followers.leader_epoch(partition.id).is_some() {
+                self.follower_readers.entry(partition.id).or_default().push(job);
             }
         }
-        self.jobs.keep_reading(job, reading);
     }
 
     /// No one waits for this fetch any more.
@@ -66,9 +80,30 @@ impl Owner {
 
     fn end_reading(&mut self, job: JobId, reading: &Reading) {
         self.readers_by_asker.remove(&reading.asker);
+        self.await_nothing(job, reading);
+    }
+
+    fn await_nothing(&mut self, job: JobId, reading: &Reading) {
         for partition in &reading.request.partitions {
             if let Some(partition) = self.partitions.get_mut(&partition.id) {
                 partition.readers.retain(|reader| *reader != job);
+            }
+            if let Some(readers) = self.follower_readers.get_mut(&partition.id) {
+                readers.retain(|reader| *reader != job);
+                if readers.is_empty() {
+                    self.follower_readers.remove(&partition.id);
+                }
+            }
+        }
+    }
+
+    /// A partition that these reads wait for is led by another than before.
+    pub(super) fn readers_move(&mut self, jobs: Vec<JobId>) {
+        for job in jobs {
+            if let Some(mut reading) = self.jobs.take_read(job) {
+                reading.moved = true;
+                self.jobs.keep_reading(job, reading);
+                self.woken.push(job);
             }
         }
     }
@@ -84,6 +119,10 @@ impl Owner {
             if self.read_now(now, &mut reading, effects, answers) {
                 self.end_reading(job, &reading);
             } else {
+                if std::mem::take(&mut reading.moved) {
+                    self.await_nothing(job, &reading);
+                    self.await_news(job, &reading);
+                }
                 self.jobs.keep_reading(job, reading);
             }
         }
@@ -112,7 +151,13 @@ impl Owner {
             let may_open = opening < OPENED_AT_ONCE_MAX;
             let room = if may_open { request.bytes_max.saturating_sub(bytes) } else { 0 };
             let at_least_one = may_open && bytes == 0;
-            let Found { result, later } = self.read_one(now, partition, None, room, at_least_one, effects);
+            let Found { result, later } = if self.is_followed_for(request, partition.id) {
+                self.read_followed(now, partition, room, at_least_one, effects)
+            } else if let Some(nearest) = self.nearest(request.rack.as_deref(), partition) {
+                self.elsewhere(partition, nearest).into()
+            } else {
+                self.read_one(now, partition, None, room, at_least_one, effects)
+            };
             bytes += result.bytes;
             urgent |= result.is_urgent();
             opening += usize::from(later);
@@ -157,6 +202,19 @@ impl Owner {
         let Some(slot) = self.store.slot(wanted.id) else {
             return ReadResult::failed(ErrorCode::KafkaStorageError).into();
         };
+        let place = Place { slot, high_watermark, follower };
+        self.read_at(now, place, wanted, room, at_least_one, effects)
+    }
+
+    fn read_at(
+        &mut self,
+        now: Now,
+        Place { slot, high_watermark, follower }: Place,
+        wanted: &ReadPartition,
+        room: usize,
+        at_least_one: bool,
+        effects: &mut Effects,
+    ) -> Found {
         let mut result = ReadResult {
             error: ErrorCode::None,
             high_watermark: high_watermark.0,
@@ -201,6 +259,57 @@ impl Owner {
                 ReadResult::failed(ErrorCode::KafkaStorageError).into()
             }
             Err(ReadError::Later) => Found { result, later: true },
+        }
+    }
+
+    fn is_followed_for(&self, request: &ReadRequest, id: PartitionId) -> bool {
+        request.may_follow && !self.partitions.contains_key(&id) && self.followers.leader_epoch(id).is_some()
+    }
+
+    /// Reads what this broker follows, as far as it knows it to be committed (KIP-392).
+    fn read_followed(
+        &mut self,
+        now: Now,
+        wanted: &ReadPartition,
+        room: usize,
+        at_least_one: bool,
+        effects: &mut Effects,
+    ) -> Found {
+        let epoch = self.followers.leader_epoch(wanted.id).unwrap_or(LeaderEpoch::UNKNOWN);
+        if wanted.current_leader_epoch != LeaderEpoch::UNKNOWN && wanted.current_leader_epoch != epoch {
+            let error = match wanted.current_leader_epoch < epoch {
+                true => ErrorCode::FencedLeaderEpoch,
+                false => ErrorCode::UnknownLeaderEpoch,
+            };
+            return ReadResult { current_leader_epoch: Some(epoch), ..ReadResult::failed(error) }.into();
+        }
+        let Some(slot) = self.store.slot(wanted.id) else {
+            return ReadResult::failed(ErrorCode::KafkaStorageError).into();
+        };
+        let place = Place { slot, high_watermark: self.store.high_watermark(slot), follower: None };
+        self.read_at(now, place, wanted, room, at_least_one, effects)
+    }
+
+    /// The replica that a reader in this rack is better served by, if not here.
+    fn nearest(&self, rack: Option<&str>, wanted: &ReadPartition) -> Option<NodeId> {
+        let (rack, racks) = (rack?, self.replication.racks.as_ref()?);
+        let partition = self.leader_of(wanted.id, wanted.current_leader_epoch).ok()?;
+        let is_there = |node: NodeId| racks.get(&node).is_some_and(|other| other == rack);
+        if is_there(self.replication.node) {
+            return None;
+        }
+        partition.replicas.furthest(wanted.from, is_there)
+    }
+
+    fn elsewhere(&self, wanted: &ReadPartition, nearest: NodeId) -> ReadResult {
+        let slot = self.store.slot(wanted.id);
+        let high_watermark = self.partitions.get(&wanted.id).map_or(-1, |it| it.high_watermark.0);
+        ReadResult {
+            high_watermark,
+            last_stable_offset: high_watermark,
+            log_start_offset: slot.map_or(-1, |slot| self.store.log_start(slot).0),
+            nearest: Some(nearest),
+            ..ReadResult::failed(ErrorCode::None)
         }
     }
 

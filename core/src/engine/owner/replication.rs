@@ -12,9 +12,9 @@ use crate::{
         replicas::{ActiveBrokers, FollowerId, Sight},
     },
     error::ErrorCode,
-    ids::{LeaderEpoch, NodeId, Offset, PartitionId},
+    ids::{LeaderEpoch, Map, NodeId, Offset, PartitionId},
     log::Slot,
-    metadata::Image,
+    metadata::{BrokerImage, Image},
 };
 use bytes::Bytes;
 use corelane_seam::{Monotonic, Now};
@@ -41,6 +41,8 @@ pub(super) struct Replication {
     look_due: Option<Monotonic>,
     /// Partitions that are to be led here, with logs that are being cut.
     awaiting_cut: BTreeSet<PartitionId>,
+    /// Where brokers are, if consumers are sent to the nearest replica.
+    pub racks: Option<Map<NodeId, String>>,
     /// Of these, the ones whose reigns can begin.
     cut: Vec<PartitionId>,
 }
@@ -57,12 +59,19 @@ impl Owner {
             .filter(|broker| broker.is_active())
             .map(|broker| (broker.id, broker.epoch))
             .collect();
+        let rack = |broker: &BrokerImage| Some((broker.id, broker.rack.clone()?));
+        let racks = image.brokers().filter(|broker| broker.is_active()).filter_map(|broker| rack(broker));
+        replication.racks = config.reads_from_nearest.then(|| racks.collect());
         self.followers.manner = Manner::new(node, epoch, config);
     }
 
     /// Another broker leads from now on, or nobody does.
     pub fn follow(&mut self, id: PartitionId, slot: Slot, leader: Option<Leader>) {
         self.replication.awaiting_cut.remove(&id);
+        let before = self.followers.leader_epoch(id);
+        if before.is_some() && before != leader.map(|leader| leader.epoch) {
+            self.follower_readers_move(id);
+        }
         match leader {
             Some(leader) => self.followers.follow(id, slot, leader, &self.store),
             None => self.followers.leave(id),
@@ -71,8 +80,27 @@ impl Owner {
 
     /// A partition is not followed any more.
     pub fn unfollow(&mut self, id: PartitionId) {
+        self.follower_readers_move(id);
         self.replication.awaiting_cut.remove(&id);
         self.followers.leave(id);
+    }
+
+    /// What was followed is followed in another reign, led here, or gone: consumers that wait for it look again.
+    fn follower_readers_move(&mut self, id: PartitionId) {
+        let jobs = self.follower_readers.remove(&id).unwrap_or_default();
+        self.readers_move(jobs);
+    }
+
+    /// Consumers may be given more of what is followed here.
+    pub(super) fn wake_readers_of_followed(&mut self, slot: Slot) {
+        if self.follower_readers.is_empty() {
+            return;
+        }
+        if let Some(id) = self.followers.id_of(slot)
+            && let Some(readers) = self.follower_readers.get(&id)
+        {
+            self.woken.extend(readers.iter().copied());
+        }
     }
 
     /// The high watermark of a partition that is led here rises as far as its replicas allow.
@@ -270,7 +298,9 @@ impl Owner {
         if self.stopping || self.offline.is_some() {
             return self.followers.failed(now, peer);
         }
-        self.followers.answered(now, peer, frame, &mut self.store, &mut self.events);
+        for slot in self.followers.answered(now, peer, frame, &mut self.store, &mut self.events) {
+            self.wake_readers_of_followed(slot);
+        }
         self.take_events(now, effects, answers);
     }
 

@@ -68,6 +68,8 @@ pub struct Cluster {
     correlation: i32,
     boots: u64,
     pub fault: Fault,
+    /// Each broker stands in a rack of its own, and sends consumers to theirs.
+    in_racks: bool,
     /// Fetches from offsets that were not flushed.
     pub violations: Vec<String>,
     /// Bytes of calls between brokers.
@@ -86,6 +88,15 @@ impl Cluster {
     }
 
     pub fn start_with(count: i32, partitions: i32, fault: Fault) -> Cluster {
+        Cluster::start_as(count, partitions, fault, false)
+    }
+
+    /// Broker N in "rack N"; consumers are sent to the replica in theirs.
+    pub fn start_in_racks(count: i32, partitions: i32) -> Cluster {
+        Cluster::start_as(count, partitions, Fault::None, true)
+    }
+
+    fn start_as(count: i32, partitions: i32, fault: Fault, in_racks: bool) -> Cluster {
         let now = Now { monotonic: Monotonic(1_000_000_000), unix_ms: 1_700_000_000_000 };
         let mut cluster = Cluster {
             nodes: BTreeMap::new(),
@@ -103,6 +114,7 @@ impl Cluster {
             correlation: 0,
             boots: 0,
             fault,
+            in_racks,
             violations: Vec::new(),
             call_bytes: 0,
             asked_for_isr: Vec::new(),
@@ -185,7 +197,9 @@ impl Cluster {
             ..StoreSettings::new(ShardId(0), data_dir, recovered.boot)
         };
         let place = Place { shard: ShardId(0), shards: 1, quorum: QUORUM, node: NodeId(id) };
-        let config = Arc::new(BrokerConfig::default());
+        let mut config = BrokerConfig::default();
+        config.reads_from_nearest = self.in_racks;
+        let config = Arc::new(config);
         let engine = Engine::new(place, config, Store::new(store, recovered.logs), self.boots);
         self.nodes.insert(id, Node { engine, timer: None, held: None });
         let mut effects = Effects::default();
@@ -204,7 +218,7 @@ impl Cluster {
             epoch: self.epochs,
             incarnation: uuid::Uuid::from_u128(u128::from(self.boots)),
             endpoints: vec![endpoint],
-            rack: None,
+            rack: self.in_racks.then(|| format!("rack {id}")),
             directories: vec![uuid::Uuid::from_u128(5)],
             fenced: false,
             in_controlled_shutdown: false,
