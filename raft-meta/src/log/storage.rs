@@ -164,7 +164,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), io::Error> {
-        if !self.forgets_votes {
+        // Who leads would else end up without any.
+        if vote.is_committed() || !self.forgets_votes {
             let (sender, flushed) = oneshot::channel();
             self.push(Some(Frame::Vote(vote.into())), Done::Signal(sender))?;
             flushed.await.map_err(|_| io::Error::other("the log's writer is gone"))??;

@@ -33,7 +33,7 @@ struct Arguments {
     /// Plants a bug, to see that it is found.
     #[arg(long, value_parser = fault)]
     fault: Option<Fault>,
-    /// Prints every event to standard error.
+    /// Prints every event to standard error, with what brokers say to their logs.
     #[arg(long)]
     trace: bool,
 }
@@ -105,11 +105,10 @@ fn print(seed: u64, verdict: &Verdict, one: bool) {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A panic of a shard is caught and told with its seed.
-    panic::set_hook(Box::new(|info| {
-        if std::env::var("SIMP").is_ok() {
-            eprintln!("{info}")
-        }
-    }));
+    panic::set_hook(Box::new(|_| {}));
+    if arguments.trace {
+        tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_ansi(false).init();
+    }
     let (from, to) = match (arguments.seeds, arguments.seed) {
         (Some(range), _) => range,
         (None, Some(seed)) => (seed, seed + 1),

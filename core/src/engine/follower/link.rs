@@ -136,7 +136,8 @@ impl Link {
             State::Cutting | State::Stopped => {}
         }
         self.changed.remove(&id);
-        if followed.asked.take().is_some() && self.session_epoch > 0 {
+        // Also what a session has that is only about to begin.
+        if followed.asked.take().is_some() && (self.session_epoch > 0 || self.in_flight.is_some()) {
             self.forgotten.insert(id);
         }
     }
@@ -225,6 +226,7 @@ impl Link {
     /// Without a session each request names everything.
     fn end_session_after(&mut self) {
         self.session_epoch = 0;
+        self.forgotten.clear();
         let ready = self.partitions.iter().filter(|(_, followed)| followed.state == State::Ready);
         self.changed.extend(ready.map(|(id, _)| *id));
     }

@@ -148,12 +148,16 @@ impl Run {
         all.iter().find_map(|(id, held)| complaint(held, brokers).map(|why| format!("{id}: {why}")))
     }
 
-    /// Whether every leader says that all replicas are in sync.
+    /// Whether every broker has a replica of everything, and every leader says that all of them are in sync. Not before
+    /// there is something: until all voters of the quorum know each other's directories, two that do not know each other
+    /// take a third one that lost its disk for new.
     pub(super) fn all_are_in_sync(&self) -> bool {
-        let brokers = self.brokers.len();
-        let is_led =
-            |held: &Vec<Held>| held.iter().any(|it| it.view.leads.is_some() && it.view.in_sync == brokers);
-        replicas(&self.world).values().all(is_led)
+        let (all, brokers) = (replicas(&self.world), self.brokers.len());
+        let is_led = |held: &Vec<Held>| {
+            held.len() == brokers
+                && held.iter().any(|it| it.view.leads.is_some() && it.view.in_sync == brokers)
+        };
+        !all.is_empty() && all.values().all(is_led)
     }
 
     /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
