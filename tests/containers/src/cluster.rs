@@ -46,7 +46,7 @@ pub trait Cluster {
     fn said(&self, service: &str) -> anyhow::Result<String>;
 }
 
-impl dyn Cluster {
+impl dyn Cluster + '_ {
     /// Runs a command inside a service's container to its end.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub struct Service {
     /// Whether all but the volumes is read-only.
     #[serde(default)]
     pub read_only: bool,
-    /// By name.
+    /// By name. A stand-in leaves them: not every root may raise them.
     #[serde(default)]
     pub ulimits: BTreeMap<String, i64>,
     /// How long a stop may take. No test stops a container in order.

@@ -3,7 +3,7 @@
 use crate::{
     cluster::{Cluster, Project},
     image,
-    process::{limited, run, succeed},
+    process::{limited, run, succeed, successful},
 };
 use anyhow::{Context, ensure};
 use std::{fs, process::Command};
@@ -37,6 +37,11 @@ impl Docker {
             format!("it does not have the base image {}, and none is pulled for a test", base())
         })?;
         for service in project.compose.services.values() {
+            // An engine that is in a container itself may raise none.
+            for (name, limit) in &service.ulimits {
+                let limit = format!("{name}={limit}");
+                succeed(&["docker", "run", "--rm", "--ulimit", &limit, &base(), "true"])?;
+            }
             let Some(name) = &service.container_name else { continue };
             let taken = run(limited(&["docker", "container", "inspect", name]), "")?;
             ensure!(taken.code != 0, "it has another container of the name {name}");
@@ -86,7 +91,10 @@ impl DockerCluster {
         let file = self.project.file.to_str().context("a path of UTF-8")?;
         let folder = self.project.folder.path().to_str().context("a path of UTF-8")?;
         let project = ["-p", &self.name, "-f", file, "--project-directory", folder];
-        succeed(&[self.docker.compose, &project, words].concat())
+        let mut command = limited(&[self.docker.compose, &project, words].concat());
+        // Old ones look for profiles where they are called.
+        command.current_dir(folder);
+        successful(command)
     }
 
     /// The container's name; services that name none are numbered by compose.

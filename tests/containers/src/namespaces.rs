@@ -218,12 +218,8 @@ impl Namespaces {
     /// What starts the broker in a container's namespaces.
     fn broker(&self, service: &str, holder: &Running) -> anyhow::Result<Command> {
         let settings = &self.project.compose.services[service];
-        let limits: Vec<String> =
-            settings.ulimits.iter().map(|(name, limit)| format!("--{name}={limit}")).collect();
         let capabilities = if settings.cap_drop == ["ALL"] { "-all" } else { CAPABILITIES };
-        let mut words = vec!["prlimit"];
-        words.extend(limits.iter().map(String::as_str));
-        words.extend(["setpriv", "--bounding-set", capabilities]);
+        let mut words = vec!["setpriv", "--bounding-set", capabilities];
         let user = settings.user.as_ref().or(self.image.user.as_ref());
         if let Some((user, group)) = user.and_then(|user| user.split_once(':')) {
             words.extend(["--reuid", user, "--regid", group, "--clear-groups"]);

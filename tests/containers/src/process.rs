@@ -57,8 +57,17 @@ pub fn run(mut command: Command, input: &str) -> anyhow::Result<Ran> {
 /// # Errors
 /// When it does not, with all it said.
 pub fn succeed(words: &[&str]) -> anyhow::Result<String> {
-    let ran = run(limited(words), "")?;
-    ensure!(ran.code == 0, "{} ended with {}: {}{}", words.join(" "), ran.code, ran.out, ran.err);
+    successful(limited(words))
+}
+
+/// [`succeed`], of a command with more to it.
+///
+/// # Errors
+/// As there.
+pub fn successful(command: Command) -> anyhow::Result<String> {
+    let told = format!("{command:?}");
+    let ran = run(command, "")?;
+    ensure!(ran.code == 0, "{told} ended with {}: {}{}", ran.code, ran.out, ran.err);
     Ok(ran.out)
 }
 
