@@ -199,11 +199,11 @@ impl Namespaces {
             if is_new && matches!(volume, Volume::Named(..)) {
                 std::os::unix::fs::chown(&source, Some(1000), Some(1000))?;
             }
-            // What is not there on this machine is made in memory.
-            if let Some(above) =
-                place.ancestors().skip(1).find(|above| above.is_dir() && *above != Path::new("/"))
-                && roofed.insert(above.to_owned())
-            {
+            // In memory, so that nothing of this machine is touched.
+            let above = place.ancestors().skip(1).find(|above| above.is_dir());
+            let above = above.filter(|above| *above != Path::new("/"));
+            let above = above.with_context(|| format!("{} cannot be made but in /", place.display()))?;
+            if roofed.insert(above.to_owned()) {
                 writeln!(script, "mount -t tmpfs -o mode=755 none {}", above.display())?;
             }
             let (source, place) = (source.display(), place.display());
