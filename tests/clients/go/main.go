@@ -35,6 +35,10 @@ type stored struct {
 func main() {
 	log.SetFlags(0)
 	ctx := context.Background()
+	if os.Args[1] == "load" {
+		load(ctx, os.Args[2:])
+		return
+	}
 	address, topic := os.Args[2], os.Args[3]
 	out := bufio.NewWriter(os.Stdout)
 	switch os.Args[1] {

@@ -30,15 +30,15 @@ public class Load {
         waiting.start();
         var settings = new HashMap<String, Object>();
         settings.put("bootstrap.servers", arguments[1]);
-        int partitions = Integer.parseInt(arguments[3]);
         int given = arguments[0].equals("produce") ? 6 : 4;
         for (String setting : Arrays.copyOfRange(arguments, given, arguments.length)) {
             String[] pair = setting.split("=", 2);
             settings.put(pair[0], pair[1]);
         }
         switch (arguments[0]) {
-            case "produce" -> produce(settings, arguments[2], partitions, arguments[4], Integer.parseInt(arguments[5]));
-            case "read" -> read(settings, arguments[2], partitions);
+            case "produce" -> produce(settings, arguments[2], number(arguments[3]), arguments[4], number(arguments[5]));
+            case "read" -> read(settings, arguments[2], number(arguments[3]));
+            case "group" -> group(settings, arguments[2], arguments[3]);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
         OUT.flush();
@@ -94,14 +94,39 @@ public class Load {
             consumer.assign(all);
             all.forEach(partition -> consumer.seek(partition, 0));
             while (!ended) {
-                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(50))) {
-                    String value = record.value();
-                    String shown = value.substring(0, value.lastIndexOf(':') + 1);
-                    OUT.println("r " + record.partition() + " " + record.offset() + " " + value.length() + " " + shown);
+                consumer.poll(Duration.ofMillis(50)).forEach(Load::tell);
+                flush();
+            }
+        }
+    }
+
+    private static void group(Map<String, Object> settings, String topic, String group) {
+        settings.putAll(Map.of("group.id", group, "auto.offset.reset", "earliest", "enable.auto.commit", false));
+        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+            consumer.subscribe(List.of(topic));
+            while (!ended) {
+                var records = consumer.poll(Duration.ofMillis(50));
+                records.forEach(Load::tell);
+                if (!records.isEmpty()) {
+                    consumer.commitSync();
+                    records.partitions().forEach(partition -> {
+                        var of = records.records(partition);
+                        OUT.println("c " + partition.partition() + " " + (of.get(of.size() - 1).offset() + 1));
+                    });
                 }
                 flush();
             }
         }
+    }
+
+    private static void tell(ConsumerRecord<String, String> record) {
+        String value = record.value();
+        String shown = value.substring(0, value.lastIndexOf(':') + 1);
+        OUT.println("r " + record.partition() + " " + record.offset() + " " + value.length() + " " + shown);
+    }
+
+    private static int number(String text) {
+        return Integer.parseInt(text);
     }
 
     private static void flush() {

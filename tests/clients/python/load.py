@@ -54,12 +54,42 @@ def read(addresses, topic, partitions, *settings):
         for message in client.consume(1000, timeout=0.05):
             if message.error() is not None:
                 raise RuntimeError(f"{message.partition()} {message.offset()}: {message.error()}")
-            value = message.value().decode()
-            shown = value[: value.rindex(":") + 1]
-            print("r", message.partition(), message.offset(), len(value), shown)
+            tell(message)
     # Without leaving in order: there is no group, and a broker that is down would be waited for.
     sys.stdout.flush()
     os._exit(0)
+
+
+def group(addresses, topic, group, *settings):
+    fixed = {
+        "bootstrap.servers": addresses,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "error_cb": surfaced,
+        "log_level": 2,
+    }
+    client = Consumer(fixed | pairs(settings))
+    client.subscribe([topic])
+    while not ended():
+        messages = client.consume(1000, timeout=0.05)
+        for message in messages:
+            if message.error() is not None:
+                raise RuntimeError(f"{message.partition()} {message.offset()}: {message.error()}")
+            tell(message)
+        if messages:
+            for place in client.commit(asynchronous=False):
+                if place.error is not None:
+                    raise RuntimeError(f"{place.partition} is not committed: {place.error}")
+                if place.offset >= 0:
+                    print("c", place.partition, place.offset)
+    client.close()
+
+
+def tell(message):
+    value = message.value().decode()
+    shown = value[: value.rindex(":") + 1]
+    print("r", message.partition(), message.offset(), len(value), shown)
 
 
 def surfaced(error):
@@ -79,5 +109,5 @@ def ended():
 
 
 if __name__ == "__main__":
-    commands = (produce, read)
+    commands = (produce, read, group)
     {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
     backlog,
-    cluster::{RoundsSettings, rounds},
+    cluster::{RoundsSettings, disturbance::Disturbance, rounds},
     crowd,
     kill::{self, KillSettings},
     kill_groups::{self, KillGroupsSettings},
@@ -41,6 +41,9 @@ enum Scenario {
         /// For kinds, nodes and durations.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Only this kind; may be given several times.
+        #[arg(long)]
+        only: Vec<Disturbance>,
     },
     /// `kill -9` while groups commit; members go on from where they were.
     KillGroups {
@@ -98,7 +101,9 @@ enum Scenario {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().scenario {
         Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
-        Scenario::Cluster { rounds, seed } => println!("{}", rounds::run(RoundsSettings { rounds, seed })?),
+        Scenario::Cluster { rounds, seed, only } => {
+            println!("{}", rounds::run(&RoundsSettings { rounds, seed, only })?)
+        }
         Scenario::KillGroups { rounds, seed } => {
             println!("{}", kill_groups::run(KillGroupsSettings { rounds, seed })?);
         }

@@ -18,7 +18,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const SHORT_MS_MAX: u64 = 4000;
 
 /// One kind of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Disturbance {
     /// `kill -9` of a node.
     Kill,

@@ -1,7 +1,6 @@
-//! Clients under load, as processes of their own: a producer and a reader of each of two stacks. What they say, line by
-//! line, becomes the history.
+//! Clients under load, as processes of their own. What they say, line by line, becomes the history.
 //!
-//! The scripts are `tests/clients/{java/Load.java,python/load.py}`; both keep this contract:
+//! The scripts are `tests/clients/{go/load.go,java/Load.java,python/load.py}`; all keep this contract:
 //!
 //! - `produce ADDRESSES TOPIC PARTITIONS PRODUCER RATE [KEY=VALUE…]`: sends RATE records a second to the partitions in
 //!   turn, idempotently and with acks=all, each with the value `PRODUCER:PARTITION:NUMBER:` and filler, until its standard
@@ -10,11 +9,16 @@
 //! - `read ADDRESSES TOPIC PARTITIONS [KEY=VALUE…]`: reads all partitions from offset 0 until its standard input ends, and
 //!   prints `r PARTITION OFFSET LENGTH VALUE` for each record, the value without its filler. An offset that is not there
 //!   ends it with an error.
+//! - `group ADDRESSES TOPIC GROUP [KEY=VALUE…]`: reads as the only member of a group, and commits after each poll that
+//!   brought anything; prints `r …` likewise, and `c PARTITION NEXT` for each partition that is committed.
+//!
+//! An error that the client does not retry by itself ends it with that error on its standard error. franz-go takes no
+//! settings.
 
 use super::history::{Event, History, Value};
 use anyhow::{Context, bail, ensure};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -34,11 +38,13 @@ pub enum Stack {
     Java,
     /// librdkafka, by confluent-kafka.
     Librdkafka,
+    /// franz-go.
+    FranzGo,
 }
 
 impl Stack {
-    /// The two.
-    pub const ALL: [Stack; 2] = [Stack::Java, Stack::Librdkafka];
+    /// All of them.
+    pub const ALL: [Stack; 3] = [Stack::Java, Stack::Librdkafka, Stack::FranzGo];
 
     /// The command that runs this stack's script.
     ///
@@ -62,6 +68,12 @@ impl Stack {
                 let mut command = Command::new(&python);
                 command.arg(scripts.join("python/load.py"));
                 (python, command)
+            }
+            Stack::FranzGo => {
+                let program = clients.join("go/franz");
+                let mut command = Command::new(&program);
+                command.arg("load");
+                (program, command)
             }
         };
         ensure!(needed.exists(), "{} is missing: run tests/install-clients", needed.display());
@@ -91,6 +103,10 @@ struct Seen {
     acknowledged: BTreeMap<(u32, i32), (u64, i64)>,
     /// By reader and partition: the next offset.
     read: BTreeMap<(u32, i32), i64>,
+    /// Readers that are in a group.
+    members: BTreeSet<u32>,
+    /// By member and partition: what it has committed.
+    committed: BTreeMap<(u32, i32), i64>,
     /// What clients said that is no part of the contract, errors that they do not retry.
     complaints: Vec<String>,
 }
@@ -111,6 +127,8 @@ pub struct Load {
 struct Process {
     number: u32,
     name: String,
+    /// The stack and the group of one that is in a group.
+    member: Option<(Stack, String)>,
     child: Child,
     stdin: Option<ChildStdin>,
     listeners: Vec<JoinHandle<()>>,
@@ -158,6 +176,38 @@ impl Load {
         Ok(number)
     }
 
+    /// Starts the only member of a group; its number is that of a reader.
+    ///
+    /// # Errors
+    /// When the client cannot be started.
+    pub fn add_member(&mut self, stack: Stack, group: &str) -> anyhow::Result<u32> {
+        let number = u32::try_from(self.readers.len())?;
+        self.seen().members.insert(number);
+        let mut process = self.start(stack, "group", number, &[group.to_owned()], &[])?;
+        process.member = Some((stack, group.to_owned()));
+        self.readers.push(process);
+        Ok(number)
+    }
+
+    /// Members leave, and others of the same groups take their places and numbers.
+    ///
+    /// # Errors
+    /// When one does not end well, or cannot be started.
+    pub fn replace_members(&mut self) -> anyhow::Result<()> {
+        let (mut members, others): (Vec<Process>, Vec<Process>) =
+            self.readers.drain(..).partition(|reader| reader.member.is_some());
+        self.readers = others;
+        let of = |process: &Process| process.member.clone().map(|member| (process.number, member));
+        let wanted: Vec<_> = members.iter().filter_map(of).collect();
+        end(&mut members, &self.seen)?;
+        for (number, (stack, group)) in wanted {
+            let mut process = self.start(stack, "group", number, &[group.clone()], &[])?;
+            process.member = Some((stack, group));
+            self.readers.push(process);
+        }
+        Ok(())
+    }
+
     fn start(
         &self,
         stack: Stack,
@@ -189,7 +239,7 @@ impl Load {
             listen(Box::new(child.stdout.take().context("piped")?), true),
             listen(Box::new(child.stderr.take().context("piped")?), false),
         ];
-        Ok(Process { number, name, stdin: child.stdin.take(), child, listeners })
+        Ok(Process { number, name, member: None, stdin: child.stdin.take(), child, listeners })
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -313,12 +363,28 @@ impl Seen {
             ["s", partition, count] => self.history.ended(number, partition.parse()?, count.parse()?),
             ["r", partition, offset, length, text] => {
                 let (partition, offset): (i32, i64) = (partition.parse()?, offset.parse()?);
-                let value = value(text, length.parse()?)?;
-                self.read.insert((number, partition), offset + 1);
-                self.history.add(Event::Read { reader: number, partition, offset, value });
+                self.read(number, partition, offset, value(text, length.parse()?)?)?;
+            }
+            ["c", partition, next] => {
+                self.committed.insert((number, partition.parse()?), next.parse()?);
             }
             _ => bail!("not in the contract"),
         }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// A member of a group may read again what it had not committed, and nothing else: that is no new event.
+    fn read(&mut self, reader: u32, partition: i32, offset: i64, value: Value) -> anyhow::Result<()> {
+        let next = self.read.entry((reader, partition)).or_default();
+        if offset < *next && self.members.contains(&reader) {
+            let committed = self.committed.get(&(reader, partition)).copied().unwrap_or(0);
+            ensure!(offset >= committed, "{committed} is committed, and offset {offset} is read again");
+            return Ok(());
+        }
+        *next = offset + 1;
+        self.history.add(Event::Read { reader, partition, offset, value });
         Ok(())
     }
 }
@@ -335,7 +401,22 @@ fn value(text: &str, length: u64) -> anyhow::Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::history::Anomaly, *};
+
+    #[test]
+    fn a_member_may_read_again_what_it_had_not_committed_and_a_reader_nothing() {
+        let mut seen = Seen { members: BTreeSet::from([1]), ..Seen::default() };
+        let lines = ["r 0 0 6 9:0:0:", "r 0 0 6 9:0:0:", "c 0 1", "r 0 1 925 9:0:1:", "r 0 1 925 9:0:1:"];
+        for line in lines {
+            seen.take(1, line, Duration::ZERO).unwrap_or_else(|error| panic!("{line}: {error:#}"));
+        }
+        assert_eq!(seen.history.events().len(), 2, "each once");
+        assert!(seen.take(1, "r 0 0 6 9:0:0:", Duration::ZERO).is_err(), "it is committed");
+        for line in ["r 0 0 6 9:0:0:", "r 0 0 6 9:0:0:"] {
+            seen.take(2, line, Duration::ZERO).expect("it is in the contract");
+        }
+        assert!(seen.history.anomalies(&[]).contains(&Anomaly::Jumped(2, 0, 1, 0)));
+    }
 
     #[test]
     fn lines_of_the_contract_become_history_and_others_complaints() {

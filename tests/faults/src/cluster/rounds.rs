@@ -17,6 +17,9 @@ use std::{
 const TOPIC: &str = "jepsen";
 const PARTITIONS: i32 = 6;
 
+/// What produces and reads.
+const STACKS: [Stack; 2] = [Stack::Java, Stack::Librdkafka];
+
 /// Records a second, of each producer.
 const RATE: u32 = 100;
 
@@ -30,12 +33,14 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 const SMALL_DISK_BYTES: u64 = 512 << 20;
 
 /// How often, and by which seed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RoundsSettings {
     /// Disturbances.
     pub rounds: u32,
     /// For kinds, nodes and durations; what they meet is the machine's.
     pub seed: u64,
+    /// Only these; none: all that are possible.
+    pub only: Vec<Disturbance>,
 }
 
 /// What happened.
@@ -51,8 +56,8 @@ pub struct RoundsReport {
     pub heal_max: Duration,
     /// The same until every producer had a record acknowledged in every partition and every reader had read all of them.
     pub clients_max: Duration,
-    /// The longest time between two acknowledgements of one producer in one partition.
-    pub silence_max: Duration,
+    /// The longest time between two acknowledgements of one producer in one partition, and which.
+    pub silence_max: (Duration, u32, i32),
 }
 
 impl fmt::Display for RoundsReport {
@@ -68,8 +73,9 @@ impl fmt::Display for RoundsReport {
             self.acknowledged,
             self.heal_max,
             self.clients_max,
-            self.silence_max
-        )
+            self.silence_max.0
+        )?;
+        write!(f, " (producer {} in partition {})", self.silence_max.1, self.silence_max.2)
     }
 }
 
@@ -77,7 +83,7 @@ impl fmt::Display for RoundsReport {
 ///
 /// # Errors
 /// Everything that must not happen.
-pub fn run(settings: RoundsSettings) -> anyhow::Result<RoundsReport> {
+pub fn run(settings: &RoundsSettings) -> anyhow::Result<RoundsReport> {
     let directory = tempfile::tempdir()?;
     let options = ClusterOptions { small_disk_bytes: Some(SMALL_DISK_BYTES), ..ClusterOptions::new() }
         // What is to be seen needs no more than a few seconds then.
@@ -104,7 +110,7 @@ pub fn run(settings: RoundsSettings) -> anyhow::Result<RoundsReport> {
 }
 
 struct Run<'a> {
-    settings: RoundsSettings,
+    settings: &'a RoundsSettings,
     cluster: &'a mut Cluster,
     load: Load,
     chance: SmallRng,
@@ -112,11 +118,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(settings: RoundsSettings, cluster: &'a mut Cluster) -> anyhow::Result<Run<'a>> {
+    fn new(settings: &'a RoundsSettings, cluster: &'a mut Cluster) -> anyhow::Result<Run<'a>> {
         let configs = [("min.insync.replicas", "2"), ("segment.bytes", "1048576")];
         cluster.create_topic(TOPIC, PARTITIONS, &configs)?;
         let mut load = Load::new(cluster.bootstrap(), TOPIC, PARTITIONS);
-        for stack in Stack::ALL {
+        for stack in STACKS {
             load.add_producer(stack, RATE, producer_settings(stack))?;
             load.add_reader(stack, reader_settings(stack))?;
         }
@@ -134,10 +140,12 @@ impl<'a> Run<'a> {
         let mut ahead = Vec::new();
         for _ in 0..self.settings.rounds {
             if ahead.is_empty() {
+                let only = &self.settings.only;
                 ahead = Disturbance::possible(self.cluster);
+                ahead.retain(|what| only.is_empty() || only.contains(what));
                 ahead.shuffle(&mut self.chance);
             }
-            let what = ahead.pop().context("something is always possible")?;
+            let what = ahead.pop().context("none of these disturbances is possible here")?;
             let planned = Planned::draw(what, self.cluster, &mut self.chance);
             self.round(planned).with_context(|| planned.to_string())?;
         }
@@ -178,7 +186,7 @@ impl<'a> Run<'a> {
     /// Producers end; then those that have read all along, and others that read everything anew, have to agree.
     fn end(&mut self) -> anyhow::Result<()> {
         self.load.end_producers()?;
-        for stack in Stack::ALL {
+        for stack in STACKS {
             self.load.add_reader(stack, reader_settings(stack))?;
         }
         let readers = self.load.readers();
@@ -192,7 +200,7 @@ impl<'a> Run<'a> {
         let told = anomalies.iter().map(ToString::to_string).collect::<Vec<_>>();
         ensure!(anomalies.is_empty(), "{}", told.join("\n"));
         self.report.acknowledged = history.acknowledged();
-        self.report.silence_max = history.longest_silence().context("acknowledgements")?.0;
+        self.report.silence_max = history.longest_silence().context("acknowledgements")?;
         Ok(())
     }
 
@@ -210,6 +218,7 @@ fn producer_settings(stack: Stack) -> &'static [(&'static str, &'static str)] {
     match stack {
         Stack::Java => &[("request.timeout.ms", "5000")],
         Stack::Librdkafka => &[("socket.timeout.ms", "5000"), ("request.timeout.ms", "5000")],
+        Stack::FranzGo => &[],
     }
 }
 
@@ -217,5 +226,6 @@ fn reader_settings(stack: Stack) -> &'static [(&'static str, &'static str)] {
     match stack {
         Stack::Java => &[("request.timeout.ms", "5000")],
         Stack::Librdkafka => &[("socket.timeout.ms", "5000")],
+        Stack::FranzGo => &[],
     }
 }
