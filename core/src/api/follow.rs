@@ -26,6 +26,10 @@ use kafka_protocol::{
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
+/// How long a fetch waits at most where this broker has just begun to lead something: the follower may be about to hear of
+/// it, too, and cannot ask for it before this answer.
+const NEW_REIGN_WAIT_MS: i32 = 20;
+
 /// A follower's fetch under way.
 struct Follow {
     reply_to: ReplyTo,
@@ -79,7 +83,9 @@ pub(super) fn start(
     let mut named = ByOwner::default();
     let unknown = named.read(context, request, header.api_version >= 13);
     let asked = context.follower_sessions.owners(context.connection, opened, &named.owners());
-    let waits = request.max_wait_ms > 0 && request.min_bytes > 0 && unknown.is_empty();
+    let wait_ms_max =
+        if context.reign_is_new { request.max_wait_ms.min(NEW_REIGN_WAIT_MS) } else { request.max_wait_ms };
+    let waits = wait_ms_max > 0 && request.min_bytes > 0 && unknown.is_empty();
     let bytes_max = fetch::bytes_max(context, request);
     let mut follow = Follow {
         reply_to,
@@ -115,7 +121,7 @@ pub(super) fn start(
         crate::engine::Ask::Owner(owner, OwnerRequest::Follow(request))
     });
     let asks = asks.collect();
-    let deadline = waits.then(|| context.after_ms(request.max_wait_ms));
+    let deadline = waits.then(|| context.after_ms(wait_ms_max));
     Start::Gather { asks, gather: Box::new(follow), deadline }
 }
 
@@ -246,6 +252,12 @@ impl Gather for Follow {
 
     fn expired(&mut self, context: &mut Context<'_>) -> Step {
         Step::Done(self.respond(context))
+    }
+
+    /// The follower's next fetch may name what this broker leads from now on.
+    fn reign_began(&mut self, context: &mut Context<'_>) -> Step {
+        self.waits = false;
+        if self.is_enough() { Step::Done(self.respond(context)) } else { Step::Wait }
     }
 
     fn watched(&self) -> &[ShardId] {

@@ -54,6 +54,8 @@ pub struct Context<'a> {
     pub listener: ListenerId,
     /// From where.
     pub peer: SocketAddr,
+    /// This broker has begun to lead something a moment ago, of which its followers may hear any time now.
+    pub reign_is_new: bool,
 }
 
 impl Context<'_> {
@@ -155,6 +157,11 @@ pub trait Gather {
 
     /// The deadline has passed.
     fn expired(&mut self, context: &mut Context<'_>) -> Step;
+
+    /// This broker leads more than when the request came: whoever follows it may have something else to ask for.
+    fn reign_began(&mut self, _context: &mut Context<'_>) -> Step {
+        Step::Wait
+    }
 
     /// Shards that still hold a waiting read for this gather, to be told to forget it.
     fn watched(&self) -> &[ShardId] {

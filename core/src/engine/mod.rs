@@ -174,6 +174,9 @@ enum Deadline {
 /// The logs say when they want to look after themselves next; not more often than this.
 const MAINTENANCE_MS_MIN: u64 = 50;
 
+/// How long a reign counts as new: in that time its followers have heard of it.
+const NEW_REIGN_MS: u64 = 1_000;
+
 /// One data shard.
 pub struct Engine {
     place: Place,
@@ -194,6 +197,8 @@ pub struct Engine {
     /// When the groups' coordinators want to be called next.
     groups_due: Option<(Monotonic, TimerId)>,
     replication_due: Option<(Monotonic, TimerId)>,
+    /// Until then its followers may not have heard of what this broker leads.
+    reign_is_new_until: Option<Monotonic>,
     /// Under which the controller is asked who is in sync.
     alteration: Option<GatherId>,
     sessions: FetchSessions,
@@ -231,6 +236,7 @@ impl Engine {
             maintenance: None,
             groups_due: None,
             replication_due: None,
+            reign_is_new_until: None,
             alteration: None,
             sessions: FetchSessions::default(),
             follower_sessions: FollowerSessions::default(),
@@ -445,6 +451,7 @@ impl Engine {
             connection,
             listener,
             peer,
+            reign_is_new: self.reign_is_new_until.is_some_and(|until| now.monotonic < until),
         }
     }
 
@@ -617,8 +624,16 @@ impl Engine {
         self.tell_endpoints(&image, effects);
         let mut follower =
             topics::Follower { owner: &mut self.owner, place: self.place, config: &self.config, now };
-        follower.follow(&self.image, &image, first, answers);
+        let reign_began = follower.follow(&self.image, &image, first, answers);
         self.image = image;
+        if reign_began {
+            self.reign_is_new_until = Some(now.monotonic.after_ms(NEW_REIGN_MS));
+            let mut waiting: Vec<GatherId> = self.gathers.keys().copied().collect();
+            waiting.sort_unstable();
+            for id in waiting {
+                self.step(now, id, effects, |gather, context| gather.reign_began(context));
+            }
+        }
         while self.early.front().is_some_and(|(_, _, seen)| *seen <= self.image.last_applied()) {
             if let Some((asker, request, _)) = self.early.pop_front() {
                 self.owner.ask(now, asker, request, effects, answers);

@@ -11,7 +11,7 @@ use crate::{
     config::{self, BrokerConfig, TopicConfig},
     error::ErrorCode,
     groups,
-    ids::PartitionId,
+    ids::{NodeId, PartitionId},
     log::{CleanerSettings, FlushPolicy, LogSettings, Slot},
     metadata::{Change, ConfigResource, Image, PartitionImage, TopicImage, delta},
 };
@@ -74,8 +74,9 @@ pub(super) struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// From `old` to `new`. The first image is caught up: logs of topics that it does not know were deleted.
-    pub fn follow(&mut self, old: &Image, new: &Image, first: bool, answers: &mut Answers) {
+    /// From `old` to `new`. The first image is caught up: logs of topics that it does not know were deleted. Gives whether
+    /// this broker, on whichever shard, leads something from now on that others follow.
+    pub fn follow(&mut self, old: &Image, new: &Image, first: bool, answers: &mut Answers) -> bool {
         let changes = delta(old, new);
         let deleted: Vec<_> = changes
             .iter()
@@ -112,6 +113,7 @@ impl Follower<'_> {
                 self.delete(id, answers);
             }
         }
+        changes.iter().any(|change| begins_reign(change, self.place.node))
     }
 
     /// Brings this shard's partitions of a topic to what the image says.
@@ -228,6 +230,22 @@ impl Follower<'_> {
         if let Some(slot) = self.owner.store.slot(id) {
             self.owner.store.delete(self.now, slot);
         }
+    }
+}
+
+/// Whether a broker leads a partition from this change on that others follow.
+fn begins_reign(change: &Change, node: NodeId) -> bool {
+    let is_led = |it: &PartitionImage| it.leader == Some(node) && it.replicas.len() > 1;
+    match change {
+        Change::TopicCreated(topic) => topic.partitions.values().any(|it| is_led(it)),
+        Change::TopicChanged(changed) => changed.partitions.iter().any(|it| {
+            is_led(&it.new) && it.old.as_ref().is_none_or(|old| old.leader_epoch != it.new.leader_epoch)
+        }),
+        Change::TopicDeleted(_)
+        | Change::ConfigsChanged(..)
+        | Change::BrokerChanged(_)
+        | Change::BrokerRemoved(_)
+        | Change::FeatureChanged(..) => false,
     }
 }
 

@@ -93,6 +93,27 @@ fn the_leaders_flush_and_the_followers_overlap() {
 }
 
 #[test]
+fn a_follower_whose_fetch_waits_asks_at_once_for_what_its_leader_leads_anew() {
+    for late in [None, Some(2), Some(3)] {
+        let mut cluster = Cluster::start(3, 2);
+        cluster.elect(0, 2, None);
+        cluster.pass_ms(2_000);
+        if let Some(late) = late {
+            cluster.keep_from(late);
+        }
+        cluster.elect(1, 2, None);
+        if let Some(late) = late {
+            cluster.pass_ms(30);
+            cluster.let_know(late);
+        }
+        let client = cluster.connect(2, 1);
+        cluster.send(2, client, 10, &produce(TOPIC, -1, &[(1, batch(&["a"]))]));
+        cluster.pass_ms(50);
+        assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::None, 0)), "{late:?} hears of it last");
+    }
+}
+
+#[test]
 fn idle_partitions_cost_nothing_per_round() {
     let mut cluster = Cluster::start(2, 200);
     cluster.pass_ms(1000);
