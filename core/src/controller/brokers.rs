@@ -112,8 +112,10 @@ impl Controller {
             return Err(ApiError::new(ErrorCode::InconsistentClusterId, text));
         }
         let timeout_ms = self.settings.lifecycle.session_timeout_ms;
+        // Brokers make themselves known to a new controller at once. One that has not is taken for gone by the next process
+        // under its id, so that a cluster that lost its power does not wait for the sessions of those before.
         let lives = |known: &BrokerImage| {
-            !known.fenced && self.sessions.is_alive(now, known.id, known.epoch, timeout_ms)
+            !known.fenced && self.sessions.is_known_alive(now, known.id, known.epoch, timeout_ms)
         };
         if let Some(known) = known
             && registrant == Registrant::Peer

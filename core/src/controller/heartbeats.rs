@@ -4,13 +4,16 @@
 use super::{
     ApiError, Controller, Decision,
     brokers::fence,
-    partition_change::{Choice, Electorate, Target, partitions},
+    partition_change::{Choice, Electorate, Target, TopicRules, partitions},
     sessions::Moved,
 };
 use crate::{
     error::ErrorCode,
     ids::NodeId,
-    metadata::{BrokerChangeRecord, LeaderChange, MetadataOffset, Precondition, Record},
+    metadata::{
+        BrokerChangeRecord, LeaderChange, MetadataOffset, PartitionChangeRecord, PartitionImage,
+        Precondition, Record,
+    },
 };
 use corelane_seam::Monotonic;
 use serde::{Deserialize, Serialize};
@@ -92,28 +95,22 @@ impl Controller {
         request: &BrokerHeartbeatRequest,
         reply: HeartbeatReply,
     ) -> Decision<Result<HeartbeatReply, ApiError>> {
-        let mut records = vec![Record::BrokerChange(BrokerChangeRecord {
-            id: request.id,
+        let id = request.id;
+        // What has no leader and has it in sync, it leads by this record. What is left is where it is eligible, or where
+        // anyone may lead.
+        let change = Record::BrokerChange(BrokerChangeRecord {
+            id,
             epoch: request.epoch,
             fenced: Some(false),
             in_controlled_shutdown: Some(false),
-        })];
-        // What has no leader and has it in sync, it leads by this record. What is left is where it is eligible, or where
-        // anyone may lead.
-        let rules = self.topic_rules();
-        let electorate = Electorate::with(&self.speculative, request.id);
-        let waiting = partitions(&self.speculative).filter(|(_, _, partition)| {
-            partition.leader.is_none()
-                && partition.replicas.contains(&request.id)
-                && !partition.isr.contains(&request.id)
         });
-        records.extend(waiting.filter_map(|(topic, index, partition)| {
-            let rules = rules(topic);
-            electorate
-                .change((topic.id, index), partition, rules, Target::of(partition), rules.choice())
-                .map(Record::PartitionChange)
-        }));
-        self.of_broker(request.id, request.epoch, records, reply)
+        let waiting = |partition: &PartitionImage| {
+            partition.leader.is_none() && partition.replicas.contains(&id) && !partition.isr.contains(&id)
+        };
+        let electorate = Electorate::with(&self.speculative, id);
+        let led = self.changes(electorate, waiting, Target::of, TopicRules::choice);
+        let records = [change].into_iter().chain(led.into_iter().map(Record::PartitionChange)).collect();
+        self.of_broker(id, request.epoch, records, reply)
     }
 
     /// A broker leads nothing any more, and is in sync only where it is the last.
@@ -133,20 +130,12 @@ impl Controller {
         self.of_broker(id, epoch, records, reply)
     }
 
-    /// What another could lead or be in sync for in a broker's place. What only it can lead, it leads to its end.
+    /// What another could lead in a broker's place. What only it can lead, it leads to its end.
     fn hand_over(&self, id: NodeId) -> Vec<Record> {
-        let rules = self.topic_rules();
-        let electorate = Electorate::without(&self.speculative, id);
-        let affected = partitions(&self.speculative).filter(|(_, _, partition)| partition.isr.contains(&id));
-        affected
-            .filter(|(_, _, partition)| partition.leader == Some(id))
-            .filter_map(|(topic, index, partition)| {
-                let target = Target::without(partition, id);
-                let change =
-                    electorate.change((topic.id, index), partition, rules(topic), target, Choice::Clean)?;
-                matches!(change.leader, LeaderChange::Leader(_)).then_some(Record::PartitionChange(change))
-            })
-            .collect()
+        let led = |partition: &PartitionImage| partition.isr.contains(&id) && partition.leader == Some(id);
+        let moved = self.leave(id, led).into_iter();
+        let moved = moved.filter(|change| matches!(change.leader, LeaderChange::Leader(_)));
+        moved.map(Record::PartitionChange).collect()
     }
 
     fn begin_to_hand_over(
@@ -154,25 +143,41 @@ impl Controller {
         request: &BrokerHeartbeatRequest,
         reply: HeartbeatReply,
     ) -> Decision<Result<HeartbeatReply, ApiError>> {
-        let mut records = vec![Record::BrokerChange(BrokerChangeRecord {
-            id: request.id,
+        let id = request.id;
+        let change = Record::BrokerChange(BrokerChangeRecord {
+            id,
             epoch: request.epoch,
             fenced: None,
             in_controlled_shutdown: Some(true),
-        })];
-        let rules = self.topic_rules();
-        let electorate = Electorate::without(&self.speculative, request.id);
-        let follows = partitions(&self.speculative).filter(|(_, _, partition)| {
-            partition.leader != Some(request.id) && partition.isr.contains(&request.id)
         });
-        records.extend(follows.filter_map(|(topic, index, partition)| {
-            let target = Target::without(partition, request.id);
-            electorate
-                .change((topic.id, index), partition, rules(topic), target, Choice::Clean)
-                .map(Record::PartitionChange)
-        }));
-        records.extend(self.hand_over(request.id));
-        self.of_broker(request.id, request.epoch, records, reply)
+        let follows =
+            |partition: &PartitionImage| partition.isr.contains(&id) && partition.leader != Some(id);
+        let left = self.leave(id, follows).into_iter().map(Record::PartitionChange);
+        let records = [change].into_iter().chain(left).chain(self.hand_over(id)).collect();
+        self.of_broker(id, request.epoch, records, reply)
+    }
+
+    /// What becomes of partitions of a kind when a broker is not in sync any more.
+    fn leave(&self, id: NodeId, of: impl Fn(&PartitionImage) -> bool) -> Vec<PartitionChangeRecord> {
+        let electorate = Electorate::without(&self.speculative, id);
+        self.changes(electorate, of, |partition| Target::without(partition, id), |_| Choice::Clean)
+    }
+
+    /// How partitions of a kind change, if they become the targets.
+    fn changes(
+        &self,
+        electorate: Electorate<'_>,
+        of: impl Fn(&PartitionImage) -> bool,
+        target: impl Fn(&PartitionImage) -> Target,
+        choice: impl Fn(TopicRules) -> Choice,
+    ) -> Vec<PartitionChangeRecord> {
+        let rules = self.topic_rules();
+        let changes =
+            partitions(&self.speculative).filter(|(_, _, it)| of(it)).filter_map(|(topic, index, it)| {
+                let rules = rules(topic);
+                electorate.change((topic.id, index), it, rules, target(it), choice(rules))
+            });
+        changes.collect()
     }
 
     fn go_on_handing_over(

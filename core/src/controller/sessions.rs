@@ -52,6 +52,8 @@ pub(super) struct Session {
     /// Of the registration that is meant.
     epoch: i64,
     heard: Monotonic,
+    /// It was heard of by this leader, and not only given a session when that began to lead.
+    is_proven: bool,
     /// Its connection broke: when it is given up unless it is heard of.
     parted: Option<Monotonic>,
     /// How far its metadata has come, as it says.
@@ -96,7 +98,7 @@ impl Sessions {
             ..Sessions::default()
         };
         for broker in image.brokers().filter(|broker| !broker.fenced) {
-            sessions.hear(now, broker.id, broker.epoch);
+            sessions.session(now, broker.id, broker.epoch);
         }
         sessions
     }
@@ -105,13 +107,15 @@ impl Sessions {
     pub fn hear(&mut self, now: Monotonic, id: NodeId, epoch: i64) -> &mut Session {
         let session = self.session(now, id, epoch);
         session.heard = session.heard.max(now);
+        session.is_proven = true;
         session.parted = None;
         session
     }
 
     /// The session of a registration; one that begins now, if there is none.
     fn session(&mut self, now: Monotonic, id: NodeId, epoch: i64) -> &mut Session {
-        let fresh = Session { epoch, heard: now, parted: None, applied: None, moved: Moved::No };
+        let (applied, moved) = (None, Moved::No);
+        let fresh = Session { epoch, heard: now, is_proven: false, parted: None, applied, moved };
         let session = self.brokers.entry(id).or_insert_with(|| fresh.clone());
         if session.epoch != epoch {
             *session = fresh;
@@ -129,6 +133,12 @@ impl Sessions {
         self.get(id, epoch).is_some_and(|session| {
             now < session.heard.after_ms(timeout_ms) && session.parted.is_none_or(|until| now < until)
         })
+    }
+
+    /// Whether it is alive for certain: this leader has heard of it itself.
+    pub fn is_known_alive(&self, now: Monotonic, id: NodeId, epoch: i64, timeout_ms: u64) -> bool {
+        self.get(id, epoch).is_some_and(|session| session.is_proven)
+            && self.is_alive(now, id, epoch, timeout_ms)
     }
 
     /// The offset that a broker must have applied to know of its own registration.
@@ -201,7 +211,7 @@ impl Controller {
         for (id, epoch) in unfenced {
             if self.sessions.get(id, epoch).is_none() {
                 // Unfenced by a batch of which this controller knows nothing.
-                self.sessions.hear(now, id, epoch);
+                self.sessions.session(now, id, epoch);
             } else if !self.sessions.is_alive(now, id, epoch, timeout_ms) {
                 expired.push(id);
             }

@@ -46,9 +46,14 @@ fn another_process_of_a_broker_that_lives_is_refused_until_its_session_is_over()
     // An earlier process of the controller's own node is gone, or this one would not be.
     assert!(controller.register_broker(NOW, &again, Registrant::Itself).reply.is_ok());
     let image = controller.committed().clone();
+    controller.lead(LATER, image.clone());
+    let silent = controller.register_broker(LATER, &again, Registrant::Peer).reply;
+    assert!(silent.is_ok(), "whoever lives makes itself known to a new controller at once");
     controller.lead(LATER, image);
-    let error =
-        controller.register_broker(LATER, &again, Registrant::Peer).reply.expect_err("a new leader waits");
+    let lives = heartbeat(&controller, 1);
+    let decision = controller.heartbeat(LATER, &lives);
+    assert!(!committed(&mut controller, decision).expect("known").fenced);
+    let error = controller.register_broker(LATER, &again, Registrant::Peer).reply.expect_err("it has");
     assert_eq!(error.code, ErrorCode::DuplicateBrokerRegistration);
     let over = LATER.after_ms(9_000);
     assert!(controller.register_broker(over, &again, Registrant::Peer).reply.is_ok());
