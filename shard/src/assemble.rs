@@ -12,7 +12,7 @@ use crate::{
     rules::Rules,
 };
 use corelane_core::{
-    config::{Advertised, BrokerConfig},
+    config::{Advertised, BrokerConfig, ClusterConfig},
     controller::{FEATURES, Lifecycle, RegisterBrokerRequest, Settings},
     engine::{Engine, LifeSettings, Place, Random},
     error::Fatal,
@@ -248,13 +248,16 @@ impl QuorumSeed {
             default_replication_factor: config.default_replication_factor,
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
-            lifecycle: Lifecycle { session_timeout_ms: config.cluster.session_ms, ..Lifecycle::default() },
+            lifecycle: lifecycle(&config.cluster),
         };
         let settings = QuorumShardSettings {
             data_shards: self.settings.shards,
             controller,
             registration,
-            life: LifeSettings { heartbeat_ms: config.cluster.heartbeat_ms, stop_patience_ms: LEAVE_MS_MAX },
+            life: LifeSettings {
+                heartbeat_ms: config.cluster.heartbeat_ms,
+                stop_patience_ms: if config.cluster.controlled_shutdown { LEAVE_MS_MAX } else { 0 },
+            },
             seed: self.random.draw(),
             fault: self.settings.fault,
             reports,
@@ -267,6 +270,15 @@ impl QuorumSeed {
 /// lost.
 fn timing(timeout_ms: u64) -> Timing {
     Timing { heartbeat_ms: timeout_ms / 5, election_ms_min: timeout_ms, election_ms_max: 2 * timeout_ms }
+}
+
+fn lifecycle(config: &ClusterConfig) -> Lifecycle {
+    Lifecycle {
+        session_timeout_ms: config.session_ms,
+        rebalance_interval_ms: config.rebalance_interval_ms,
+        unclean_interval_ms: config.unclean_interval_ms,
+        ..Lifecycle::default()
+    }
 }
 
 /// Where clients reach each listener.

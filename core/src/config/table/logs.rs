@@ -1,6 +1,6 @@
 //! What a topic inherits, and the upkeep of logs.
 
-use super::reason::{CLEANER, CODEC_LEVELS, JOURNAL, ONE_NODE, OTHER_FILES};
+use super::reason::{CLEANER, CODEC_LEVELS, JOURNAL, OTHER_FILES};
 
 rows! {
     "compression.gzip.level": Int = Some("-1"), GzipLevel, ClusterWide, Without(CODEC_LEVELS) =>
@@ -111,6 +111,6 @@ rows! {
         "How many replicas, the leader included, must have a record before acks=all is answered.";
     "unclean.leader.election.enable": Boolean = Some("false"), Any, ClusterWide, Honoured =>
         "Whether a replica that may lack acknowledged records may become leader when no other is left.";
-    "unclean.leader.election.interval.ms": Long = Some("300000"), AtLeast(1), Internal, Without(ONE_NODE) =>
+    "unclean.leader.election.interval.ms": Long = Some("300000"), AtLeast(1), Internal, Honoured =>
         "How often partitions that wait for an unclean election are looked at.";
 }

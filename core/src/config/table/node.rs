@@ -1,6 +1,6 @@
 //! The node itself: identity, listeners, connections, and Corelane's own keys.
 
-use super::reason::{INTERNAL, ONE_NODE, OTHER_SOCKETS, PURGATORY, QUORUM_OF_ONE, TELEMETRY, THREADS};
+use super::reason::{INTERNAL, LINES, OTHER_QUORUM, OTHER_SOCKETS, PURGATORY, TELEMETRY, THREADS};
 
 rows! {
     "advertised.listeners": List = None, Any, ReadOnly, Honoured =>
@@ -18,7 +18,7 @@ rows! {
         "Classes that fetch settings from elsewhere.";
     "connections.max.idle.ms": Long = Some("600000"), Any, ReadOnly, Honoured =>
         "A connection on which nothing was said for this long is closed; below zero never.";
-    "controlled.shutdown.enable": Boolean = Some("true"), Any, ReadOnly, Without(ONE_NODE) =>
+    "controlled.shutdown.enable": Boolean = Some("true"), Any, ReadOnly, Honoured =>
         "Whether a stopping broker first hands its leaderships to others.";
     "controller.listener.names": List = Some("CONTROLLER"), Any, ReadOnly, Honoured =>
         "Which of the listeners belong to the metadata quorum rather than to clients.";
@@ -53,7 +53,7 @@ rows! {
         "The most bytes of records that one fetch response holds.";
     "fetch.purgatory.purge.interval.requests": Int = Some("1000"), Any, ReadOnly, Without(PURGATORY) =>
         "After how many fetches finished waiters are dropped.";
-    "initial.broker.registration.timeout.ms": Int = Some("60000"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
+    "initial.broker.registration.timeout.ms": Int = Some("60000"), Any, ReadOnly, Without(OTHER_QUORUM) =>
         "How long a starting broker waits to be registered by the quorum.";
     "inter.broker.listener.name": String = None, Any, ReadOnly, Honoured =>
         "The listener over which brokers speak to each other.";
@@ -111,17 +111,17 @@ rows! {
         "How many bytes of requests may queue before connections are no longer read.";
     "queued.max.requests": Int = Some("500"), AtLeast(1), ReadOnly, Without(THREADS) =>
         "How many requests may queue before connections are no longer read.";
-    "request.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(ONE_NODE) =>
+    "request.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(LINES) =>
         "How long a request of this broker to another may take.";
     "server.max.startup.time.ms": Long = Some("9223372036854775807"),
         AtLeast(0),
-        Internal, Without(QUORUM_OF_ONE) =>
+        Internal, Without(OTHER_QUORUM) =>
         "How long the start may take before it is given up.";
     "share.fetch.purgatory.purge.interval.requests": Int = Some("1000"), Any, ReadOnly, Without(PURGATORY) =>
         "After how many share fetches finished waiters are dropped.";
-    "socket.connection.setup.timeout.max.ms": Long = Some("30000"), Any, ReadOnly, Without(ONE_NODE) =>
+    "socket.connection.setup.timeout.max.ms": Long = Some("30000"), Any, ReadOnly, Without(LINES) =>
         "The longest wait for an outgoing connection after repeated failures.";
-    "socket.connection.setup.timeout.ms": Long = Some("10000"), Any, ReadOnly, Without(ONE_NODE) =>
+    "socket.connection.setup.timeout.ms": Long = Some("10000"), Any, ReadOnly, Without(LINES) =>
         "How long an outgoing connection may take to open.";
     "socket.listen.backlog.size": Int = Some("50"), AtLeast(1), ReadOnly, Without(OTHER_SOCKETS) =>
         "How many connections the kernel holds until they are accepted.";

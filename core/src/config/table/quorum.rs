@@ -1,11 +1,13 @@
 //! The metadata quorum, replication, metrics, policies.
 
-use super::reason::{JOURNAL, METADATA_LOG, METRICS, ONE_NODE, QUORUM_OF_ONE};
+use super::reason::{
+    LINES, MARKS, METADATA_LOG, METRICS, OTHER_QUORUM, OTHER_SOCKETS, STATIC_VOTERS, THREADS,
+};
 
 rows! {
     "alter.config.policy.class.name": Class = None, Any, ReadOnly, Refused("policy classes") =>
         "A class that must agree to configuration changes.";
-    "auto.leader.rebalance.enable": Boolean = Some("true"), Any, ReadOnly, Without(ONE_NODE) =>
+    "auto.leader.rebalance.enable": Boolean = Some("true"), Any, ReadOnly, Honoured =>
         "Whether leaderships go back to the preferred replicas by themselves.";
     "broker.heartbeat.interval.ms": Int = Some("2000"), AtLeast(1), ReadOnly, Honoured =>
         "How often a broker tells the quorum that it lives.";
@@ -13,46 +15,46 @@ rows! {
         "After how long without a heartbeat a broker is fenced; one whose connection breaks is fenced sooner.";
     "controller.performance.always.log.threshold.ms": Long = Some("2000"),
         AtLeast(0),
-        Internal, Without(QUORUM_OF_ONE) =>
+        Internal, Without(METRICS) =>
         "From which duration on every slow event of the controller is logged.";
     "controller.performance.sample.period.ms": Long = Some("60000"),
         AtLeast(100),
-        Internal, Without(QUORUM_OF_ONE) =>
+        Internal, Without(METRICS) =>
         "How often the controller logs its slowest events.";
-    "controller.quorum.append.linger.ms": Int = Some("25"), AtLeast(0), ReadOnly, Without(QUORUM_OF_ONE) =>
+    "controller.quorum.append.linger.ms": Int = Some("25"), AtLeast(0), ReadOnly, Without(OTHER_QUORUM) =>
         "How long the quorum's leader gathers records before it writes them.";
-    "controller.quorum.auto.join.enable": Boolean = Some("false"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
+    "controller.quorum.auto.join.enable": Boolean = Some("false"), Any, ReadOnly, Without(STATIC_VOTERS) =>
         "Whether a controller joins the voters by itself.";
     "controller.quorum.bootstrap.servers": List = Some(""), Any, ReadOnly, Honoured =>
         "Where controllers can be found; with a quorum of one, only this node itself.";
     "controller.quorum.election.backoff.max.ms": Int = Some("1000"),
         AtLeast(0),
-        ReadOnly, Without(QUORUM_OF_ONE) =>
+        ReadOnly, Without(OTHER_QUORUM) =>
         "The longest wait between two elections of the quorum.";
     "controller.quorum.election.timeout.ms": Int = Some("1000"),
         AtLeast(0),
-        ReadOnly, Without(QUORUM_OF_ONE) =>
+        ReadOnly, Without(OTHER_QUORUM) =>
         "How long a candidate waits for votes.";
     "controller.quorum.fetch.max.bytes": Int = Some("1048576"),
         AtLeast(1),
-        ReadOnly, Without(QUORUM_OF_ONE) =>
+        ReadOnly, Without(OTHER_QUORUM) =>
         "The most bytes of one fetch of the metadata log.";
     "controller.quorum.fetch.snapshot.max.bytes": Int = Some("1048576"),
         AtLeast(1),
-        ReadOnly, Without(QUORUM_OF_ONE) =>
+        ReadOnly, Without(OTHER_QUORUM) =>
         "The most bytes of one fetch of a metadata snapshot.";
     "controller.quorum.fetch.timeout.ms": Int = Some("500"), AtLeast(50), ReadOnly, Honoured =>
         "How long a voter goes without hearing from the leader before it stands for election, and up to twice as \
          long, at random; Kafka's default is 2000.";
     "controller.quorum.request.timeout.ms": Int = Some("2000"),
         AtLeast(0),
-        ReadOnly, Without(QUORUM_OF_ONE) =>
+        ReadOnly, Without(OTHER_QUORUM) =>
         "How long a request between voters may take.";
-    "controller.quorum.retry.backoff.ms": Int = Some("20"), AtLeast(0), ReadOnly, Without(QUORUM_OF_ONE) =>
+    "controller.quorum.retry.backoff.ms": Int = Some("20"), AtLeast(0), ReadOnly, Without(OTHER_QUORUM) =>
         "How long a failed request between voters waits before its repetition.";
     "controller.quorum.voters": List = Some(""), Any, ReadOnly, Honoured =>
         "The voters of the metadata quorum, id@host:port, the same on every node; this node among them.";
-    "controller.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(QUORUM_OF_ONE) =>
+    "controller.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(LINES) =>
         "How long a connection to a controller waits for an answer.";
     "create.topic.policy.class.name": Class = None, Any, ReadOnly, Refused("policy classes") =>
         "A class that must agree to the creation of topics.";
@@ -72,7 +74,7 @@ rows! {
         "How often metrics reporters are asked.";
     "kafka.metrics.reporters": List = Some(""), Any, ReadOnly, Without(METRICS) =>
         "Classes that report metrics.";
-    "leader.imbalance.check.interval.seconds": Long = Some("300"), AtLeast(1), ReadOnly, Without(ONE_NODE) =>
+    "leader.imbalance.check.interval.seconds": Long = Some("300"), AtLeast(1), ReadOnly, Honoured =>
         "How often leaderships away from their preferred replica are looked for.";
     "metadata.log.max.record.bytes.between.snapshots": Long = Some("20971520"),
         AtLeast(1),
@@ -104,7 +106,7 @@ rows! {
         "Which metrics are recorded.";
     "metrics.sample.window.ms": Long = Some("30000"), AtLeast(1), ReadOnly, Without(METRICS) =>
         "How long a metric's sample lasts.";
-    "num.replica.fetchers": Int = Some("1"), AtLeast(1), ClusterWide, Without(ONE_NODE) =>
+    "num.replica.fetchers": Int = Some("1"), AtLeast(1), ClusterWide, Without(THREADS) =>
         "How many threads fetch from each leader.";
     "replica.fetch.backoff.ms": Int = Some("1000"), AtLeast(0), ReadOnly, Honoured =>
         "How long a follower waits after a failed fetch.";
@@ -116,14 +118,14 @@ rows! {
         "The bytes a follower asks for in one fetch.";
     "replica.fetch.wait.max.ms": Int = Some("500"), Any, ReadOnly, Honoured =>
         "How long a follower's fetch waits for new records.";
-    "replica.high.watermark.checkpoint.interval.ms": Long = Some("5000"), Any, ReadOnly, Without(JOURNAL) =>
+    "replica.high.watermark.checkpoint.interval.ms": Long = Some("5000"), Any, ReadOnly, Without(MARKS) =>
         "How often high watermarks are recorded on disk.";
     "replica.lag.time.max.ms": Long = Some("30000"), Any, ReadOnly, Honoured =>
         "After how long a follower that has not caught up leaves the ISR.";
     "replica.selector.class": String = None, Any, ReadOnly, Honoured =>
         "A class that sends consumers to the nearest replica: org.apache.kafka.common.replica.RackAwareReplicaSelector, or none.";
-    "replica.socket.receive.buffer.bytes": Int = Some("65536"), Any, ReadOnly, Without(ONE_NODE) =>
+    "replica.socket.receive.buffer.bytes": Int = Some("65536"), Any, ReadOnly, Without(OTHER_SOCKETS) =>
         "The kernel's receive buffer of a follower's connection.";
-    "replica.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(ONE_NODE) =>
+    "replica.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(LINES) =>
         "How long a follower's connection waits for an answer.";
 }
