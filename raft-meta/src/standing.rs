@@ -21,7 +21,8 @@ struct State {
     leader: Option<NodeId>,
     /// Of a leader only: the others.
     followers: BTreeMap<u64, Voter>,
-    voters: Vec<u64>,
+    /// With the directories that are recorded.
+    voters: Vec<(u64, Option<u128>)>,
     log_end: u64,
     node: Option<u64>,
 }
@@ -41,7 +42,9 @@ impl Progress {
         state.leader = metrics.current_leader.and_then(node);
         state.node = Some(metrics.id);
         state.log_end = metrics.last_log_index.map_or(0, |last| last + 1);
-        state.voters = metrics.membership_config.voter_ids().collect();
+        let membership = &metrics.membership_config;
+        let directory = |id: &u64| membership.get_node(id)?.directory_id;
+        state.voters = membership.voter_ids().map(|id| (id, directory(&id))).collect();
         let is_leader = metrics.state == ServerState::Leader;
         let Some(replication) = metrics.replication.as_ref().filter(|_| is_leader) else {
             state.followers.clear();
@@ -70,15 +73,22 @@ impl Progress {
             now.unix_ms.saturating_sub(ago_ms)
         };
         let leads = state.leader.is_some() && state.leader == state.node.and_then(node);
-        let standing = |id: &u64| {
-            let node = node(*id)?;
+        let standing = |(id, directory): &(u64, Option<u128>)| {
+            let (node, directory) = (node(*id)?, *directory);
             if state.node == Some(*id) {
                 let (log_end, now) = (Some(state.log_end), Some(now.unix_ms));
-                return Some(VoterStanding { node, log_end, last_fetch_ms: now, last_caught_up_ms: now });
+                return Some(VoterStanding {
+                    node,
+                    directory,
+                    log_end,
+                    last_fetch_ms: now,
+                    last_caught_up_ms: now,
+                });
             }
             let follower = state.followers.get(id);
             Some(VoterStanding {
                 node,
+                directory,
                 log_end: follower.map(|it| it.log_end),
                 last_fetch_ms: follower.and_then(|it| it.heard).map(unix_ms),
                 last_caught_up_ms: follower.and_then(|it| it.caught_up).map(unix_ms),

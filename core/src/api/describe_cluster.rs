@@ -46,7 +46,7 @@ pub(super) fn start(
     let mut response = DescribeClusterResponse::default()
         .with_brokers(brokers.collect())
         .with_cluster_id(text(context.image.cluster_id().map_or("", |id| &**id)))
-        .with_controller_id(context.place.node.0.into());
+        .with_controller_id(super::metadata::any_broker(context));
     if header.api_version >= 1 {
         response.endpoint_type = BROKERS;
     }

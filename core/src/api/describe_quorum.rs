@@ -1,4 +1,4 @@
-//! DescribeQuorum (key 55), versions 0-2 (KIP-595; times from v1: KIP-836; endpoints from v2: KIP-853).
+//! DescribeQuorum (key 55), versions 0-2 (KIP-595; times from v1: KIP-836; endpoints and directories from v2: KIP-853).
 //!
 //! The quorum speaks openraft's protocol. Its topic exists in this answer only.
 
@@ -81,6 +81,9 @@ fn described(context: &Context<'_>, standing: QuorumStanding, version: i16) -> D
             // The leader has what it has at this moment, as Kafka tells of it.
             voter.last_fetch_timestamp = it.last_fetch_ms.unwrap_or(UNKNOWN);
             voter.last_caught_up_timestamp = it.last_caught_up_ms.unwrap_or(UNKNOWN);
+        }
+        if version >= 2 {
+            voter.replica_directory_id = uuid::Uuid::from_u128(it.directory.unwrap_or(0));
         }
         voter
     };

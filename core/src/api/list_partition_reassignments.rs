@@ -1,11 +1,14 @@
-//! ListPartitionReassignments (key 46), version 0 (KIP-455): partitions whose replicas are being exchanged. Those that
-//! are not, or do not exist, are not told of, as in Kafka.
+//! ListPartitionReassignments (key 46), version 0 (KIP-455): partitions whose replicas are being exchanged, as the controller
+//! knows. Those that are not, or do not exist, are not told of, as in Kafka.
 
-use super::respond::{ReplyTo, text};
+use super::{
+    controlled::{self, WRONG_KIND},
+    respond::{ReplyTo, text, too_many},
+};
 use crate::{
-    engine::{Context, Start},
+    controller::{ListReassignmentsRequest, TopicReassignments},
+    engine::{Context, ControllerRequest, ControllerResponse, Start},
     ids::NodeId,
-    metadata::{PartitionImage, TopicImage},
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -20,38 +23,38 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: ListPartitionReassignmentsRequest = decode_request(header, frame)?;
-    let topics = match request.topics {
-        None => context.image.topics().filter_map(|topic| ongoing(topic, |_| true)).collect(),
-        Some(named) => {
-            let ongoing = named.into_iter().filter_map(|named| {
-                let indexes = &named.partition_indexes;
-                ongoing(context.image.topic(&named.name)?, |index| indexes.contains(&index))
-            });
-            ongoing.collect()
-        }
-    };
-    ReplyTo::new(header)
-        .ready(&ListPartitionReassignmentsResponse::default().with_error_message(None).with_topics(topics))
+    let named = request.topics.iter().flatten().map(|topic| topic.partition_indexes.len()).sum();
+    if let Some(end) = too_many(named) {
+        return Ok(end);
+    }
+    let reply_to = ReplyTo::new(header);
+    let topics = request.topics.map(|topics| {
+        topics.into_iter().map(|topic| (topic.name.to_string(), topic.partition_indexes)).collect()
+    });
+    let ask = ControllerRequest::ListReassignments(ListReassignmentsRequest { topics });
+    let name = "ListPartitionReassignments";
+    Ok(controlled::ask(context, name, request.timeout_ms, ask, move |_, answer| {
+        let response = ListPartitionReassignmentsResponse::default().with_error_message(None);
+        reply_to.encode(&match answer {
+            Ok(ControllerResponse::ListReassignments(topics)) => {
+                response.with_topics(topics.into_iter().map(ongoing).collect())
+            }
+            Ok(_) => response.with_error_code(WRONG_KIND.code()),
+            Err(error) => response.with_error_code(error.code()),
+        })
+    }))
 }
 
-fn ongoing(topic: &TopicImage, wanted: impl Fn(i32) -> bool) -> Option<OngoingTopicReassignment> {
+fn ongoing(topic: TopicReassignments) -> OngoingTopicReassignment {
     let ids = |ids: &[NodeId]| ids.iter().map(|id| BrokerId(id.0)).collect();
-    let is_ongoing = |it: &PartitionImage| !it.adding.is_empty() || !it.removing.is_empty();
-    let partitions: Vec<OngoingPartitionReassignment> = topic
-        .partitions
-        .iter()
-        .filter(|(index, partition)| is_ongoing(partition) && wanted(**index))
-        .map(|(index, partition)| {
-            OngoingPartitionReassignment::default()
-                .with_partition_index(*index)
-                .with_replicas(ids(&partition.replicas))
-                .with_adding_replicas(ids(&partition.adding))
-                .with_removing_replicas(ids(&partition.removing))
-        })
-        .collect();
-    (!partitions.is_empty()).then(|| {
-        OngoingTopicReassignment::default()
-            .with_name(text(topic.name.to_string()).into())
-            .with_partitions(partitions)
-    })
+    let partitions = topic.partitions.iter().map(|partition| {
+        OngoingPartitionReassignment::default()
+            .with_partition_index(partition.index)
+            .with_replicas(ids(&partition.replicas))
+            .with_adding_replicas(ids(&partition.adding))
+            .with_removing_replicas(ids(&partition.removing))
+    });
+    OngoingTopicReassignment::default()
+        .with_partitions(partitions.collect())
+        .with_name(text(topic.name).into())
 }

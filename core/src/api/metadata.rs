@@ -116,7 +116,7 @@ fn missing(image: &Image, wanted: Option<&[Wanted]>) -> Vec<String> {
 }
 
 fn respond(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     reply_to: ReplyTo,
     wanted: Option<&[Wanted]>,
     failed: &BTreeMap<String, ErrorCode>,
@@ -140,7 +140,7 @@ fn respond(
     });
     let mut response = MetadataResponse::default().with_topics(topics).with_brokers(brokers.collect());
     if version >= 1 {
-        response.controller_id = context.place.node.0.into();
+        response.controller_id = any_broker(context);
     }
     if version >= 2 {
         response.cluster_id = context.image.cluster_id().map(|id| text(&**id));
@@ -149,6 +149,16 @@ fn respond(
         response.cluster_authorized_operations = NO_OPERATIONS;
     }
     reply_to.encode(&response)
+}
+
+/// Whom clients are told to take for the controller: any broker that lives, as in Kafka since brokers take such requests to
+/// the controller themselves; -1 if there is none.
+pub(super) fn any_broker(context: &mut Context<'_>) -> BrokerId {
+    let alive: Vec<NodeId> =
+        context.image.brokers().filter(|broker| !broker.fenced).map(|broker| broker.id).collect();
+    let count = alive.len().max(1) as u64;
+    let drawn = usize::try_from(context.random.draw() % count).unwrap_or(0);
+    BrokerId(alive.get(drawn).map_or(-1, |id| id.0))
 }
 
 /// The name of the listener by which a request came.

@@ -55,6 +55,7 @@ mod produce;
 mod respond;
 mod sync_group;
 mod topics;
+mod unregister_broker;
 mod update_features;
 
 #[cfg(test)]
@@ -142,6 +143,7 @@ table! {
     UpdateFeatures 0..=2 Exclusive update_features::start;
     DescribeCluster 0..=2 Exclusive describe_cluster::start;
     DescribeProducers 0..=0 Exclusive describe_producers::start;
+    UnregisterBroker 0..=0 Exclusive unregister_broker::start;
     ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     ListConfigResources 0..=1 Exclusive list_config_resources::start;

@@ -73,6 +73,8 @@ pub struct QuorumStanding {
 pub struct VoterStanding {
     /// Which.
     pub node: NodeId,
+    /// The directory that it is recorded with.
+    pub directory: Option<u128>,
     /// What it has flushed ends below this index; `None` if it has not been heard of.
     pub log_end: Option<u64>,
     /// When it was last sent what it has answered.

@@ -21,9 +21,10 @@ use kafka_protocol::{
         DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, ElectLeadersRequest,
         ElectLeadersResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
         ListConfigResourcesRequest, ListConfigResourcesResponse, ListPartitionReassignmentsRequest,
-        ListPartitionReassignmentsResponse, ProduceResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
-        alter_configs_request, alter_partition_reassignments_request as reassign, create_acls_request,
-        delete_acls_request, describe_client_quotas_request as quotas, describe_configs_request,
+        ListPartitionReassignmentsResponse, ProduceResponse, UnregisterBrokerRequest,
+        UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse, alter_configs_request,
+        alter_partition_reassignments_request as reassign, create_acls_request, delete_acls_request,
+        describe_client_quotas_request as quotas, describe_configs_request,
         describe_configs_response::DescribeConfigsResourceResult, describe_log_dirs_request,
         describe_producers_request, describe_quorum_request,
         describe_user_scram_credentials_request as scram, elect_leaders_request,
@@ -372,7 +373,7 @@ fn elections_that_are_not_needed_are_told_of_only_where_they_were_asked_for() {
 }
 
 #[test]
-fn no_reassignment_is_under_way_and_one_that_would_move_something_is_refused() {
+fn a_broker_that_is_alone_has_no_reassignment_under_way_and_begins_none() {
     let (mut broker, client) = broker();
     let topic = list_partition_reassignments_request::ListPartitionReassignmentsTopics::default()
         .with_name(name("t"))
@@ -401,6 +402,15 @@ fn no_reassignment_is_under_way_and_one_that_would_move_something_is_refused() {
     assert_eq!(ask("t", 0, None), ErrorCode::NoReassignmentInProgress.code());
     assert_eq!(ask("t", 9, Some(&[1])), ErrorCode::UnknownTopicOrPartition.code());
     assert_eq!(ask("nope", 0, Some(&[1])), ErrorCode::UnknownTopicOrPartition.code());
+}
+
+#[test]
+fn a_broker_that_is_not_known_cannot_be_forgotten() {
+    let (mut broker, client) = broker();
+    let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(9));
+    let response: UnregisterBrokerResponse = broker.ask(client, 0, &request);
+    assert_eq!(response.error_code, ErrorCode::BrokerIdNotRegistered.code());
+    assert_eq!(response.error_message.as_deref(), Some("Broker ID 9 is not currently registered"));
 }
 
 /// (id, epoch, last sequence, timestamp) of a partition's producers.

@@ -405,6 +405,7 @@ impl Broker {
                 log_end: end,
                 voters: vec![VoterStanding {
                     node,
+                    directory: Some(0xD1),
                     log_end: Some(end),
                     last_fetch_ms: Some(self.now.unix_ms),
                     last_caught_up_ms: Some(self.now.unix_ms),
