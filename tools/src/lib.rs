@@ -21,11 +21,13 @@ mod get_offsets;
 mod install;
 mod interrupt;
 mod java;
+mod leader_election;
 mod log;
 mod log_dirs;
 mod metadata_quorum;
 mod producer_perf_test;
 mod progress;
+mod reassign_partitions;
 mod topics;
 
 use args::Opt;
@@ -60,9 +62,11 @@ pub const TOOLS: &[Tool] = &[
     delete_records::TOOL,
     dump_log::TOOL,
     get_offsets::TOOL,
+    leader_election::TOOL,
     log_dirs::TOOL,
     metadata_quorum::TOOL,
     producer_perf_test::TOOL,
+    reassign_partitions::TOOL,
     topics::TOOL,
 ];
 

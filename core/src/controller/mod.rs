@@ -39,7 +39,7 @@ pub use delete_topics::{DeleteTopicsRequest, DeletedTopicResult, TopicRef};
 pub use elect_leaders::{ElectLeadersRequest, ElectedTopic, Election};
 pub use features::{FEATURES, Feature, consumer_groups_are_finalized};
 pub use heartbeats::{BrokerHeartbeatRequest, HeartbeatReply};
-pub use placement::check_assignment;
+pub use placement::spread;
 pub use producer_ids::{AllocateProducerIdsRequest, ProducerIdBlock};
 pub use reassignments::{
     ListReassignmentsRequest, OngoingReassignment, ReassignPartitionsRequest, Reassigned, Reassignment,

@@ -84,6 +84,26 @@ impl Placement {
     }
 }
 
+/// Where the controller would put a topic's partitions, if these brokers, each with its rack, were all there are and lived. As
+/// many replicas as there are brokers at most; no one where there is no broker.
+pub fn spread(
+    brokers: impl IntoIterator<Item = (NodeId, Option<String>)>,
+    topic: TopicId,
+    partitions: i32,
+    replication_factor: usize,
+) -> Vec<Vec<NodeId>> {
+    let brokers: BTreeMap<NodeId, Option<String>> = brokers.into_iter().collect();
+    let racks: BTreeMap<NodeId, String> =
+        brokers.iter().filter_map(|(id, rack)| Some((*id, rack.clone()?))).collect();
+    let active = take_turns(brokers.keys().copied(), &racks);
+    if active.is_empty() {
+        return Vec::new();
+    }
+    let replication_factor = replication_factor.clamp(1, active.len());
+    let placement = Placement { active, racks, fenced: Vec::new(), replication_factor };
+    (0..partitions).map(|index| placement.replicas(topic, index)).collect()
+}
+
 /// The first broker of each rack, then the second of each, and so on. Brokers without a rack are one rack.
 fn take_turns(brokers: impl Iterator<Item = NodeId>, racks: &BTreeMap<NodeId, String>) -> Vec<NodeId> {
     let mut seen: BTreeMap<Option<&String>, usize> = BTreeMap::new();
@@ -165,14 +185,6 @@ pub(super) fn check_manual(
         )),
         Some(_) | None => Ok(()),
     }
-}
-
-/// Whether these brokers may be a partition's replicas.
-///
-/// # Errors
-/// INVALID_REPLICA_ASSIGNMENT, in Kafka's words.
-pub fn check_assignment(image: &Image, replicas: &[NodeId]) -> Result<(), ApiError> {
-    check_manual(image, replicas, None)
 }
 
 /// The refusal of a manual assignment of which no broker can lead.

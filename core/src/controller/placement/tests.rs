@@ -34,3 +34,16 @@ fn a_fenced_broker_is_given_a_replica_only_when_the_active_ones_do_not_suffice()
     let three = Placement::new(controller.committed(), 3).expect("registered");
     assert!((0..20).all(|index| three.replicas(id(0x777), index)[2] == NodeId(2)));
 }
+
+#[test]
+fn brokers_of_a_users_choice_are_used_as_the_controller_would() {
+    let rack = |id: i32| (NodeId(id), Some(["a", "b"][usize::try_from(id % 2).expect("small")].to_owned()));
+    let spread_out = spread((1..=4).map(rack), id(0x777), 8, 2);
+    assert!(
+        spread_out.iter().all(|replicas| replicas.len() == 2 && (replicas[0].0 + replicas[1].0) % 2 == 1)
+    );
+    let leaders: Vec<i32> = spread_out.iter().map(|replicas| replicas[0].0).collect();
+    assert!((1..=4).all(|id| leaders.iter().filter(|leader| **leader == id).count() == 2), "{leaders:?}");
+    assert_eq!(spread([(NodeId(7), None)], id(0x777), 1, 3), [[NodeId(7)]]);
+    assert!(spread([], id(0x777), 1, 3).is_empty());
+}
