@@ -242,7 +242,7 @@ pub fn without_throttles_of_topic(name: &str) -> AlterConfigsResource {
 
 fn without(resource: Resource, name: &str, keys: &[&str]) -> AlterConfigsResource {
     let configs = keys.iter().map(|key| {
-        AlterableConfig::default().with_name(text(*key)).with_config_operation(DELETE).with_value(None)
+        AlterableConfig::default().with_name(text(key)).with_config_operation(DELETE).with_value(None)
     });
     AlterConfigsResource::default()
         .with_resource_type(resource as i8)

@@ -201,7 +201,7 @@ impl Load {
         let wanted: Vec<_> = members.iter().filter_map(of).collect();
         end(&mut members, &self.seen)?;
         for (number, (stack, group)) in wanted {
-            let mut process = self.start(stack, "group", number, &[group.clone()], &[])?;
+            let mut process = self.start(stack, "group", number, std::slice::from_ref(&group), &[])?;
             process.member = Some((stack, group));
             self.readers.push(process);
         }

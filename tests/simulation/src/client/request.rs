@@ -71,6 +71,8 @@ pub struct Wanted {
 pub struct Fetch {
     /// By topic id (from version 13 on) instead of by name.
     pub by_id: bool,
+    /// Of leaders only: from version 11 on followers answer too, with the watermark that they know.
+    pub of_leader: bool,
     /// Session and its epoch (KIP-227); `None` without sessions.
     pub session: Option<(i32, i32)>,
     /// All that is read, named or known to the session.
@@ -211,6 +213,7 @@ impl Request {
             Request::Produce { by_id: false, .. } => &[3, 5, 7, 8, 9, 11, 12],
             Request::Produce { by_id: true, .. } => &[13],
             // From version 5 on an answer tells the log start.
+            Request::Fetch(Fetch { of_leader: true, .. }) => &[5, 6, 7, 8, 10],
             Request::Fetch(Fetch { by_id: true, .. }) => &[13, 14, 15, 16, 17, 18],
             Request::Fetch(Fetch { session: Some(_), .. }) => &[7, 9, 11, 12],
             Request::Fetch(Fetch { session: None, .. }) => &[5, 6, 7, 8, 10, 11, 12],
@@ -472,6 +475,7 @@ mod tests {
         let fetch = |by_id, session| {
             Request::Fetch(Fetch {
                 by_id,
+                of_leader: false,
                 session,
                 wanted: vec![wanted.clone()],
                 forgotten: if session.is_some() { vec![wanted.clone()] } else { Vec::new() },

@@ -1,7 +1,8 @@
 //! High watermark and log start never go back: whoever asks after an answer came sees no less than that answer.
 //! Answers to requests that overlapped may come in either order. In a cluster in which something is wrong, whoever leads
 //! may know less than the last leader, or lead no more and not know it: then what is told counts, and is not judged. Nor
-//! is, in a cluster, the log start, which followers hear of after the client.
+//! is, in a cluster, what a Fetch tells, which a follower may have answered with the watermark it knows (KIP-392), nor the
+//! log start, which followers hear of after the client.
 
 use crate::client::history::{Event, History, Moment};
 use corelane_core::ids::{Offset, PartitionId};
@@ -46,7 +47,8 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                 continue;
             }
         };
-        let asked = if settled { asked } else { Moment(0) };
+        let by_anyone = history.is_of_cluster() && matches!(event, Event::Fetched { .. });
+        let asked = if settled && !by_anyone { asked } else { Moment(0) };
         let shown = shown.entry(partition).or_default();
         if let Some(value) = high_watermark {
             observe(&mut shown.high_watermark, asked, moment, value)

@@ -87,9 +87,12 @@ impl Audit {
                 named: true,
             })
             .collect();
-        let by_id = desk.rng.below(2) == 0;
+        // An audit reads all that is committed, which in a cluster the leader knows.
+        let of_leader = desk.history.is_of_cluster();
+        let by_id = !of_leader && desk.rng.below(2) == 0;
         Some(Request::Fetch(Fetch {
             by_id,
+            of_leader,
             session: None,
             wanted,
             forgotten: Vec::new(),

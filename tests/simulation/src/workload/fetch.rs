@@ -56,6 +56,7 @@ impl Fetch {
         self.left -= 1;
         desk.ask(Request::Fetch(FetchRequest {
             by_id: self.by_id,
+            of_leader: false,
             session: self.session,
             wanted: self.wanted.clone(),
             forgotten: std::mem::take(&mut self.forgotten),
