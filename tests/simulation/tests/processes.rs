@@ -14,6 +14,7 @@ fn told(seed: u64) -> String {
 
 #[test]
 fn the_same_seed_is_the_same_run_in_another_process() {
+    // Of one broker, and of three.
     for seed in [0, 1] {
         let first = told(seed);
         assert!(first.contains("hash"), "{first}");

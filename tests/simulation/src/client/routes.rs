@@ -179,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_that_is_not_coming_back_is_no_ones_leader_until_metadata_says_so_again() {
+        let mut routes = Routes::new(true);
+        let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+        routes.avoid(3);
+        assert_eq!(routes.broker_for(&list_offsets()), None);
+        assert!(routes.is_avoided(3) && !routes.is_avoided(1));
+    }
+
+    #[test]
     fn a_coordinator_is_known_until_a_broker_denies_it() {
         let mut routes = Routes::default();
         let of = |request| Request::Group { group: "g".into(), request };

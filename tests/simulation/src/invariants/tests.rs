@@ -45,7 +45,10 @@ fn audited(log_start: i64, high_watermark: i64, records: &[(i64, u64)]) -> Event
 }
 
 fn refuted(events: Vec<Event>) -> Option<&'static str> {
-    let mut history = History::default();
+    refuted_of(History::default(), events)
+}
+
+fn refuted_of(mut history: History, events: Vec<Event>) -> Option<&'static str> {
     events.into_iter().for_each(|event| history.note(event));
     check(&history).err().map(|violation| violation.invariant)
 }
@@ -267,4 +270,35 @@ fn a_committed_offset_that_goes_back_is_seen_unless_that_is_explained() {
     assert_eq!(refuted(vec![committed(0, 5), told(1, 9)]), None, "whose outcome nobody was told of");
     let deleted = Event::DeleteTopicAsked { topic: P.topic };
     assert_eq!(refuted(vec![committed(0, 5), deleted, told(2, -1)]), None);
+}
+
+#[test]
+fn a_record_that_a_consumer_read_and_an_audit_does_not_find_is_seen() {
+    let read = || vec![sent(7), fetched(1, 0, 1, &[(0, 7)])];
+    assert_eq!(refuted([read(), vec![audited(0, 1, &[(0, 7)])]].concat()), None);
+    let stays = Some("what_was_read_stays");
+    assert_eq!(refuted([read(), vec![audited(0, 0, &[])]].concat()), stays);
+    assert_eq!(refuted([read(), vec![Event::PowerCut, audited(0, 0, &[])]].concat()), stays);
+    let deleted = Event::DeleteRecordsAsked { partition: P, before: Offset(1) };
+    assert_eq!(refuted([read(), vec![deleted, audited(1, 1, &[])]].concat()), None);
+}
+
+#[test]
+fn what_a_cluster_tells_is_judged_once_it_has_settled_and_counts_before() {
+    let history = |end: Vec<Event>| {
+        let unsettled = vec![sent(7), Event::Unsettled, fetched(1, 0, 5, &[]), fetched(3, 0, 4, &[])];
+        [unsettled, end].concat()
+    };
+    assert_eq!(refuted_of(History::of_cluster(), history(Vec::new())), None);
+    let settled = |high_watermark| vec![Event::Settled, fetched(4, 0, high_watermark, &[])];
+    assert_eq!(refuted_of(History::of_cluster(), history(settled(5))), None);
+    let back = Some("watermark_monotonic");
+    assert_eq!(refuted_of(History::of_cluster(), history(settled(4))), back);
+    let told =
+        |offset| Event::OffsetsTold { group: "g".into(), asked: Moment(2), offsets: vec![(P, offset)] };
+    let committed = Event::Committed { group: "g".into(), asked: Moment(0), offsets: vec![(P, 5)] };
+    let events = |end: Vec<Event>| [vec![Event::Unsettled, committed.clone(), told(-1)], end].concat();
+    assert_eq!(refuted_of(History::of_cluster(), events(Vec::new())), None);
+    let forgotten = refuted_of(History::of_cluster(), events(vec![Event::Settled, told(-1)]));
+    assert_eq!(forgotten, Some("commits_never_go_back"));
 }

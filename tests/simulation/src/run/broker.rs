@@ -45,12 +45,12 @@ struct Times {
 impl Times {
     /// Shorter than Kafka's defaults, so that a run meets what comes after them.
     fn draw(rng: &mut Rng) -> Times {
-        let session = rng.between(3_000, 9_000);
+        let session = rng.between(1_500, 6_000);
         Times {
             session,
             heartbeat: session / rng.between(3, 6),
             quorum: rng.between(500, 2_000),
-            lag: rng.between(2_000, 15_000),
+            lag: rng.between(2_000, 10_000),
             fetch_wait: rng.between(500, 1_500),
         }
     }

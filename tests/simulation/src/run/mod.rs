@@ -62,7 +62,7 @@ const STOP_AMONG_MANY_NS: u64 = 15_000_000_000;
 const LOOK_NS: u64 = 200_000_000;
 
 /// How long something stays wrong between machines, in ns.
-const HEALS_AFTER_NS_MAX: u64 = 20_000_000_000;
+const HEALS_AFTER_NS_MAX: u64 = 12_000_000_000;
 
 /// Longer than any operation of the disk, in ns.
 const REST_NS: u64 = 3_000_000_000;
@@ -279,8 +279,8 @@ impl Run {
             actor.begin_soon(&mut self.world);
         }
         self.operations_begun = 0;
-        let count = self.rng.below(4);
         let many = self.brokers.len() > 1;
+        let count = self.rng.below(if many { 7 } else { 4 });
         self.disturbances =
             (0..count).map(|_| (self.rng.below(total), draw_disturbance(&mut self.rng, many))).collect();
         self.disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));

@@ -105,6 +105,16 @@ fn replicas(world: &World<Node>) -> BTreeMap<PartitionId, Vec<Held>> {
     all
 }
 
+/// Who leads a partition, and how many replicas are in sync with it.
+#[cfg(test)]
+pub(super) fn leader(world: &World<Node>, id: PartitionId) -> Option<(ProcessId, usize)> {
+    let held = replicas(world).remove(&id)?;
+    let leads = held.iter().filter(|it| it.view.leads.is_some());
+    // One that nobody hears may not know yet that it leads no more.
+    let latest = leads.max_by_key(|it| it.view.leads)?;
+    Some((latest.process, latest.view.in_sync))
+}
+
 /// In words, for whoever reads a failure.
 pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     let all = replicas(world);

@@ -21,6 +21,22 @@ pub const POWER_CUT: Disturbance = Disturbance {
     happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
 };
 
+/// The power goes on most machines of a room at once.
+pub const POWER_CUT_OF_MOST: Disturbance = Disturbance {
+    name: "power cut of most",
+    weight: 30,
+    breaks_the_disk: false,
+    takes_the_disk: false,
+    happen: |world, process, rng| {
+        world.crash(process, CrashKind::PowerCut);
+        for other in world.others(process) {
+            if rng.below(4) > 0 {
+                world.crash(other, CrashKind::PowerCut);
+            }
+        }
+    },
+};
+
 /// The power goes, and again while the next start recovers.
 pub const POWER_CUT_IN_RECOVERY: Disturbance = Disturbance {
     name: "power cut, also in recovery",

@@ -41,6 +41,7 @@ const AMONG_MANY: &[Disturbance] = &[
     link_faults::PAUSE,
     link_faults::OWN_CLOCK,
     link_faults::EMPTY_DISK,
+    crash::POWER_CUT_OF_MOST,
 ];
 
 /// One of those that can happen to one machine, or to one of `many`.

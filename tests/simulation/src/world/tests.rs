@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::BytesMut;
-use corelane_seam::{FileHandle, FileOperation, ListenerId, OpenHow, Slice, Token};
+use corelane_seam::{FileHandle, FileOperation, ListenerId, Monotonic, OpenHow, Slice, Token};
 use std::path::Path;
 
 mod room;
@@ -25,6 +25,8 @@ enum Toy {
     WritesMisaligned,
     /// Goes on when it is asked to stop.
     NeverStops,
+    /// Has more to say when it has stopped.
+    SpeaksAfterStop,
 }
 
 struct ToyShard {
@@ -44,7 +46,9 @@ impl ToyShard {
 
     fn received(&mut self, connection: ConnectionId, bytes: &[u8], out: &mut Out) {
         match self.toy {
-            Toy::Echo | Toy::ReceivesTwice | Toy::NeverStops => out.push(Self::reply(connection, bytes)),
+            Toy::Echo | Toy::ReceivesTwice | Toy::NeverStops | Toy::SpeaksAfterStop => {
+                out.push(Self::reply(connection, bytes))
+            }
             Toy::EchoByNeighbour => {
                 let mut message = connection.0.to_le_bytes().to_vec();
                 message.extend_from_slice(bytes);
@@ -111,7 +115,12 @@ impl Shard for ToyShard {
                 }
             }
             Completion::Stop if matches!(self.toy, Toy::NeverStops) => {}
-            Completion::Stop => out.push(Operation::Stopped),
+            Completion::Stop => {
+                out.push(Operation::Stopped);
+                if self.toy == Toy::SpeaksAfterStop {
+                    out.push(Operation::Timer { at: Monotonic(0) });
+                }
+            }
             Completion::Connected { .. }
             | Completion::Closed { .. }
             | Completion::File { .. }
@@ -241,6 +250,14 @@ fn breaking_a_rule_of_the_seam_ends_the_run() {
         let failure = run_until_quiet(&mut world).expect_err("a rule was broken");
         assert!(failure.0.contains(rule), "{}", failure.0);
     }
+}
+
+#[test]
+fn a_shard_that_asks_for_something_after_it_has_stopped_ends_the_run() {
+    let (mut world, process) = world(1, Toy::SpeaksAfterStop, 1);
+    world.stop(process);
+    let failure = run_until_quiet(&mut world).expect_err("a rule was broken");
+    assert!(failure.0.contains("after it has stopped"), "{}", failure.0);
 }
 
 #[test]
