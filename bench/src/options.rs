@@ -106,6 +106,30 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         restart_batch: usize,
     },
+    /// Create many partitions on a cluster; kill a broker, and start it again
+    Growth {
+        /// The run; the topics' names begin with its topic.
+        #[command(flatten)]
+        run: RunOptions,
+        /// Partitions in all
+        #[arg(long, default_value_t = 10_000)]
+        total: i32,
+        /// Partitions of each topic
+        #[arg(long, default_value_t = 1_000)]
+        step: i32,
+        /// A broker's process on this machine, for its memory; may be given for each
+        #[arg(long)]
+        pid: Vec<u32>,
+        /// Kill this broker's process when everything is created: not the one of --broker
+        #[arg(long)]
+        kill_pid: Option<u32>,
+        /// Shell command that starts the killed broker again; it goes on afterwards
+        #[arg(long, requires = "kill_pid")]
+        restart: Option<String>,
+        /// Seconds to wait for anything
+        #[arg(long, default_value_t = 600)]
+        patience_s: u64,
+    },
     /// Measure what this machine can do without a broker: flushed writes and loopback sends
     Limits {
         /// Directory on the disk to measure; a file of 256 MiB is made there and removed

@@ -237,7 +237,30 @@ fn offsets_now(
     Ok(Ok(offsets))
 }
 
+/// Creates a topic, or takes it as it is.
 fn create(client: &mut Client, settings: &TopicSettings) -> Result<()> {
+    let (code, message) = try_create(client, settings)?;
+    if code == ErrorCode::TopicAlreadyExists.code() {
+        return Ok(());
+    }
+    created(code, &message, settings)
+}
+
+/// Creates a topic that must not be there.
+///
+/// # Errors
+/// The broker's.
+pub fn create_anew(client: &mut Client, settings: &TopicSettings) -> Result<()> {
+    let (code, message) = try_create(client, settings)?;
+    created(code, &message, settings)
+}
+
+fn created(code: i16, message: &str, settings: &TopicSettings) -> Result<()> {
+    check(code, &format!("cannot create topic {}{message}", settings.name))
+}
+
+/// The broker's code, and what it says of it.
+fn try_create(client: &mut Client, settings: &TopicSettings) -> Result<(i16, String)> {
     let config = |(name, value): &(String, String)| {
         CreatableTopicConfig::default()
             .with_name(StrBytes::from_string(name.clone()))
@@ -251,11 +274,8 @@ fn create(client: &mut Client, settings: &TopicSettings) -> Result<()> {
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
     let response = client.call(&request)?;
     let result = response.topics.first().context("CreateTopics without the topic that was asked for")?;
-    if result.error_code == ErrorCode::TopicAlreadyExists.code() {
-        return Ok(());
-    }
     let reason = result.error_message.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
-    check(result.error_code, &format!("cannot create topic {}{reason}", settings.name))
+    Ok((result.error_code, reason))
 }
 
 fn topic_name(name: &str) -> TopicName {

@@ -109,6 +109,18 @@ fn connections_are_held_while_fresh_ones_are_timed() {
 }
 
 #[test]
+fn growth_creates_what_was_asked_for_and_nothing_that_is_there() {
+    let broker = FakeBroker::start(Faults::default());
+    let pid = std::process::id().to_string();
+    let options = ["--total", "6", "--step", "6", "--pid", &pid];
+    let report = run(&broker, "growth", &options).unwrap();
+    assert!(report["sections"]["growth"]["partitions_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["sections"]["growth"]["broker_0_rss_mib"].as_f64().unwrap() > 0.0, "{report}");
+    let error = run(&broker, "growth", &options).unwrap_err().to_string();
+    assert!(error.contains("TOPIC_ALREADY_EXISTS"), "{error}");
+}
+
+#[test]
 fn errors_say_what_to_check() {
     let hanging_up = FakeBroker::start(Faults { hang_up: true, ..Faults::default() });
     let error = format!("{:#}", produce(&hanging_up, &[]).unwrap_err());

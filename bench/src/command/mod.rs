@@ -2,6 +2,7 @@
 
 mod connections;
 mod groups;
+mod growth;
 mod load;
 mod results;
 
@@ -43,6 +44,17 @@ pub fn run(options: &Options) -> Result<()> {
                 restart_batch: *restart_batch,
             };
             (groups::run(run, &wanted)?, &run.json)
+        }
+        Command::Growth { run, total, step, pid, kill_pid, restart, patience_s } => {
+            let wanted = growth::Wanted {
+                partitions: *total,
+                step: *step,
+                pids: pid.clone(),
+                kill: *kill_pid,
+                restart: restart.clone(),
+                patience: Duration::from_secs(*patience_s),
+            };
+            (growth::run(run, &wanted)?, &run.json)
         }
         Command::Limits { directory, seconds, json, label } => (machine(directory, *seconds, label)?, json),
     };

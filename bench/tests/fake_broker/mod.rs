@@ -156,6 +156,10 @@ impl FakeBroker {
     fn create(&self, request: &CreateTopicsRequest) -> CreateTopicsResponse {
         let mut state = self.state.lock().unwrap();
         let wanted = &request.topics[0];
+        if state.name.as_ref() == Some(&wanted.name) {
+            let exists = CreatableTopicResult::default().with_name(wanted.name.clone()).with_error_code(36);
+            return CreateTopicsResponse::default().with_topics(vec![exists]);
+        }
         state.name = Some(wanted.name.clone());
         state.partitions = (0..wanted.num_partitions).map(|_| Partition::default()).collect();
         let created = CreatableTopicResult::default().with_name(wanted.name.clone()).with_topic_id(TOPIC_ID);
