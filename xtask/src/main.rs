@@ -30,6 +30,9 @@ enum Task {
         /// Which.
         #[arg(long)]
         seed: u64,
+        /// How many brokers there are; otherwise one, or, of odd seeds, three.
+        #[arg(long)]
+        brokers: Option<u64>,
         /// Runs it twice and compares the schedules' hashes.
         #[arg(long)]
         twice: bool,
@@ -56,6 +59,9 @@ enum Soak {
         /// The first one.
         #[arg(long, default_value_t = 0)]
         from: u64,
+        /// How many brokers there are; otherwise one, or, of odd seeds, three.
+        #[arg(long)]
+        brokers: Option<u64>,
     },
     /// Kills the real broker under load, again and again.
     Kill {
@@ -101,8 +107,8 @@ const DRIVER: (&str, &str) = ("CORELANE_TEST_DRIVER", "portable");
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Verify { seeds } => verify::run(seeds),
-        Task::Sim { seed, twice, trace } => {
-            let mut step = simulator(false).argument("--seed").argument(&seed.to_string());
+        Task::Sim { seed, brokers, twice, trace } => {
+            let mut step = simulator(false, brokers).argument("--seed").argument(&seed.to_string());
             if twice {
                 step = step.argument("--twice");
             }
@@ -115,9 +121,9 @@ fn main() -> anyhow::Result<()> {
             let run = ["test", "--workspace", "--no-fail-fast", "--test", "*"];
             succeed(&Step::cargo("portable driver", &run).environment(DRIVER.0, DRIVER.1))
         }
-        Task::Soak { subject: Soak::Sim { seeds, from } } => {
+        Task::Soak { subject: Soak::Sim { seeds, from, brokers } } => {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;
-            succeed(&simulator(true).argument("--seeds").argument(&format!("{from}..{end}")))
+            succeed(&simulator(true, brokers).argument("--seeds").argument(&format!("{from}..{end}")))
         }
         Task::Soak { subject: Soak::Kill { rounds } } => {
             succeed(&faults("kill").argument("--rounds").argument(&rounds.to_string()))
@@ -161,10 +167,14 @@ fn faults(scenario: &str) -> Step {
 }
 
 /// The simulator, ready for its arguments.
-fn simulator(optimised: bool) -> Step {
+fn simulator(optimised: bool, brokers: Option<u64>) -> Step {
     let mut step = Step::cargo("simulation", &["run", "--quiet", "--package", "corelane-simulation"]);
     if optimised {
         step = step.argument("--release");
     }
-    step.argument("--bin").argument("corelane-sim").argument("--")
+    step = step.argument("--bin").argument("corelane-sim").argument("--");
+    match brokers {
+        Some(brokers) => step.argument("--brokers").argument(&brokers.to_string()),
+        None => step,
+    }
 }

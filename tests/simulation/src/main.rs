@@ -83,7 +83,8 @@ fn judge(options: &Options, twice: bool) -> Verdict {
     Verdict::Passed(passed)
 }
 
-fn print(seed: u64, verdict: &Verdict, one: bool) {
+fn print(options: &Options, verdict: &Verdict, one: bool) {
+    let Options { seed, brokers, .. } = options;
     match verdict {
         Verdict::Passed(passed) if one => println!(
             "seed {seed}: {} events, {} records, {} starts, hash {:016x}",
@@ -93,11 +94,11 @@ fn print(seed: u64, verdict: &Verdict, one: bool) {
         Verdict::Failed(failed) => {
             println!("seed {seed} broke {}: {}", failed.promise, failed.text);
             failed.last_events.iter().for_each(|line| println!("    {line}"));
-            println!("replay: cargo xtask sim --seed {seed}");
+            println!("replay: cargo xtask sim --brokers {brokers} --seed {seed}");
         }
         Verdict::Differs(first, second) => {
             println!("seed {seed} is not deterministic: hash {first:016x}, then {second:016x}");
-            println!("replay: cargo xtask sim --twice --seed {seed}");
+            println!("replay: cargo xtask sim --twice --brokers {brokers} --seed {seed}");
         }
     }
 }
@@ -142,7 +143,7 @@ fn main() -> ExitCode {
                         }
                     }
                     let _printing = output.lock().unwrap_or_else(PoisonError::into_inner);
-                    print(seed, &verdict, to - from == 1);
+                    print(&options, &verdict, to - from == 1);
                 }
             });
         }

@@ -111,6 +111,19 @@ impl Routes {
         }
     }
 
+    /// A request ended without an answer: whom it was for may be somebody else by now, as clients assume.
+    pub fn lost(&mut self, request: &Request) {
+        match request.destination() {
+            _ if !self.many => {}
+            Destination::Any => {}
+            Destination::LeaderOf(partition) => self.heard(partition, ErrorCode::NotLeaderOrFollower),
+            Destination::CoordinatorOf(group) => {
+                self.coordinators.remove(&group);
+                self.lost_coordinators.insert(group);
+            }
+        }
+    }
+
     fn heard(&mut self, partition: PartitionId, error: ErrorCode) {
         if error == ErrorCode::NotLeaderOrFollower {
             self.leaders.remove(&partition);
@@ -186,6 +199,18 @@ mod tests {
         routes.avoid(3);
         assert_eq!(routes.broker_for(&list_offsets()), None);
         assert!(routes.is_avoided(3) && !routes.is_avoided(1));
+    }
+
+    #[test]
+    fn among_many_a_lost_request_makes_its_client_ask_again_who_leads() {
+        for many in [false, true] {
+            let mut routes = Routes::new(many);
+            let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+            routes.lost(&list_offsets());
+            assert_eq!(routes.broker_for(&list_offsets()).is_none(), many);
+            assert_eq!(routes.refresh().len(), usize::from(many));
+        }
     }
 
     #[test]

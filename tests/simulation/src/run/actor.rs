@@ -120,15 +120,18 @@ impl Actor {
             outside
                 .world
                 .detail(|| format!("client {} is told {:?} of {:?}", self.number, one.outcome, one.request));
-            if let Outcome::Answered(answer) = &one.outcome {
-                for (topic, name) in outside.catalog.answered(&one.request, answer) {
-                    if outside.catalog.is_passing(&name) {
-                        expect_retention(outside.history, topic);
-                    }
-                    if outside.catalog.is_compacted(&name) {
-                        outside.history.note(Event::TopicCompacted { topic });
+            match &one.outcome {
+                Outcome::Answered(answer) => {
+                    for (topic, name) in outside.catalog.answered(&one.request, answer) {
+                        if outside.catalog.is_passing(&name) {
+                            expect_retention(outside.history, topic);
+                        }
+                        if outside.catalog.is_compacted(&name) {
+                            outside.history.note(Event::TopicCompacted { topic });
+                        }
                     }
                 }
+                Outcome::Lost => outside.catalog.routes.lost(&one.request),
             }
             self.client.refresh(outside.world, outside.history, &mut outside.catalog.routes);
             if !one.aside {

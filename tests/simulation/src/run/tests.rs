@@ -71,7 +71,9 @@ fn a_vote_for_the_metadata_quorum_that_is_not_saved_is_caught() {
 
 #[test]
 fn a_fetch_position_that_is_taken_for_a_flush_is_caught() {
-    is_caught(BROKERS, Fault::FetchUnflushed, &["nothing_acknowledged_lost", "what_was_read_stays"]);
+    // What a group's coordinator was promised goes with it.
+    let promises = ["nothing_acknowledged_lost", "what_was_read_stays", "group_has_one_owner"];
+    is_caught(BROKERS, Fault::FetchUnflushed, &promises);
 }
 
 // ---- a story that chance would tell too rarely ----
