@@ -14,6 +14,11 @@ use tracing::{debug, info};
 /// After a connect that failed, calls fail at once for so long: a peer that is down costs no more than this often.
 const RECONNECT_BACKOFF: Duration = Duration::from_millis(100);
 
+/// An attempt to connect that has come to nothing for so long is given up for another. It may be looking a name up: the
+/// name of a container that has ended can take its resolver ten seconds, in which the container may be back. Longer than
+/// a driver gives one address.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Where correlation ids stand in a request.
 const CORRELATION_AT: std::ops::Range<usize> = 4..8;
 
@@ -55,7 +60,7 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 enum State {
     Down { until: Monotonic },
-    Connecting(Token),
+    Connecting(Token, Monotonic),
     Up(ConnectionId, Box<Connection>),
 }
 
@@ -137,9 +142,9 @@ impl Peers {
             State::Down { until } if *until > now.monotonic => ended.push(failed),
             State::Down { .. } => {
                 line.queued.push((correlation, frame));
-                self.connect(peer, out);
+                self.connect(now, peer, out);
             }
-            State::Connecting(_) => line.queued.push((correlation, frame)),
+            State::Connecting(..) => line.queued.push((correlation, frame)),
             State::Up(id, connection) => {
                 line.waiting.insert(correlation, now.monotonic);
                 connection.respond(framed(frame));
@@ -152,15 +157,15 @@ impl Peers {
     pub fn reach<M>(&mut self, now: Now, peer: NodeId, out: &mut Vec<Operation<M>>) {
         let state = self.lines.get(&peer).map(|line| &line.state);
         if matches!(state, Some(State::Down { until }) if *until <= now.monotonic) {
-            self.connect(peer, out);
+            self.connect(now, peer, out);
         }
     }
 
-    fn connect<M>(&mut self, peer: NodeId, out: &mut Vec<Operation<M>>) {
+    fn connect<M>(&mut self, now: Now, peer: NodeId, out: &mut Vec<Operation<M>>) {
         let Some(line) = self.lines.get_mut(&peer) else { return };
         let token = Token(self.next_token);
         self.next_token += 1;
-        line.state = State::Connecting(token);
+        line.state = State::Connecting(token, now.monotonic);
         out.push(Operation::Connect { token, host: line.host.clone(), port: line.port });
     }
 
@@ -173,7 +178,7 @@ impl Peers {
         out: &mut Vec<Operation<M>>,
         ended: &mut Vec<Ended>,
     ) {
-        let wanted = |line: &Line| matches!(line.state, State::Connecting(other) if other == token);
+        let wanted = |line: &Line| matches!(line.state, State::Connecting(other, _) if other == token);
         let line = self.lines.iter_mut().find(|(_, line)| wanted(line));
         let (peer, line) = match (line, &result) {
             (Some((peer, line)), _) => (*peer, line),
@@ -277,7 +282,7 @@ impl Peers {
         }
     }
 
-    /// Hangs up where an answer is long overdue.
+    /// Hangs up where an answer is long overdue, and gives up attempts to connect that are.
     pub fn expire<M>(&mut self, now: Now, out: &mut Vec<Operation<M>>, ended: &mut Vec<Ended>) {
         let silence_max = self.settings.silence_max;
         let silent = |line: &Line| line.waiting.values().any(|at| now.monotonic.since(*at) >= silence_max);
@@ -287,12 +292,27 @@ impl Peers {
             info!(peer = peer.0, "a peer answers nothing: its connection is given up");
             self.hang_up(now, peer, out, ended);
         }
+        let overdue: Vec<Token> =
+            self.attempts().filter(|(_, until)| *until <= now.monotonic).map(|it| it.0).collect();
+        for token in overdue {
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            self.connected(now, token, Err(error), out, ended);
+        }
+    }
+
+    /// Attempts to connect, with the time at which each is given up.
+    fn attempts(&self) -> impl Iterator<Item = (Token, Monotonic)> {
+        self.lines.values().filter_map(|line| match line.state {
+            State::Connecting(token, since) => Some((token, since + CONNECT_PATIENCE)),
+            State::Down { .. } | State::Up(..) => None,
+        })
     }
 
     /// When [`expire`](Self::expire) may have something to do.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let oldest = self.lines.values().flat_map(|line| line.waiting.values()).min()?;
-        Some(*oldest + self.settings.silence_max)
+        let oldest = self.lines.values().flat_map(|line| line.waiting.values()).min();
+        let silent = oldest.map(|at| *at + self.settings.silence_max);
+        self.attempts().map(|(_, until)| until).chain(silent).min()
     }
 
     /// Closes everything; what is under way fails.
@@ -443,6 +463,25 @@ mod tests {
         room.connect(1);
         room.answer(1, 3);
         assert_eq!(room.outcomes(), [(3, "answered")]);
+    }
+
+    #[test]
+    fn an_attempt_that_comes_to_nothing_is_given_up_for_another_and_what_it_still_brings_is_closed() {
+        let mut room = room();
+        room.call(1);
+        assert_eq!(room.peers.next_deadline(), Some(room.now.monotonic + CONNECT_PATIENCE));
+        room.now.monotonic = room.now.monotonic + CONNECT_PATIENCE;
+        room.peers.expire(room.now, &mut room.out, &mut room.ended);
+        assert_eq!(room.outcomes(), [(1, "unsent"), (0, "down")]);
+        assert_eq!(room.peers.next_deadline(), None);
+        room.now.monotonic = room.now.monotonic + RECONNECT_BACKOFF;
+        room.out.clear();
+        room.call(2);
+        room.peers.connected(room.now, Token(0), Ok(ConnectionId(7)), &mut room.out, &mut room.ended);
+        assert!(room.out.iter().any(|it| matches!(it, Operation::Close { connection: ConnectionId(7) })));
+        room.connect(1);
+        room.answer(1, 2);
+        assert_eq!(room.outcomes(), [(2, "answered")]);
     }
 
     #[test]

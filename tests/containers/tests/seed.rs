@@ -56,7 +56,7 @@ impl Page {
     }
 
     /// Records for every partition from the host, through published ports, by a producer with the patience that
-    /// applications have by default. The console's own is six seconds, in which no cluster finds out that a broker is dead.
+    /// applications have by default. The console's own is six seconds: a cluster may take longer to find out that a broker is dead.
     fn produce_from_the_host(&mut self, what: &str) {
         let records: Vec<String> = (0..20).map(|number| format!("{what} {number}")).collect();
         let mut words = vec!["kafka-console-producer", "--bootstrap-server", HOST, "--topic", TOPIC];
