@@ -240,7 +240,9 @@ fn propose(current: &Assignment, topics: &[String], nodes: &Nodes) -> Result<Ass
             current.iter().filter(|(place, _)| place.topic == *topic).collect();
         let factor = of_topic.first().map_or(0, |(_, replicas)| replicas.len());
         if nodes.is_empty() {
-            return Err(Failed::Error("All brokers are currently fenced.".to_owned()));
+            return Err(Failed::Error(
+                "All brokers are currently fenced, or have all their log directories cordoned.".to_owned(),
+            ));
         }
         if factor > nodes.len() {
             return Err(Failed::Error(format!(
