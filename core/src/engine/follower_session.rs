@@ -52,9 +52,8 @@ impl FollowerSessions {
         Ok(FollowerOpened { id, is_fresh: false })
     }
 
-    /// Who is to be asked: the owners of what the request names, and all that have positions of the session, or had
-    /// some of the one before. Of a fresh session only the `named` ones have positions afterwards. With each, which of
-    /// its answers was [`delivered`](Self::delivered) last.
+    /// Who is to be asked: the owners of what the request names, and all that know of the session, or of the one before.
+    /// With each, which of its answers was [`delivered`](Self::delivered) last.
     pub fn owners(
         &mut self,
         connection: ConnectionId,
@@ -65,12 +64,10 @@ impl FollowerSessions {
         for owner in named {
             state.owners.entry(*owner).or_default();
         }
-        if !opened.is_fresh {
-            return state.owners.clone();
+        if opened.is_fresh {
+            state.owners.values_mut().for_each(|serial| *serial = 0);
         }
-        let asked = std::mem::take(&mut state.owners).into_keys().map(|owner| (owner, 0)).collect();
-        state.owners = named.iter().map(|owner| (*owner, 0)).collect();
-        asked
+        state.owners.clone()
     }
 
     /// An owner's answer leaves in a response of this session.
@@ -103,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_owner_with_positions_is_asked_until_it_was_told_of_a_fresh_session() {
+    fn every_owner_that_knows_of_a_session_is_asked_and_told_of_its_end() {
         let mut sessions = FollowerSessions::default();
         let opened = sessions.open(HERE, (0, 0), 5).expect("opens");
         assert_eq!(opened, FollowerOpened { id: 5, is_fresh: true });
@@ -121,8 +118,8 @@ mod tests {
             "the old one ends everywhere"
         );
         let opened = sessions.open(HERE, (6, 1), 7).expect("goes on");
-        assert_eq!(sessions.owners(HERE, opened, &set(&[])), map(&[(1, 0)]));
-        assert_eq!(sessions.close(HERE), set(&[1]));
+        assert_eq!(sessions.owners(HERE, opened, &set(&[])), map(&[(0, 0), (1, 0), (2, 0)]));
+        assert_eq!(sessions.close(HERE), set(&[0, 1, 2]), "all of them know of it");
         assert_eq!(sessions.close(HERE), set(&[]));
     }
 

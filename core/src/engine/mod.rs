@@ -335,11 +335,16 @@ impl Engine {
             }
             ShardMessage::Forget { gather } => {
                 let asker = Asker { shard: from, gather };
-                self.early.retain(|(early, _, _)| *early != asker);
+                // What a follower said of its positions counts, whoever waits: it will not say it again.
+                let is_said = |request: &OwnerRequest| matches!(request, OwnerRequest::Follow(_));
+                self.early.retain(|(early, request, _)| *early != asker || is_said(request));
                 self.owner.forget(asker);
             }
             ShardMessage::EndSession { connection } => {
-                self.owner.end_session(FollowerSession { shard: from, connection });
+                let ended = FollowerSession { shard: from, connection };
+                let is_of = |request: &OwnerRequest| matches!(request, OwnerRequest::Follow(follow) if follow.session == ended);
+                self.early.retain(|(_, request, _)| !is_of(request));
+                self.owner.end_session(ended);
             }
             ShardMessage::ControllerAnswer { gather, response } if self.alteration == Some(gather) => {
                 self.alteration = None;

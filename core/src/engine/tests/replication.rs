@@ -2,11 +2,19 @@
 
 use super::{
     clients::{batch, delete_records, fetch, name, produce, records},
-    cluster::{Cluster, TOPIC},
+    cluster::{Cluster, TOPIC, partition},
     files::Files,
 };
-use crate::{engine::Random, error::ErrorCode, ids::Offset, log::Fault};
-use corelane_seam::ConnectionId;
+use crate::{
+    engine::{
+        Effects, FollowPosition, FollowRequest, FollowerId, FollowerSession, GatherId, Input, OwnerRequest,
+        OwnerResponse, Random, ShardMessage,
+    },
+    error::ErrorCode,
+    ids::{LeaderEpoch, NodeId, Offset},
+    log::Fault,
+};
+use corelane_seam::{ConnectionId, ShardId};
 use kafka_protocol::messages::{DeleteRecordsResponse, FetchResponse, ProduceResponse};
 use std::collections::BTreeMap;
 
@@ -168,6 +176,59 @@ fn a_leader_that_has_not_heard_of_its_reign_is_asked_again_soon() {
     send(&mut cluster, 1, client, "a");
     cluster.pass_ms(100);
     assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::None, 0)), "within a tenth of a second");
+}
+
+#[test]
+fn what_a_follower_said_counts_although_nobody_waited_for_the_answer_any_more() {
+    let mut cluster = Cluster::start(2, 1);
+    let client = cluster.connect(1, 1);
+    produced(&mut cluster, 1, client, "a");
+    cluster.keep_from(1);
+    cluster.configure("retention.ms", "1000000");
+    let (image, now) = (cluster.image.clone(), cluster.now);
+    let (from, owner) = (ShardId(7), ShardId(0));
+    let position = FollowPosition {
+        id: partition(0),
+        from: Offset(0),
+        bytes_max: 1000,
+        current_leader_epoch: LeaderEpoch(0),
+        last_fetched_epoch: LeaderEpoch::UNKNOWN,
+    };
+    let ask = |number, named| ShardMessage::Ask {
+        gather: GatherId(number),
+        request: OwnerRequest::Follow(FollowRequest {
+            owner,
+            session: FollowerSession { shard: from, connection: ConnectionId(5) },
+            who: FollowerId { node: NodeId(2), epoch: -1 },
+            is_fresh: number == 1,
+            once: false,
+            delivered: 0,
+            named,
+            forgotten: Vec::new(),
+            bytes_max: 1000,
+            wait_for_bytes: 1,
+        }),
+        seen: image.last_applied(),
+    };
+    let messages = [
+        // The owner is behind; before it has caught up the fetch is over.
+        (from, ask(1, vec![position])),
+        (from, ShardMessage::Forget { gather: GatherId(1) }),
+        (ShardId(1), ShardMessage::Image(Box::new(image.clone()))),
+        (from, ask(2, Vec::new())),
+    ];
+    let mut effects = Effects::default();
+    let engine = &mut cluster.nodes.get_mut(&1).expect("it lives").engine;
+    for (from, message) in messages {
+        engine.handle(now, Input::Message { from, message }, &mut effects);
+    }
+    let told = effects.messages.iter().any(|(to, message)| match message {
+        ShardMessage::Answer { gather: GatherId(2), response: OwnerResponse::Followed { results, .. } } => {
+            *to == from && results.iter().any(|(id, result)| *id == position.id && result.bytes > 0)
+        }
+        _ => false,
+    });
+    assert!(told, "{:?}", effects.messages);
 }
 
 #[test]
