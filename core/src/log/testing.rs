@@ -222,6 +222,9 @@ impl MemDisk {
                 let bytes = &live[from..live.len().min(from + len)];
                 vec![FileResult::Read(Ok(Slice::copy_from(bytes)))]
             }
+            FileOperation::Allocate { len, .. } if len > image.space => {
+                vec![FileResult::Done(Err(io::ErrorKind::StorageFull.into()))]
+            }
             FileOperation::Allocate { file: handle, offset, len, zero } => {
                 let inode = image.inodes.get_mut(&file(&handle).0).unwrap();
                 let end = usize::try_from(offset + len).unwrap();

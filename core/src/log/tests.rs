@@ -338,6 +338,22 @@ fn a_full_disk_refuses_appends_and_serves_reads() {
 }
 
 #[test]
+fn a_disk_that_a_write_found_full_takes_appends_again_soon_after_there_is_space() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.append(0, &batch(0, 1, 10, 0)).unwrap();
+    machine.settle();
+    machine.disk.space_left(999);
+    let mut appends = (1..100).map(|mark| {
+        machine.settle();
+        machine.append(0, &batch(mark, 1, 30_000, 0)).err()
+    });
+    assert_eq!(appends.find_map(|refused| refused), Some(AppendError::DiskReserve));
+    machine.disk.space_left(1 << 30);
+    machine.tick(2_000);
+    machine.append(0, &batch(100, 1, 30_000, 0)).unwrap();
+}
+
+#[test]
 fn retention_by_size_removes_the_oldest_segments_and_survives_a_restart() {
     let mut log = Shape::default().log;
     log.retention_bytes = Some(250_000);

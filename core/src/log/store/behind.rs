@@ -109,7 +109,7 @@ impl Store {
                     && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
             {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
-                self.disk_full = true;
+                self.write_refused();
                 return;
             }
             Err(error) => {

@@ -224,8 +224,8 @@ impl Store {
                 self.cleaner.not_before = now.monotonic.after_ms(pause_ms);
             }
             Err(Trouble::Full) => {
-                self.disk_full = true;
                 cleaning.pass.give_up(&log.directory);
+                self.write_refused();
             }
             // DeleteRecords or retention were faster.
             Err(Trouble::Uncleanable(_)) if !cleaning.pass.is_source_of(log) => {

@@ -112,6 +112,8 @@ pub struct Store {
     indexes: VecDeque<(Slot, SegmentName)>,
     cleaner: clean::Cleaner,
     disk_full: bool,
+    /// Since the disk was last asked for its space it has refused a write.
+    refused_write: bool,
     /// Of the data directory's file system, as last told.
     space: Option<Space>,
     space_due: Monotonic,
@@ -150,6 +152,7 @@ impl Store {
             readers: VecDeque::new(),
             indexes: VecDeque::new(),
             disk_full: false,
+            refused_write: false,
             space: None,
             space_due: Monotonic(0),
             space_asked: Monotonic(0),

@@ -83,7 +83,9 @@ impl Store {
 
     /// Hurries who holds the low mark back while the journal is more than half used.
     pub(super) fn relieve(&mut self) {
-        if !self.journal.is_pressed() || self.settings.fault == Fault::ReuseNeededBlocks {
+        // What a full disk has just refused it would refuse turn after turn.
+        if !self.journal.is_pressed() || self.refused_write || self.settings.fault == Fault::ReuseNeededBlocks
+        {
             return;
         }
         let mut copies = true;
@@ -154,7 +156,7 @@ impl Store {
         let max = self.settings.journal_bytes_max.max(least);
         let usual = least.max(self.settings.journal_bytes_initial);
         let wanted = if self.journal.is_pressed() { usual.max((size * 2).min(max)) } else { usual };
-        if self.journal.growing || wanted <= size {
+        if self.journal.growing || wanted <= size || self.refused_write {
             return;
         }
         let to = wanted.min(size + GROW_STEP_BYTES).next_multiple_of(BLOCK as u64);
@@ -168,7 +170,7 @@ impl Store {
         self.journal.growing = false;
         match result {
             Ok(()) => self.journal.ring.grow(to),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.disk_full = true,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.write_refused(),
             Err(error) => self.directory_offline("Growing the journal", &error),
         }
     }

@@ -99,16 +99,29 @@ impl Store {
                 return;
             }
         };
-        if self.disk_full && !full {
-            self.room_wanted = true;
+        let refused_write = std::mem::take(&mut self.refused_write);
+        self.room_wanted |= self.disk_full && !full;
+        if refused_write || (self.disk_full && !full) {
             let slots: Vec<Slot> = self.ids.values().copied().collect();
             slots.into_iter().for_each(|slot| self.queue_work(slot));
         }
         self.disk_full = full;
         if full {
-            // The wait was set when the disk was not known to be full.
-            self.space_due = self.space_asked.after_ms(SPACE_FULL_MS);
+            self.ask_for_space_soon();
         }
+    }
+
+    /// The disk has refused a write for want of space: appends are refused, and such writes are not tried again, until it
+    /// was asked for its space.
+    pub(super) fn write_refused(&mut self) {
+        self.disk_full = true;
+        self.refused_write = true;
+        self.ask_for_space_soon();
+    }
+
+    /// The wait was set when the disk was not known to be full.
+    fn ask_for_space_soon(&mut self) {
+        self.space_due = self.space_due.min(self.space_asked.after_ms(SPACE_FULL_MS));
     }
 
     /// What one log needs from time to time.
