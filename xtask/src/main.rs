@@ -78,6 +78,12 @@ enum Soak {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Measures how long producers wait when a leader is gone, here and with Apache Kafka's own nodes.
+    Failover {
+        /// How often each kind of disturbance.
+        #[arg(long, default_value_t = 5)]
+        repeats: u64,
+    },
     /// Recovers images that power cuts could have left, of the real driver's writes.
     PowerCut {
         /// Loads.
@@ -131,6 +137,9 @@ fn main() -> anyhow::Result<()> {
         Task::Soak { subject: Soak::Cluster { rounds, seed } } => {
             let step = faults("cluster").argument("--rounds").argument(&rounds.to_string());
             succeed(&step.argument("--seed").argument(&seed.to_string()))
+        }
+        Task::Soak { subject: Soak::Failover { repeats } } => {
+            succeed(&faults("failover").argument("--repeats").argument(&repeats.to_string()))
         }
         Task::Soak { subject: Soak::PowerCut { rounds, images } } => {
             let step = faults("power-cut").argument("--rounds").argument(&rounds.to_string());

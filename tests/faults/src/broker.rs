@@ -107,9 +107,7 @@ impl BrokerOptions {
             for limit in &limits {
                 set_limit(limit.resource, limit.value)?;
             }
-            // Should this process be killed, its brokers must not outlive it.
-            // SAFETY: prctl with PR_SET_PDEATHSIG takes a number and touches no memory.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            end_with_parent()?;
             match &filter {
                 Some(filter) => seccompiler::apply_filter(filter).map_err(std::io::Error::other),
                 None => Ok(()),
@@ -130,6 +128,19 @@ pub fn driver() -> Option<DriverKind> {
     let name = std::env::var("CORELANE_TEST_DRIVER").ok()?;
     let named = [DriverKind::Glommio, DriverKind::Portable].into_iter().find(|kind| kind.to_string() == name);
     Some(named.unwrap_or_else(|| panic!("CORELANE_TEST_DRIVER={name}: there is no such driver")))
+}
+
+/// Has a child, which calls this before it becomes another program, killed when the thread that started it is gone: should
+/// this process be killed, its children must not outlive it. Safe between fork and exec.
+///
+/// # Errors
+/// As the kernel says.
+pub(crate) fn end_with_parent() -> std::io::Result<()> {
+    // SAFETY: prctl with PR_SET_PDEATHSIG takes a number and touches no memory.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 /// Sets a limit of this process, soft and hard.
@@ -208,7 +219,15 @@ impl Broker {
     /// # Errors
     /// When the process cannot be made.
     pub fn spawn(options: &BrokerOptions) -> anyhow::Result<Broker> {
-        let mut child = options.command()?.spawn().context("cannot start the broker")?;
+        Broker::spawn_command(&mut options.command()?)
+    }
+
+    /// Starts whatever this is, its standard error piped, and waits for nothing. Only ours says when it serves.
+    ///
+    /// # Errors
+    /// When the process cannot be made.
+    pub(crate) fn spawn_command(command: &mut Command) -> anyhow::Result<Broker> {
+        let mut child = command.spawn().context("cannot start the broker")?;
         let stderr = child.stderr.take().context("standard error was asked for")?;
         let said = Arc::new(Mutex::new(Vec::new()));
         let (serves, serving) = channel();

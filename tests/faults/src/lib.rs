@@ -6,6 +6,7 @@
 //! ```text
 //! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
 //! cargo run --release --package corelane-fault-tests -- cluster --rounds 100 --seed 1
+//! cargo run --release --package corelane-fault-tests -- failover --repeats 5
 //! cargo run --release --package corelane-fault-tests -- kill-groups --rounds 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- power-cut --rounds 10 --images 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- topics --topics 1000 --partitions 10

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
     backlog,
-    cluster::{RoundsSettings, disturbance::Disturbance, rounds},
+    cluster::{FailoverSettings, RoundsSettings, Software, disturbance::Disturbance, failover, rounds},
     crowd,
     kill::{self, KillSettings},
     kill_groups::{self, KillGroupsSettings},
@@ -44,6 +44,18 @@ enum Scenario {
         /// Only this kind; may be given several times.
         #[arg(long)]
         only: Vec<Disturbance>,
+    },
+    /// How long producers with defaults wait for an acknowledgement when a leader is gone, here and with Apache Kafka.
+    Failover {
+        /// How often each kind.
+        #[arg(long, default_value_t = 5)]
+        repeats: u32,
+        /// Only of this one; without, one after the other.
+        #[arg(long)]
+        software: Vec<Software>,
+        /// What is done to the leader.
+        #[arg(long, value_delimiter = ',', default_value = "kill,pause,isolate,stop")]
+        kinds: Vec<Disturbance>,
     },
     /// `kill -9` while groups commit; members go on from where they were.
     KillGroups {
@@ -103,6 +115,16 @@ fn main() -> anyhow::Result<()> {
         Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
         Scenario::Cluster { rounds, seed, only } => {
             println!("{}", rounds::run(&RoundsSettings { rounds, seed, only })?)
+        }
+        Scenario::Failover { repeats, mut software, kinds } => {
+            if software.is_empty() {
+                software = vec![Software::Corelane, Software::ApacheKafka];
+            }
+            let measured = software
+                .into_iter()
+                .map(|software| failover::run(&FailoverSettings { software, repeats, kinds: kinds.clone() }));
+            let reports = measured.collect::<anyhow::Result<Vec<_>>>()?;
+            reports.iter().for_each(|report| println!("{report}"));
         }
         Scenario::KillGroups { rounds, seed } => {
             println!("{}", kill_groups::run(KillGroupsSettings { rounds, seed })?);

@@ -1,7 +1,12 @@
 //! What is done to a cluster, and when that has had its effect.
 
 use super::{Cluster, Load, Sender, nodes::View};
-use anyhow::Context;
+use crate::{ACKS_LEADER, clock, payload::Stamp};
+use anyhow::{Context, bail, ensure};
+use corelane_core::{
+    error::ErrorCode,
+    records::{BatchBuilder, NewRecord},
+};
 use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 use std::{
     fmt,
@@ -116,6 +121,9 @@ impl Planned {
             let what = "the others lead everything";
             cluster.await_that(GO_ON_PATIENCE, what, |cluster| goes_on(cluster.view(witness, topic)))?;
         }
+        if self.what == Disturbance::FillDisk {
+            fill_up(cluster, node)?;
+        }
         if self.what != Disturbance::KillAll {
             let total = || load.acknowledged().values().sum::<u64>();
             let before = total();
@@ -175,4 +183,37 @@ impl Planned {
         }
         cluster.heal()
     }
+}
+
+/// What is written to make a full disk felt.
+pub const BALLAST_TOPIC: &str = "ballast";
+/// Values of that topic.
+const BALLAST_BYTES: usize = 200_000;
+/// As many of them are far more than a disk that is full can take.
+const BALLAST_RECORDS_MAX: u64 = 500;
+
+/// Writes to every partition that the node leads until it refuses: as long as little is written, a full disk is not felt.
+fn fill_up(cluster: &Cluster, node: usize) -> anyhow::Result<()> {
+    let led = cluster.view(node, BALLAST_TOPIC)?.partitions;
+    let led = (0..).zip(led).filter(|(_, partition)| partition.leader == Some(node));
+    let mut client = cluster.client(node)?;
+    client.set_patience(GO_ON_PATIENCE)?;
+    for (partition, _) in led {
+        for number in 0..BALLAST_RECORDS_MAX {
+            let value = Stamp { producer: 0, number }.value(BALLAST_BYTES);
+            let mut batch = BatchBuilder::new();
+            batch.push(NewRecord {
+                timestamp_ms: clock::unix_ms(),
+                value: Some(&value),
+                ..NewRecord::default()
+            });
+            let produced = client.produce(BALLAST_TOPIC, partition, batch.build(), ACKS_LEADER)?;
+            match produced.error {
+                ErrorCode::None => ensure!(number + 1 < BALLAST_RECORDS_MAX, "a full disk takes everything"),
+                ErrorCode::KafkaStorageError => break,
+                error => bail!("{BALLAST_TOPIC}-{partition}: {error} {:?}", produced.message),
+            }
+        }
+    }
+    Ok(())
 }

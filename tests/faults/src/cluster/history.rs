@@ -148,6 +148,23 @@ impl History {
         judge.found
     }
 
+    /// The longest time between two acknowledgements in turn for one producer and partition, of those that ended after
+    /// `from`.
+    pub fn silence(&self, producer: u32, partition: i32, from: Duration) -> Duration {
+        let times = self.events.iter().filter_map(|event| match event {
+            Event::Acknowledged { value, at, .. }
+                if (value.producer, value.partition) == (producer, partition) =>
+            {
+                Some(*at)
+            }
+            _ => None,
+        });
+        let times: Vec<Duration> = times.collect();
+        let gaps =
+            times.windows(2).filter(|pair| pair[1] >= from).map(|pair| pair[1].saturating_sub(pair[0]));
+        gaps.max().unwrap_or_default()
+    }
+
     /// The longest time between two acknowledgements in turn of one producer for one partition, and which.
     pub fn longest_silence(&self) -> Option<(Duration, u32, i32)> {
         let mut last: BTreeMap<(u32, i32), Duration> = BTreeMap::new();
@@ -355,6 +372,14 @@ mod tests {
     fn a_reader_that_skips_or_goes_back_has_jumped() {
         assert_eq!(found(&[read(0, 0), read(2, 2)]), [Anomaly::Jumped(READER, 0, 1, 2)]);
         assert_eq!(found(&[read(0, 0), read(0, 0)]), [Anomaly::Jumped(READER, 0, 1, 0)]);
+    }
+
+    #[test]
+    fn a_silence_is_counted_by_its_end() {
+        let history = history(&[acknowledged(0, 0), acknowledged(5, 1), acknowledged(6, 2)]);
+        assert_eq!(history.silence(1, 0, Duration::from_millis(50)), Duration::from_millis(50));
+        assert_eq!(history.silence(1, 0, Duration::from_millis(51)), Duration::from_millis(10));
+        assert_eq!(history.silence(2, 0, Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

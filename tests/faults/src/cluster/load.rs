@@ -16,6 +16,7 @@
 //! settings.
 
 use super::history::{Event, History, Value};
+use crate::broker::end_with_parent;
 use anyhow::{Context, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -77,19 +78,14 @@ impl Stack {
             }
         };
         ensure!(needed.exists(), "{} is missing: run tests/install-clients", needed.display());
-        // SAFETY: prctl with PR_SET_PDEATHSIG takes a number and touches no memory.
-        let with_us = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        };
-        // SAFETY: between fork and exec it calls only prctl.
-        unsafe { command.pre_exec(with_us) };
+        // SAFETY: that function is safe between fork and exec.
+        unsafe { command.pre_exec(end_with_parent) };
         Ok(command)
     }
 }
 
 /// Where `tests/install-clients` puts the clients.
-fn clients() -> anyhow::Result<PathBuf> {
+pub(super) fn clients() -> anyhow::Result<PathBuf> {
     let ours = std::env::current_exe().context("cannot name this executable")?;
     let target = ours.ancestors().find(|folder| folder.join("clients").is_dir());
     Ok(target.context("no target/clients: run tests/install-clients")?.join("clients"))
@@ -270,6 +266,11 @@ impl Load {
     /// All readers that were started.
     pub fn readers(&self) -> Vec<u32> {
         self.readers.iter().map(|reader| reader.number).collect()
+    }
+
+    /// Since it began; the time of events.
+    pub fn now(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// What is known so far.

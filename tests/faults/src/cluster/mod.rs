@@ -7,16 +7,20 @@
 //! - `history`: what they saw, and the judge of it.
 //! - `disturbance`: what is done to a node, and how that ends.
 //! - `rounds`: one disturbance after the other, under load.
+//! - `failover`: how long producers wait, here and with Apache Kafka's nodes (`kafka`).
 
 pub mod disturbance;
+pub mod failover;
 pub mod ground;
 pub mod history;
+mod kafka;
 pub mod load;
 pub mod nodes;
 pub mod rounds;
 
+pub use failover::FailoverSettings;
 pub use ground::{Ground, Sender};
 pub use history::{Anomaly, Event, History, Value};
 pub use load::{Load, Stack};
-pub use nodes::{Cluster, ClusterOptions};
+pub use nodes::{Cluster, ClusterOptions, Software};
 pub use rounds::{RoundsReport, RoundsSettings};

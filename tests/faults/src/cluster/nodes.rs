@@ -1,6 +1,6 @@
 //! The nodes of a cluster: brokers and voters in one, each a process of its own.
 
-use super::Ground;
+use super::{Ground, kafka::KafkaNode};
 use crate::{Broker, BrokerOptions, Client, START_PATIENCE, small_disk::SmallDisk};
 use anyhow::{Context, bail, ensure};
 use corelane_core::error::ErrorCode;
@@ -27,9 +27,20 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Earlier lives of a node whose words are kept for a failure's report.
 const LIVES_KEPT: usize = 3;
 
+/// Whose brokers they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Software {
+    /// Ours.
+    Corelane,
+    /// What ours is held against; it takes no overrides.
+    ApacheKafka,
+}
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
+    /// Ours, if not for a comparison.
+    pub software: Software,
     /// How many; each is a broker and a voter.
     pub nodes: usize,
     /// `corelane.shards` of each.
@@ -44,6 +55,7 @@ impl ClusterOptions {
     /// Three nodes of two shards and little memory, everything else at its default.
     pub fn new() -> ClusterOptions {
         ClusterOptions {
+            software: Software::Corelane,
             nodes: 3,
             shards: 2,
             overrides: ["corelane.shard.memory.bytes=134217728", "corelane.tail.cache.bytes=33554432"]
@@ -74,8 +86,14 @@ pub struct Cluster {
 }
 
 #[derive(Debug)]
+enum Program {
+    Corelane(Box<BrokerOptions>),
+    Kafka(KafkaNode),
+}
+
+#[derive(Debug)]
 struct Node {
-    options: BrokerOptions,
+    program: Program,
     /// None while it is down.
     broker: Option<Broker>,
     is_paused: bool,
@@ -108,10 +126,23 @@ impl Cluster {
             self.nodes[*node].spawn()?;
         }
         for node in down {
-            let broker = self.nodes[node].broker.as_mut().context("it was spawned")?;
-            broker.await_serving(START_PATIENCE).with_context(|| format!("node {node}"))?;
+            self.await_serving(node).with_context(|| format!("node {node}"))?;
         }
         Ok(())
+    }
+
+    fn await_serving(&mut self, node: usize) -> anyhow::Result<()> {
+        let Node { program, broker, .. } = &mut self.nodes[node];
+        match program {
+            Program::Corelane(_) => {
+                broker.as_mut().context("it was spawned")?.await_serving(START_PATIENCE).map(drop)
+            }
+            // It says so only among much else; it listens when it serves.
+            Program::Kafka(_) => {
+                let listens = |cluster: &Cluster| cluster.client(node).is_ok();
+                self.await_that(START_PATIENCE, "it listens", listens).map(drop)
+            }
+        }
     }
 
     /// How many nodes there are, up or down.
@@ -343,6 +374,10 @@ impl Node {
         directory: &Path,
         index: usize,
     ) -> anyhow::Result<Node> {
+        if options.software == Software::ApacheKafka {
+            let program = Program::Kafka(KafkaNode::new(ground, options.nodes, directory, index)?);
+            return Ok(Node { program, broker: None, is_paused: false, disk: None, said: VecDeque::new() });
+        }
         let disk = match options.small_disk_bytes {
             Some(bytes) if index + 1 == options.nodes => match SmallDisk::new(bytes) {
                 Ok(disk) => Some(disk),
@@ -374,7 +409,8 @@ impl Node {
             .with("offsets.topic.replication.factor", options.nodes);
         broker.overrides.extend_from_slice(&options.overrides);
         broker.wrapper = ground.wrapper(index);
-        Ok(Node { options: broker, broker: None, is_paused: false, disk, said: VecDeque::new() })
+        let program = Program::Corelane(Box::new(broker));
+        Ok(Node { program, broker: None, is_paused: false, disk, said: VecDeque::new() })
     }
 
     fn remember(&mut self, said: String) {
@@ -385,7 +421,10 @@ impl Node {
     }
 
     fn spawn(&mut self) -> anyhow::Result<()> {
-        self.broker = Some(Broker::spawn(&self.options)?);
+        self.broker = Some(match &self.program {
+            Program::Corelane(options) => Broker::spawn(options)?,
+            Program::Kafka(node) => Broker::spawn_command(&mut node.command()?)?,
+        });
         Ok(())
     }
 }

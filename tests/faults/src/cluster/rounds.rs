@@ -3,7 +3,7 @@
 
 use super::{
     Cluster, ClusterOptions, Load, Stack,
-    disturbance::{Disturbance, Planned},
+    disturbance::{BALLAST_TOPIC, Disturbance, Planned},
 };
 use anyhow::{Context, ensure};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
@@ -121,6 +121,8 @@ impl<'a> Run<'a> {
     fn new(settings: &'a RoundsSettings, cluster: &'a mut Cluster) -> anyhow::Result<Run<'a>> {
         let configs = [("min.insync.replicas", "2"), ("segment.bytes", "1048576")];
         cluster.create_topic(TOPIC, PARTITIONS, &configs)?;
+        let configs = [("retention.bytes", "1048576"), ("segment.bytes", "1048576")];
+        cluster.create_topic(BALLAST_TOPIC, PARTITIONS, &configs)?;
         let mut load = Load::new(cluster.bootstrap(), TOPIC, PARTITIONS);
         for stack in STACKS {
             load.add_producer(stack, RATE, producer_settings(stack))?;
