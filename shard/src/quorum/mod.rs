@@ -73,6 +73,8 @@ pub struct QuorumShard {
     fault: Fault,
     image: Image,
     image_changed: bool,
+    /// Nothing is acknowledged here any more.
+    directory_offline: bool,
     /// This broker was let in: its shards are told of the metadata from then on.
     introduced: bool,
     next_proposal: u64,
@@ -121,6 +123,7 @@ impl QuorumShard {
             fault: settings.fault,
             image: Image::default(),
             image_changed: false,
+            directory_offline: false,
             introduced: false,
             next_proposal: 0,
             control: Control::new(node),
@@ -296,7 +299,8 @@ impl QuorumShard {
                     id: self.node,
                     epoch,
                     applied,
-                    want_fence: false,
+                    // A leader that acknowledges nothing stands in the way of those who could.
+                    want_fence: self.directory_offline && !self.is_alone(),
                     want_shut_down,
                     offline_directories: Vec::new(),
                 })
@@ -415,6 +419,7 @@ impl QuorumShard {
             }
             ShardMessage::DirectoryOffline(fatal) => {
                 error!("the log directory is offline, nothing is acknowledged until a restart: {fatal}");
+                self.directory_offline = true;
             }
             ShardMessage::Drained => {
                 self.drained += 1;

@@ -40,6 +40,9 @@ pub(super) struct Followed {
     asked: Option<LeaderEpoch>,
     /// How often in a row the leader did not know yet that it leads.
     pub misses: u32,
+    /// An empty log is asked for from here on: the leader's log start lies within a batch, and that is where the log
+    /// begins. Nothing is promised by it that the leader still has.
+    ask_from: Option<Offset>,
 }
 
 /// One broker's link.
@@ -77,7 +80,10 @@ impl Link {
     }
 
     pub fn add(&mut self, id: PartitionId, slot: Slot, leader: Leader, state: State) {
-        self.partitions.insert(id, Followed { slot, leader, state: State::Stopped, asked: None, misses: 0 });
+        self.partitions.insert(
+            id,
+            Followed { slot, leader, state: State::Stopped, asked: None, misses: 0, ask_from: None },
+        );
         self.set(id, state);
     }
 
@@ -173,6 +179,13 @@ impl Link {
         }
     }
 
+    /// An empty log that begins below the leader's is asked for from the leader's start.
+    pub fn ask_from(&mut self, id: PartitionId, from: Offset) {
+        if let Some(followed) = self.partitions.get_mut(&id) {
+            followed.ask_from = Some(from);
+        }
+    }
+
     /// The leader could not be asked: a new session, soon at first, later and later.
     pub fn lose(&mut self, now: Monotonic, backoff_ms: u64) {
         self.fail(now.after_ms(growing_ms(self.failures, backoff_ms)));
@@ -245,10 +258,13 @@ impl Link {
             let Some(followed) = self.partitions.get_mut(&id) else { continue };
             followed.asked = Some(followed.leader.epoch);
             let slot = followed.slot;
+            let held = store.held_end(slot);
+            let is_empty = store.log_start(slot) == store.log_end(slot);
+            let from = followed.ask_from.filter(|from| is_empty && *from > held).unwrap_or(held);
             let partition = FetchPartition::default()
                 .with_partition(id.index)
                 .with_current_leader_epoch(followed.leader.epoch.0)
-                .with_fetch_offset(store.held_end(slot).0)
+                .with_fetch_offset(from.0)
                 .with_last_fetched_epoch(store.last_epoch(slot).map_or(-1, |epoch| epoch.0))
                 .with_log_start_offset(store.log_start(slot).0)
                 .with_partition_max_bytes(manner.bytes_max);

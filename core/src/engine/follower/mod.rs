@@ -227,7 +227,11 @@ impl Followers {
             };
             let copier = Copier { now, store, events, rest_until, peer };
             told.push(followed.slot);
+            let end = copier.store.log_end(followed.slot);
             let state = copier.take(followed.slot, followed.leader, &partition);
+            if state == State::Cutting && !partition.records.is_empty() {
+                link.ask_from(partition.id, end);
+            }
             link.set(partition.id, state);
             // Under an interval policy nothing may be left to wait for.
             link.flushed(partition.id, store.held_end(followed.slot));
@@ -291,6 +295,15 @@ impl Copier<'_> {
         match appended {
             _ if end > before => State::Flushing(end),
             Ok(_) => State::Ready,
+            // As Kafka does: it begins anew where the batch does, and the log start follows the leader's.
+            Err(CopyError::BeginsBefore(base)) => {
+                tracing::info!(
+                    "{}: begun anew at {base}, where the batch of the leader's log start begins",
+                    told.id
+                );
+                let cut = self.store.reset(self.now, slot, base);
+                self.after_cut(told.id, cut)
+            }
             Err(CopyError::Append(AppendError::Full)) => State::Resting(self.now.monotonic.after_ms(FULL_MS)),
             Err(CopyError::Append(_)) => State::Resting(self.rest_until),
             Err(CopyError::Unsound(why)) => {

@@ -393,6 +393,35 @@ fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
 }
 
 #[test]
+fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
+    let mut cluster = Cluster::start(3, 1);
+    let client = cluster.connect(1, 1);
+    for values in [["a", "b", "c"], ["d", "e", "f"]] {
+        cluster.send(1, client, 10, &produce(TOPIC, -1, &[(0, batch(&values))]));
+        cluster.settle();
+        assert!(outcome(&mut cluster, client).is_some_and(|(error, _)| error.is_none()));
+    }
+    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
+    cluster.settle();
+    let _: DeleteRecordsResponse = cluster.response(client, 2).expect("it is answered");
+    cluster.kill(3);
+    cluster.settle();
+    cluster.files.insert(3, Files::default());
+    cluster.boot(3);
+    cluster.pass_ms(3000);
+    assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(6), Offset(6)), "the batch of offsets 3 to 5");
+    produced(&mut cluster, 1, client, "g");
+    let mut isr = cluster.isr(0);
+    isr.sort_unstable();
+    assert_eq!(isr, [1, 2, 3]);
+    // And again after it was killed in between.
+    cluster.kill(3);
+    cluster.boot(3);
+    cluster.pass_ms(3000);
+    assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(7), Offset(7)));
+}
+
+#[test]
 fn a_leader_without_records_takes_those_of_a_follower_away_only_in_an_unclean_election() {
     let mut cluster = Cluster::start(2, 1);
     let client = cluster.connect(1, 1);

@@ -46,6 +46,9 @@ impl Store {
             if header.leader_epoch() > followed {
                 break;
             }
+            if log.start == log.end && header.base_offset() < log.end {
+                return Err(CopyError::BeginsBefore(header.base_offset()));
+            }
             self.check_copy(slot, &batch).map_err(CopyError::Unsound)?;
             self.has_room_for(slot).map_err(CopyError::Append)?;
             let bytes = &batches[..batches.len() - rest.len()];

@@ -47,6 +47,9 @@ pub enum AppendError {
 /// Why a leader's batches were not all appended. Those before are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyError {
+    /// The log is empty and starts within the first batch, which begins at this offset: the leader's log start is not
+    /// the beginning of a batch (DeleteRecords). The log must begin there.
+    BeginsBefore(Offset),
     /// No batch, a damaged one, or one that does not go on where the log ends: nothing that a sound leader sends.
     Unsound(String),
     /// As when a client's batch is appended.

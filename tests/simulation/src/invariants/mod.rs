@@ -32,9 +32,9 @@ const ALL: &[(&str, Check)] = &[
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
     ("group_has_one_owner", group_has_one_owner::check),
     ("commits_never_go_back", commits_never_go_back::check),
-    ("watermark_monotonic", watermark_monotonic::check),
-    ("what_was_read_stays", nothing_acknowledged_lost::check_read),
     ("what_was_read_never_changes", what_was_read_never_changes::check),
+    ("what_was_read_stays", nothing_acknowledged_lost::check_read),
+    ("watermark_monotonic", watermark_monotonic::check),
 ];
 
 /// Holds the history against every claim; the first that fails is returned.

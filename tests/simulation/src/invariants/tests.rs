@@ -290,7 +290,14 @@ fn what_a_cluster_tells_is_judged_once_it_has_settled_and_counts_before() {
         [unsettled, end].concat()
     };
     assert_eq!(refuted_of(History::of_cluster(), history(Vec::new())), None);
-    let settled = |high_watermark| vec![Event::Settled, fetched(4, 0, high_watermark, &[])];
+    // A fetch may be answered by a follower, an offset is told by the leader.
+    let marks = |high_watermark| Event::Marks {
+        partition: P,
+        asked: Moment(4),
+        high_watermark: Some(Offset(high_watermark)),
+        log_start: None,
+    };
+    let settled = |high_watermark| vec![Event::Settled, fetched(4, 0, 4, &[]), marks(high_watermark)];
     assert_eq!(refuted_of(History::of_cluster(), history(settled(5))), None);
     let back = Some("watermark_monotonic");
     assert_eq!(refuted_of(History::of_cluster(), history(settled(4))), back);

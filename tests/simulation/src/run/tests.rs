@@ -63,13 +63,6 @@ fn a_leader_epoch_that_is_used_again_after_a_quick_restart_is_caught() {
 }
 
 #[test]
-fn a_vote_for_the_metadata_quorum_that_is_not_saved_is_caught() {
-    // Two that lead the quorum take away from each other what both let others lead and acknowledge.
-    let promises = ["one_controller_per_term", "nothing_acknowledged_lost", "last_of_key_wins"];
-    is_caught(BROKERS, Fault::ForgetVotes, &promises);
-}
-
-#[test]
 fn a_fetch_position_that_is_taken_for_a_flush_is_caught() {
     // What a group's coordinator was promised goes with it.
     let promises = ["nothing_acknowledged_lost", "what_was_read_stays", "group_has_one_owner"];
