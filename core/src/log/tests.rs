@@ -1,7 +1,10 @@
 //! The log as a whole: stores, journal, segments and recovery on a disk that loses what was not flushed.
 
 use super::{testing::*, *};
-use crate::ids::Offset;
+use crate::{
+    ids::{Offset, ProducerEpoch, ProducerId},
+    records::{BatchBuilder, NewRecord},
+};
 use corelane_seam::Disk as _;
 use std::collections::BTreeMap;
 
@@ -335,6 +338,26 @@ fn a_full_disk_refuses_appends_and_serves_reads() {
     machine.disk.space_left(1 << 30);
     machine.tick(2_000);
     machine.append(0, &batch(2, 1, 10, 0)).unwrap();
+}
+
+#[test]
+fn behind_a_batch_that_a_full_disk_refused_the_next_is_refused_alike_and_a_repeated_one_is_known() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    let sequenced = |sequence| {
+        let mut batch = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
+        batch.push(NewRecord { value: Some(b"12345678"), ..NewRecord::default() });
+        batch.build().to_vec()
+    };
+    machine.append(0, &sequenced(0)).unwrap();
+    machine.disk.space_left(999);
+    machine.tick(2_000);
+    for sequence in [1, 2] {
+        assert_eq!(machine.append(0, &sequenced(sequence)), Err(AppendError::DiskReserve));
+    }
+    assert!(machine.append(0, &sequenced(0)).unwrap().duplicate);
+    machine.disk.space_left(1 << 30);
+    machine.tick(2_000);
+    machine.append(0, &sequenced(1)).unwrap();
 }
 
 #[test]

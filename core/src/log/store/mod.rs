@@ -26,7 +26,7 @@ use super::{
     producers::{ProducerStates, Verdict},
 };
 use crate::{
-    error::Fatal,
+    error::{ErrorCode, Fatal},
     ids::{LeaderEpoch, Offset, PartitionId},
     records::BatchHeader,
 };
@@ -293,7 +293,15 @@ impl Store {
         }
         let header = BatchHeader::view(batch).expect("a validated batch has its header");
         if let Some(producer) = header.producer().filter(|_| !header.is_control()) {
-            match log.producers.check(&producer).map_err(AppendError::Producer)? {
+            let verdict = match log.producers.check(&producer) {
+                // What came before it was refused for want of space and comes again: this is no gap of the producer's.
+                // Told of one, librdkafka takes up a new epoch, in which what is under way elsewhere is sent again.
+                Err(refused) if self.disk_full && refused.code == ErrorCode::OutOfOrderSequenceNumber => {
+                    return Err(AppendError::DiskReserve);
+                }
+                verdict => verdict.map_err(AppendError::Producer)?,
+            };
+            match verdict {
                 Verdict::Append => {}
                 Verdict::Duplicate { base_offset, last_offset, .. } => {
                     return Ok(Appended { base_offset, last_offset, duplicate: true });
