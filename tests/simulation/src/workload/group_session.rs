@@ -170,7 +170,13 @@ impl Session {
             GroupAnswer::Offsets(Ok(_)) => self.go_on(desk),
             GroupAnswer::Leave(error) => {
                 // It may have been given up meanwhile.
-                desk.expect(error, &[ErrorCode::UnknownMemberId, ErrorCode::NotCoordinator], "LeaveGroup");
+                // What cannot be written for want of replicas in sync is not available, as in Kafka.
+                let also = [
+                    ErrorCode::UnknownMemberId,
+                    ErrorCode::NotCoordinator,
+                    ErrorCode::CoordinatorNotAvailable,
+                ];
+                desk.expect(error, &also, "LeaveGroup");
             }
             GroupAnswer::FindCoordinator(Err(error))
             | GroupAnswer::Join(Err((error, _)))
