@@ -16,7 +16,7 @@ use crate::{
     error::ErrorCode,
     ids::{LeaderEpoch, Map, Offset, PartitionId, TopicId},
     metadata::Image,
-    wire::{FetchResponse, FetchTopic, RequestHeader},
+    wire::{FetchPartition, FetchResponse, FetchTopic, RequestHeader},
 };
 use corelane_seam::ShardId;
 use kafka_protocol::{
@@ -178,6 +178,14 @@ fn topic_id(image: &Image, name: &TopicName, id: Uuid, by_id: bool) -> Option<To
     }
 }
 
+/// Adds a partition, to the last topic if that is its own.
+fn push(topics: &mut Vec<FetchTopic>, topic: Topic, partition: FetchPartition) {
+    match topics.last_mut() {
+        Some(last) if last.id == topic.id && last.name == topic.name => last.partitions.push(partition),
+        _ => topics.push(FetchTopic { name: topic.name, id: topic.id, partitions: vec![partition] }),
+    }
+}
+
 impl Follow {
     /// Whether the follower can be answered without waiting on.
     fn is_enough(&self) -> bool {
@@ -201,29 +209,14 @@ impl Follow {
         let mut response = FetchResponse { session_id: self.session, ..FetchResponse::default() };
         for (id, result) in results {
             let name = context.image.topic_by_id(id.topic).map(|topic| topic.name.to_string());
+            let topic = Topic { name: StrBytes::from_string(name.unwrap_or_default()), id: id.topic };
             let partition = fetch::partition(context.place.node, false, id.index, result);
-            match response.topics.last_mut() {
-                Some(topic) if topic.id == id.topic => topic.partitions.push(partition),
-                _ => response.topics.push(FetchTopic {
-                    name: StrBytes::from_string(name.unwrap_or_default()),
-                    id: id.topic,
-                    partitions: vec![partition],
-                }),
-            }
+            push(&mut response.topics, topic, partition);
         }
         let error = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
         for (topic, index) in &self.unknown {
             let partition = fetch::partition(context.place.node, false, *index, ReadResult::failed(error));
-            match response.topics.last_mut() {
-                Some(last) if (&last.name, last.id) == (&topic.name, topic.id) => {
-                    last.partitions.push(partition);
-                }
-                _ => response.topics.push(FetchTopic {
-                    name: topic.name.clone(),
-                    id: topic.id,
-                    partitions: vec![partition],
-                }),
-            }
+            push(&mut response.topics, topic.clone(), partition);
         }
         fetch::encode(self.reply_to, response)
     }

@@ -16,7 +16,7 @@ use corelane_seam::Now;
 
 /// Files that one read has opened at a time. More would push each other out of the store's caches (32 indexes), and
 /// ask again for what is on its way.
-const OPENED_AT_ONCE_MAX: usize = 8;
+pub(super) const OPENED_AT_ONCE_MAX: usize = 8;
 
 /// What a partition has for a read.
 pub(super) struct Found {

@@ -2,7 +2,10 @@
 //! followed. A session knows of which partitions there may be news (they are *due*); only those are read, at most
 //! [`READ_AT_ONCE_MAX`] for one answer, so that a follower that comes back to many partitions stalls nobody.
 
-use super::{Answers, Asker, Owner, read::Found};
+use super::{
+    Answers, Asker, Owner,
+    read::{Found, OPENED_AT_ONCE_MAX},
+};
 use crate::{
     engine::{
         Effects,
@@ -20,9 +23,6 @@ const READ_AT_ONCE_MAX: usize = 512;
 
 /// Partitions whose follower is not in sync that one fetch asks about again.
 const OUTSIDE_AT_ONCE_MAX: usize = 512;
-
-/// Files that one answer has opened at a time, as for other reads.
-const OPENED_AT_ONCE_MAX: usize = 8;
 
 /// What a follower was last told of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

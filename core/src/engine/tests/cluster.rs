@@ -226,6 +226,14 @@ impl Cluster {
         self.elect_where_nobody_leads();
     }
 
+    /// A broker's process dies, and the next one finds nothing of what it had.
+    pub fn boot_without_files(&mut self, id: i32) {
+        self.kill(id);
+        self.settle();
+        self.files.insert(id, Files::default());
+        self.boot(id);
+    }
+
     /// A broker's process dies, and the controller notices: it leads nothing and is in sync nowhere, but where nobody
     /// else is.
     pub fn kill(&mut self, id: i32) {

@@ -3,7 +3,6 @@
 use super::{
     clients::{batch, delete_records, fetch, name, produce, records},
     cluster::{Cluster, TOPIC, partition},
-    files::Files,
 };
 use crate::{
     engine::{
@@ -378,10 +377,7 @@ fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
     cluster.send(1, client, 2, &delete_records(TOPIC, 7));
     cluster.settle();
     let _: DeleteRecordsResponse = cluster.response(client, 2).expect("it is answered");
-    cluster.kill(3);
-    cluster.settle();
-    cluster.files.insert(3, Files::default());
-    cluster.boot(3);
+    cluster.boot_without_files(3);
     cluster.pass_ms(3000);
     assert_eq!(cluster.marks(3, 0), (Offset(7), Offset(20), Offset(20)));
     cluster.pass_ms(3000);
@@ -404,10 +400,7 @@ fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
     cluster.send(1, client, 2, &delete_records(TOPIC, 4));
     cluster.settle();
     let _: DeleteRecordsResponse = cluster.response(client, 2).expect("it is answered");
-    cluster.kill(3);
-    cluster.settle();
-    cluster.files.insert(3, Files::default());
-    cluster.boot(3);
+    cluster.boot_without_files(3);
     cluster.pass_ms(3000);
     assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(6), Offset(6)), "the batch of offsets 3 to 5");
     produced(&mut cluster, 1, client, "g");
@@ -426,10 +419,7 @@ fn a_leader_without_records_takes_those_of_a_follower_away_only_in_an_unclean_el
     let mut cluster = Cluster::start(2, 1);
     let client = cluster.connect(1, 1);
     produced(&mut cluster, 1, client, "a");
-    cluster.kill(1);
-    cluster.settle();
-    cluster.files.insert(1, Files::default());
-    cluster.boot(1);
+    cluster.boot_without_files(1);
     cluster.cut_between(1, 2);
     cluster.settle();
     // Broker 2 is said to be in sync with an empty leader: that cannot be, and nothing is cut.
