@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -24,7 +25,11 @@ fn place() -> Place {
     let directory = tempfile::tempdir().expect("a directory");
     open_to_all(directory.path());
     let program = directory.path().join("corelane");
-    fs::copy(binary().expect("it builds"), &program).expect("copied");
+    // Another process copies: what this one has open for writing, a broker that another test starts meanwhile inherits until it is
+    // executed, and a file that somebody may write cannot be executed ("text file busy").
+    let copied =
+        Command::new("cp").arg(binary().expect("it builds")).arg(&program).status().expect("cp runs");
+    assert!(copied.success(), "{copied}");
     let data = directory.path().join("data");
     fs::create_dir(&data).expect("made");
     // SAFETY: geteuid has no preconditions.
