@@ -1,4 +1,5 @@
-//! DeleteRecords (key 21), versions 0-2 (KIP-107): moves the log start up, durably, before it is answered.
+//! DeleteRecords (key 21), versions 0-2 (KIP-107): moves the log start up, durably and on every replica that lives, before
+//! it is answered.
 
 use super::{
     places::{ByOwner, Places},
@@ -14,6 +15,7 @@ use crate::{
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
+use corelane_seam::ShardId;
 use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse,
     delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
@@ -22,6 +24,7 @@ use uuid::Uuid;
 
 struct DeleteRecords {
     reply_to: ReplyTo,
+    owners: Vec<ShardId>,
     places: Places<DeleteResult>,
 }
 
@@ -31,7 +34,8 @@ pub(super) fn start(
     frame: &Bytes,
 ) -> Result<Start, WireError> {
     let request: DeleteRecordsRequest = decode_request(header, frame)?;
-    let mut gather = DeleteRecords { reply_to: ReplyTo::new(header), places: Places::default() };
+    let mut gather =
+        DeleteRecords { reply_to: ReplyTo::new(header), owners: Vec::new(), places: Places::default() };
     let mut by_owner = ByOwner::default();
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
@@ -51,6 +55,7 @@ pub(super) fn start(
     if by_owner.is_empty() {
         return Ok(Start::Ready(gather.finish()));
     }
+    gather.owners = by_owner.owners().collect();
     let asks = by_owner.into_asks(OwnerRequest::DeleteRecords);
     let deadline = Some(context.after_ms(request.timeout_ms));
     Ok(Start::Gather { asks, gather: Box::new(gather), deadline })
@@ -64,6 +69,10 @@ impl Gather for DeleteRecords {
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
         Step::Done(self.finish())
+    }
+
+    fn watched(&self) -> &[ShardId] {
+        &self.owners
     }
 
     fn name(&self) -> &'static str {

@@ -151,6 +151,7 @@ impl ByOwner {
                     bytes_max: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
                     current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
                     last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+                    log_start: Offset(partition.log_start_offset),
                 });
             }
         }

@@ -102,9 +102,14 @@ impl ListOffsets {
         let timed_out = || OffsetResult::failed(ErrorCode::RequestTimedOut);
         let topics = self.places.take(timed_out).into_iter().map(|(topic, results)| {
             let partitions = results.into_iter().map(|(index, result)| {
+                let error = match result.error {
+                    // Clients of before KIP-207 know no such error.
+                    ErrorCode::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
+                    error => error,
+                };
                 let mut partition = ListOffsetsPartitionResponse::default()
                     .with_partition_index(index)
-                    .with_error_code(result.error.code())
+                    .with_error_code(error.code())
                     .with_timestamp(result.timestamp)
                     .with_offset(result.offset);
                 if version >= 4 {

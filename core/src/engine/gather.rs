@@ -163,7 +163,7 @@ pub trait Gather {
         Step::Wait
     }
 
-    /// Shards that still hold a waiting read for this gather, to be told to forget it.
+    /// Shards that may still hold something that waits for this gather, to be told to forget it.
     fn watched(&self) -> &[ShardId] {
         &[]
     }

@@ -289,6 +289,8 @@ pub struct FollowPosition {
     pub current_leader_epoch: LeaderEpoch,
     /// Epoch of its last record (KIP-595); `UNKNOWN`: it has none.
     pub last_fetched_epoch: LeaderEpoch,
+    /// Where its log starts, durably; -1: not told.
+    pub log_start: Offset,
 }
 
 /// Where to read.

@@ -528,6 +528,7 @@ impl Engine {
         self.owner.end_of_turn(now, effects, &mut answers);
         self.begin_reigns(now, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
+        self.owner.settle_deletions(&mut answers);
         self.carry(now, answers, effects);
         self.replicate(now, effects);
         self.plan_maintenance(now);

@@ -104,6 +104,12 @@ impl Partition {
         i32::try_from(self.replicas.in_sync()).unwrap_or(i32::MAX) >= self.config.insync_replicas_min
     }
 
+    /// Whether the high watermark has reached where the log ended when this reign began: until then the last leader may
+    /// have told of more (KIP-207).
+    pub fn knows_what_is_committed(&self) -> bool {
+        self.high_watermark >= self.replicas.reign_start()
+    }
+
     /// Raises the high watermark to `end`, never lowers it; whether it moved. It stands still while fewer replicas
     /// than `min.insync.replicas` are in sync.
     pub fn advance(&mut self, end: Offset) -> bool {

@@ -46,6 +46,8 @@ struct Replica {
     last_fetch: Monotonic,
     /// The leader's end at that time.
     end_at_last_fetch: Offset,
+    /// Its log start, durably; none before it said so in this reign.
+    log_start: Option<Offset>,
     /// It had all of that, and nothing was appended since.
     has_all: bool,
     broker_epoch: i64,
@@ -104,6 +106,7 @@ impl Replicas {
                     caught_up: in_sync.then_some(now),
                     last_fetch: Monotonic(0),
                     end_at_last_fetch: Offset::ZERO,
+                    log_start: None,
                     has_all: false,
                     broker_epoch: -1,
                 });
@@ -118,6 +121,24 @@ impl Replicas {
             (self.isr, self.partition_epoch) = (image.isr.clone(), image.partition_epoch);
             self.pending = None;
         }
+    }
+
+    /// Where the log ended when this reign began.
+    pub fn reign_start(&self) -> Offset {
+        self.reign_start
+    }
+
+    /// A follower names its log start.
+    pub fn note_log_start(&mut self, node: NodeId, log_start: Offset) {
+        if let Some(replica) = self.others.iter_mut().find(|replica| replica.id == node) {
+            replica.log_start = Some(log_start);
+        }
+    }
+
+    /// The least log start of the followers that live; below all offsets while one has not said. `None` without any.
+    pub fn least_log_start(&self, active: &ActiveBrokers) -> Option<Offset> {
+        let live = self.others.iter().filter(|replica| active.contains_key(&replica.id));
+        live.map(|replica| replica.log_start.unwrap_or(Offset(-1))).min()
     }
 
     /// Whether there are no other replicas at all.

@@ -156,6 +156,13 @@ impl Link {
         }
     }
 
+    /// A log start moved. What is not ready is named anew anyway when it is.
+    pub fn log_start_moved(&mut self, id: PartitionId) {
+        if self.state(id) == Some(State::Ready) {
+            self.changed.insert(id);
+        }
+    }
+
     pub fn due(&self) -> Option<Monotonic> {
         let resting = self.resting.first().map(|(until, _)| *until);
         self.not_before.into_iter().chain(resting).min()

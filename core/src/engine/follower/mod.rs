@@ -136,6 +136,13 @@ impl Followers {
         }
     }
 
+    /// A log start moved, durably: the leader is told with the next fetch.
+    pub fn log_start_moved(&mut self, slot: Slot) {
+        if let Some((link, id)) = self.of(slot) {
+            link.log_start_moved(id);
+        }
+    }
+
     /// A log was cut.
     pub fn cut(&mut self, slot: Slot, store: &Store) {
         if let Some((link, id)) = self.of(slot)

@@ -64,6 +64,12 @@ impl Jobs {
         JobId(self.last)
     }
 
+    /// Whether nothing is under way.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
     fn add(&mut self, job: Job) -> JobId {
         let id = self.next_id();
         self.jobs.insert(id, job);
@@ -127,6 +133,13 @@ impl Jobs {
         tally.results.push((place, result));
         if let Some(results) = tally.count_down() {
             answers.push((tally.asker, OwnerResponse::Offsets(results)));
+            self.jobs.remove(&id);
+        }
+    }
+
+    /// Nobody waits for a DeleteRecords any more.
+    pub fn give_up_deletion(&mut self, id: JobId) {
+        if matches!(self.jobs.get(&id), Some(Job::Delete(_))) {
             self.jobs.remove(&id);
         }
     }

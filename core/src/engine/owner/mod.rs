@@ -35,13 +35,23 @@ use replica_sessions::ReplicaSessions;
 use replication::Replication;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A DeleteRecords that waits for the moved log start to be durable.
+/// A DeleteRecords that waits for the moved log start to be durable, here and on every follower that lives.
 #[derive(Debug)]
 struct Deletion {
     slot: Slot,
     before: Offset,
+    asker: Asker,
     job: JobId,
     place: u32,
+}
+
+/// A search by time that waits for the disk.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    job: JobId,
+    place: u32,
+    /// Where nothing is found, there is nothing; else it may lie above what this leader knows to be committed.
+    is_final: bool,
 }
 
 /// The answers an owner gives, for the engine to carry to whom they belong.
@@ -63,8 +73,7 @@ pub(super) struct Owner {
     /// Why nothing is acknowledged any more, if so.
     offline: Option<String>,
     events: Vec<Event>,
-    /// Searches by time that wait for the disk.
-    searches: Map<u64, (JobId, u32)>,
+    searches: Map<u64, Search>,
     next_search: u64,
     stopping: bool,
     stopped: bool,
@@ -295,7 +304,7 @@ impl Owner {
         match event {
             Event::Written { slot, end } => self.written(now, slot, end, answers),
             Event::Flushed { slot, end } => self.commit(now, slot, end, answers),
-            Event::LogStartMoved { slot, offset } => self.log_start_moved(slot, offset, answers),
+            Event::LogStartMoved { slot, .. } => self.log_start_moved(slot),
             Event::Room => {
                 self.append_delayed(now, answers);
                 self.append_blocked_groups(now, answers);

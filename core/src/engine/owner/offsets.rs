@@ -1,6 +1,6 @@
 //! Questions about offsets and epochs, and moving the log's start.
 
-use super::{Answers, Asker, Deletion, JobId, Owner};
+use super::{Answers, Asker, Deletion, JobId, Owner, Search};
 use crate::{
     engine::{
         Effects,
@@ -44,6 +44,7 @@ impl Owner {
             Err((error, _)) => return Some(OffsetResult::failed(error)),
         };
         let (epoch, high_watermark) = (partition.leader_epoch, partition.high_watermark);
+        let knows_what_is_committed = partition.knows_what_is_committed();
         let Some(slot) = self.store.slot(query.id) else {
             return Some(OffsetResult::failed(ErrorCode::KafkaStorageError));
         };
@@ -60,13 +61,17 @@ impl Owner {
                 let start = self.store.log_start(slot);
                 return plain(start, self.store.epoch_at(slot, start).map_or(epoch.0, |at| at.0));
             }
+            // What the last leader told may lie above (KIP-207).
+            OffsetSpec::Latest if !knows_what_is_committed => {
+                return Some(OffsetResult::failed(ErrorCode::OffsetNotAvailable));
+            }
             OffsetSpec::Latest => return plain(high_watermark, epoch.0),
             OffsetSpec::MaxTimestamp => None,
             OffsetSpec::Timestamp(at) => Some(at),
         };
         self.next_search += 1;
         let search = self.next_search;
-        self.searches.insert(search, (job, query.place));
+        self.searches.insert(search, Search { job, place: query.place, is_final: knows_what_is_committed });
         let out = &mut effects.files;
         match target {
             Some(at) => {
@@ -83,8 +88,11 @@ impl Owner {
         found: Result<Option<TimestampOffset>, ReadError>,
         answers: &mut Answers,
     ) {
-        let Some((job, place)) = self.searches.remove(&search) else { return };
+        let Some(Search { job, place, is_final }) = self.searches.remove(&search) else { return };
         let result = match found {
+            Err(ReadError::OutOfRange { .. }) | Ok(None) if !is_final => {
+                OffsetResult::failed(ErrorCode::OffsetNotAvailable)
+            }
             Err(ReadError::OutOfRange { .. }) | Ok(None) => OffsetResult::failed(ErrorCode::None),
             Err(ReadError::Offline(_) | ReadError::Later | ReadError::Unknown) => {
                 OffsetResult::failed(ErrorCode::KafkaStorageError)
@@ -120,13 +128,18 @@ impl Owner {
     ) {
         let job = self.jobs.delete(asker, queries.len());
         for query in queries {
-            if let Some(result) = self.delete_one(now, job, &query) {
+            if let Some(result) = self.delete_one(now, (asker, job), &query) {
                 self.jobs.deleted(job, query.place, result, answers);
             }
         }
     }
 
-    fn delete_one(&mut self, now: Now, job: JobId, query: &DeleteQuery) -> Option<DeleteResult> {
+    fn delete_one(
+        &mut self,
+        now: Now,
+        (asker, job): (Asker, JobId),
+        query: &DeleteQuery,
+    ) -> Option<DeleteResult> {
         let failed = |error| Some(DeleteResult { error, low_watermark: -1 });
         let partition = match self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
             Ok(partition) => partition,
@@ -142,15 +155,9 @@ impl Owner {
         if before.0 < 0 || before > high_watermark {
             return failed(ErrorCode::OffsetOutOfRange);
         }
-        if before <= self.store.log_start(slot) {
-            return Some(DeleteResult {
-                error: ErrorCode::None,
-                low_watermark: self.store.log_start(slot).0,
-            });
-        }
         match self.store.advance_log_start(now, slot, before, &mut self.events) {
             Ok(()) => {
-                self.deletions.push(Deletion { slot, before, job, place: query.place });
+                self.deletions.push(Deletion { slot, before, asker, job, place: query.place });
                 None
             }
             Err(ReadError::OutOfRange { .. }) => failed(ErrorCode::OffsetOutOfRange),
@@ -160,32 +167,55 @@ impl Owner {
         }
     }
 
-    /// The log start moved, durably, by a deletion or by retention.
-    pub(super) fn log_start_moved(&mut self, slot: Slot, offset: Offset, answers: &mut Answers) {
-        if let Some(id) = self.by_slot.get(&slot).copied() {
-            self.news_for_followers(id);
+    /// The log start moved, durably, by a deletion, by retention, or because the leader's has.
+    pub(super) fn log_start_moved(&mut self, slot: Slot) {
+        match self.by_slot.get(&slot).copied() {
+            Some(id) => self.news_for_followers(id),
+            None => self.followers.log_start_moved(slot),
         }
-        let result = DeleteResult { error: ErrorCode::None, low_watermark: offset.0 };
-        self.end_deletions(|it| it.slot == slot && it.before <= offset, result, answers);
+    }
+
+    /// Answers the deletions that every replica that lives has carried out: whoever leads next has deleted it too.
+    /// Called once in a turn, because much can meet the condition: a follower's word, its death, other metadata.
+    pub fn settle_deletions(&mut self, answers: &mut Answers) {
+        for deletion in std::mem::take(&mut self.deletions) {
+            match self.low_watermark(deletion.slot) {
+                Some(low) if low >= deletion.before => {
+                    let result = DeleteResult { error: ErrorCode::None, low_watermark: low.0 };
+                    self.jobs.deleted(deletion.job, deletion.place, result, answers);
+                }
+                Some(_) | None => self.deletions.push(deletion),
+            }
+        }
+    }
+
+    /// That far the log start has moved on every replica that lives (Kafka's `Partition.lowWatermarkIfLeader`).
+    fn low_watermark(&self, slot: Slot) -> Option<Offset> {
+        let partition = self.partitions.get(self.by_slot.get(&slot)?)?;
+        let own = self.store.log_start(slot);
+        Some(
+            partition.replicas.least_log_start(self.replication.active()).map_or(own, |least| least.min(own)),
+        )
+    }
+
+    /// No one waits for these deletions any more; they go on.
+    pub(super) fn forget_deletions(&mut self, asker: Asker) {
+        for deletion in self.deletions.extract_if(.., |it| it.asker == asker) {
+            self.jobs.give_up_deletion(deletion.job);
+        }
+    }
+
+    /// Whether no deletion is under way.
+    #[cfg(test)]
+    pub fn waits_for_nothing(&self) -> bool {
+        self.deletions.is_empty() && self.jobs.is_empty()
     }
 
     /// The log start of a partition will not move any more, as far as this leader can tell.
     pub(super) fn fail_deletions(&mut self, slot: Slot, error: ErrorCode, answers: &mut Answers) {
-        self.end_deletions(|it| it.slot == slot, DeleteResult { error, low_watermark: -1 }, answers);
-    }
-
-    fn end_deletions(
-        &mut self,
-        ends: impl Fn(&Deletion) -> bool,
-        result: DeleteResult,
-        answers: &mut Answers,
-    ) {
-        self.deletions.retain(|deletion| {
-            let ends = ends(deletion);
-            if ends {
-                self.jobs.deleted(deletion.job, deletion.place, result, answers);
-            }
-            !ends
-        });
+        for deletion in self.deletions.extract_if(.., |it| it.slot == slot) {
+            let result = DeleteResult { error, low_watermark: -1 };
+            self.jobs.deleted(deletion.job, deletion.place, result, answers);
+        }
     }
 }

@@ -69,9 +69,10 @@ impl Owner {
         }
     }
 
-    /// No one waits for this fetch any more.
+    /// No one waits for this fetch, or this deletion, any more.
     pub fn forget(&mut self, asker: Asker) {
         self.forget_follower(asker);
+        self.forget_deletions(asker);
         let Some(job) = self.readers_by_asker.get(&asker) else { return };
         if let Some(reading) = self.jobs.take_read(*job) {
             self.end_reading(*job, &reading);

@@ -335,6 +335,11 @@ impl Owner {
 }
 
 impl Replication {
+    /// Brokers that are neither fenced nor leaving.
+    pub fn active(&self) -> &ActiveBrokers {
+        &self.active
+    }
+
     /// Kafka looks twice in the time that a follower may lag.
     fn look_ms(&self) -> u64 {
         (self.lag_ms_max / 2).max(1)

@@ -14,7 +14,10 @@ use crate::{
     log::Fault,
 };
 use corelane_seam::{ConnectionId, ShardId};
-use kafka_protocol::messages::{DeleteRecordsResponse, FetchResponse, ProduceResponse};
+use kafka_protocol::messages::{
+    DeleteRecordsResponse, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceResponse,
+    list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
+};
 use std::collections::BTreeMap;
 
 fn send(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &str) {
@@ -192,6 +195,7 @@ fn what_a_follower_said_counts_although_nobody_waited_for_the_answer_any_more() 
         bytes_max: 1000,
         current_leader_epoch: LeaderEpoch(0),
         last_fetched_epoch: LeaderEpoch::UNKNOWN,
+        log_start: Offset(0),
     };
     let ask = |number, named| ShardMessage::Ask {
         gather: GatherId(number),
@@ -376,7 +380,8 @@ fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
     }
     cluster.send(1, client, 2, &delete_records(TOPIC, 7));
     cluster.settle();
-    let _: DeleteRecordsResponse = cluster.response(client, 2).expect("it is answered");
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 7)));
     cluster.boot_without_files(3);
     cluster.pass_ms(3000);
     assert_eq!(cluster.marks(3, 0), (Offset(7), Offset(20), Offset(20)));
@@ -386,6 +391,98 @@ fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
     isr.sort_unstable();
     assert_eq!(isr, [1, 2, 3]);
     assert_equal(&mut cluster, 0);
+}
+
+fn deleted(cluster: &mut Cluster, connection: ConnectionId) -> Option<(i16, i64)> {
+    let response: DeleteRecordsResponse = cluster.response(connection, 2)?;
+    let partition = &response.topics[0].partitions[0];
+    Some((partition.error_code, partition.low_watermark))
+}
+
+#[test]
+fn records_count_as_deleted_when_every_replica_that_lives_has_deleted_them() {
+    let mut cluster = Cluster::start(3, 1);
+    let client = cluster.connect(1, 1);
+    for value in 0..9 {
+        produced(&mut cluster, 1, client, &value.to_string());
+    }
+    cluster.hold_disk(3);
+    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
+    cluster.settle();
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), None, "it is not durable on broker 3");
+    cluster.release_disk(3);
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
+    for id in 1..=3 {
+        assert_eq!(cluster.marks(id, 0).0, Offset(4), "broker {id}");
+    }
+    // Who is dead does not count, whenever it is found out.
+    cluster.hold_disk(3);
+    cluster.send(1, client, 2, &delete_records(TOPIC, 6));
+    cluster.settle();
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), None);
+    cluster.kill(3);
+    cluster.pass_ms(100);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 6)));
+}
+
+#[test]
+fn a_deletion_that_a_follower_holds_up_ends_with_its_time_and_leaves_nothing_behind() {
+    let mut cluster = Cluster::start(2, 1);
+    let client = cluster.connect(1, 1);
+    produced(&mut cluster, 1, client, "a");
+    cluster.hold_disk(2);
+    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
+    cluster.settle();
+    cluster.pass_ms(1_500);
+    assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::RequestTimedOut.code(), -1)));
+    assert!(cluster.nodes[&1].engine.owner.waits_for_nothing());
+    cluster.release_disk(2);
+    cluster.pass_ms(600);
+    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
+    cluster.settle();
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 1)), "deleted before: told at once");
+    // Another leader takes over: whoever asked is told to look for it.
+    produced(&mut cluster, 1, client, "b");
+    cluster.hold_disk(2);
+    cluster.send(1, client, 2, &delete_records(TOPIC, 2));
+    cluster.settle();
+    cluster.elect(0, 2, None);
+    assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::NotLeaderOrFollower.code(), -1)));
+}
+
+#[test]
+fn a_new_leader_tells_no_end_before_it_knows_what_is_committed() {
+    let mut cluster = Cluster::start(3, 1);
+    let client = cluster.connect(1, 1);
+    let of_two = cluster.connect(2, 2);
+    cluster.cut_between(1, 3);
+    cluster.cut_between(2, 3);
+    send(&mut cluster, 1, client, "a");
+    cluster.settle();
+    cluster.elect(0, 2, Some(vec![2, 3]));
+    let ask = |cluster: &mut Cluster, version, timestamp| {
+        let partition =
+            ListOffsetsPartition::default().with_timestamp(timestamp).with_current_leader_epoch(-1);
+        let topic = ListOffsetsTopic::default().with_name(name(TOPIC)).with_partitions(vec![partition]);
+        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+        cluster.send(2, of_two, version, &request);
+        cluster.settle();
+        let response: ListOffsetsResponse = cluster.response(of_two, version).expect("it is answered");
+        let partition = &response.topics[0].partitions[0];
+        (ErrorCode::from_code(partition.error_code).expect("known"), partition.offset)
+    };
+    assert_eq!(ask(&mut cluster, 5, -1), (ErrorCode::OffsetNotAvailable, -1));
+    assert_eq!(ask(&mut cluster, 4, -1), (ErrorCode::LeaderNotAvailable, -1), "as before KIP-207");
+    assert_eq!(ask(&mut cluster, 5, 0), (ErrorCode::OffsetNotAvailable, -1), "it may be what is found");
+    assert_eq!(ask(&mut cluster, 5, -2), (ErrorCode::None, 0), "the start is known");
+    cluster.cut.clear();
+    cluster.pass_ms(2_000);
+    assert_eq!(ask(&mut cluster, 5, -1), (ErrorCode::None, 1));
+    assert_eq!(ask(&mut cluster, 5, 0), (ErrorCode::None, 0));
 }
 
 #[test]
@@ -399,7 +496,8 @@ fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
     }
     cluster.send(1, client, 2, &delete_records(TOPIC, 4));
     cluster.settle();
-    let _: DeleteRecordsResponse = cluster.response(client, 2).expect("it is answered");
+    cluster.pass_ms(600);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
     cluster.boot_without_files(3);
     cluster.pass_ms(3000);
     assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(6), Offset(6)), "the batch of offsets 3 to 5");
