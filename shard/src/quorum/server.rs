@@ -74,6 +74,7 @@ impl Server {
             self.close(id, out);
             return calls;
         }
+        let mut introduced = None;
         let refused = loop {
             let frame = match caller.connection.next_frame(PEER_FRAME_BYTES_MAX) {
                 Ok(Some(frame)) => frame,
@@ -84,7 +85,9 @@ impl Server {
                 Ok(request) => {
                     self.next_call += 1;
                     caller.calls += 1;
-                    caller.node = Some(request.from);
+                    if caller.node.replace(request.from) != Some(request.from) {
+                        introduced = Some(request.from);
+                    }
                     self.calls.insert(self.next_call, (id, request.correlation));
                     calls.push(Call { id: self.next_call, request });
                 }
@@ -99,7 +102,19 @@ impl Server {
             }
             None => receive(id, caller, out),
         }
+        if let Some(node) = introduced {
+            self.supersede(id, node, out);
+        }
         calls
+    }
+
+    /// A node calls on a new connection. It has one at a time: the ones before are closed at its end, and where the network
+    /// swallowed that, they would speak for a node that has parted.
+    fn supersede<M>(&mut self, by: ConnectionId, node: NodeId, out: &mut Vec<Operation<M>>) {
+        let others = self.callers.iter().filter(|(id, caller)| **id != by && caller.node == Some(node));
+        for id in others.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.close(id, out);
+        }
     }
 
     /// Answers a call, if its caller is still there.
@@ -233,7 +248,8 @@ mod tests {
         say(&mut server, &frame(1), &mut out);
         let mut again = accept(&mut server, AGAIN);
         say(&mut server, &frame(1), &mut again);
-        server.closed(CALLER);
+        let closed = |it: &Operation<()>| matches!(it, Operation::Close { connection: CALLER });
+        assert!(again.iter().any(closed), "the network may have swallowed the end of the one before");
         assert_eq!((server.take_parted(), server.hears(NodeId(2))), (Vec::new(), true), "it has come back");
         say(&mut server, &[], &mut again);
         assert_eq!((server.take_parted(), server.hears(NodeId(2))), (vec![NodeId(2)], false));
