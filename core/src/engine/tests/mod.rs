@@ -9,6 +9,7 @@ mod consumer_groups;
 mod cost;
 mod files;
 mod groups;
+mod log_start;
 mod nearest;
 mod produce_fetch;
 mod replication;

@@ -1,7 +1,7 @@
 //! What a cluster promises: acks=all is on every disk in sync, replicas agree, nothing acknowledged is lost.
 
 use super::{
-    clients::{batch, delete_records, fetch, name, produce, records},
+    clients::{batch, fetch, name, produce, records},
     cluster::{Cluster, TOPIC, partition},
 };
 use crate::{
@@ -15,23 +15,23 @@ use crate::{
 };
 use corelane_seam::{ConnectionId, ShardId};
 use kafka_protocol::messages::{
-    DeleteRecordsResponse, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceResponse,
+    FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceResponse,
     list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
 };
 use std::collections::BTreeMap;
 
-fn send(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &str) {
+pub fn send(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &str) {
     cluster.send(to, connection, 10, &produce(TOPIC, -1, &[(0, batch(&[value]))]));
 }
 
 /// Error and base offset of the next response.
-fn outcome(cluster: &mut Cluster, connection: ConnectionId) -> Option<(ErrorCode, i64)> {
+pub fn outcome(cluster: &mut Cluster, connection: ConnectionId) -> Option<(ErrorCode, i64)> {
     let response: ProduceResponse = cluster.response(connection, 10)?;
     let partition = &response.responses[0].partition_responses[0];
     Some((ErrorCode::from_code(partition.error_code).expect("known"), partition.base_offset))
 }
 
-fn produced(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &str) -> i64 {
+pub fn produced(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &str) -> i64 {
     send(cluster, to, connection, value);
     cluster.settle();
     let (error, offset) = outcome(cluster, connection).expect("it is acknowledged");
@@ -40,7 +40,7 @@ fn produced(cluster: &mut Cluster, to: i32, connection: ConnectionId, value: &st
 }
 
 /// All replicas that live hold the same bytes below every high watermark.
-fn assert_equal(cluster: &mut Cluster, index: i32) {
+pub fn assert_equal(cluster: &mut Cluster, index: i32) {
     let ids: Vec<i32> = cluster.nodes.keys().copied().collect();
     let mut all: BTreeMap<i64, (i32, Vec<u8>)> = BTreeMap::new();
     for id in ids {
@@ -372,89 +372,6 @@ fn who_is_elected_while_its_log_is_being_cut_leads_when_that_is_done() {
 }
 
 #[test]
-fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
-    let mut cluster = Cluster::start(3, 1);
-    let client = cluster.connect(1, 1);
-    for value in 0..20 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
-    cluster.send(1, client, 2, &delete_records(TOPIC, 7));
-    cluster.settle();
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), Some((0, 7)));
-    cluster.boot_without_files(3);
-    cluster.pass_ms(3000);
-    assert_eq!(cluster.marks(3, 0), (Offset(7), Offset(20), Offset(20)));
-    cluster.pass_ms(3000);
-    assert_eq!(cluster.marks(2, 0).0, Offset(7), "followers' logs start where their leader's does");
-    let mut isr = cluster.isr(0);
-    isr.sort_unstable();
-    assert_eq!(isr, [1, 2, 3]);
-    assert_equal(&mut cluster, 0);
-}
-
-fn deleted(cluster: &mut Cluster, connection: ConnectionId) -> Option<(i16, i64)> {
-    let response: DeleteRecordsResponse = cluster.response(connection, 2)?;
-    let partition = &response.topics[0].partitions[0];
-    Some((partition.error_code, partition.low_watermark))
-}
-
-#[test]
-fn records_count_as_deleted_when_every_replica_that_lives_has_deleted_them() {
-    let mut cluster = Cluster::start(3, 1);
-    let client = cluster.connect(1, 1);
-    for value in 0..9 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
-    cluster.hold_disk(3);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
-    cluster.settle();
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), None, "it is not durable on broker 3");
-    cluster.release_disk(3);
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
-    for id in 1..=3 {
-        assert_eq!(cluster.marks(id, 0).0, Offset(4), "broker {id}");
-    }
-    // Who is dead does not count, whenever it is found out.
-    cluster.hold_disk(3);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 6));
-    cluster.settle();
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), None);
-    cluster.kill(3);
-    cluster.pass_ms(100);
-    assert_eq!(deleted(&mut cluster, client), Some((0, 6)));
-}
-
-#[test]
-fn a_deletion_that_a_follower_holds_up_ends_with_its_time_and_leaves_nothing_behind() {
-    let mut cluster = Cluster::start(2, 1);
-    let client = cluster.connect(1, 1);
-    produced(&mut cluster, 1, client, "a");
-    cluster.hold_disk(2);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
-    cluster.settle();
-    cluster.pass_ms(1_500);
-    assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::RequestTimedOut.code(), -1)));
-    assert!(cluster.nodes[&1].engine.owner.waits_for_nothing());
-    cluster.release_disk(2);
-    cluster.pass_ms(600);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
-    cluster.settle();
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), Some((0, 1)), "deleted before: told at once");
-    // Another leader takes over: whoever asked is told to look for it.
-    produced(&mut cluster, 1, client, "b");
-    cluster.hold_disk(2);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 2));
-    cluster.settle();
-    cluster.elect(0, 2, None);
-    assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::NotLeaderOrFollower.code(), -1)));
-}
-
-#[test]
 fn a_new_leader_tells_no_end_before_it_knows_what_is_committed() {
     let mut cluster = Cluster::start(3, 1);
     let client = cluster.connect(1, 1);
@@ -483,33 +400,6 @@ fn a_new_leader_tells_no_end_before_it_knows_what_is_committed() {
     cluster.pass_ms(2_000);
     assert_eq!(ask(&mut cluster, 5, -1), (ErrorCode::None, 1));
     assert_eq!(ask(&mut cluster, 5, 0), (ErrorCode::None, 0));
-}
-
-#[test]
-fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
-    let mut cluster = Cluster::start(3, 1);
-    let client = cluster.connect(1, 1);
-    for values in [["a", "b", "c"], ["d", "e", "f"]] {
-        cluster.send(1, client, 10, &produce(TOPIC, -1, &[(0, batch(&values))]));
-        cluster.settle();
-        assert!(outcome(&mut cluster, client).is_some_and(|(error, _)| error.is_none()));
-    }
-    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
-    cluster.settle();
-    cluster.pass_ms(600);
-    assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
-    cluster.boot_without_files(3);
-    cluster.pass_ms(3000);
-    assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(6), Offset(6)), "the batch of offsets 3 to 5");
-    produced(&mut cluster, 1, client, "g");
-    let mut isr = cluster.isr(0);
-    isr.sort_unstable();
-    assert_eq!(isr, [1, 2, 3]);
-    // And again after it was killed in between.
-    cluster.kill(3);
-    cluster.boot(3);
-    cluster.pass_ms(3000);
-    assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(7), Offset(7)));
 }
 
 #[test]
