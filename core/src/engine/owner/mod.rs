@@ -157,6 +157,7 @@ impl Owner {
     pub fn go_offline(&mut self, reason: &str, answers: &mut Answers) {
         self.offline = Some(reason.to_owned());
         self.followers.stop();
+        self.woken.extend(self.follower_readers.values().flatten().copied());
         let ids: Vec<PartitionId> = self.partitions.keys().copied().collect();
         for id in ids {
             self.partition_offline(id, reason, answers);
@@ -318,12 +319,14 @@ impl Owner {
                     self.woken.extend(partition.readers.iter().copied());
                     self.news_for_followers(id);
                 }
+                self.wake_readers_of_followed(slot);
             }
             Event::TimestampFound { job, result } => self.offset_found(job, result, answers),
             Event::Cut { slot, .. } => self.log_was_cut(slot),
             Event::Stopped => self.stopped = true,
             Event::PartitionOffline { slot, reason } => {
                 self.followers.offline(slot);
+                self.wake_readers_of_followed(slot);
                 self.log_was_cut(slot);
                 if let Some(id) = self.by_slot.get(&slot).copied() {
                     self.partition_offline(id, &reason.0, answers);

@@ -284,7 +284,8 @@ impl Owner {
             };
             return ReadResult { current_leader_epoch: Some(epoch), ..ReadResult::failed(error) }.into();
         }
-        let Some(slot) = self.store.slot(wanted.id) else {
+        let slot = self.store.slot(wanted.id).filter(|_| self.offline.is_none());
+        let Some(slot) = slot else {
             return ReadResult::failed(ErrorCode::KafkaStorageError).into();
         };
         let place = Place { slot, high_watermark: self.store.high_watermark(slot), follower: None };

@@ -6,7 +6,7 @@ use crate::{
     config::BrokerConfig,
     controller::{AlterPartition, AlterPartitionsRequest, AlteredPartition},
     engine::{ControllerRequest, ControllerResponse, Effects, Engine, GatherId, Input, Place, ShardMessage},
-    error::ErrorCode,
+    error::{ErrorCode, Fatal},
     ids::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId},
     log::{Fault, ReadError, ReadRequest, RecoverySettings, Store, StoreSettings, recover},
     metadata::{
@@ -529,6 +529,13 @@ impl Cluster {
     pub fn release_disk(&mut self, id: i32) {
         let Some(held) = self.nodes.get_mut(&id).and_then(|node| node.held.take()) else { return };
         self.events.extend(held.into_iter().map(|(token, result)| Event::File(id, token, result)));
+        self.settle();
+    }
+
+    /// A broker hears that its disk is gone.
+    pub fn lose_directory(&mut self, id: i32) {
+        let message = ShardMessage::DirectoryOffline(Fatal::new("the disk is gone".to_owned()));
+        self.input(id, Input::Message { from: QUORUM, message });
         self.settle();
     }
 

@@ -55,6 +55,44 @@ fn a_follower_gives_consumers_what_is_committed_and_more_when_that_comes() {
 }
 
 #[test]
+fn a_consumer_at_a_follower_is_answered_when_the_file_that_it_needs_is_open() {
+    let mut cluster = Cluster::start(2, 1);
+    cluster.configure("segment.ms", "1000");
+    produced(&mut cluster, 1, "a");
+    cluster.pass_ms(2_000);
+    produced(&mut cluster, 1, "b");
+    cluster.pass_ms(10_000);
+    // The next process has nothing in memory.
+    cluster.kill(2);
+    cluster.settle();
+    cluster.boot(2);
+    cluster.pass_ms(2_000);
+    cluster.hold_disk(2);
+    let consumer = cluster.connect(2, 1);
+    ask(&mut cluster, 2, consumer, 0, "", -1);
+    assert!(told(&mut cluster, consumer).is_none(), "the file is not open yet");
+    // One after the other: the file, its index.
+    for _ in 0..2 {
+        cluster.release_disk(2);
+    }
+    let read = told(&mut cluster, consumer).expect("there is something");
+    assert_eq!(records(&read), [(0, 0, "a".to_owned())]);
+}
+
+#[test]
+fn a_consumer_that_waits_at_a_follower_hears_that_the_disk_there_is_gone() {
+    let mut cluster = Cluster::start(2, 1);
+    produced(&mut cluster, 1, "a");
+    let consumer = cluster.connect(2, 1);
+    ask(&mut cluster, 2, consumer, 1, "", 0);
+    assert!(told(&mut cluster, consumer).is_none(), "it waits");
+    cluster.lose_directory(2);
+    let read = told(&mut cluster, consumer).expect("it is answered");
+    let code = read.responses[0].partitions[0].error_code;
+    assert_eq!(ErrorCode::from_code(code), Some(ErrorCode::KafkaStorageError));
+}
+
+#[test]
 fn a_consumer_that_waits_at_a_follower_hears_of_another_reign() {
     let mut cluster = Cluster::start(3, 1);
     produced(&mut cluster, 1, "a");
