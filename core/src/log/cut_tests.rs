@@ -33,8 +33,13 @@ fn slot(machine: &mut Machine) -> Slot {
 }
 
 fn copy(machine: &mut Machine, bytes: &[u8]) -> Result<Offset, CopyError> {
+    copy_of(machine, i64::MAX, bytes)
+}
+
+/// From a leader that says what is committed.
+fn copy_of(machine: &mut Machine, committed: i64, bytes: &[u8]) -> Result<Offset, CopyError> {
     let slot = slot(machine);
-    machine.with(0, |store, now, _| store.append_copies(now, slot, LeaderEpoch(9), bytes))
+    machine.with(0, |store, now, _| store.append_copies(now, slot, LeaderEpoch(9), Offset(committed), bytes))
 }
 
 fn cut(machine: &mut Machine, to: i64, even_committed: bool) -> Result<(), CutError> {
@@ -95,6 +100,33 @@ fn what_a_leader_must_not_send_is_not_appended() {
     assert_eq!(copy(&mut machine, &stored(1, 0, 5, 10, 3)), Ok(Offset(5)));
     assert_eq!(copy(&mut machine, &stored(2, 5, 1, 10, 10)), Ok(Offset(5)));
     assert_eq!(copy(&mut machine, &[whole, stored(3, 6, 1, 10, 10)].concat()), Ok(Offset(6)));
+}
+
+#[test]
+fn what_a_cut_zeroes_under_a_send_is_not_taken_for_what_the_leader_had() {
+    let batches = [stored(1, 0, 2, 100, 1), stored(2, 2, 1, 100, 1), stored(3, 3, 3, 100, 1)];
+    let sent = batches.concat();
+    // The leader was cut behind the first batch, or the second, and the rest of the page is zeros; whole pages that
+    // had been taken out of the file before still arrive.
+    for (kept, end) in [(batches[0].len(), 2), (batches[0].len() + batches[1].len(), 3)] {
+        for page_end in kept + 1..=sent.len() {
+            for from in [0, kept] {
+                let mut machine = follower(shape());
+                copy_of(&mut machine, 0, &sent[..kept]).expect("sound");
+                let mut arrives = sent[from..].to_vec();
+                arrives[kept - from..page_end - from].fill(0);
+                // Of an offset, most bytes are zeros anyway.
+                let is_whole = arrives == sent[from..];
+                let _ = copy_of(&mut machine, end, &arrives);
+                let copied = offsets(&mut machine, 0).1.0;
+                assert_eq!(
+                    copied,
+                    if is_whole { 6 } else { end },
+                    "zeros from {kept} to {page_end}, from {from}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub enum Part {
         file: FileHandle,
         /// In bytes.
         offset: u64,
-        /// In bytes; all of it exists and is flushed.
+        /// In bytes; all of it exists and is flushed. Where the file is cut under the send the connection ends: what of
+        /// a page is cut off reads as zeros from then on, also in what has not left the kernel yet.
         len: u64,
     },
 }

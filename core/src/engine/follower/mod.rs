@@ -291,7 +291,8 @@ impl Copier<'_> {
 
     fn append(self, slot: Slot, leader: Leader, told: &AnsweredPartition) -> State {
         let before = self.store.log_end(slot);
-        let appended = self.store.append_copies(self.now, slot, leader.epoch, &told.records);
+        let appended =
+            self.store.append_copies(self.now, slot, leader.epoch, told.high_watermark, &told.records);
         let end = self.store.log_end(slot);
         self.store.set_high_watermark(slot, told.high_watermark);
         if told.log_start_offset > self.store.log_start(slot) {

@@ -6,8 +6,11 @@
 //! gets its true length. The checkpoint names the first serial that a later segment may have, so a start knows that
 //! segments, pieces in journals and log starts from before are void. Whenever the power goes the log is as it was, or cut.
 //!
-//! While a log is cut nothing is appended to it. Ranges of files that were handed out before are below the high
-//! watermark, which no cut crosses but a reset, and files are removed by name only.
+//! While a log is cut nothing is appended to it. Files are removed by name only, so ranges of them that were handed out
+//! stay. A file that gets shorter can be on its way to somebody: not to a consumer, whose ranges are below the high watermark,
+//! which no cut crosses but a reset, but to a follower of the reign that is over. What comes short ends the connection, as
+//! the seam says, and what was taken from under the send arrives as zeros, which no copier takes for a batch: the follower
+//! asks whoever leads now.
 
 use super::{
     super::{
