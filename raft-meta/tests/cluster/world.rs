@@ -78,6 +78,8 @@ pub struct World {
     /// Bytes of the largest body.
     pub largest: usize,
     pub bounds: Bounds,
+    /// A bug on purpose, in all nodes.
+    pub fault: Fault,
     queue: BTreeMap<(u64, u64), Event>,
     serial: u64,
     /// Answers to what no voter said.
@@ -117,6 +119,7 @@ impl World {
                 snapshot_entries: 40,
                 snapshot_log_bytes_min: 1 << 20,
             },
+            fault: Fault::None,
             queue: BTreeMap::new(),
             serial: 0,
             strange_answers: 0,
@@ -145,7 +148,7 @@ impl World {
             first_token: 1 << 40,
             bounds: self.bounds,
             timing: Timing::default(),
-            fault: Fault::None,
+            fault: self.fault,
         }
     }
 
