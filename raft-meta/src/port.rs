@@ -67,6 +67,14 @@ impl FilePort {
         }
     }
 
+    /// Makes room for a range; the file's length stays as it is.
+    pub async fn allocate(&self, file: FileHandle, offset: u64, len: u64) -> io::Result<()> {
+        match self.call(FileOperation::Allocate { file, offset, len, zero: false }).await? {
+            FileResult::Done(result) => result,
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Writes and flushes.
     pub async fn write(&self, file: FileHandle, offset: u64, data: Slice) -> io::Result<()> {
         match self.call(FileOperation::Write { file, offset, data, flush: true }).await? {

@@ -358,8 +358,51 @@ fn a_vote_is_not_visible_before_it_is_flushed() {
             break;
         }
     }
-    // Asked to open, asked to write, done.
-    assert_eq!(visible_at, [(0, false), (1, false), (2, true)]);
+    // Asked to open, to allocate, to write, done.
+    assert_eq!(visible_at, [(0, false), (1, false), (2, false), (3, true)]);
+}
+
+#[test]
+fn what_finds_no_space_is_written_when_there_is_some() {
+    let disk = MemoryDisk::default();
+    create(&disk, &directory(), SALT).expect("the disk works");
+    let world = World::new(disk.clone());
+    let mut store = world.store(directory(), u64::MAX);
+    let (stream, mut another) = (store.stream(), store.clone());
+    let mut executor = Executor::new(0);
+    let closed = Rc::new(RefCell::new(None));
+    let place = Rc::clone(&closed);
+    let writer = write_loop(store.stream(), world.port.clone());
+    executor.spawn(async move { *place.borrow_mut() = Some(writer.await) });
+    let saved = Rc::new(RefCell::new(false));
+    let place = Rc::clone(&saved);
+    executor.spawn(async move {
+        store.save_vote(&RaftVote::new(1, 7)).await.expect("in the end");
+        *place.borrow_mut() = true;
+    });
+    let pass = |executor: &mut Executor, from_ms: u64| {
+        for ms in from_ms..from_ms + 1_000 {
+            executor.poll(Monotonic(0).after_ms(ms));
+            world.carry_out();
+        }
+        assert_eq!(executor.panicked(), None);
+    };
+    disk.fill();
+    pass(&mut executor, 0);
+    assert!(!*saved.borrow() && closed.borrow().is_none(), "it waits");
+    recovered(&disk.copy()).expect("the half that went through is cut");
+    disk.repair();
+    pass(&mut executor, 1_000);
+    assert!(*saved.borrow());
+    assert_eq!(recovered(&disk.copy()).expect("sound").vote, Some(RaftVote::new(1, 7)));
+
+    // A stop does not wait for space.
+    disk.fill();
+    executor.spawn(async move { drop(another.save_vote(&RaftVote::new(2, 7)).await) });
+    pass(&mut executor, 2_000);
+    stream.borrow_mut().close();
+    pass(&mut executor, 3_000);
+    assert_eq!(*closed.borrow(), Some(false));
 }
 
 #[test]

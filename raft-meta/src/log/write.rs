@@ -4,9 +4,10 @@ use super::{
     format::{FRAME_HEADER_BYTES, Frame, Salt, StreamState, encode, frame, segment_path},
     recover::Segment,
 };
-use crate::{port::FilePort, types::TypeConfig};
+use crate::{executor::Runtime, port::FilePort, types::TypeConfig};
 use corelane_seam::{FileHandle, Slice};
 use openraft::storage::IOFlushed;
+use openraft_rt::AsyncRuntime;
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -14,11 +15,18 @@ use std::{
     path::PathBuf,
     rc::Rc,
     task::{Poll, Waker},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
 /// Bytes of a group beyond which what is queued waits for the next one: bounds the memory of a write.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a segment's file that are allocated ahead, so that metadata goes on for long where others have filled the disk.
+const AHEAD_BYTES: u64 = 1024 * 1024;
+
+/// How soon what found no space is written again.
+const SPACE_AGAIN: Duration = Duration::from_millis(200);
 
 /// Who is told when a frame is flushed.
 pub enum Done {
@@ -164,9 +172,19 @@ impl Group {
     }
 }
 
-/// Writes groups until the stream is closed or an error poisons it. True if it was closed in order.
+/// The segment that is written to.
+struct OpenSegment {
+    number: u64,
+    handle: FileHandle,
+    /// The file has blocks for all that lies below.
+    allocated_end: u64,
+}
+
+/// Writes groups until the stream is closed or an error poisons it. True if it was closed in order. A disk without space is
+/// no such error: what it refused is written again, at the same place, until there is some, and meanwhile this voter is
+/// like one that is slow. Nothing of it was promised to anyone.
 pub(crate) async fn write_loop(stream: Rc<RefCell<Stream>>, port: FilePort) -> bool {
-    let mut file: Option<(u64, FileHandle)> = None;
+    let mut file: Option<OpenSegment> = None;
     while wait(&stream).await {
         let group = stream.borrow_mut().next_group();
         let number = group.segment.number;
@@ -210,13 +228,13 @@ async fn wait(stream: &RefCell<Stream>) -> bool {
 async fn write(
     stream: &RefCell<Stream>,
     port: &FilePort,
-    file: &mut Option<(u64, FileHandle)>,
+    file: &mut Option<OpenSegment>,
     number: u64,
     offset: u64,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let handle = match file {
-        Some((open, handle)) if *open == number => handle.clone(),
+    let segment = match file {
+        Some(segment) if segment.number == number => segment,
         Some(_) | None => {
             let path = segment_path(&stream.borrow().directory, number);
             let (handle, len) = port.open(path.clone()).await?;
@@ -224,11 +242,29 @@ async fn write(
                 let text = format!("{} has {len} bytes, not {offset}", path.display());
                 return Err(io::Error::other(text));
             }
-            *file = Some((number, handle.clone()));
-            handle
+            file.insert(OpenSegment { number, handle, allocated_end: 0 })
         }
     };
-    port.write(handle, offset, Slice::copy_from(bytes)).await
+    let end = offset + bytes.len() as u64;
+    let data = Slice::copy_from(bytes);
+    loop {
+        if end > segment.allocated_end {
+            let len = end + AHEAD_BYTES - offset;
+            // Where there is no space for that much, there may be enough for this.
+            if port.allocate(segment.handle.clone(), offset, len).await.is_ok() {
+                segment.allocated_end = offset + len;
+            }
+        }
+        match port.write(segment.handle.clone(), offset, data.clone()).await {
+            Err(error) if is_full(&error) && !stream.borrow().closing => Runtime::sleep(SPACE_AGAIN).await,
+            result => return result,
+        }
+    }
+}
+
+/// A write that met the end of the space is cut short, or refused.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::WriteZero)
 }
 
 /// Removes whole segments from the front, one after the other, so that those left always follow each other. Only

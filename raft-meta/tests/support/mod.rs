@@ -66,6 +66,8 @@ struct State {
     calls_left: Option<usize>,
     fail_flushes: bool,
     fail_writes: bool,
+    /// No space is left: of a write some bytes go through.
+    is_full: bool,
     lies: bool,
 }
 
@@ -73,6 +75,7 @@ impl State {
     fn repair(&mut self) {
         self.fail_flushes = false;
         self.fail_writes = false;
+        self.is_full = false;
         self.calls_left = None;
     }
 }
@@ -161,6 +164,10 @@ impl MemoryDisk {
         self.with(|state| state.fail_writes = true);
     }
 
+    pub fn fill(&self) {
+        self.with(|state| state.is_full = true);
+    }
+
     /// From now on flushes succeed without effect.
     pub fn lie(&self) {
         self.with(|state| state.lies = true);
@@ -199,9 +206,17 @@ impl MemoryDisk {
                 if self.with(|state| state.fail_writes) {
                     return (FileResult::Written(Err(io::Error::other("written in vain"))), Rest::Nothing);
                 }
+                if self.with(|state| state.is_full) {
+                    self.store(&path_of(&file), offset, &data[..data.len() / 2]);
+                    return (FileResult::Written(Err(io::ErrorKind::StorageFull.into())), Rest::Nothing);
+                }
                 self.store(&path_of(&file), offset, &data);
                 let rest = if flush { Rest::Flush(file) } else { Rest::Nothing };
                 return (FileResult::Written(Ok(())), rest);
+            }
+            FileOperation::Allocate { zero: false, .. } => {
+                let full = self.with(|state| state.is_full);
+                FileResult::Done(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) })
             }
             FileOperation::Replace { path, data } => {
                 self.tamper(&path, data.to_vec());
