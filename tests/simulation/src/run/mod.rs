@@ -18,8 +18,8 @@ use crate::{
     invariants,
     rng::Rng,
     workload::{
-        Disturbance, Operation, audit::Audit, consumer_session, disk_faults, draw_disturbance, group_session,
-        link_faults, probe::Probe,
+        Disturbance, Operation, ToTheDisk, audit::Audit, consumer_session, disk_faults, draw_disturbance,
+        group_session, link_faults, probe::Probe,
     },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
@@ -164,6 +164,15 @@ struct Broker {
     serving: bool,
     /// A disturbance broke the disk since it was repaired last.
     disk_is_bad: bool,
+    /// Or filled it.
+    disk_is_full: bool,
+}
+
+impl Broker {
+    /// Whether its disk explains what is wrong with it.
+    fn is_excused(&self) -> bool {
+        self.disk_is_bad || self.disk_is_full
+    }
 }
 
 struct Run {
@@ -204,7 +213,7 @@ impl Run {
                 let (factory, reports) = broker::factory(&mut rng.fork("broker"), &cluster, index);
                 let process = world.add_process(&Cluster::host(index), cluster.listeners(), factory);
                 disk_faults::repair(&world, process);
-                Broker { process, reports, serving: false, disk_is_bad: false }
+                Broker { process, reports, serving: false, disk_is_bad: false, disk_is_full: false }
             })
             .collect();
         let known = brokers.iter().enumerate();
@@ -287,7 +296,7 @@ impl Run {
         match self.pump(WORK_NS_MAX, "work", |run| run.actors.iter().all(Actor::is_done)) {
             // With disks at fault on its machines, too few replicas may be left: then all wait for whoever repairs them.
             Err(Broken { promise: "liveness", .. })
-                if many && self.brokers.iter().any(|broker| broker.disk_is_bad) =>
+                if many && self.brokers.iter().any(Broker::is_excused) =>
             {
                 Ok(())
             }
@@ -312,6 +321,7 @@ impl Run {
             }
         }
         self.pump(CALM_NS_MAX, "calm", |run| run.all_serve() && run.actors.iter().all(Actor::is_done))?;
+        self.brokers.iter_mut().for_each(|broker| broker.disk_is_full = false);
         // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
         self.pause(REST_NS)?;
         self.heal()
@@ -395,7 +405,7 @@ impl Run {
 
     /// Whether the others have everything that one broker has.
     fn may_lose_a_disk(&self) -> bool {
-        let is_sound = |broker: &Broker| broker.serving && !broker.disk_is_bad;
+        let is_sound = |broker: &Broker| broker.serving && !broker.is_excused();
         self.emptied.is_none()
             && self.passing == 0
             && self.brokers.iter().all(is_sound)
@@ -443,7 +453,12 @@ impl Run {
             Notice::Wake(WAKE_DEADLINE | WAKE_REST) => {}
             Notice::Wake(key) if key >= WAKE_HEAL => {
                 let index = usize::try_from(key - WAKE_HEAL).expect("a broker's place");
-                link_faults::heal(&mut self.world, self.brokers[index].process);
+                let broker = &self.brokers[index];
+                link_faults::heal(&mut self.world, broker.process);
+                if broker.disk_is_full && !broker.disk_is_bad {
+                    // What it said meanwhile is excused still; that there is room it finds out by itself.
+                    disk_faults::repair(&self.world, broker.process);
+                }
                 self.passing -= 1;
             }
             Notice::Wake(key) if key >= WAKE_START => {
@@ -469,7 +484,7 @@ impl Run {
             }
             Notice::StartFailed(process, reason) => {
                 let index = self.index_of(process);
-                if !self.brokers[index].disk_is_bad {
+                if !self.brokers[index].is_excused() {
                     let text = format!("the broker refuses to start on a healthy disk: {reason}");
                     return Err(Broken { promise: "machine", text });
                 }
@@ -527,7 +542,7 @@ impl Run {
 
     /// Whether a broken disk explains it.
     fn excused(&self, index: usize, text: &str) -> Result<(), Broken> {
-        if self.brokers[index].disk_is_bad {
+        if self.brokers[index].is_excused() {
             Ok(())
         } else {
             Err(Broken { promise: "machine", text: format!("on a healthy disk: {text}") })
@@ -539,13 +554,14 @@ impl Run {
             self.world.note(&format!("disturbance: {}", disturbance.name));
             let index = self.some_broker();
             self.unsettle();
-            let empties = disturbance.takes_the_disk && self.may_lose_a_disk();
+            let empties = disturbance.to_the_disk == ToTheDisk::Takes && self.may_lose_a_disk();
             if self.brokers.len() > 1 {
                 let heals_after_ns = self.rng.between(100_000_000, HEALS_AFTER_NS_MAX);
                 self.world.wake_after(heals_after_ns, WAKE_HEAL + index as u64);
                 self.passing += 1;
             }
-            self.brokers[index].disk_is_bad |= disturbance.breaks_the_disk;
+            self.brokers[index].disk_is_bad |= disturbance.to_the_disk == ToTheDisk::Breaks;
+            self.brokers[index].disk_is_full |= disturbance.to_the_disk == ToTheDisk::Fills;
             let process = self.brokers[index].process;
             (disturbance.happen)(&mut self.world, process, &mut self.rng);
             if empties {

@@ -1,14 +1,13 @@
 //! The process is killed, or the power is cut, at any moment, that of recovery included.
 
-use super::Disturbance;
+use super::{Disturbance, ToTheDisk};
 use crate::world::CrashKind;
 
 /// `kill -9`.
 pub const KILL: Disturbance = Disturbance {
     name: "kill",
     weight: 25,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, _| world.crash(process, CrashKind::Kill),
 };
 
@@ -16,8 +15,7 @@ pub const KILL: Disturbance = Disturbance {
 pub const POWER_CUT: Disturbance = Disturbance {
     name: "power cut",
     weight: 35,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
 };
 
@@ -25,8 +23,7 @@ pub const POWER_CUT: Disturbance = Disturbance {
 pub const POWER_CUT_OF_MOST: Disturbance = Disturbance {
     name: "power cut of most",
     weight: 30,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         world.crash(process, CrashKind::PowerCut);
         for other in world.others(process) {
@@ -41,8 +38,7 @@ pub const POWER_CUT_OF_MOST: Disturbance = Disturbance {
 pub const POWER_CUT_IN_RECOVERY: Disturbance = Disturbance {
     name: "power cut, also in recovery",
     weight: 12,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         world.crash(process, CrashKind::PowerCut);
         world.disk(process).crash_after_calls(Some(rng.below(60)));

@@ -1,6 +1,6 @@
 //! The disk fails: errors, slowness, no space. The run repairs it before it asks the broker to serve again.
 
-use super::Disturbance;
+use super::{Disturbance, ToTheDisk};
 use crate::world::{DiskFaults, ProcessId, World};
 use corelane_shard::Node;
 
@@ -14,8 +14,7 @@ const LEFT_FREE_MAX: u64 = 2 << 20;
 pub const ERRORS: Disturbance = Disturbance {
     name: "disk errors",
     weight: 6,
-    breaks_the_disk: true,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Breaks,
     happen: |world, process, rng| {
         let per_million = u32::try_from(rng.between(2_000, 100_000)).unwrap_or(2_000);
         let kind = rng.below(4);
@@ -34,8 +33,7 @@ pub const ERRORS: Disturbance = Disturbance {
 pub const SLOW: Disturbance = Disturbance {
     name: "slow disk",
     weight: 6,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         let spike_ns = rng.between(10_000_000, 2_000_000_000);
         world.disk(process).set_faults(|faults| {
@@ -49,8 +47,7 @@ pub const SLOW: Disturbance = Disturbance {
 pub const FULL: Disturbance = Disturbance {
     name: "full disk",
     weight: 4,
-    breaks_the_disk: true,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Fills,
     happen: |world, process, rng| {
         let left = rng.below(LEFT_FREE_MAX);
         world.disk(process).fill_but(left);

@@ -14,12 +14,23 @@ pub struct Disturbance {
     pub name: &'static str,
     /// How often.
     pub weight: u64,
-    /// Whether the disk is at fault from then on: errors are excused, and only a restart brings service back.
-    pub breaks_the_disk: bool,
-    /// Whether nothing is left of the disk.
-    pub takes_the_disk: bool,
+    /// What becomes of the disk.
+    pub to_the_disk: ToTheDisk,
     /// Lets it happen.
     pub happen: fn(&mut World<Node>, ProcessId, &mut Rng),
+}
+
+/// What a disturbance does to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToTheDisk {
+    /// Nothing that it does not come back from by itself.
+    Nothing,
+    /// It is at fault from then on: errors are excused, and only a restart brings service back.
+    Breaks,
+    /// It is full until there is room again: errors are excused until then, and service comes back by itself.
+    Fills,
+    /// Nothing is left of it.
+    Takes,
 }
 
 const ALL: &[Disturbance] = &[

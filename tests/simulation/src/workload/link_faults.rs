@@ -1,7 +1,7 @@
 //! What goes wrong between machines, and machines that stand still. Only where there are several: one that stands still
 //! alone just lets everyone wait.
 
-use super::Disturbance;
+use super::{Disturbance, ToTheDisk};
 use crate::{
     rng::Rng,
     world::{CrashKind, ProcessId, World},
@@ -12,8 +12,7 @@ use corelane_shard::Node;
 pub const ISOLATION: Disturbance = Disturbance {
     name: "isolation",
     weight: 15,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, _| world.isolate(process),
 };
 
@@ -21,8 +20,7 @@ pub const ISOLATION: Disturbance = Disturbance {
 pub const CUT: Disturbance = Disturbance {
     name: "cut in one direction",
     weight: 10,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         if let Some((from, to)) = some_direction(world, process, rng) {
             world.cut(from, to);
@@ -34,8 +32,7 @@ pub const CUT: Disturbance = Disturbance {
 pub const SLOW_LINK: Disturbance = Disturbance {
     name: "slow link",
     weight: 8,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         if let Some((from, to)) = some_direction(world, process, rng) {
             world.slow_link(from, to, rng.between(10_000_000, 3_000_000_000));
@@ -47,8 +44,7 @@ pub const SLOW_LINK: Disturbance = Disturbance {
 pub const PAUSE: Disturbance = Disturbance {
     name: "pause",
     weight: 12,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, _| world.pause(process),
 };
 
@@ -56,8 +52,7 @@ pub const PAUSE: Disturbance = Disturbance {
 pub const OWN_CLOCK: Disturbance = Disturbance {
     name: "clock jump of one machine",
     weight: 4,
-    breaks_the_disk: false,
-    takes_the_disk: false,
+    to_the_disk: ToTheDisk::Nothing,
     happen: |world, process, rng| {
         let ms = rng.below(10_000).cast_signed() - 5_000;
         world.jump_wall_clock_of(process, ms);
@@ -69,9 +64,8 @@ pub const OWN_CLOCK: Disturbance = Disturbance {
 pub const EMPTY_DISK: Disturbance = Disturbance {
     name: "an empty disk",
     weight: 10,
-    breaks_the_disk: false,
     happen: |world, process, _| world.crash(process, CrashKind::PowerCut),
-    takes_the_disk: true,
+    to_the_disk: ToTheDisk::Takes,
 };
 
 fn some_direction(world: &World<Node>, process: ProcessId, rng: &mut Rng) -> Option<(ProcessId, ProcessId)> {

@@ -27,7 +27,7 @@ mod produce;
 mod produce_idempotent;
 pub mod restart;
 
-pub use disturbance::{Disturbance, draw as draw_disturbance};
+pub use disturbance::{Disturbance, ToTheDisk, draw as draw_disturbance};
 
 use crate::{
     client::{
