@@ -1,5 +1,5 @@
 //! Heartbeats of brokers: they are unfenced when they know the metadata, fenced when they are not heard of, and hand over what
-//! they lead before they stop.
+//! they lead before they stop, or when their disks are full.
 
 use super::{
     ApiError, Controller, Decision,
@@ -32,6 +32,8 @@ pub struct BrokerHeartbeatRequest {
     pub want_fence: bool,
     /// It wants to stop.
     pub want_shut_down: bool,
+    /// Its disk is full: it stores nothing more.
+    pub is_full: bool,
     /// Its log directories that are offline.
     pub offline_directories: Vec<Uuid>,
 }
@@ -74,7 +76,7 @@ impl Controller {
         if broker.fenced {
             return match request.want_shut_down || wants_fence || !caught_up {
                 true => self.unchanged(Ok(reply(true, request.want_shut_down))),
-                false => self.unfence(request, reply(false, false)),
+                false => self.unfence(request, broker.is_full, reply(false, false)),
             };
         }
         match (broker.in_controlled_shutdown, request.want_shut_down) {
@@ -86,6 +88,7 @@ impl Controller {
                 self.fence_broker(request.id, reply(true, true))
             }
             (false, true) => self.begin_to_hand_over(request, reply(false, false)),
+            (false, false) if broker.is_full != request.is_full => self.fill(request, reply(false, false)),
             (false, false) => self.unchanged(Ok(reply(false, false))),
         }
     }
@@ -93,6 +96,7 @@ impl Controller {
     fn unfence(
         &mut self,
         request: &BrokerHeartbeatRequest,
+        was_full: bool,
         reply: HeartbeatReply,
     ) -> Decision<Result<HeartbeatReply, ApiError>> {
         let id = request.id;
@@ -107,9 +111,27 @@ impl Controller {
         let waiting = |partition: &PartitionImage| {
             partition.leader.is_none() && partition.replicas.contains(&id) && !partition.isr.contains(&id)
         };
-        let electorate = Electorate::with(&self.speculative, id);
+        let electorate = Electorate::with(&self.speculative, id).where_full(id, request.is_full);
         let led = self.changes(electorate, waiting, Target::of, TopicRules::choice);
-        let records = [change].into_iter().chain(led.into_iter().map(Record::PartitionChange)).collect();
+        let full = (was_full != request.is_full).then(|| fullness(request));
+        let led = led.into_iter().map(Record::PartitionChange);
+        let records = [change].into_iter().chain(full).chain(led).collect();
+        self.of_broker(id, request.epoch, records, reply)
+    }
+
+    /// A broker's disk is full, or has room again: what only one of those in sync can store, that one leads.
+    fn fill(
+        &mut self,
+        request: &BrokerHeartbeatRequest,
+        reply: HeartbeatReply,
+    ) -> Decision<Result<HeartbeatReply, ApiError>> {
+        let id = request.id;
+        let electorate = Electorate::of(&self.speculative).where_full(id, request.is_full);
+        let has_it_in_sync = |partition: &PartitionImage| partition.isr.contains(&id);
+        let changed = self.changes(electorate, has_it_in_sync, Target::of, |_| Choice::Clean);
+        // It stands last: if the leader is lost in between, the next heartbeat says it again.
+        let changed = changed.into_iter().map(Record::PartitionChange);
+        let records = changed.chain([fullness(request)]).collect();
         self.of_broker(id, request.epoch, records, reply)
     }
 
@@ -224,6 +246,10 @@ impl Controller {
         self.propose_all(&preconditions, records, Ok(reply))
             .unwrap_or_else(|error| self.unchanged(Err(error)))
     }
+}
+
+fn fullness(request: &BrokerHeartbeatRequest) -> Record {
+    Record::BrokerFull { id: request.id, epoch: request.epoch, is_full: request.is_full }
 }
 
 #[cfg(test)]

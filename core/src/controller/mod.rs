@@ -21,6 +21,7 @@ mod elect_leaders;
 mod features;
 mod heartbeats;
 pub mod limits;
+mod offline_replicas;
 mod partition_change;
 mod placement;
 mod producer_ids;
@@ -39,6 +40,7 @@ pub use delete_topics::{DeleteTopicsRequest, DeletedTopicResult, TopicRef};
 pub use elect_leaders::{ElectLeadersRequest, ElectedTopic, Election};
 pub use features::{FEATURES, Feature, consumer_groups_are_finalized};
 pub use heartbeats::{BrokerHeartbeatRequest, HeartbeatReply};
+pub use offline_replicas::OfflineReplicasRequest;
 pub use placement::spread;
 pub use producer_ids::{AllocateProducerIdsRequest, ProducerIdBlock};
 pub use reassignments::{

@@ -3,6 +3,9 @@
 //!
 //! It differs from Kafka in one thing. There the last replica in sync leaves the ISR when it is gone, and is eligible; here it
 //! stays in the ISR, so that the ISR is empty only where the disks are lost. Who can be elected is the same.
+//!
+//! Kafka takes a full disk for a failed one until the next restart. Here a broker that says that its disk is full goes on
+//! serving what it has: it leads, and is in sync, only where no other in sync could store more.
 
 use super::Controller;
 use crate::{
@@ -34,7 +37,8 @@ impl TopicRules {
 /// Who may be elected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// Whoever leads goes on if it can; else the first that is in sync; else the first that is eligible.
+    /// Whoever leads goes on if it can; else the first that is in sync; else the first that is eligible. Of those, one whose
+    /// disk is full comes after all others.
     Clean,
     /// The first of the replicas if it can; else as `Clean`.
     Preferred,
@@ -96,12 +100,13 @@ pub(super) struct Electorate<'a> {
     joins: Option<NodeId>,
     leaves: Option<NodeId>,
     lost: Option<NodeId>,
+    fills: Option<(NodeId, bool)>,
 }
 
 impl<'a> Electorate<'a> {
     /// The active brokers.
     pub fn of(image: &'a Image) -> Electorate<'a> {
-        Electorate { image, joins: None, leaves: None, lost: None }
+        Electorate { image, joins: None, leaves: None, lost: None, fills: None }
     }
 
     /// And this one.
@@ -117,6 +122,18 @@ impl<'a> Electorate<'a> {
     /// But this one, which has nothing any more.
     pub fn bereft_of(image: &'a Image, id: NodeId) -> Electorate<'a> {
         Electorate { lost: Some(id), ..Electorate::without(image, id) }
+    }
+
+    /// With this one's disk full from now on, or no longer.
+    pub fn where_full(self, id: NodeId, is_full: bool) -> Electorate<'a> {
+        Electorate { fills: Some((id, is_full)), ..self }
+    }
+
+    fn has_room(&self, id: NodeId) -> bool {
+        match self.fills {
+            Some((which, is_full)) if which == id => !is_full,
+            Some(_) | None => self.image.broker(id).is_some_and(|broker| !broker.is_full),
+        }
     }
 
     fn can_lead(&self, id: NodeId) -> bool {
@@ -145,6 +162,10 @@ impl<'a> Electorate<'a> {
         let clean = leader.is_none_or(|leader| target.isr.contains(&leader) || eligible.contains(&leader));
         if let Some(leader) = leader.filter(|leader| !target.isr.contains(leader)) {
             target.isr = vec![leader];
+        }
+        // Where something can be stored, whoever stores nothing would hold it up. Where nothing can be, all have the same.
+        if leader.is_some_and(|leader| self.has_room(leader)) {
+            target.isr.retain(|id| Some(*id) == leader || self.has_room(*id));
         }
         let mut known: Vec<NodeId> = Vec::new();
         if !clean || target.isr.len() >= rules.insync_min.min(target.replicas.len()) {
@@ -195,10 +216,15 @@ impl<'a> Electorate<'a> {
         let valid = |id: &NodeId| candidates.contains(id) && self.can_lead(*id);
         let replicas = || target.replicas.iter().copied();
         let preferred = match choice {
-            Choice::Preferred => target.replicas.first().copied().filter(valid),
+            Choice::Preferred => target.replicas.first().copied(),
             Choice::Clean | Choice::Unclean => None,
         };
-        let clean = preferred.or_else(|| partition.leader.filter(valid)).or_else(|| replicas().find(valid));
+        let first = |valid: &dyn Fn(&NodeId) -> bool| {
+            let known = preferred.filter(valid).or_else(|| partition.leader.filter(valid));
+            known.or_else(|| replicas().find(valid))
+        };
+        // One whose disk is full serves what it has, but only where no other can also store more.
+        let clean = first(&|id| valid(id) && self.has_room(*id)).or_else(|| first(&valid));
         clean.or_else(|| match choice {
             Choice::Unclean => {
                 let left = |id: &NodeId| self.can_lead(*id);

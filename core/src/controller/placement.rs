@@ -3,7 +3,7 @@
 //! Kafka's striping: the leaders of successive partitions are successive brokers, the followers are those behind the
 //! leader, and after each turn around all brokers the followers move on by one, so that a broker's load, when it
 //! fails, spreads over all others. Racks take turns: replicas stand in as many racks as there are before a rack has a second
-//! one. Active brokers come before fenced ones, whatever their rack: a replica is to be there. Where Kafka draws the first
+//! one. Active brokers come before full and fenced ones, whatever their rack: a replica is to be there. Where Kafka draws the first
 //! broker at random, the topic's id (which is random) chooses it: placement is then a function of what is known, and
 //! partitions added later go on where the earlier ones ended.
 
@@ -11,18 +11,18 @@ use super::ApiError;
 use crate::{
     error::ErrorCode,
     ids::{LeaderEpoch, NodeId, TopicId},
-    metadata::{Image, PartitionRecord},
+    metadata::{BrokerImage, Image, PartitionRecord},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The brokers that can be given replicas.
 pub(super) struct Placement {
-    /// Unfenced: these can lead. In an order in which racks take turns.
+    /// Unfenced, with room on their disks if any has some: these can lead. In an order in which racks take turns.
     active: Vec<NodeId>,
     /// Of each broker that has one.
     racks: BTreeMap<NodeId, String>,
-    /// Registered, but fenced: these can follow when they come back.
-    fenced: Vec<NodeId>,
+    /// Full, or fenced: these can follow when they have room, or come back.
+    later: Vec<NodeId>,
     replication_factor: usize,
 }
 
@@ -35,8 +35,12 @@ impl Placement {
         let usable = || image.brokers().filter(|broker| !broker.in_controlled_shutdown);
         let racks: BTreeMap<NodeId, String> =
             usable().filter_map(|broker| Some((broker.id, broker.rack.clone()?))).collect();
-        let active = take_turns(usable().filter(|broker| !broker.fenced).map(|broker| broker.id), &racks);
-        let fenced: Vec<NodeId> = usable().filter(|broker| broker.fenced).map(|broker| broker.id).collect();
+        let any_room = usable().any(|broker| broker.takes_records());
+        let comes_first = |broker: &&Arc<BrokerImage>| !broker.fenced && !(any_room && broker.is_full);
+        let active = take_turns(usable().filter(comes_first).map(|broker| broker.id), &racks);
+        let mut later: Vec<&Arc<BrokerImage>> = usable().filter(|broker| !comes_first(broker)).collect();
+        later.sort_by_key(|broker| broker.fenced);
+        let later: Vec<NodeId> = later.into_iter().map(|broker| broker.id).collect();
         let refuse = |reason: String| Err(ApiError::new(ErrorCode::InvalidReplicationFactor, reason));
         let count = usize::try_from(replication_factor).unwrap_or(0);
         if count == 0 {
@@ -47,13 +51,13 @@ impl Placement {
         if active.is_empty() {
             return refuse("All brokers are currently fenced.".to_owned());
         }
-        let registered = active.len() + fenced.len();
+        let registered = active.len() + later.len();
         if count > registered {
             return refuse(format!(
                 "The target replication factor of {count} cannot be reached because only {registered} broker(s) are registered."
             ));
         }
-        Ok(Placement { active, racks, fenced, replication_factor: count })
+        Ok(Placement { active, racks, later, replication_factor: count })
     }
 
     /// The replicas of a partition, the preferred leader first.
@@ -79,7 +83,7 @@ impl Placement {
             *used.entry(self.racks.get(&follower)).or_default() += 1;
             replicas.push(follower);
         }
-        replicas.extend(self.fenced.iter().copied().take(self.replication_factor - replicas.len()));
+        replicas.extend(self.later.iter().copied().take(self.replication_factor - replicas.len()));
         replicas
     }
 }
@@ -100,7 +104,7 @@ pub fn spread(
         return Vec::new();
     }
     let replication_factor = replication_factor.clamp(1, active.len());
-    let placement = Placement { active, racks, fenced: Vec::new(), replication_factor };
+    let placement = Placement { active, racks, later: Vec::new(), replication_factor };
     (0..partitions).map(|index| placement.replicas(topic, index)).collect()
 }
 
@@ -124,7 +128,7 @@ fn index_of(value: u64) -> usize {
 }
 
 /// The first state of a partition on these replicas, of which those that are active are in sync (there is nothing
-/// yet to be behind of) and the first of them leads. `None`: none is active.
+/// yet to be behind of), without the full ones if any is not, and the first of them leads. `None`: none is active.
 pub(super) fn first_state(
     image: &Image,
     topic: TopicId,
@@ -132,7 +136,10 @@ pub(super) fn first_state(
     replicas: Vec<NodeId>,
 ) -> Option<PartitionRecord> {
     let is_active = |id: &NodeId| image.broker(*id).is_some_and(|broker| broker.is_active());
-    let isr: Vec<NodeId> = replicas.iter().copied().filter(is_active).collect();
+    let takes_records = |id: &NodeId| image.broker(*id).is_some_and(|broker| broker.takes_records());
+    let any_room = replicas.iter().any(takes_records);
+    let is_in_sync = |id: &NodeId| if any_room { takes_records(id) } else { is_active(id) };
+    let isr: Vec<NodeId> = replicas.iter().copied().filter(is_in_sync).collect();
     let leader = *isr.first()?;
     Some(PartitionRecord {
         topic,

@@ -116,6 +116,7 @@ pub(super) fn heartbeat(controller: &Controller, id: i32) -> BrokerHeartbeatRequ
         applied: controller.committed().last_applied(),
         want_fence: false,
         want_shut_down: false,
+        is_full: false,
         offline_directories: Vec::new(),
     }
 }
@@ -252,8 +253,8 @@ enum Step {
     ProducerIds,
     /// A process of a broker registers, with its disk or with another.
     Register(i32, u8, bool),
-    /// A broker says that it lives, or wants to stop.
-    Heartbeat(i32, bool),
+    /// A broker says that it lives, and whether it wants to stop, and is full.
+    Heartbeat(i32, bool, bool),
     Unregister(i32),
     /// The leader of a partition says who is in sync, by a bit of each of its replicas.
     Isr(u8, i32, u8),
@@ -277,7 +278,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..6u8, 1..4u8).prop_map(|(name, min)| Step::InsyncMin(name, min)),
         1 => Just(Step::ProducerIds),
         3 => (1..5i32, 0..3u8, any::<bool>()).prop_map(|(id, run, disk)| Step::Register(id, run, disk)),
-        8 => (1..5i32, prop::bool::weighted(0.2)).prop_map(|(id, stop)| Step::Heartbeat(id, stop)),
+        8 => (1..5i32, prop::bool::weighted(0.2), prop::bool::weighted(0.3))
+            .prop_map(|(id, stop, full)| Step::Heartbeat(id, stop, full)),
         1 => (1..5i32).prop_map(Step::Unregister),
         5 => (0..6u8, 0..4i32, any::<u8>()).prop_map(|(name, index, bits)| Step::Isr(name, index, bits)),
         1 => any::<bool>().prop_map(Step::Elect),
@@ -343,8 +345,8 @@ fn decide(
             }
             batches(controller.register_broker(now, &request, Registrant::Peer))
         }
-        Step::Heartbeat(id, want_shut_down) => {
-            let request = BrokerHeartbeatRequest { want_shut_down, ..heartbeat(controller, id) };
+        Step::Heartbeat(id, want_shut_down, is_full) => {
+            let request = BrokerHeartbeatRequest { want_shut_down, is_full, ..heartbeat(controller, id) };
             batches(controller.heartbeat(now, &request))
         }
         Step::Unregister(id) => {
@@ -456,6 +458,14 @@ proptest! {
                 // Whoever could lead does.
                 let active = |id: &NodeId| speculative.broker(*id).is_some_and(|broker| broker.is_active());
                 prop_assert!(partition.leader.is_some() || !partition.isr.iter().any(active));
+                // Whoever is full leads only what no other in sync could store, and holds no one up who can.
+                let full = |id: &NodeId| speculative.broker(*id).is_some_and(|broker| broker.is_full);
+                let takes = |id: &NodeId| speculative.broker(*id).is_some_and(|broker| broker.takes_records());
+                match partition.leader {
+                    Some(leader) if full(&leader) => prop_assert!(!partition.isr.iter().any(takes)),
+                    Some(_) => prop_assert!(!partition.isr.iter().any(full)),
+                    None => {}
+                }
             }
             prop_assert_eq!(&Image::decode(&committed.encode()).expect("just encoded"), committed);
             for batch in &in_flight {

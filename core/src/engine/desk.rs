@@ -7,9 +7,9 @@ use crate::{
         AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionsRequest, AlteredPartitions, ApiError,
         BrokerHeartbeatRequest, Controller, CreatePartitionsRequest, CreateTopicsRequest, CreatedTopic,
         Decision, DeleteTopicsRequest, DeletedTopicResult, ElectLeadersRequest, ElectedTopic, HeartbeatReply,
-        ListReassignmentsRequest, NamedResult, Parting, ProducerIdBlock, ReassignPartitionsRequest,
-        Reassigned, RegisterBrokerRequest, Registrant, ResourceResult, Settings, TopicReassignments,
-        UnregisterBrokerRequest, UpdateFeaturesRequest,
+        ListReassignmentsRequest, NamedResult, OfflineReplicasRequest, Parting, ProducerIdBlock,
+        ReassignPartitionsRequest, Reassigned, RegisterBrokerRequest, Registrant, ResourceResult, Settings,
+        TopicReassignments, UnregisterBrokerRequest, UpdateFeaturesRequest,
     },
     error::ErrorCode,
     ids::NodeId,
@@ -51,6 +51,8 @@ pub enum ControllerRequest {
     ReassignPartitions(ReassignPartitionsRequest),
     /// ListPartitionReassignments.
     ListReassignments(ListReassignmentsRequest),
+    /// A broker cannot serve some of its replicas any more.
+    OfflineReplicas(OfflineReplicasRequest),
 }
 
 /// How far the quorum's log has come.
@@ -114,6 +116,8 @@ pub enum ControllerResponse {
     ReassignPartitions(Reassigned),
     /// ListPartitionReassignments.
     ListReassignments(Vec<TopicReassignments>),
+    /// Others lead what they can.
+    OfflineReplicas(Result<(), ApiError>),
     /// The quorum cannot decide: not the leader, or the change was lost. The outcome is not known.
     Unavailable(ErrorCode),
 }
@@ -123,7 +127,7 @@ pub enum ControllerResponse {
 pub const CONTROLLER_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The layout of what travels. Another one is refused.
-const BODY_VERSION: u8 = 0;
+const BODY_VERSION: u8 = 1;
 
 impl ControllerRequest {
     /// As it travels to the active controller.
@@ -356,6 +360,10 @@ impl Desk {
             Asked::ListReassignments(request) => {
                 let ongoing = controller.list_reassignments(&request);
                 reply(to, Answer::ListReassignments(ongoing), effects);
+            }
+            Asked::OfflineReplicas(request) => {
+                let decision = controller.offline_replicas(&request);
+                self.answer(to, decision, Answer::OfflineReplicas, effects);
             }
         }
     }

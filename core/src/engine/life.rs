@@ -9,7 +9,8 @@ use crate::{
     error::ErrorCode,
     metadata::{Image, MetadataOffset},
 };
-use corelane_seam::Monotonic;
+use corelane_seam::{Monotonic, ShardId};
+use std::collections::BTreeSet;
 
 /// How soon a request is made again that found no controller, in ms.
 const RETRY_MS: u64 = 50;
@@ -22,6 +23,10 @@ const FORSAKEN_MS: u64 = 3_000;
 
 /// The least time between two requests, in ms, however often something changes.
 const HURRY_MS: u64 = 10;
+
+/// For how long a disk must have had room before that is told, in ms: where there is no reserve, whether there is room is
+/// known only when something is written.
+const ROOM_MS: u64 = 5_000;
 
 /// What the controller is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub enum LifeRequest {
         applied: Option<MetadataOffset>,
         /// It wants to stop: lead nothing here any more.
         want_shut_down: bool,
+        /// Its disk is full, or was until a moment ago: nothing more is stored here.
+        is_full: bool,
     },
 }
 
@@ -90,6 +97,10 @@ pub struct BrokerLife {
     asked: Option<Monotonic>,
     next: Monotonic,
     stop: Stop,
+    /// Data shards whose disk is full.
+    full: BTreeSet<ShardId>,
+    /// Until then it counts as full, though it has room.
+    full_until: Monotonic,
 }
 
 impl BrokerLife {
@@ -103,6 +114,8 @@ impl BrokerLife {
             asked: None,
             next: Monotonic(0),
             stop: Stop::No,
+            full: BTreeSet::new(),
+            full_until: Monotonic(0),
         }
     }
 
@@ -119,8 +132,9 @@ impl BrokerLife {
         self.under_way = true;
         self.asked = Some(now);
         let want_shut_down = self.stop != Stop::No;
+        let is_full = self.is_full(now);
         Some(match self.epoch {
-            Some(epoch) => LifeRequest::Heartbeat { epoch, applied, want_shut_down },
+            Some(epoch) => LifeRequest::Heartbeat { epoch, applied, want_shut_down, is_full },
             None => LifeRequest::Register(Box::new(self.registration.clone())),
         })
     }
@@ -189,6 +203,24 @@ impl BrokerLife {
         self.next = self.next.min(soon);
     }
 
+    /// The disk of a data shard is full from now on, or has room again. That it is full the controller hears at once, that
+    /// there is room with a heartbeat, when it has lasted.
+    pub fn disk(&mut self, now: Monotonic, shard: ShardId, is_full: bool) {
+        let was_full = self.is_full(now);
+        if is_full {
+            self.full.insert(shard);
+        } else if self.full.remove(&shard) && self.full.is_empty() {
+            self.full_until = now.after_ms(ROOM_MS);
+        }
+        if !was_full && is_full {
+            self.hurry(now);
+        }
+    }
+
+    fn is_full(&self, now: Monotonic) -> bool {
+        !self.full.is_empty() || now < self.full_until
+    }
+
     /// The broker is to stop: first it asks to be let go.
     pub fn stop(&mut self, now: Monotonic) {
         if self.stop == Stop::No {
@@ -243,7 +275,7 @@ mod tests {
     }
 
     fn heartbeat(epoch: i64, want_shut_down: bool) -> Option<LifeRequest> {
-        Some(LifeRequest::Heartbeat { epoch, applied: None, want_shut_down })
+        Some(LifeRequest::Heartbeat { epoch, applied: None, want_shut_down, is_full: false })
     }
 
     fn serving() -> BrokerLife {
@@ -286,6 +318,34 @@ mod tests {
         let stale = ApiError::new(ErrorCode::StaleBrokerEpoch, "");
         life.answered(at(100), LifeAnswer::Heartbeat(Err(stale))).expect("no refusal");
         assert!(matches!(life.poll(at(100), None), Some(LifeRequest::Register(_))));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_once_and_room_when_it_has_lasted() {
+        let mut life = serving();
+        let is_full = |request: Option<LifeRequest>| {
+            matches!(request, Some(LifeRequest::Heartbeat { is_full: true, .. }))
+        };
+        let beat = |life: &mut BrokerLife, ms| {
+            let request = life.poll(at(ms), None);
+            assert!(request.is_some(), "a heartbeat is due");
+            life.answered(at(ms), LifeAnswer::Heartbeat(Ok(UP))).expect("no refusal");
+            is_full(request)
+        };
+        life.disk(at(100), ShardId(0), true);
+        assert!(beat(&mut life, 100), "at once");
+        life.disk(at(101), ShardId(1), true);
+        assert_eq!(life.next_deadline(), Some(at(2_100)), "the second shard says nothing new");
+        life.disk(at(1_000), ShardId(0), false);
+        assert!(beat(&mut life, 2_100), "the other one is full still");
+        life.disk(at(3_000), ShardId(1), false);
+        assert!(beat(&mut life, 4_100), "not for long");
+        life.disk(at(7_000), ShardId(1), true);
+        life.disk(at(7_001), ShardId(1), false);
+        assert!(beat(&mut life, 7_100 + ROOM_MS - 200), "it was full again meanwhile");
+        assert!(!beat(&mut life, 14_000 + ROOM_MS));
+        life.disk(at(30_000), ShardId(1), false);
+        assert!(!beat(&mut life, 40_000), "room that was never missing is no news");
     }
 
     #[test]

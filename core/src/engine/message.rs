@@ -78,6 +78,8 @@ pub enum ShardMessage {
     Image(Box<Image>),
     /// A log directory failed; nothing is acknowledged any more, on any shard.
     DirectoryOffline(Fatal),
+    /// To the quorum's shard: the sender's disk is full from now on, or no longer.
+    DiskFull(bool),
     /// To the other data shards, in a clean stop: no request is under way here and none will be, so this was the last
     /// word of it. A shard that owns partitions answers until all others have said so.
     AsksNoMore,

@@ -148,6 +148,8 @@ pub struct Effects {
     pub log_filter: Option<String>,
     /// A log directory failed: every shard must know.
     pub directory_offline: Option<Fatal>,
+    /// This shard's disk is full from now on, or no longer: the quorum's shard must know.
+    pub disk_full: Option<bool>,
     /// The clean stop is complete.
     pub stopped: bool,
 }
@@ -201,6 +203,8 @@ pub struct Engine {
     reign_is_new_until: Option<Monotonic>,
     /// Under which the controller is asked who is in sync.
     alteration: Option<GatherId>,
+    /// Under which it is told of replicas that are offline here.
+    offline_report: Option<GatherId>,
     sessions: FetchSessions,
     follower_sessions: FollowerSessions,
     producer_ids: ProducerIdPool,
@@ -238,6 +242,7 @@ impl Engine {
             replication_due: None,
             reign_is_new_until: None,
             alteration: None,
+            offline_report: None,
             sessions: FetchSessions::default(),
             follower_sessions: FollowerSessions::default(),
             producer_ids: ProducerIdPool::default(),
@@ -291,6 +296,9 @@ impl Engine {
             Input::Stop => self.stop(now, effects),
         }
         self.tell_directory_offline(effects);
+        if let Some(is_full) = effects.disk_full.take() {
+            effects.messages.push((self.place.quorum, ShardMessage::DiskFull(is_full)));
+        }
         self.set_timer(effects);
     }
 
@@ -354,6 +362,11 @@ impl Engine {
                 };
                 self.owner.altered(now, results, &mut answers);
             }
+            ShardMessage::ControllerAnswer { gather, response } if self.offline_report == Some(gather) => {
+                self.offline_report = None;
+                let heard = matches!(response, ControllerResponse::OfflineReplicas(_));
+                self.owner.offline_replicas_told(now, heard);
+            }
             ShardMessage::ControllerAnswer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| {
                     gather.controller_answered(context, response)
@@ -365,7 +378,10 @@ impl Engine {
             }
             ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
             ShardMessage::AsksNoMore => self.peers_ask_no_more += 1,
-            ShardMessage::AskController { .. } | ShardMessage::Drained | ShardMessage::Stop => {
+            ShardMessage::AskController { .. }
+            | ShardMessage::DiskFull(_)
+            | ShardMessage::Drained
+            | ShardMessage::Stop => {
                 debug_assert!(false, "a word for another came to a data shard's engine");
             }
         }
@@ -504,14 +520,21 @@ impl Engine {
     /// Asks the controller who is in sync from now on, and the leaders of what is followed here for more.
     fn replicate(&mut self, now: Now, effects: &mut Effects) {
         if let Some(request) = self.owner.alter_partitions() {
-            let gather = self.gather_ids.next();
-            self.alteration = Some(gather);
-            let request = ControllerRequest::AlterPartitions(request);
-            effects.messages.push((self.place.quorum, ShardMessage::AskController { gather, request }));
+            self.alteration = Some(self.ask_controller(ControllerRequest::AlterPartitions(request), effects));
+        }
+        if let Some(request) = self.owner.offline_replicas() {
+            let request = ControllerRequest::OfflineReplicas(request);
+            self.offline_report = Some(self.ask_controller(request, effects));
         }
         if self.phase == Phase::Serving {
             self.owner.fetch_from_leaders(now, &mut effects.calls);
         }
+    }
+
+    fn ask_controller(&mut self, request: ControllerRequest, effects: &mut Effects) -> GatherId {
+        let gather = self.gather_ids.next();
+        effects.messages.push((self.place.quorum, ShardMessage::AskController { gather, request }));
+        gather
     }
 
     /// Leads what could not be led before its log was cut.

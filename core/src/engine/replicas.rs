@@ -12,7 +12,7 @@ use crate::{
 };
 use corelane_seam::Monotonic;
 
-/// Brokers that may be in sync, neither fenced nor leaving, with the epochs of their registrations.
+/// Brokers that may be in sync, neither fenced nor leaving nor full, with the epochs of their registrations.
 pub(super) type ActiveBrokers = Map<NodeId, i64>;
 
 /// Who fetches: a follower and its registration (-1: not told).

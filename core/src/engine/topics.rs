@@ -158,7 +158,9 @@ impl Follower<'_> {
             }
             None => self.owner.store.create(self.now, id, settings),
         };
-        self.owner.store.set_replicated(slot, image.replicas.len() > 1);
+        let is_shared = image.replicas.len() > 1;
+        self.owner.store.set_replicated(slot, is_shared);
+        self.owner.note_if_offline(id, slot, is_shared && image.isr.contains(&self.place.node));
         if image.leader != Some(self.place.node) {
             self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
             let in_sync = image.isr.contains(&self.place.node);
@@ -228,6 +230,7 @@ impl Follower<'_> {
         self.owner.leave(id, ErrorCode::UnknownTopicOrPartition, answers);
         self.owner.unfollow(id);
         if let Some(slot) = self.owner.store.slot(id) {
+            self.owner.note_if_offline(id, slot, false);
             self.owner.store.delete(self.now, slot);
         }
     }

@@ -374,6 +374,11 @@ fn a_disk_that_a_write_found_full_takes_appends_again_soon_after_there_is_space(
     machine.disk.space_left(1 << 30);
     machine.tick(2_000);
     machine.append(0, &batch(100, 1, 30_000, 0)).unwrap();
+    let told = machine.events.iter().filter_map(|(_, event)| match event {
+        Event::DiskFull(is_full) => Some(*is_full),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]

@@ -102,6 +102,10 @@ impl Image {
             Record::RegisterBroker(record) => self.register_broker(record),
             Record::BrokerChange(record) => self.change_broker(record),
             Record::UnregisterBroker { id, epoch } => self.unregister_broker(*id, *epoch),
+            Record::BrokerFull { id, epoch, is_full } => {
+                self.registered(*id, *epoch)?.is_full = *is_full;
+                Ok(())
+            }
         }
     }
 
@@ -323,11 +327,7 @@ impl Image {
     }
 
     fn change_broker(&mut self, record: &BrokerChangeRecord) -> Result<(), String> {
-        let broker = self.brokers.get_mut(&record.id).ok_or_else(|| format!("no broker {}", record.id))?;
-        if broker.epoch != record.epoch {
-            return Err(format!("broker {} has epoch {}, not {}", record.id, broker.epoch, record.epoch));
-        }
-        let broker = Arc::make_mut(broker);
+        let broker = self.registered(record.id, record.epoch)?;
         broker.fenced = record.fenced.unwrap_or(broker.fenced);
         broker.in_controlled_shutdown =
             record.in_controlled_shutdown.unwrap_or(broker.in_controlled_shutdown);
@@ -341,6 +341,15 @@ impl Image {
             }
             None => Ok(()),
         }
+    }
+
+    /// A broker, if that is its registration.
+    fn registered(&mut self, id: NodeId, epoch: i64) -> Result<&mut BrokerImage, String> {
+        let broker = self.brokers.get_mut(&id).ok_or_else(|| format!("no broker {id}"))?;
+        if broker.epoch != epoch {
+            return Err(format!("broker {id} has epoch {}, not {epoch}", broker.epoch));
+        }
+        Ok(Arc::make_mut(broker))
     }
 
     fn unregister_broker(&mut self, id: NodeId, epoch: i64) -> Result<(), String> {
@@ -367,6 +376,7 @@ impl From<RegisterBrokerRecord> for BrokerImage {
             directories: record.directories,
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,
+            is_full: false,
         }
     }
 }

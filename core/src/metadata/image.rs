@@ -82,6 +82,8 @@ pub struct BrokerImage {
     pub fenced: bool,
     /// Whether it is handing over its leaderships before it stops.
     pub in_controlled_shutdown: bool,
+    /// Whether its disk is full: it serves what it has and stores nothing more.
+    pub is_full: bool,
 }
 
 impl BrokerImage {
@@ -93,6 +95,11 @@ impl BrokerImage {
     /// Whether it may lead and be given new replicas.
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// Whether it may lead, and can store what it is given.
+    pub fn takes_records(&self) -> bool {
+        self.is_active() && !self.is_full
     }
 }
 

@@ -71,11 +71,20 @@ pub enum Record {
         /// The registration that is meant.
         epoch: i64,
     },
+    /// A broker's disk is full from now on, or no longer. A new registration begins with room.
+    BrokerFull {
+        /// The broker.
+        id: NodeId,
+        /// The registration that is meant.
+        epoch: i64,
+        /// Whether it is full.
+        is_full: bool,
+    },
 }
 
 impl Record {
     /// How many kinds of records this version knows. A kind at or above it was written by a later version.
-    pub(super) const KINDS: u32 = 11;
+    pub(super) const KINDS: u32 = 12;
 }
 
 /// The state of a partition when it comes to be (or, in a snapshot, now).

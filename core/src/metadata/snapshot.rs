@@ -26,8 +26,8 @@ impl Image {
             .features
             .iter()
             .map(|(name, level)| Record::FeatureLevel { name: name.clone(), level: *level });
-        let brokers = self.brokers.values().map(|broker| {
-            Record::RegisterBroker(RegisterBrokerRecord {
+        let brokers = self.brokers.values().flat_map(|broker| {
+            let registration = Record::RegisterBroker(RegisterBrokerRecord {
                 id: broker.id,
                 epoch: broker.epoch,
                 incarnation: broker.incarnation,
@@ -36,7 +36,9 @@ impl Image {
                 directories: broker.directories.clone(),
                 fenced: broker.fenced,
                 in_controlled_shutdown: broker.in_controlled_shutdown,
-            })
+            });
+            let (id, epoch, is_full) = (broker.id, broker.epoch, broker.is_full);
+            [registration].into_iter().chain(is_full.then_some(Record::BrokerFull { id, epoch, is_full }))
         });
         let configs = self.configs.iter().flat_map(|(resource, configs)| {
             configs.iter().map(|(key, value)| config(resource.clone(), key, value))

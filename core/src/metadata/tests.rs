@@ -80,6 +80,7 @@ fn every_record() -> Vec<Record> {
             in_controlled_shutdown: None,
         }),
         Record::UnregisterBroker { id: NodeId(2), epoch: 5 },
+        Record::BrokerFull { id: NodeId(1), epoch: 4, is_full: true },
         Record::RemoveTopic { id: id(0x102) },
     ]
 }
@@ -309,8 +310,8 @@ fn a_batch_survives_its_encoding() {
 fn what_a_later_version_wrote_is_refused_by_name() {
     let later = |kind: u8| [1, 0, 1, kind, 0];
     assert_eq!(
-        Batch::decode(&later(11)),
-        Err(DecodeError::UnknownKind { what: "record", kind: 11, position: 3 })
+        Batch::decode(&later(12)),
+        Err(DecodeError::UnknownKind { what: "record", kind: 12, position: 3 })
     );
     assert_eq!(
         Batch::decode(&[1, 1, 7, 0]).expect_err("unknown").to_string(),
@@ -325,7 +326,7 @@ fn what_a_later_version_wrote_is_refused_by_name() {
 #[test]
 fn the_known_kinds_are_all_kinds() {
     // The last variant of each enum: if one is added, the count of known kinds must follow.
-    let last = Record::UnregisterBroker { id: NodeId(0), epoch: 0 };
+    let last = Record::BrokerFull { id: NodeId(0), epoch: 0, is_full: false };
     let kind = postcard::to_allocvec(&last).expect("plain data")[0];
     assert_eq!(u32::from(kind) + 1, Record::KINDS);
     let batch = Batch { records: vec![], preconditions: vec![Precondition::ClusterIdUnset] };

@@ -75,6 +75,8 @@ pub struct QuorumShard {
     image_changed: bool,
     /// Nothing is acknowledged here any more.
     directory_offline: bool,
+    /// The controller was told last that the disk is full.
+    said_full: bool,
     /// This broker was let in: its shards are told of the metadata from then on.
     introduced: bool,
     next_proposal: u64,
@@ -124,6 +126,7 @@ impl QuorumShard {
             image: Image::default(),
             image_changed: false,
             directory_offline: false,
+            said_full: false,
             introduced: false,
             next_proposal: 0,
             control: Control::new(node),
@@ -294,7 +297,14 @@ impl QuorumShard {
         let Some(request) = self.life.poll(now.monotonic, applied) else { return };
         let request = match request {
             LifeRequest::Register(registration) => ControllerRequest::RegisterBroker(*registration),
-            LifeRequest::Heartbeat { epoch, applied, want_shut_down } => {
+            LifeRequest::Heartbeat { epoch, applied, want_shut_down, is_full } => {
+                match (std::mem::replace(&mut self.said_full, is_full), is_full) {
+                    (false, true) => {
+                        warn!("the disk is full: nothing more is stored here until there is room")
+                    }
+                    (true, false) => info!("the disk has room again"),
+                    (true, true) | (false, false) => {}
+                }
                 ControllerRequest::Heartbeat(BrokerHeartbeatRequest {
                     id: self.node,
                     epoch,
@@ -302,6 +312,7 @@ impl QuorumShard {
                     // A leader that acknowledges nothing stands in the way of those who could.
                     want_fence: self.directory_offline && !self.is_alone(),
                     want_shut_down,
+                    is_full,
                     offline_directories: Vec::new(),
                 })
             }
@@ -420,6 +431,9 @@ impl QuorumShard {
             ShardMessage::DirectoryOffline(fatal) => {
                 error!("the log directory is offline, nothing is acknowledged until a restart: {fatal}");
                 self.directory_offline = true;
+            }
+            ShardMessage::DiskFull(is_full) => {
+                self.life.disk(now.monotonic, from, is_full);
             }
             ShardMessage::Drained => {
                 self.drained += 1;

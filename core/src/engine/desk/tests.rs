@@ -17,10 +17,13 @@ fn what_travels_between_nodes_is_read_back_and_anything_else_is_an_error() {
     }
     let longer = [&bytes[..], &[0]].concat();
     assert_eq!(ControllerRequest::decode(&longer), Err("bytes after the end".to_owned()));
-    let later = [&[1], &bytes[1..]].concat();
-    assert_eq!(ControllerRequest::decode(&later), Err("layout version 1 is unknown".to_owned()));
+    for other in [BODY_VERSION - 1, BODY_VERSION + 1] {
+        let written = [&[other], &bytes[1..]].concat();
+        let unknown = format!("layout version {other} is unknown");
+        assert_eq!(ControllerRequest::decode(&written), Err(unknown));
+    }
     assert!(ControllerRequest::decode(&vec![0; CONTROLLER_BODY_BYTES_MAX + 1]).is_err());
     for byte in 0..=255 {
-        let _ = ControllerResponse::decode(&[0, byte, 0xff, 0xff, 0xff, 0x7f]);
+        let _ = ControllerResponse::decode(&[BODY_VERSION, byte, 0xff, 0xff, 0xff, 0x7f]);
     }
 }

@@ -310,6 +310,7 @@ impl Owner {
                 self.append_delayed(now, answers);
                 self.append_blocked_groups(now, answers);
             }
+            Event::DiskFull(is_full) => effects.disk_full = Some(is_full),
             Event::BytesRead { job, result } => self.group_bytes_read(now, job, result),
             Event::Readable { slot } => {
                 self.groups_readable(slot);
@@ -325,10 +326,16 @@ impl Owner {
             Event::Cut { slot, .. } => self.log_was_cut(slot),
             Event::Stopped => self.stopped = true,
             Event::PartitionOffline { slot, reason } => {
+                if let Some(id) = self.followers.id_of(slot) {
+                    self.note_offline(id);
+                }
                 self.followers.offline(slot);
                 self.wake_readers_of_followed(slot);
                 self.log_was_cut(slot);
                 if let Some(id) = self.by_slot.get(&slot).copied() {
+                    if self.partitions.get(&id).is_some_and(|partition| !partition.replicas.is_alone()) {
+                        self.note_offline(id);
+                    }
                     self.partition_offline(id, &reason.0, answers);
                 }
             }

@@ -4,7 +4,7 @@
 use super::{Answers, Owner};
 use crate::{
     config::BrokerConfig,
-    controller::{AlterPartitionsRequest, AlteredPartitions},
+    controller::{AlterPartitionsRequest, AlteredPartitions, OfflineReplicasRequest},
     engine::{
         Effects, PeerCall,
         follower::{Leader, Manner},
@@ -36,6 +36,10 @@ pub(super) struct Replication {
     wanting: BTreeSet<PartitionId>,
     /// What the controller was asked and has not answered.
     asked: Option<Vec<(PartitionId, LeaderEpoch)>>,
+    /// Partitions whose logs are offline here and that are in sync still: the controller is to hear of them.
+    offline: BTreeSet<PartitionId>,
+    /// What it was told of these and has not answered.
+    offline_told: Option<BTreeSet<PartitionId>>,
     not_before: Option<Monotonic>,
     /// When followers that lag are looked for next.
     look_due: Option<Monotonic>,
@@ -54,9 +58,11 @@ impl Owner {
         let replication = &mut self.replication;
         (replication.node, replication.broker_epoch) = (node, epoch);
         replication.lag_ms_max = u64::try_from(config.replica_lag_ms_max).unwrap_or(0);
+        // A full one would hold up what can be stored here. Where nothing can be, it may have all there is.
+        let is_full = image.broker(node).is_some_and(|broker| broker.is_full);
         replication.active = image
             .brokers()
-            .filter(|broker| broker.is_active())
+            .filter(|broker| broker.takes_records() || (is_full && broker.is_active()))
             .map(|broker| (broker.id, broker.epoch))
             .collect();
         let rack = |broker: &BrokerImage| Some((broker.id, broker.rack.clone()?));
@@ -203,7 +209,8 @@ impl Owner {
     pub fn replication_due(&self) -> Option<Monotonic> {
         let replication = &self.replication;
         let look = replication.look_due.filter(|_| !replication.shared.is_empty());
-        let ask = replication.not_before.filter(|_| !replication.wanting.is_empty());
+        let wants = !replication.wanting.is_empty() || !replication.offline.is_empty();
+        let ask = replication.not_before.filter(|_| wants);
         [look, ask, self.followers.due()].into_iter().flatten().min()
     }
 
@@ -276,6 +283,46 @@ impl Owner {
             }
             self.isr_changed(id);
             self.advance(now, id, answers);
+        }
+    }
+
+    /// The log of a partition that others have too is offline: they are to lead it, and not to wait for it.
+    pub fn note_offline(&mut self, id: PartitionId) {
+        self.replication.offline.insert(id);
+    }
+
+    /// The same, as metadata shows the partition.
+    pub fn note_if_offline(&mut self, id: PartitionId, slot: Slot, is_in_sync: bool) {
+        if is_in_sync && self.store.offline(slot).is_some() {
+            self.replication.offline.insert(id);
+        } else {
+            self.replication.offline.remove(&id);
+        }
+    }
+
+    /// What the controller is to hear of in this turn. Where nothing is acknowledged any more the whole broker is fenced.
+    pub fn offline_replicas(&mut self) -> Option<OfflineReplicasRequest> {
+        let replication = &mut self.replication;
+        let rests = replication.offline_told.is_some() || replication.not_before.is_some();
+        if rests || replication.offline.is_empty() || self.offline.is_some() {
+            return None;
+        }
+        let told = std::mem::take(&mut replication.offline);
+        let partitions = told.iter().map(|id| (id.topic, id.index)).collect();
+        replication.offline_told = Some(told);
+        Some(OfflineReplicasRequest {
+            broker: replication.node,
+            broker_epoch: replication.broker_epoch,
+            partitions,
+        })
+    }
+
+    /// The controller has answered, or could not.
+    pub fn offline_replicas_told(&mut self, now: Now, heard: bool) {
+        let told = self.replication.offline_told.take().unwrap_or_default();
+        if !heard {
+            self.replication.offline.extend(told);
+            self.replication.not_before = Some(now.monotonic.after_ms(ASK_AGAIN_MS));
         }
     }
 

@@ -189,6 +189,7 @@ impl Broker {
             applied: self.image.last_applied(),
             want_fence: false,
             want_shut_down: false,
+            is_full: false,
             offline_directories: Vec::new(),
         };
         let reply = self.ask_itself(ControllerRequest::Heartbeat(heartbeat));

@@ -32,6 +32,8 @@ use std::{
 pub const TOPIC: &str = "replicated";
 pub const TOPIC_ID: TopicId = TopicId(uuid::Uuid::from_u128(0xABCD));
 const QUORUM: ShardId = ShardId(1);
+/// What a broker leaves free of its disk.
+pub const RESERVE: u64 = 1 << 20;
 
 pub struct Node {
     pub engine: Engine,
@@ -75,6 +77,10 @@ pub struct Cluster {
     /// Bytes of calls between brokers.
     pub call_bytes: usize,
     pub asked_for_isr: Vec<AlterPartition>,
+    /// Who has said that its disk is full, or no longer.
+    pub told_full: Vec<(i32, bool)>,
+    /// Who has said of which partitions that they are offline.
+    pub told_offline: Vec<(i32, Vec<i32>)>,
 }
 
 pub fn partition(index: i32) -> PartitionId {
@@ -118,6 +124,8 @@ impl Cluster {
             violations: Vec::new(),
             call_bytes: 0,
             asked_for_isr: Vec::new(),
+            told_full: Vec::new(),
+            told_offline: Vec::new(),
         };
         for id in 1..=count {
             cluster.boot(id);
@@ -192,7 +200,7 @@ impl Cluster {
         let store = StoreSettings {
             journal_bytes_initial: 1 << 20,
             journal_bytes_max: 4 << 20,
-            disk_reserve_bytes: 0,
+            disk_reserve_bytes: RESERVE,
             fault: self.fault,
             ..StoreSettings::new(ShardId(0), data_dir, recovered.boot)
         };
@@ -292,6 +300,16 @@ impl Cluster {
         self.apply(records);
     }
 
+    /// The controller hears that a broker's disk is full, or no longer, and changes the ISR of partition 0, or not.
+    pub fn full(&mut self, id: i32, is_full: bool, isr: Option<Vec<i32>>) {
+        let epoch = self.image.broker(NodeId(id)).expect("it is registered").epoch;
+        let full = Record::BrokerFull { id: NodeId(id), epoch, is_full };
+        let isr =
+            isr.map(|isr| change(0, Some(isr.into_iter().map(NodeId).collect()), LeaderChange::Unchanged));
+        self.apply(isr.into_iter().chain([full]).collect());
+        self.settle();
+    }
+
     fn elect_where_nobody_leads(&mut self) {
         let Some(topic) = self.image.topic(TOPIC).cloned() else { return };
         let offline = topic.partitions.iter().filter(|(_, partition)| partition.leader.is_none());
@@ -336,8 +354,10 @@ impl Cluster {
     fn take(&mut self, id: i32, effects: Effects) {
         for (to, message) in effects.messages {
             assert_eq!(to, QUORUM, "there is one data shard");
-            if let ShardMessage::AskController { gather, request } = message {
-                self.decide(id, gather, request);
+            match message {
+                ShardMessage::AskController { gather, request } => self.decide(id, gather, request),
+                ShardMessage::DiskFull(is_full) => self.told_full.push((id, is_full)),
+                _ => {}
             }
         }
         for (token, operation) in effects.files {
@@ -415,7 +435,19 @@ impl Cluster {
     }
 
     fn decide(&mut self, id: i32, gather: GatherId, request: ControllerRequest) {
-        let ControllerRequest::AlterPartitions(request) = request else { panic!("{request:?}") };
+        let request = match request {
+            ControllerRequest::AlterPartitions(request) => request,
+            ControllerRequest::OfflineReplicas(request) => {
+                self.told_offline.push((id, request.partitions.iter().map(|(_, index)| *index).collect()));
+                let response = match self.controller_down {
+                    true => ControllerResponse::Unavailable(ErrorCode::NotController),
+                    false => ControllerResponse::OfflineReplicas(Ok(())),
+                };
+                let answer = ShardMessage::ControllerAnswer { gather, response };
+                return self.events.push_back(Event::Message(id, answer));
+            }
+            other => panic!("{other:?}"),
+        };
         self.asked_for_isr.extend(request.partitions.iter().cloned());
         let response = match self.controller_down {
             true => ControllerResponse::Unavailable(ErrorCode::NotController),

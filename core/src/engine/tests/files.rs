@@ -8,16 +8,23 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 type Content = Arc<Mutex<Vec<u8>>>;
 
-/// A flat file system.
-#[derive(Clone, Default)]
-pub struct Files(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
+/// Of a disk that nobody has filled.
+const FREE_BYTES: u64 = 1 << 40;
 
-struct Open(Content);
+/// A flat file system, how much of its disk others have taken, and what stands in the paths of files that
+/// can be flushed no more.
+#[derive(Clone, Default)]
+pub struct Files(Arc<Mutex<BTreeMap<PathBuf, Content>>>, Arc<AtomicU64>, Arc<Mutex<Option<&'static str>>>);
+
+struct Open(Content, PathBuf);
 
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,6 +66,16 @@ impl Files {
         self.0.lock().expect("one thread").get(path).cloned()
     }
 
+    /// The disk says from now on that so many bytes are free. No write is refused for it.
+    pub fn leave_free(&self, bytes: u64) {
+        self.1.store(FREE_BYTES - bytes, Ordering::Relaxed);
+    }
+
+    /// From now on no file can be flushed in whose path this stands.
+    pub fn break_flushes_of(&self, part: &'static str) {
+        *self.2.lock().expect("one thread") = Some(part);
+    }
+
     /// The results of an operation, in order.
     pub fn carry_out(&self, operation: FileOperation) -> Vec<FileResult> {
         let content = |file: &FileHandle| Arc::clone(&file.downcast::<Open>().expect("ours").0);
@@ -66,7 +83,7 @@ impl Files {
             FileOperation::Open { path, .. } => {
                 let content = self.content(&path);
                 let len = content.lock().expect("one thread").len() as u64;
-                vec![FileResult::Opened(Ok((FileHandle::new(Open(content)), len)))]
+                vec![FileResult::Opened(Ok((FileHandle::new(Open(content, path)), len)))]
             }
             FileOperation::Write { file, offset, data, flush } => {
                 write(&mut content(&file).lock().expect("one thread"), offset, &data);
@@ -74,7 +91,12 @@ impl Files {
                 results.extend(flush.then_some(FileResult::Flushed(Ok(()))));
                 results
             }
-            FileOperation::Flush { .. } => vec![FileResult::Flushed(Ok(()))],
+            FileOperation::Flush { file } => {
+                let path = file.downcast::<Open>().expect("ours").1.to_string_lossy();
+                let fails = self.2.lock().expect("one thread").is_some_and(|broken| path.contains(broken));
+                let result = if fails { Err(io::Error::other("broken")) } else { Ok(()) };
+                vec![FileResult::Flushed(result)]
+            }
             FileOperation::Read { file, offset, len } => {
                 let bytes = read(&content(&file).lock().expect("one thread"), offset, len);
                 vec![FileResult::Read(Ok(slice_of(&bytes)))]
@@ -97,7 +119,8 @@ impl Files {
             FileOperation::Remove { path } => vec![FileResult::Done(self.remove(&path))],
             FileOperation::Rename { from, to } => vec![FileResult::Done(self.rename(&from, &to))],
             FileOperation::Space { .. } => {
-                vec![FileResult::Space(Ok(Space { free: 1 << 40, total: 1 << 41 }))]
+                let free = FREE_BYTES - self.1.load(Ordering::Relaxed);
+                vec![FileResult::Space(Ok(Space { free, total: 1 << 41 }))]
             }
         }
     }

@@ -7,6 +7,7 @@ mod cluster;
 mod compaction;
 mod consumer_groups;
 mod cost;
+mod failing_disks;
 mod files;
 mod groups;
 mod log_start;

@@ -105,6 +105,8 @@ pub enum Event {
     },
     /// Appends that answered [`AppendError::Full`] may be tried again.
     Room,
+    /// The disk is full from now on: appends answer [`AppendError::DiskReserve`]; or it has room again. At first it has.
+    DiskFull(bool),
     /// A read that answered [`ReadError::Later`] may be tried again (it may also answer an error by now).
     Readable {
         /// Whose.

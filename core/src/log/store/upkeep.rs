@@ -20,6 +20,9 @@ const SPACE_FULL_MS: u64 = 1_000;
 /// The part of the reserve after whose appending the free space is asked for again: what is appended (twice, journal
 /// and segment) until the answer stays far within the reserve.
 const SPACE_RESERVE_SHARE: u64 = 8;
+/// The part of the reserve that must be free besides before a full disk has room again: what is freed in small pieces, by
+/// retention for instance, would else fill it again at once, over and over.
+const ROOM_RESERVE_SHARE: u64 = 4;
 /// However small the reserve is, not more often than this.
 const SPACE_BYTES_MIN: u64 = 1024 * 1024;
 
@@ -92,7 +95,9 @@ impl Store {
         let full = match space {
             Ok(space) => {
                 self.space = Some(space);
-                space.free < self.settings.disk_reserve_bytes
+                let reserve = self.settings.disk_reserve_bytes;
+                let besides = if self.disk_full { reserve / ROOM_RESERVE_SHARE } else { 0 };
+                space.free < reserve.saturating_add(besides)
             }
             Err(error) => {
                 tracing::warn!(%error, "the disk's free space is not known");
@@ -105,16 +110,23 @@ impl Store {
             let slots: Vec<Slot> = self.ids.values().copied().collect();
             slots.into_iter().for_each(|slot| self.queue_work(slot));
         }
-        self.disk_full = full;
+        self.set_full(full);
         if full {
             self.ask_for_space_soon();
+        }
+    }
+
+    fn set_full(&mut self, is_full: bool) {
+        if self.disk_full != is_full {
+            self.disk_full = is_full;
+            self.events.push(Event::DiskFull(is_full));
         }
     }
 
     /// The disk has refused a write for want of space: appends are refused, and such writes are not tried again, until it
     /// was asked for its space.
     pub(super) fn write_refused(&mut self) {
-        self.disk_full = true;
+        self.set_full(true);
         self.refused_write = true;
         self.ask_for_space_soon();
     }

@@ -123,8 +123,13 @@ impl Planned {
         }
         if self.what == Disturbance::FillDisk {
             fill_up(cluster, node)?;
-        }
-        if self.what != Disturbance::KillAll {
+            // The others lead what it cannot store any more, and do not wait for it.
+            let before = load.acknowledged();
+            let silent = || load.silent_since(&before);
+            cluster
+                .await_that(GO_ON_PATIENCE, "every partition goes on", |_| silent().is_empty())
+                .with_context(|| format!("(producer, partition) are silent: {:?}", silent()))?;
+        } else if self.what != Disturbance::KillAll {
             let total = || load.acknowledged().values().sum::<u64>();
             let before = total();
             cluster.await_that(GO_ON_PATIENCE, "records are acknowledged", |_| total() >= before + 50)?;
@@ -210,7 +215,8 @@ fn fill_up(cluster: &Cluster, node: usize) -> anyhow::Result<()> {
             let produced = client.produce(BALLAST_TOPIC, partition, batch.build(), ACKS_LEADER)?;
             match produced.error {
                 ErrorCode::None => ensure!(number + 1 < BALLAST_RECORDS_MAX, "a full disk takes everything"),
-                ErrorCode::KafkaStorageError => break,
+                // What it cannot store, others lead soon.
+                ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower => break,
                 error => bail!("{BALLAST_TOPIC}-{partition}: {error} {:?}", produced.message),
             }
         }
