@@ -57,7 +57,7 @@ pub fn run(options: &StartOptions, log_level: Option<&str>) -> ExitCode {
 
 /// Where a broker writes.
 fn folders(config: &BrokerConfig) -> BTreeSet<PathBuf> {
-    [&config.data_dir, &config.journal_dir, &config.metadata_dir].into_iter().cloned().collect()
+    config.directories().into_iter().cloned().collect()
 }
 
 /// Gives a folder and what is in it to the user, and says so. What cannot be given is told and passed over: where root

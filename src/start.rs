@@ -72,7 +72,7 @@ fn serve(
         }
     }
     let machine = MachineSettings { log, ..machine(&config, driver)? };
-    let directory = config.data_dir.clone();
+    let directory = config.main_directory().to_owned();
     let told = |error: StartError| vec![problem(&error, &directory)];
     let broker = corelane_shard::start(config, &machine, began).map_err(told)?;
     let stopper = broker.stopper();
@@ -103,16 +103,17 @@ fn serve(
 
 /// What this machine gives, or what it lacks.
 fn machine(config: &BrokerConfig, driver: Driver) -> Result<MachineSettings, Vec<Problem>> {
-    std::fs::create_dir_all(&config.data_dir).map_err(|error| {
-        let directory = config.data_dir.display();
+    let directory = config.main_directory();
+    std::fs::create_dir_all(directory).map_err(|error| {
+        let directory = directory.display();
         vec![Problem {
             wrong: format!("the data directory {directory} cannot be made: {error}"),
-            why: "there is nowhere to keep what producers send".into(),
+            why: "there is nowhere to keep what this node is told".into(),
             mend: format!("mkdir -p {directory}; chown $(id -un) {directory}; or set log.dirs to where this user may write"),
         }]
     })?;
     let cpus = probe::usable_cpus();
-    let shards = config.shards.map_or(cpus.len(), usize::from);
+    let shards = if config.roles.broker { config.shards.map_or(cpus.len(), usize::from) } else { 0 };
     let wanted = probe::Wanted {
         shards: shards + 1,
         // Without a bound of its own a broker should hold what its users expect of one.
@@ -123,7 +124,7 @@ fn machine(config: &BrokerConfig, driver: Driver) -> Result<MachineSettings, Vec
         Driver::Glommio => Some(DriverKind::Glommio),
         Driver::Portable => Some(DriverKind::Portable),
     };
-    let judgement = probe::judge(&probe::Readings::take(Some(&config.data_dir)), wanted, asked);
+    let judgement = probe::judge(&probe::Readings::take(Some(directory)), wanted, asked);
     let (fatal, advice): (Vec<_>, Vec<_>) =
         judgement.findings.into_iter().partition(|finding| finding.is_fatal);
     for finding in advice {

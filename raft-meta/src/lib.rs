@@ -3,6 +3,8 @@
 //! [`Quorum`] is the whole face: synchronous, without a clock, without I/O of its own. Inside, openraft's futures
 //! run on a small executor ([`executor`]) that is polled with the time passed in; their file operations go out as
 //! the seam's operations and end when the completions come in. So a quorum runs on any driver, and in a simulator.
+//!
+//! A node without a vote has an [`Observer`] instead, with the same inputs and outputs.
 
 mod call_port;
 pub mod executor;
@@ -12,6 +14,7 @@ mod log;
 mod machine;
 mod meta;
 mod network;
+mod observer;
 mod port;
 mod proposal;
 mod quorum;
@@ -22,6 +25,7 @@ mod succession;
 mod types;
 mod wire;
 
+pub use observer::{Observer, ObserverSettings};
 pub use proposal::{PROPOSALS_IN_FLIGHT_MAX, PROPOSED_BYTES_MAX, ProposeError};
 pub use quorum::{Bounds, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing};
 pub use wire::CALL_BYTES_MAX;

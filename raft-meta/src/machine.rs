@@ -66,6 +66,25 @@ impl Applied {
     }
 }
 
+/// Applies the batch of a committed entry; what contradicts the image has no effect, everywhere.
+///
+/// # Errors
+/// When it is none, or stands before one that was applied.
+pub(crate) fn apply_batch(
+    image: &mut Image,
+    index: u64,
+    encoded: &[u8],
+) -> Result<Result<(MetadataOffset, Batch), Violated>, String> {
+    let failed = |reason: String| format!("entry {index} of the metadata log: {reason}");
+    let batch = Batch::decode(encoded).map_err(|error| failed(error.to_string()))?;
+    let offset = MetadataOffset(index);
+    match image.apply(offset, &batch) {
+        Ok(()) => Ok(Ok((offset, batch))),
+        Err(violated @ (Violated::Precondition(_) | Violated::Record { .. })) => Ok(Err(violated)),
+        Err(order @ Violated::OffsetNotAhead { .. }) => Err(failed(order.to_string())),
+    }
+}
+
 /// What openraft drives. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Machine {
@@ -93,10 +112,6 @@ impl Machine {
     }
 
     fn apply_batch(&self, id: RaftLogId, encoded: &EncodedBatch) -> io::Result<Outcome> {
-        let failed =
-            |reason: String| io::Error::other(format!("entry {} of the metadata log: {reason}", id.index));
-        let batch = Batch::decode(&encoded.0).map_err(|error| failed(error.to_string()))?;
-        let offset = MetadataOffset(id.index);
         let mut applied = self.applied.borrow_mut();
         applied.log_bytes += encoded.0.len() as u64;
         if applied.log_bytes >= applied.log_bytes_max {
@@ -106,16 +121,13 @@ impl Machine {
                 let _ = commands.send(Command::Snapshot);
             }
         }
-        match applied.image.apply(offset, &batch) {
-            Ok(()) => {
+        match apply_batch(&mut applied.image, id.index, &encoded.0).map_err(io::Error::other)? {
+            Ok((offset, batch)) => {
                 let image = applied.image.clone();
                 self.outbox.push(QuorumOutput::Applied { offset, batch: Arc::new(batch), image });
                 Ok(Outcome::Applied)
             }
-            Err(violated @ (Violated::Precondition(_) | Violated::Record { .. })) => {
-                Ok(Outcome::Violated(violated))
-            }
-            Err(order @ Violated::OffsetNotAhead { .. }) => Err(failed(order.to_string())),
+            Err(violated) => Ok(Outcome::Violated(violated)),
         }
     }
 

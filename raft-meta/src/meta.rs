@@ -4,7 +4,10 @@
 //! at the next start or complete: the file with `state=formatting`, the log's first segment, the file with
 //! `state=ready`. From then on a missing log is a loss, not a beginning.
 
-use crate::log::{Salt, create};
+use crate::{
+    log::{Salt, create},
+    observer,
+};
 use corelane_core::{error::Fatal, ids::NodeId};
 use corelane_seam::Disk;
 use std::{
@@ -19,7 +22,7 @@ const VERSION: &str = "1";
 /// What helps when the file says something else than this version wrote.
 const RESTORE: &str = "Start the version of Corelane that wrote it, or restore the directory from a copy";
 
-fn failed(path: &Path, error: &io::Error) -> Fatal {
+pub(crate) fn failed(path: &Path, error: &io::Error) -> Fatal {
     Fatal::new(format!("using {} failed: {error}. Check the disk, then start again", path.display()))
 }
 
@@ -45,11 +48,16 @@ pub(crate) struct Claim<'a> {
     pub new_directory_id: u128,
 }
 
-fn path(directory: &Path) -> PathBuf {
+/// Where a voter's directory says what it is.
+pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("quorum.properties")
 }
 
-fn render(meta: &Meta, state: &str) -> Vec<u8> {
+/// The state of a directory whose formatting is complete.
+pub(crate) const READY: &str = "ready";
+
+/// The file's content.
+pub(crate) fn render(meta: &Meta, state: &str) -> Vec<u8> {
     let text = format!(
         "version={VERSION}\nstate={state}\ncluster.id={}\nnode.id={}\ndirectory.id={:032x}\n",
         meta.cluster_id, meta.node_id, meta.directory_id
@@ -79,10 +87,40 @@ fn parse(bytes: &[u8]) -> Result<(Meta, bool), String> {
         return Err("its checksum does not match".to_owned());
     }
     match state {
-        "ready" => Ok((meta, true)),
+        READY => Ok((meta, true)),
         "formatting" => Ok((meta, false)),
         other => Err(format!("its state is {other}")),
     }
+}
+
+/// Reads a file of this layout, if it is there: the identity, and whether the formatting was completed.
+///
+/// # Errors
+/// When it is damaged, of an unknown version, or the disk fails.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<(Meta, bool)>, Fatal> {
+    let Some(bytes) = disk.read(path).map_err(|error| failed(path, &error))? else { return Ok(None) };
+    let refuse =
+        |reason: String| Fatal::new(format!("{} cannot be used: {reason}. {RESTORE}", path.display()));
+    parse(&bytes).map(Some).map_err(refuse)
+}
+
+/// What a directory becomes that is new.
+///
+/// # Errors
+/// When it is not told its cluster.
+pub(crate) fn fresh(claim: &Claim<'_>) -> Result<Meta, Fatal> {
+    let Some(cluster_id) = claim.cluster_id.or(claim.new_cluster_id).map(str::to_owned) else {
+        return Err(Fatal::new(
+            "controller.quorum.voters names other nodes, and all must know that they are of one cluster. Set \
+             corelane.cluster.id to the same name on all of them",
+        ));
+    };
+    if cluster_id.is_empty() || cluster_id.contains(['\n', '\r', '=']) {
+        return Err(Fatal::new(format!(
+            "{cluster_id:?} cannot be a cluster id. Set corelane.cluster.id to a name on one line without '='"
+        )));
+    }
+    Ok(Meta { cluster_id, node_id: claim.node_id, directory_id: claim.new_directory_id })
 }
 
 /// Opens the directory, formatting it if it is new.
@@ -92,17 +130,11 @@ fn parse(bytes: &[u8]) -> Result<(Meta, bool), String> {
 pub(crate) fn open(disk: &dyn Disk, directory: &Path, claim: &Claim<'_>) -> Result<Meta, Fatal> {
     let path = path(directory);
     let failed = |error: io::Error| failed(&path, &error);
-    let known = match disk.read(&path).map_err(failed)? {
-        Some(bytes) => Some(parse(&bytes).map_err(|reason| {
-            Fatal::new(format!("{} cannot be used: {reason}. {RESTORE}", path.display()))
-        })?),
-        None => None,
-    };
-    match known {
-        Some((meta, true)) => check(meta, &path, claim),
+    let meta = match read(disk, &path)? {
+        Some((meta, true)) => check(meta, &path, claim)?,
         Some((meta, false)) => {
             let meta = check(meta, &path, claim)?;
-            format(disk, directory, &path, meta)
+            format(disk, directory, &path, meta)?
         }
         None => {
             let entries = disk.list(directory).map_err(failed)?;
@@ -113,21 +145,17 @@ pub(crate) fn open(disk: &dyn Disk, directory: &Path, claim: &Claim<'_>) -> Resu
                     entry.path.display()
                 )));
             }
-            let Some(cluster_id) = claim.cluster_id.or(claim.new_cluster_id).map(str::to_owned) else {
-                return Err(Fatal::new(
-                    "controller.quorum.voters names several voters, which must know that they are of one cluster. Set \
-                     corelane.cluster.id to the same name on all of them",
-                ));
+            // What it was while it had no vote.
+            let meta = match observer::identity::read(disk, directory, claim)? {
+                Some(meta) => meta,
+                None => fresh(claim)?,
             };
-            if cluster_id.is_empty() || cluster_id.contains(['\n', '\r', '=']) {
-                return Err(Fatal::new(format!(
-                    "{cluster_id:?} cannot be a cluster id. Set corelane.cluster.id to a name on one line without '='"
-                )));
-            }
-            let meta = Meta { cluster_id, node_id: claim.node_id, directory_id: claim.new_directory_id };
-            format(disk, directory, &path, meta)
+            format(disk, directory, &path, meta)?
         }
-    }
+    };
+    // From now on only a complete directory may bear this identity.
+    observer::identity::forget(disk, directory)?;
+    Ok(meta)
 }
 
 fn is_ours(path: &Path) -> bool {
@@ -135,7 +163,11 @@ fn is_ours(path: &Path) -> bool {
     name == "snapshot" || name.ends_with(".log")
 }
 
-fn check(meta: Meta, path: &Path, claim: &Claim<'_>) -> Result<Meta, Fatal> {
+/// Whether a directory is who it is claimed to be.
+///
+/// # Errors
+/// When it is another node's or another cluster's.
+pub(crate) fn check(meta: Meta, path: &Path, claim: &Claim<'_>) -> Result<Meta, Fatal> {
     if meta.node_id != claim.node_id {
         return Err(Fatal::new(format!(
             "{} belongs to node.id {known}, but this broker is configured with node.id {}. Set node.id={known} or \
@@ -162,6 +194,6 @@ fn format(disk: &dyn Disk, directory: &Path, path: &Path, meta: Meta) -> Result<
     let failed = |error: io::Error| failed(path, &error);
     disk.replace(path, &render(&meta, "formatting")).map_err(failed)?;
     create(disk, directory, Salt(meta.directory_id))?;
-    disk.replace(path, &render(&meta, "ready")).map_err(failed)?;
+    disk.replace(path, &render(&meta, READY)).map_err(failed)?;
     Ok(meta)
 }

@@ -9,6 +9,10 @@ use crate::{
     machine::{Applied, Machine},
     meta::{self, Claim, Meta},
     network::Network,
+    observer::{
+        serve::{Observers, View},
+        wire::is_pull,
+    },
     port::FilePort,
     proposal::{Answers, Proposal, ProposeError},
     run::{self, Command},
@@ -114,7 +118,7 @@ pub enum QuorumInput {
         /// The answer's body; or why the voter could not be reached, or that the connection to it was lost.
         result: Result<Bytes, String>,
     },
-    /// Another voter calls. Answered with [`QuorumOutput::Answer`] under `id`, exactly once, also after the end.
+    /// Another voter or an observer calls. Answered with [`QuorumOutput::Answer`] under `id`, exactly once, also after the end.
     Called {
         /// Chosen by who hands it in, unique.
         id: u64,
@@ -230,6 +234,7 @@ pub struct Quorum {
     port: FilePort,
     calls: CallPort,
     inbound: Inbound,
+    observers: Observers,
     voters: Vec<(NodeId, String)>,
     progress: Progress,
     log: LogStore,
@@ -297,6 +302,7 @@ impl Quorum {
         );
         let identity = Identity::new(node, &meta.cluster_id, meta.directory_id, voters.clone());
         let inbound = Inbound::new(identity.clone(), outbox.clone());
+        let observers = Observers::new(node, &meta.cluster_id, outbox.clone());
         let calls = CallPort::new(outbox.clone());
         let network = Network {
             identity: identity.clone(),
@@ -333,6 +339,7 @@ impl Quorum {
             port,
             calls,
             inbound,
+            observers,
             voters: settings.voters,
             progress,
             log,
@@ -371,13 +378,15 @@ impl Quorum {
         self.voters.clone()
     }
 
-    /// How far the log has come; of a leader, also how far the voters have.
+    /// How far the log has come; of a leader, also how far the voters and the observers have.
     pub fn standing(&self, now: Now) -> QuorumStanding {
         let applied = self.applied.borrow().last;
         let (leader, voters) = self.progress.standing(now);
+        let leads = leader == Some(self.meta.node_id);
         QuorumStanding {
             leader,
             voters,
+            observers: if leads { self.observers.standings(now) } else { Vec::new() },
             // An entry of its own term is the first that a leader commits.
             term: applied.map_or(0, |last| last.leader_id.term),
             committed_end: applied.map_or(0, |last| last.index + 1),
@@ -405,6 +414,7 @@ impl Quorum {
                     tracing::warn!(id, "an answer to a call that the quorum never made");
                 }
             }
+            QuorumInput::Called { id, from, body } if is_pull(&body) => self.observers.take(id, from, body),
             QuorumInput::Called { id, from, body } => {
                 if let Some(asked) = self.inbound.take(id, from, body) {
                     // Without a receiver the quorum has ended; dropping the request answers it.
@@ -444,12 +454,30 @@ impl Quorum {
             }
         }
         self.answers.settle();
+        let mut told = self.outbox.take();
+        for output in &told {
+            if let QuorumOutput::LeaderChanged { leader, term, .. } = output {
+                self.observers.note(*leader, *term);
+            }
+        }
+        self.serve_observers(now);
+        out.append(&mut told);
         out.append(&mut self.outbox.take());
     }
 
-    /// When to poll though nothing came in. `None` for a quorum of one that idles: it needs no heartbeat.
+    fn serve_observers(&mut self, now: Now) {
+        if self.ended {
+            return self.observers.end();
+        }
+        let view = View { log: &self.log, applied: &self.applied.borrow(), voters: &self.voters };
+        self.observers.serve(now.monotonic, &view);
+    }
+
+    /// When to poll though nothing came in. `None` for a quorum of one that idles and that nobody observes: it needs no
+    /// heartbeat.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        self.executor.as_ref()?.next_deadline()
+        let executor = self.executor.as_ref()?.next_deadline();
+        [executor, self.observers.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether it stopped or broke.

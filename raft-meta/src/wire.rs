@@ -175,12 +175,12 @@ pub(crate) fn fingerprint(voters: impl Iterator<Item = u64>) -> u32 {
     voters.iter().fold(0, |crc, voter| crc32c::crc32c_append(crc, &voter.to_le_bytes()))
 }
 
-fn push(bytes: &mut Vec<u8>, value: &impl Serialize) {
+pub(crate) fn push(bytes: &mut Vec<u8>, value: &impl Serialize) {
     let encoded = postcard::to_extend(value, std::mem::take(bytes));
     *bytes = encoded.expect("plain data always has a postcard form");
 }
 
-fn take<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, String> {
+pub(crate) fn take<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, String> {
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| error.to_string())?;
     *bytes = rest;
     Ok(value)
@@ -208,7 +208,7 @@ fn begin(head: &Head<'_>) -> Vec<u8> {
     bytes
 }
 
-fn at_end(rest: &[u8]) -> Result<(), String> {
+pub(crate) fn at_end(rest: &[u8]) -> Result<(), String> {
     if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes too many", rest.len())) }
 }
 
@@ -317,7 +317,7 @@ fn leaders(vote: StoredVote) -> Result<RaftVote, String> {
     if vote.committed { Ok(vote.into()) } else { Err(format!("{vote:?} of no leader")) }
 }
 
-fn push_entry(bytes: &mut Vec<u8>, entry: &RaftEntry) {
+pub(crate) fn push_entry(bytes: &mut Vec<u8>, entry: &RaftEntry) {
     let id = entry.log_id.into();
     match &entry.payload {
         EntryPayload::Blank => push(bytes, &WireEntry { id, payload: WirePayload::Blank }),
@@ -333,7 +333,7 @@ fn push_entry(bytes: &mut Vec<u8>, entry: &RaftEntry) {
 }
 
 /// Entries that follow each other, none of a later term than the leader's.
-fn take_entries(
+pub(crate) fn take_entries(
     body: &mut &[u8],
     vote: StoredVote,
     previous: Option<StoredLogId>,

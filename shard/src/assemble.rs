@@ -8,7 +8,7 @@ use crate::{
     load::Load,
     log_control::LogControl,
     node::{Broken, Node, Report},
-    quorum::{QuorumShard, QuorumShardSettings},
+    quorum::{Member, QuorumShard, QuorumShardSettings},
     rules::Rules,
 };
 use corelane_core::{
@@ -20,9 +20,10 @@ use corelane_core::{
     log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
     metadata::{Endpoint, SecurityProtocol},
 };
-use corelane_raft_meta::{Bounds, Quorum, QuorumSettings, Timing};
+use corelane_raft_meta::{Bounds, Observer, ObserverSettings, Quorum, QuorumSettings, Timing};
 use corelane_seam::{Disk, Now, ShardId};
 use std::{
+    path::PathBuf,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -97,6 +98,12 @@ pub struct QuorumSeed {
 pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>, now: Now) -> Result<Assembled, Fatal> {
     let config = &settings.config;
     let mut random = Random(settings.seed);
+    if !config.roles.broker {
+        // Nothing but metadata is kept here.
+        let settings = BrokerSettings { shards: 0, ..settings.clone() };
+        let seeds = vec![NodeSeed::Quorum(Box::new(QuorumSeed { settings, disk, random }))];
+        return Ok(Assembled { seeds, report: RecoveryReport { clean: true, ..RecoveryReport::default() } });
+    }
     let recovery = RecoverySettings {
         data_dir: config.data_dir.clone(),
         journal_dir: config.journal_dir.clone(),
@@ -206,27 +213,9 @@ impl NodeSeed {
 impl QuorumSeed {
     fn grow(mut self, now: Now) -> Node {
         let config = Arc::clone(&self.settings.config);
-        let named = config.voters.iter().map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port)));
-        let mut voters: Vec<(NodeId, String)> = named.collect();
-        if voters.is_empty() {
-            // A quorum that no one named is this node alone.
-            voters.push((config.node_id, String::new()));
-        }
         let reports = self.settings.reports.clone();
-        let settings = QuorumSettings {
-            node_id: config.node_id,
-            voters,
-            directory: config.metadata_dir.join("__cluster_metadata"),
-            cluster_id: config.cluster_id.clone(),
-            new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),
-            new_directory_id: self.random.uuid().as_u128(),
-            seed: self.random.draw(),
-            first_token: QUORUM_FIRST_TOKEN,
-            bounds: Bounds::default(),
-            timing: timing(config.cluster.quorum_timeout_ms),
-            fault: self.settings.fault,
-        };
-        let quorum = match Quorum::open(settings, &*self.disk, now) {
+        let opened = if config.roles.controller { self.voter(now) } else { self.observer() };
+        let quorum = match opened {
             Ok(quorum) => quorum,
             Err(fatal) => {
                 let data_shards = self.settings.shards;
@@ -235,8 +224,7 @@ impl QuorumSeed {
         };
         let registration = RegisterBrokerRequest {
             id: config.node_id,
-            // Of the directory, filled in by the shard.
-            cluster_id: String::new(),
+            cluster_id: quorum.cluster_id().to_owned(),
             incarnation: self.random.uuid(),
             endpoints: endpoints(&config, &self.settings.ports),
             rack: config.rack.clone(),
@@ -250,19 +238,66 @@ impl QuorumSeed {
             features: FEATURES,
             lifecycle: lifecycle(&config.cluster),
         };
+        let life = LifeSettings {
+            heartbeat_ms: config.cluster.heartbeat_ms,
+            stop_patience_ms: if config.cluster.controlled_shutdown { LEAVE_MS_MAX } else { 0 },
+        };
         let settings = QuorumShardSettings {
+            node: config.node_id,
             data_shards: self.settings.shards,
             controller,
-            registration,
-            life: LifeSettings {
-                heartbeat_ms: config.cluster.heartbeat_ms,
-                stop_patience_ms: if config.cluster.controlled_shutdown { LEAVE_MS_MAX } else { 0 },
-            },
+            broker: config.roles.broker.then_some((registration, life)),
             seed: self.random.draw(),
             fault: self.settings.fault,
             reports,
         };
         Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))
+    }
+
+    /// The voters, as configured.
+    fn voters(&self) -> Vec<(NodeId, String)> {
+        let voters = self.settings.config.voters.iter();
+        voters.map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port))).collect()
+    }
+
+    fn metadata_directory(&self) -> PathBuf {
+        self.settings.config.metadata_dir.join("__cluster_metadata")
+    }
+
+    fn voter(&mut self, now: Now) -> Result<Member, Fatal> {
+        let config = Arc::clone(&self.settings.config);
+        let mut voters = self.voters();
+        if voters.is_empty() {
+            // A quorum that no one named is this node alone.
+            voters.push((config.node_id, String::new()));
+        }
+        let settings = QuorumSettings {
+            node_id: config.node_id,
+            voters,
+            directory: self.metadata_directory(),
+            cluster_id: config.cluster_id.clone(),
+            new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),
+            new_directory_id: self.random.uuid().as_u128(),
+            seed: self.random.draw(),
+            first_token: QUORUM_FIRST_TOKEN,
+            bounds: Bounds::default(),
+            timing: timing(config.cluster.quorum_timeout_ms),
+            fault: self.settings.fault,
+        };
+        Ok(Member::Voter(Box::new(Quorum::open(settings, &*self.disk, now)?)))
+    }
+
+    fn observer(&mut self) -> Result<Member, Fatal> {
+        let config = Arc::clone(&self.settings.config);
+        let settings = ObserverSettings {
+            node_id: config.node_id,
+            voters: self.voters(),
+            bootstrap: config.bootstrap.iter().map(|(host, port)| format!("{host}:{port}")).collect(),
+            directory: self.metadata_directory(),
+            cluster_id: config.cluster_id.clone(),
+            new_directory_id: self.random.uuid().as_u128(),
+        };
+        Ok(Member::Observer(Box::new(Observer::open(settings, &*self.disk)?)))
     }
 }
 

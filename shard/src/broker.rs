@@ -101,7 +101,7 @@ pub fn start(
 ) -> Result<RunningBroker, StartError> {
     let config = Arc::new(config);
     let allowed = u16::try_from(machine.cpus.len()).unwrap_or(u16::MAX).max(1);
-    let shards = config.shards.unwrap_or(allowed);
+    let shards = if config.roles.broker { config.shards.unwrap_or(allowed) } else { 0 };
     let listeners = config.listeners.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let locks = lock(&config)?;
     let (reports, received) = channel();
@@ -127,7 +127,10 @@ pub fn start(
     let make: Vec<_> = assembled.seeds.into_iter().map(|seed| move || grow(seed)).collect();
     let running = bound.run(make)?;
     let named = config.listeners.iter().zip(running.addresses());
-    let addresses = named.filter(|(listener, _)| !listener.controller).map(|(_, address)| *address).collect();
+    let addresses = named
+        .filter(|(listener, _)| listener.controller != config.roles.broker)
+        .map(|(_, address)| *address)
+        .collect();
     Ok(RunningBroker {
         running,
         reports: received,
@@ -142,7 +145,7 @@ pub fn start(
 
 /// Takes the directories for this process alone.
 fn lock(config: &BrokerConfig) -> Result<Vec<DirectoryLock>, StartError> {
-    let mut directories = vec![&config.data_dir, &config.journal_dir, &config.metadata_dir];
+    let mut directories = config.directories();
     directories.sort();
     directories.dedup();
     let take = |directory: &PathBuf| {
@@ -190,13 +193,14 @@ fn shard_settings(config: &BrokerConfig, machine: &MachineSettings, shards: u16)
 }
 
 impl RunningBroker {
-    /// Waits until every data shard serves, and says so in one log line.
+    /// Waits until every data shard serves, or, of a node that is only a controller, until the quorum has a leader; and
+    /// says so in one log line.
     ///
     /// # Errors
     /// The first thing that keeps it from serving.
     pub fn wait_until_serving(&self) -> Result<(), StartError> {
         let mut serving = 0;
-        while serving < self.shards {
+        while serving < self.shards.max(1) {
             match self.reports.recv() {
                 Ok(Report::Serving) => serving += 1,
                 Ok(Report::Fatal(fatal)) => return Err(fatal.into()),
@@ -216,7 +220,7 @@ impl RunningBroker {
         Ok(())
     }
 
-    /// Where it listens for clients.
+    /// Where it listens for clients; of a node that is only a controller, for other nodes.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }

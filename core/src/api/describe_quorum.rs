@@ -91,7 +91,8 @@ fn described(context: &Context<'_>, standing: QuorumStanding, version: i16) -> D
         .with_leader_id(standing.leader.map_or(BrokerId(-1), |leader| BrokerId(leader.0)))
         .with_leader_epoch(i32::try_from(standing.term).unwrap_or(i32::MAX))
         .with_high_watermark(offset(standing.committed_end))
-        .with_current_voters(standing.voters.iter().map(voter).collect());
+        .with_current_voters(standing.voters.iter().map(voter).collect())
+        .with_observers(standing.observers.iter().map(voter).collect());
     let name = TopicName(text(METADATA));
     let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
     let mut response = DescribeQuorumResponse::default().with_topics(vec![topic]);
@@ -110,10 +111,8 @@ fn listeners(context: &Context<'_>, node: NodeId) -> Vec<Listener> {
         Listener::default().with_name(text(name)).with_host(text(host)).with_port(port)
     };
     let config = context.config;
-    let voter = config.voters.iter().find(|voter| voter.node == node);
-    let controller = config.listeners.iter().find(|listener| listener.controller);
-    if let (Some(voter), Some(controller)) = (voter, controller) {
-        return vec![listener(&controller.name, &voter.host, voter.port)];
+    if let Some(voter) = config.voters.iter().find(|voter| voter.node == node) {
+        return vec![listener(&config.controller_listener, &voter.host, voter.port)];
     }
     let broker = context.image.broker(node);
     let endpoints = broker.map_or(&[][..], |broker| &broker.endpoints[..]);

@@ -8,12 +8,13 @@ use super::{
     listener::{Advertised, Listener},
     network::{self, Network},
     read::{self, Findings},
+    roles,
     settings::Settings,
     source::{ConfigError, Source, Warning},
     table::{self, Kind, Row, Status, Update, broker_row, broker_rows},
 };
 use crate::ids::NodeId;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whether shards are bound to cores (`corelane.cpu.pin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,12 @@ impl Default for ReadOptions {
     }
 }
 
+/// Where the quorum is.
+struct Quorum {
+    voters: Vec<Voter>,
+    bootstrap: Vec<(String, u16)>,
+}
+
 /// The broker's settings, typed and checked against each other. Immutable: a dynamic change makes a new one
 /// ([`BrokerConfig::with_dynamic`]).
 #[derive(Clone, Debug, PartialEq)]
@@ -87,8 +94,12 @@ pub struct BrokerConfig {
     pub advertised: Vec<Advertised>,
     /// `inter.broker.listener.name`.
     pub inter_broker_listener: String,
-    /// `controller.quorum.voters`; none: this node alone.
+    /// `controller.quorum.voters`; none: this node alone, or whoever is at `bootstrap`.
     pub voters: Vec<Voter>,
+    /// `controller.quorum.bootstrap.servers`, where a node without a vote finds controllers.
+    pub bootstrap: Vec<(String, u16)>,
+    /// The first of `controller.listener.names`.
+    pub controller_listener: String,
     /// How this node lives with others.
     pub cluster: ClusterConfig,
     /// `num.partitions`: of a topic created without a number.
@@ -181,15 +192,32 @@ impl BrokerConfig {
         let mut settings = read::settings(entries, options.allow_unknown, &mut findings);
         let node_id = identify(&mut settings, &mut findings);
         listen_where_advertised(&mut settings, &mut findings);
-        let network = network::network(&settings, options.host_name, &mut findings);
-        let (roles, voters) = network::quorum(&settings, node_id, &mut findings);
+        let roles = roles::roles(&settings, &mut findings);
+        let network = network::network(&settings, roles, options.host_name, &mut findings);
+        let voters = network::voters(&settings, node_id, &mut findings);
+        roles::quorum(&settings, (roles, node_id), &voters, &mut findings);
+        let quorum = Quorum { voters, bootstrap: roles::bootstrap(&settings, roles, &mut findings) };
         check::relations(&settings, &mut findings);
         check::promises(&settings, &mut findings);
         let data_dir = data_dir(&settings, &mut findings);
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
-        Ok((typed(settings, node_id, roles, voters, network, data_dir), findings.warnings))
+        Ok((typed(settings, (node_id, roles), quorum, network, data_dir), findings.warnings))
+    }
+
+    /// Where this node keeps things: a node that is only a controller, nothing but metadata.
+    pub fn directories(&self) -> Vec<&PathBuf> {
+        if self.roles.broker {
+            vec![&self.data_dir, &self.journal_dir, &self.metadata_dir]
+        } else {
+            vec![&self.metadata_dir]
+        }
+    }
+
+    /// Where it keeps most.
+    pub fn main_directory(&self) -> &Path {
+        if self.roles.broker { &self.data_dir } else { &self.metadata_dir }
     }
 
     /// This configuration with the cluster's and this broker's dynamic settings over it. Settings that do not read
@@ -292,9 +320,8 @@ fn data_dir(settings: &Settings, findings: &mut Findings) -> PathBuf {
 
 fn typed(
     settings: Settings,
-    node_id: NodeId,
-    roles: Roles,
-    voters: Vec<Voter>,
+    (node_id, roles): (NodeId, Roles),
+    quorum: Quorum,
     network: Network,
     data_dir: PathBuf,
 ) -> BrokerConfig {
@@ -313,7 +340,12 @@ fn typed(
         listeners: network.listeners,
         advertised: network.advertised,
         inter_broker_listener: network.inter_broker_listener,
-        voters,
+        voters: quorum.voters,
+        bootstrap: quorum.bootstrap,
+        controller_listener: settings
+            .list("controller.listener.names")
+            .first()
+            .map_or_else(String::new, |name| name.to_ascii_uppercase()),
         cluster: ClusterConfig::new(&settings),
         num_partitions: settings.int("num.partitions"),
         default_replication_factor: i16::try_from(settings.int("default.replication.factor"))

@@ -16,6 +16,7 @@ mod manual;
 mod network;
 pub mod properties;
 mod read;
+mod roles;
 mod settings;
 mod source;
 mod table;

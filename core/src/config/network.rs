@@ -4,6 +4,7 @@ use super::{
     broker::{Roles, Voter},
     listener::{self, Advertised, Listener},
     read::{Findings, verb},
+    roles,
     settings::Settings,
 };
 use crate::ids::NodeId;
@@ -18,19 +19,20 @@ pub(super) struct Network {
 }
 
 /// Reads the listeners. `host_name` is what is told where a listener is on every interface and nothing else was said.
-pub(super) fn network(settings: &Settings, host_name: fn() -> String, findings: &mut Findings) -> Network {
+pub(super) fn network(
+    settings: &Settings,
+    own_roles: Roles,
+    host_name: fn() -> String,
+    findings: &mut Findings,
+) -> Network {
     let protocols = protocols(settings, findings);
     let listeners = listeners(settings, &protocols, findings);
-    if !listeners.is_empty() && listeners.iter().all(|listener| listener.controller) {
-        findings.refuse(
-            "listeners",
-            "every listener is named in controller.listener.names, none is left for clients",
-            "a broker that no client can reach serves nobody",
-            "add a listener for clients, for instance listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
-        );
-    }
+    roles::listeners(settings, own_roles, &listeners, findings);
     let advertised = advertised(settings, &listeners, host_name, findings);
-    let inter_broker_listener = inter_broker(settings, &listeners, findings);
+    // Where there is no listener for clients, that was said already.
+    let serves_clients = own_roles.broker && listeners.iter().any(|listener| !listener.controller);
+    let inter_broker_listener =
+        inter_broker(settings, if serves_clients { &listeners } else { &[] }, findings);
     Network { listeners, advertised, inter_broker_listener }
 }
 
@@ -225,34 +227,8 @@ fn inter_broker(settings: &Settings, listeners: &[Listener], findings: &mut Find
     name
 }
 
-/// What this node is, and the quorum's voters, of which this node is one for the time being.
-pub(super) fn quorum(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> (Roles, Vec<Voter>) {
-    let roles = settings.list("process.roles");
-    let roles = Roles {
-        broker: roles.iter().any(|role| role == "broker"),
-        controller: roles.iter().any(|role| role == "controller"),
-    };
-    if !(roles.broker && roles.controller) {
-        findings.refuse(
-            "process.roles",
-            "process.roles does not name both broker and controller, but nodes of one role are not built yet",
-            "every node keeps data and votes on the metadata",
-            "write process.roles=broker,controller",
-        );
-    }
-    let voters = voters(settings, node_id, findings);
-    if settings.list("controller.quorum.bootstrap.servers").len() > 1 {
-        findings.refuse(
-            "controller.quorum.bootstrap.servers",
-            "controller.quorum.bootstrap.servers names several nodes, but quorums whose voters change are not built yet",
-            "a node that started alone would hold metadata of which the others know nothing",
-            "name the voters in controller.quorum.voters instead",
-        );
-    }
-    (roles, voters)
-}
-
-fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<Voter> {
+/// The quorum's voters.
+pub(super) fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<Voter> {
     const KEY: &str = "controller.quorum.voters";
     let mut voters = Vec::new();
     for text in settings.list(KEY) {
@@ -270,15 +246,6 @@ fn voters(settings: &Settings, node_id: NodeId, findings: &mut Findings) -> Vec<
                 format!("write {KEY}={node_id}@localhost:9093, or remove the setting"),
             ),
         }
-    }
-    if !voters.is_empty() && !voters.iter().any(|voter| voter.node == node_id) {
-        let named: Vec<_> = voters.iter().map(|voter| voter.node.to_string()).collect();
-        findings.refuse(
-            KEY,
-            format!("{KEY} names node {}, but this is node {node_id}", named.join(", ")),
-            "for the time being every node votes in the quorum that keeps the metadata",
-            format!("add {node_id}@host:port to {KEY}, set node.id to a number that it names, or remove it"),
-        );
     }
     let twice =
         voters.iter().enumerate().find(|(at, it)| voters[..*at].iter().any(|other| other.node == it.node));

@@ -2,6 +2,7 @@ use super::{
     table::{self, Row, Status, Valid, broker_row, broker_rows, topic_row},
     *,
 };
+use crate::ids::NodeId;
 use imbl::OrdMap;
 
 fn line(line: u32, key: &str, value: &str) -> (Source, String, String) {
@@ -155,14 +156,8 @@ fn every_honoured_topic_setting_changes_the_topic() {
 #[test]
 fn every_honoured_broker_setting_changes_the_broker_or_its_topics() {
     // These say again what is so anyway, or are checked and then forgotten: nothing further may hang on them.
-    let checked_only = [
-        "broker.id",
-        "controller.listener.names",
-        "controller.quorum.bootstrap.servers",
-        "inter.broker.listener.name",
-        "listener.security.protocol.map",
-        "process.roles",
-    ];
+    let checked_only =
+        ["broker.id", "inter.broker.listener.name", "listener.security.protocol.map", "process.roles"];
     let inherited: Vec<_> =
         table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name)).map(|(name, _)| *name).collect();
     // What a group's own settings are held against, which the tests of groups' settings show.
@@ -254,6 +249,87 @@ fn the_environment_of_a_compose_file_reads() {
     assert!(warnings.iter().any(|text| text.contains("no ZooKeeper")), "{warnings:?}");
 }
 
+/// What a node of one role is told, over `more`.
+fn node_of_one_role<'a>(role: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut pairs = vec![("process.roles", role), ("node.id", "7"), ("corelane.cluster.id", "c")];
+    pairs.extend(more);
+    pairs
+}
+
+#[test]
+fn a_node_may_be_only_a_controller_or_only_a_broker() {
+    let voters = ("controller.quorum.voters", "7@a:9093,8@b:9093");
+    let listeners = ("listeners", "CONTROLLER://:9093");
+    let controller = config(&node_of_one_role("controller", &[voters, listeners]));
+    assert_eq!(controller.roles, Roles { broker: false, controller: true });
+    assert!(controller.advertised.is_empty() && controller.listeners[0].controller);
+    let told = ("advertised.listeners", "CONTROLLER://a:9093");
+    assert!(read(&node_of_one_role("controller", &[voters, listeners, told])).is_ok(), "Kafka has it");
+
+    let voters = ("controller.quorum.voters", "1@a:9093");
+    let broker = config(&node_of_one_role("broker", &[voters]));
+    assert_eq!(broker.roles, Roles { broker: true, controller: false });
+    assert_eq!((broker.listeners[0].port, broker.voters[0].node), (9092, NodeId(1)));
+    let servers = ("controller.quorum.bootstrap.servers", "a:9093, [::1]:9094");
+    let broker = config(&node_of_one_role("broker", &[servers]));
+    assert_eq!(broker.bootstrap, [("a".to_owned(), 9093), ("::1".to_owned(), 9094)]);
+    assert!(broker.voters.is_empty());
+}
+
+#[test]
+fn the_environment_of_kafkas_isolated_controllers_reads() {
+    let read = |role: &str, more: &[(&str, &str)]| {
+        let shared = [
+            ("KAFKA_PROCESS_ROLES", role),
+            ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+            ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@controller-1:9093,2@controller-2:9093,3@controller-3:9093"),
+            ("KAFKA_INTER_BROKER_LISTENER_NAME", "PLAINTEXT"),
+            ("CLUSTER_ID", "MkU3OEVBNTcwNTJENDM2Qk"),
+        ];
+        let environment = shared.iter().chain(more).map(|(name, value)| ((*name).into(), (*value).into()));
+        let (entries, _) = environment::entries(environment);
+        BrokerConfig::from_entries(&entries, &ReadOptions::default()).expect("reads").0
+    };
+    let controller = read("controller", &[("KAFKA_NODE_ID", "2"), ("KAFKA_LISTENERS", "CONTROLLER://:9093")]);
+    assert_eq!((controller.roles.broker, controller.listeners.len()), (false, 1));
+    assert_eq!(controller.directories(), [&controller.metadata_dir]);
+    let broker = read(
+        "broker",
+        &[
+            ("KAFKA_NODE_ID", "4"),
+            (
+                "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,HOST:PLAINTEXT",
+            ),
+            ("KAFKA_LISTENERS", "PLAINTEXT://:19092,HOST://:9092"),
+            ("KAFKA_ADVERTISED_LISTENERS", "HOST://localhost:29092,PLAINTEXT://broker-1:19092"),
+        ],
+    );
+    assert_eq!((broker.roles.controller, broker.voters.len(), broker.advertised.len()), (false, 3, 2));
+}
+
+#[test]
+fn what_does_not_go_with_a_nodes_one_role_is_refused() {
+    let voters = ("controller.quorum.voters", "1@a:9093");
+    let own = ("controller.quorum.voters", "7@a:9093");
+    let controllers = ("listeners", "CONTROLLER://:9093");
+    for (role, more, text) in [
+        ("broker", &[][..], "nothing says where its controllers are"),
+        ("broker", &[own], "it is only a broker"),
+        ("broker", &[voters, ("listeners", "PLAINTEXT://:1,CONTROLLER://:2")], "this node is only a broker"),
+        ("broker", &[("controller.quorum.bootstrap.servers", "a")], "not of the form host:port"),
+        ("broker", &[voters, ("corelane.cluster.id", "")], "the cluster's id is not given"),
+        ("controller", &[own], "has listeners of controller.listener.names only"),
+        ("controller", &[controllers, voters], "names node 1, but this is node 7"),
+        ("controller", &[own, controllers, ("inter.broker.listener.name", "CONTROLLER")], "for controllers"),
+        ("controller", &[own, ("listeners", "PLAINTEXT://:1,CONTROLLER://:2")], "listeners names PLAINTEXT,"),
+    ] {
+        let error = error(&node_of_one_role(role, more));
+        assert!(error.contains(text), "{error}");
+    }
+    assert!(error(&[("process.roles", "")]).contains("names no role"));
+}
+
 #[test]
 fn what_is_only_advertised_in_the_environment_is_listened_to() {
     let environment = [
@@ -312,7 +388,6 @@ fn every_refusal_says_what_is_wrong() {
         (&[("controller.quorum.voters", "1@a:1,1@b:1"), ("corelane.cluster.id", "c")], "names node 1 twice"),
         (&[("replica.selector.class", "my.Selector")], "no such class is known here"),
         (&[("controller.quorum.voters", "2@a:1")], "names node 2, but this is node 1"),
-        (&[("process.roles", "broker")], "does not name both"),
         (&[("advertised.listeners", "PLAINTEXT://0.0.0.0:9092")], "no address one can connect to"),
         (&[("advertised.listeners", "X://a:9092")], "not among the listeners"),
         (&[("listeners", "PLAINTEXT://:1,PLAINTEXT://:2")], "share the name PLAINTEXT"),

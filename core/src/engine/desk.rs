@@ -68,9 +68,11 @@ pub struct QuorumStanding {
     pub log_end: u64,
     /// How far each voter has come, itself included. Of a leader only.
     pub voters: Vec<VoterStanding>,
+    /// How far each node has come that follows without a vote. Of a leader only.
+    pub observers: Vec<VoterStanding>,
 }
 
-/// How far a voter has come, as the leader knows. Times are of the calendar.
+/// How far a voter or an observer has come, as the leader knows. Times are of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoterStanding {
     /// Which.

@@ -101,6 +101,29 @@ impl LogStore {
         self.visible.borrow().last.map(|last| last.index)
     }
 
+    /// The term of an entry that is there, or that was purged last.
+    pub fn term_of(&self, index: u64) -> Option<u64> {
+        let visible = self.visible.borrow();
+        let purged = visible.purged.filter(|purged| purged.index == index);
+        purged.or_else(|| visible.entries.get(&index).map(|entry| entry.log_id)).map(|id| id.leader_id.term)
+    }
+
+    /// Entries from `start` on and before `end`, as many as make an append; at least one, if there is one.
+    pub fn limited(&self, start: u64, end: u64) -> Vec<RaftEntry> {
+        let visible = self.visible.borrow();
+        let (mut bytes, mut entries) = (0, Vec::new());
+        for (_, entry) in visible.entries.range(start..end.max(start)).take(APPEND_ENTRIES_MAX) {
+            if let EntryPayload::Normal(batch) = &entry.payload {
+                bytes += batch.0.len();
+            }
+            if bytes > APPEND_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        entries
+    }
+
     fn push(&self, frame: Option<Frame>, done: Done) -> io::Result<()> {
         self.refuse_if_poisoned()?;
         self.stream.borrow_mut().push(frame, done);
@@ -130,20 +153,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
         Ok(self.visible.borrow().entries.range(range).map(|(_, entry)| entry.clone()).collect())
     }
 
-    /// As many as make an append; at least one.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, io::Error> {
-        let visible = self.visible.borrow();
-        let (mut bytes, mut entries) = (0, Vec::new());
-        for (_, entry) in visible.entries.range(start..end.max(start)).take(APPEND_ENTRIES_MAX) {
-            if let EntryPayload::Normal(batch) = &entry.payload {
-                bytes += batch.0.len();
-            }
-            if bytes > APPEND_BYTES_MAX && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
-        Ok(entries)
+        Ok(self.limited(start, end))
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, io::Error> {

@@ -2,6 +2,7 @@
 //! answered once, and after the faults all is well again in time. Whatever the network, the processes and the disks do.
 
 mod checker;
+mod observers;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -10,7 +10,9 @@ use corelane_core::{
     log::Fault,
     metadata::{Batch, Image, Record},
 };
-use corelane_raft_meta::{Bounds, CALL_BYTES_MAX, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing};
+use corelane_raft_meta::{
+    Bounds, CALL_BYTES_MAX, Observer, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
+};
 use corelane_seam::{FileHandle, FileOperation, Monotonic, Now, Token};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +47,18 @@ pub struct Node {
     life: u64,
 }
 
+/// A node without a vote.
+pub struct Watching {
+    pub observer: Option<Observer>,
+    pub disk: MemoryDisk,
+    pub image: Image,
+    pub leader: Option<i32>,
+    pub fatal: Option<String>,
+    /// How many snapshots it has read.
+    pub replaced: usize,
+    pub life: u64,
+}
+
 enum Event {
     Begin(i32, u64, Token, FileOperation),
     Flush(i32, u64, Token, FileHandle),
@@ -68,6 +82,8 @@ pub struct World {
     pub now_ns: u64,
     pub random: Random,
     pub nodes: BTreeMap<i32, Node>,
+    /// Their ids are others than the voters'.
+    pub observers: BTreeMap<i32, Watching>,
     pub weather: Weather,
     /// Directed: nothing gets from the first to the second.
     pub cut: BTreeSet<(i32, i32)>,
@@ -108,6 +124,7 @@ impl World {
             now_ns: 0,
             random: Random(seed),
             nodes: (1..=count).map(|id| (id, node(id))).collect(),
+            observers: BTreeMap::new(),
             weather: Weather::default(),
             cut: BTreeSet::new(),
             checker: Checker::default(),
@@ -261,14 +278,21 @@ impl World {
         if let Some(quorum) = self.nodes.get_mut(&id).and_then(|node| node.quorum.as_mut()) {
             quorum.handle(now, input);
             self.poll(id);
+        } else if let Some(observer) = self.observers.get_mut(&id).and_then(|it| it.observer.as_mut()) {
+            observer.handle(now, input);
+            self.poll(id);
         }
     }
 
-    fn poll(&mut self, id: i32) {
+    pub fn poll(&mut self, id: i32) {
         let now = self.now();
         let mut out = Vec::new();
         if let Some(quorum) = self.nodes.get_mut(&id).and_then(|node| node.quorum.as_mut()) {
             quorum.poll(now, &mut out);
+        }
+        if let Some(watching) = self.observers.get_mut(&id) {
+            watching.observer.iter_mut().for_each(|observer| observer.poll(now, &mut out));
+            return out.into_iter().for_each(|output| self.observed(id, output));
         }
         out.into_iter().for_each(|output| self.output(id, output));
     }
@@ -317,6 +341,37 @@ impl World {
         }
         if !matches!(output, QuorumOutput::Call { .. } | QuorumOutput::Answer { .. }) {
             self.told.push(format!("{} {id} {output:?}", self.now_ns));
+        }
+    }
+
+    fn observed(&mut self, id: i32, output: QuorumOutput) {
+        let watching = self.observers.get_mut(&id).expect("an observer");
+        match output {
+            QuorumOutput::Call { id: call, to, ref body } => {
+                // Endpoints without ids are those of the voters, in order.
+                let to = to.0.abs();
+                let call = Call { from: id, life: watching.life, id: call, to, is_copy: false };
+                self.send(call, body.clone());
+            }
+            QuorumOutput::Applied { offset, ref batch, ref image } => {
+                watching.image = image.clone();
+                self.checker.applied(id, offset.0, batch, image);
+            }
+            QuorumOutput::ImageReplaced { ref image, .. } => {
+                watching.image = image.clone();
+                watching.replaced += 1;
+                self.checker.replaced(id, image);
+            }
+            QuorumOutput::LeaderChanged { leader, term, writable } => {
+                watching.leader = leader.map(|leader| leader.0);
+                assert!(!writable, "it decides nothing");
+                if let Some(leader) = leader {
+                    self.checker.leader(term, leader.0);
+                }
+            }
+            QuorumOutput::Fatal(ref fatal) => watching.fatal = Some(fatal.to_string()),
+            QuorumOutput::Stopped => {}
+            other => panic!("an observer says {other:?}"),
         }
     }
 
@@ -373,7 +428,9 @@ impl World {
     /// Lets the next thing happen, at the latest at `until_ns`. False if that came first.
     pub fn step(&mut self, until_ns: u64) -> bool {
         let deadline = |(id, node): (&i32, &Node)| Some((node.quorum.as_ref()?.next_deadline()?.0, *id));
-        let timer = self.nodes.iter().filter_map(deadline).min();
+        let watching = |(id, it): (&i32, &Watching)| Some((it.observer.as_ref()?.next_deadline()?.0, *id));
+        let timers = self.nodes.iter().filter_map(deadline);
+        let timer = timers.chain(self.observers.iter().filter_map(watching)).min();
         let event = self.queue.first_key_value().map(|((at, _), _)| *at);
         let timer = timer.filter(|(at, _)| event.is_none_or(|event| *at <= event));
         let at = timer.map(|(at, _)| at).or(event).unwrap_or(u64::MAX);
@@ -393,8 +450,10 @@ impl World {
     }
 
     fn is_alive(&self, id: i32, life: u64) -> bool {
-        let node = &self.nodes[&id];
-        node.quorum.is_some() && node.life == life
+        match (self.nodes.get(&id), self.observers.get(&id)) {
+            (Some(node), _) => node.quorum.is_some() && node.life == life,
+            (None, watching) => watching.is_some_and(|it| it.observer.is_some() && it.life == life),
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -453,6 +512,10 @@ impl World {
                 "\n{id}: leader {leader:?} of term {term}, writable {writable}, fatal {fatal:?}, applied {last:?}, lives {}",
                 node.quorum.is_some()
             );
+        }
+        for (id, Watching { observer, image, leader, fatal, .. }) in &self.observers {
+            let (last, lives) = (image.last_applied(), observer.is_some());
+            text += &format!("\n{id}: observes {leader:?}, fatal {fatal:?}, applied {last:?}, lives {lives}");
         }
         text
     }

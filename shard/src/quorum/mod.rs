@@ -2,10 +2,12 @@
 //! go to the data shards.
 //!
 //! - `server`: the controller's listener; other nodes' calls.
+//! - `member`: this node's part in the quorum, with a vote or without.
 //! - `nodes`: calls of other nodes, and to them; who is not connected any more (`parted`).
 //! - `control`: this node's requests for the active controller, wherever it is.
 
 mod control;
+mod member;
 mod nodes;
 mod parted;
 mod server;
@@ -27,8 +29,9 @@ use corelane_core::{
     metadata::Image,
     wire::{PEER_FRAME_BYTES_MAX, PeerKind, PeerRequest},
 };
-use corelane_raft_meta::{ProposeError, Quorum, QuorumInput, QuorumOutput};
+use corelane_raft_meta::{ProposeError, QuorumInput, QuorumOutput};
 use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
+pub use member::Member;
 use parted::Parted;
 use server::{Server, controller_answer};
 use std::{collections::BTreeMap, sync::mpsc::Sender, time::Duration};
@@ -44,14 +47,15 @@ const CORRELATION_BYTES: usize = 4;
 
 /// What the quorum's shard is told once.
 pub struct QuorumShardSettings {
-    /// How many data shards there are.
+    /// Which node this is.
+    pub node: NodeId,
+    /// How many data shards there are; none, if this node is no broker.
     pub data_shards: u16,
     /// What the controller decides by.
     pub controller: Settings,
-    /// How this broker introduces itself; its cluster id is the directory's.
-    pub registration: RegisterBrokerRequest,
-    /// How it lives in its cluster.
-    pub life: LifeSettings,
+    /// How this broker introduces itself, with the directory's cluster id, and how it lives in its cluster; `None`: it is
+    /// only a controller.
+    pub broker: Option<(RegisterBrokerRequest, LifeSettings)>,
     /// For topic ids.
     pub seed: u64,
     /// A bug on purpose, for tests that prove that tests can fail.
@@ -62,9 +66,10 @@ pub struct QuorumShardSettings {
 
 /// The quorum's shard.
 pub struct QuorumShard {
-    quorum: Quorum,
+    quorum: Member,
     desk: Desk,
-    life: BrokerLife,
+    /// None of a node that is only a controller.
+    life: Option<BrokerLife>,
     node: NodeId,
     leader: Leader,
     term: u64,
@@ -79,6 +84,8 @@ pub struct QuorumShard {
     said_full: bool,
     /// This broker was let in: its shards are told of the metadata from then on.
     introduced: bool,
+    /// A node that is only a controller has said that it serves.
+    serves: bool,
     next_proposal: u64,
     control: Control,
     server: Server,
@@ -107,16 +114,13 @@ enum Stop {
 
 impl QuorumShard {
     /// Over an opened quorum.
-    pub fn new(quorum: Quorum, settings: QuorumShardSettings) -> QuorumShard {
-        let node = settings.registration.id;
+    pub fn new(quorum: Member, settings: QuorumShardSettings) -> QuorumShard {
+        let node = settings.node;
         let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max: PEER_FRAME_BYTES_MAX };
-        let cluster_id = quorum.cluster_id().to_owned();
-        let registration = RegisterBrokerRequest { cluster_id, ..settings.registration };
-        let voters = quorum.voters().into_iter().map(|(voter, _)| voter).collect();
         QuorumShard {
             quorum,
             desk: Desk::new(settings.controller),
-            life: BrokerLife::new(registration, settings.life),
+            life: settings.broker.map(|(registration, life)| BrokerLife::new(registration, life)),
             node,
             leader: Leader::Unknown,
             term: 0,
@@ -128,11 +132,12 @@ impl QuorumShard {
             directory_offline: false,
             said_full: false,
             introduced: false,
+            serves: false,
             next_proposal: 0,
             control: Control::new(node),
             server: Server::default(),
             peers: Peers::new(peers),
-            voters,
+            voters: Vec::new(),
             parted: Parted::default(),
             ended: Vec::new(),
             quorum_calls: BTreeMap::new(),
@@ -151,7 +156,8 @@ impl QuorumShard {
     }
 
     fn locate_voters(&mut self, now: Now, out: &mut Operations) {
-        for (voter, endpoint) in self.quorum.voters() {
+        self.voters = self.quorum.voters().into_iter().map(|(voter, _)| voter).collect();
+        for (voter, endpoint) in self.quorum.controllers() {
             if voter == self.node {
                 continue;
             }
@@ -195,7 +201,7 @@ impl QuorumShard {
         let deadlines = [
             self.quorum.next_deadline(),
             self.desk.next_deadline(),
-            self.life.next_deadline(),
+            self.life.as_ref().and_then(BrokerLife::next_deadline),
             self.peers.next_deadline(),
             self.control.next_deadline(self.leader),
         ];
@@ -228,6 +234,7 @@ impl QuorumShard {
             QuorumOutput::Proposed { result: Ok(_), .. } => {}
             QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(now, &error, effects),
             QuorumOutput::LeaderChanged { leader, term, writable } => {
+                self.locate_voters(now, out);
                 self.leader_changed(now, leader, term, writable, effects);
             }
             QuorumOutput::Fatal(fatal) => self.fatal(now, fatal, out),
@@ -265,7 +272,11 @@ impl QuorumShard {
             Leader::Unknown => {}
         }
         // Another controller, or none: whoever it is hears of this broker at once.
-        self.life.hurry(now.monotonic);
+        self.hurry(now);
+        if self.life.is_none() && leader.is_some() && !std::mem::replace(&mut self.serves, true) {
+            // Whoever started this node may have gone; nothing depends on it.
+            let _ = self.reports.send(Report::Serving);
+        }
         if led && self.leader != Leader::Here {
             self.desk.resign(self.image.clone(), effects);
         }
@@ -291,10 +302,16 @@ impl QuorumShard {
 
     // ---- requests for the controller ----
 
+    /// Whoever leads hears of this broker soon.
+    fn hurry(&mut self, now: Now) {
+        self.life.iter_mut().for_each(|life| life.hurry(now.monotonic));
+    }
+
     /// What this broker's own life asks.
     fn live(&mut self, now: Now) {
         let applied = self.image.last_applied();
-        let Some(request) = self.life.poll(now.monotonic, applied) else { return };
+        let request = self.life.as_mut().and_then(|life| life.poll(now.monotonic, applied));
+        let Some(request) = request else { return };
         let request = match request {
             LifeRequest::Register(registration) => ControllerRequest::RegisterBroker(*registration),
             LifeRequest::Heartbeat { epoch, applied, want_shut_down, is_full } => {
@@ -371,7 +388,8 @@ impl QuorumShard {
             ),
             _ => LifeAnswer::Lost,
         };
-        if let Err(refused) = self.life.answered(now.monotonic, answer) {
+        let answered = self.life.as_mut().map_or(Ok(()), |life| life.answered(now.monotonic, answer));
+        if let Err(refused) = answered {
             self.refused(&refused.to_string());
         }
     }
@@ -389,7 +407,8 @@ impl QuorumShard {
             self.next_proposal += 1;
             self.quorum.handle(now, QuorumInput::Propose { id: self.next_proposal, batch });
         }
-        self.introduced |= self.life.is_let_in_by(&self.image) || self.fault == Fault::LeadAsBefore;
+        let is_let_in = self.life.as_ref().is_some_and(|life| life.is_let_in_by(&self.image));
+        self.introduced |= is_let_in || self.fault == Fault::LeadAsBefore;
         if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in self.shards() {
                 let message = ShardMessage::Image(Box::new(self.image.clone()));
@@ -460,9 +479,16 @@ impl QuorumShard {
     fn stop(&mut self, now: Now) {
         if self.stop == Stop::No {
             self.stop = Stop::Asked;
-            // To be let go means to lead nothing more: without anyone to take over, clients would only be told so.
-            if !self.is_alone() {
-                self.life.stop(now.monotonic);
+            let is_alone = self.is_alone();
+            match &mut self.life {
+                // To be let go means to lead nothing more: without anyone to take over, clients would only be told so.
+                Some(life) if !is_alone => life.stop(now.monotonic),
+                Some(_) => {}
+                // Nothing is kept here; a leader hands over.
+                None => {
+                    self.stop = Stop::Told;
+                    self.quorum.handle(now, QuorumInput::Stop);
+                }
             }
         }
     }
@@ -473,8 +499,10 @@ impl QuorumShard {
 
     /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it, or decide who does.
     fn stop_if_let_go(&mut self, out: &mut Operations) {
-        let forsaken = || self.voters.len() > 1 && self.parted.leaves_no_majority(&self.voters);
-        if self.stop == Stop::Asked && (self.is_alone() || self.life.may_stop() || forsaken()) {
+        let others_decide = self.voters.iter().any(|voter| *voter != self.node);
+        let forsaken = || others_decide && self.parted.leaves_no_majority(&self.voters);
+        let may_stop = || self.life.as_ref().is_none_or(BrokerLife::may_stop);
+        if self.stop == Stop::Asked && (self.is_alone() || may_stop() || forsaken()) {
             self.tell_stop(out);
         }
     }

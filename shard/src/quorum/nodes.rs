@@ -86,9 +86,11 @@ impl QuorumShard {
         }
         if self.leader == Leader::There(node) {
             // Its next connection must not wait for the next heartbeat.
-            self.life.hurry(now.monotonic);
+            self.hurry(now);
         }
-        if !refused {
+        // An endpoint without an id is called when it is needed: its node may be connected under its own by now.
+        if !refused && node.0 >= 0 {
+            self.locate_broker(now, node, out);
             self.peers.reach(now, node, out);
         }
         if self.server.hears(node) {
@@ -100,6 +102,17 @@ impl QuorumShard {
             let parting = if refused { Parting::Ended } else { Parting::Broken };
             self.parted.note(node, parting);
             self.desk.parted(now.monotonic, node, parting, effects);
+        }
+    }
+
+    /// A broker without a vote listens for clients only: there it shows whether its process lives.
+    fn locate_broker(&mut self, now: Now, node: NodeId, out: &mut Operations) {
+        if self.voters.contains(&node) {
+            return;
+        }
+        let endpoint = self.image.broker(node).and_then(|broker| broker.endpoints.first());
+        if let Some(endpoint) = endpoint.map(|it| (it.host.clone(), it.port)) {
+            self.peers.locate(now, node, Some(endpoint), out, &mut self.ended);
         }
     }
 

@@ -26,7 +26,7 @@ rows! {
     "controller.quorum.auto.join.enable": Boolean = Some("false"), Any, ReadOnly, Without(STATIC_VOTERS) =>
         "Whether a controller joins the voters by itself.";
     "controller.quorum.bootstrap.servers": List = Some(""), Any, ReadOnly, Honoured =>
-        "Where controllers can be found; with a quorum of one, only this node itself.";
+        "Where a node that is only a broker finds controllers, host:port each; of a controller, only this node itself.";
     "controller.quorum.election.backoff.max.ms": Int = Some("1000"),
         AtLeast(0),
         ReadOnly, Without(OTHER_QUORUM) =>
@@ -53,7 +53,7 @@ rows! {
     "controller.quorum.retry.backoff.ms": Int = Some("20"), AtLeast(0), ReadOnly, Without(OTHER_QUORUM) =>
         "How long a failed request between voters waits before its repetition.";
     "controller.quorum.voters": List = Some(""), Any, ReadOnly, Honoured =>
-        "The voters of the metadata quorum, id@host:port, the same on every node; this node among them.";
+        "The voters of the metadata quorum, id@host:port, the same on every node; a controller is among them.";
     "controller.socket.timeout.ms": Int = Some("30000"), Any, ReadOnly, Without(LINES) =>
         "How long a connection to a controller waits for an answer.";
     "create.topic.policy.class.name": Class = None, Any, ReadOnly, Refused("policy classes") =>

@@ -456,7 +456,7 @@ fn producers_are_described_by_what_they_appended_last() {
 }
 
 #[test]
-fn the_quorum_is_described_with_its_one_voter() {
+fn the_quorum_is_described_with_its_voter_and_who_follows_without_a_vote() {
     let (mut broker, client) = broker();
     let ask = |broker: &mut Broker, version, topic: &str, index| -> DescribeQuorumResponse {
         let partition = describe_quorum_request::PartitionData::default().with_partition_index(index);
@@ -476,7 +476,12 @@ fn the_quorum_is_described_with_its_one_voter() {
         assert_eq!((voter.replica_id.0, voter.log_end_offset), (NODE.0, end));
         let at = if version >= 1 { broker.now.unix_ms } else { -1 };
         assert_eq!((voter.last_fetch_timestamp, voter.last_caught_up_timestamp), (at, at));
-        assert!(partition.observers.is_empty());
+        let [observer] = &partition.observers[..] else { panic!("{partition:?}") };
+        assert_eq!((observer.replica_id.0, observer.log_end_offset), (NODE.0 + 1, end - 1));
+        let at = if version >= 1 { at - 10 } else { -1 };
+        assert_eq!((observer.last_fetch_timestamp, observer.last_caught_up_timestamp), (at, -1));
+        let directory = if version >= 2 { 0xD2 } else { 0 };
+        assert_eq!(observer.replica_directory_id.as_u128(), directory);
         let nodes: Vec<_> = response.nodes.iter().map(|node| &node.listeners[0]).collect();
         let expected = if version >= 2 { 1 } else { 0 };
         assert_eq!(nodes.len(), expected);

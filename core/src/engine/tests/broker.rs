@@ -411,6 +411,13 @@ impl Broker {
                     last_fetch_ms: Some(self.now.unix_ms),
                     last_caught_up_ms: Some(self.now.unix_ms),
                 }],
+                observers: vec![VoterStanding {
+                    node: NodeId(NODE.0 + 1),
+                    directory: Some(0xD2),
+                    log_end: Some(end - 1),
+                    last_fetch_ms: Some(self.now.unix_ms - 10),
+                    last_caught_up_ms: None,
+                }],
             });
             let to = ReplyTo::Gather(from, gather);
             self.desk.ask(self.now.monotonic, to, request, &mut || random.uuid(), &mut effects);

@@ -132,7 +132,11 @@ impl Ground {
         Ok(Ground { clients: Some(clients), nodes: places })
     }
 
-    fn loopback(nodes: usize) -> anyhow::Result<Ground> {
+    /// So many nodes on loopback.
+    ///
+    /// # Errors
+    /// When there are no ports.
+    pub fn loopback(nodes: usize) -> anyhow::Result<Ground> {
         // All are held until all are known, so that none comes twice.
         let held: Vec<TcpListener> =
             (0..2 * nodes).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;

@@ -1,5 +1,6 @@
 //! A broker of a run: as in production, but small, so that journals wrap, segments roll and memory runs short.
 
+use super::Options;
 use crate::{
     rng::Rng,
     world::{Accepting, Boot, Factory, Listener},
@@ -28,6 +29,8 @@ const CLUSTER_ID: &str = "c2ltdWxhdGVkLWNsdXN0ZQ";
 pub(super) struct Cluster {
     /// How many there are.
     pub brokers: usize,
+    /// How many of them, the first ones, are controllers as well. The others have no vote.
+    pub voters: usize,
     fault: Fault,
     times: Option<Times>,
 }
@@ -57,10 +60,12 @@ impl Times {
 }
 
 impl Cluster {
-    /// Draws what `brokers` have in common; of one, nothing.
-    pub fn draw(rng: &mut Rng, brokers: usize, fault: Fault) -> Cluster {
+    /// Draws what the brokers have in common; of one, nothing.
+    pub fn draw(rng: &mut Rng, options: &Options) -> Cluster {
+        let Options { brokers, fault, .. } = *options;
         let times = (brokers > 1).then(|| Times::draw(&mut rng.fork("cluster")));
-        Cluster { brokers, fault, times }
+        let voters = if options.few_vote { brokers.saturating_sub(2).max(1) } else { brokers };
+        Cluster { brokers, voters, fault, times }
     }
 
     /// The node id of the broker at this place.
@@ -78,7 +83,8 @@ impl Cluster {
 pub(super) fn factory(rng: &mut Rng, cluster: &Cluster, index: usize) -> (Factory<Node>, Receiver<Report>) {
     let (reports, received) = channel();
     let config = Arc::new(config(rng, cluster, index));
-    let (fault, ports) = (cluster.fault, cluster.listeners().iter().map(|it| it.port).collect::<Vec<u16>>());
+    let (fault, ports) =
+        (cluster.fault, cluster.listeners(index).iter().map(|it| it.port).collect::<Vec<u16>>());
     let factory = move |boot: &Boot| {
         let settings = BrokerSettings {
             log: LogControl::default(),
@@ -96,11 +102,11 @@ pub(super) fn factory(rng: &mut Rng, cluster: &Cluster, index: usize) -> (Factor
 }
 
 impl Cluster {
-    /// Where each of them listens.
-    pub fn listeners(&self) -> Vec<Listener> {
+    /// Where the one at this place listens.
+    pub fn listeners(&self, index: usize) -> Vec<Listener> {
         let clients = Listener { port: PORT, accepting: Accepting::DataShards };
         let nodes = Listener { port: CONTROLLER_PORT, accepting: Accepting::LastShard };
-        if self.brokers > 1 { vec![clients, nodes] } else { vec![clients] }
+        if self.brokers > 1 && index < self.voters { vec![clients, nodes] } else { vec![clients] }
     }
 
     fn entries(&self, index: usize) -> Vec<(&'static str, String)> {
@@ -112,11 +118,16 @@ impl Cluster {
             return entries;
         }
         let voter = |index| format!("{}@{}:{CONTROLLER_PORT}", Cluster::node(index), Cluster::host(index));
-        let voters: Vec<String> = (0..self.brokers).map(voter).collect();
+        let voters: Vec<String> = (0..self.voters).map(voter).collect();
+        let (roles, controller) = if index < self.voters {
+            ("broker,controller", format!(",CONTROLLER://{host}:{CONTROLLER_PORT}"))
+        } else {
+            ("broker", String::new())
+        };
         entries.extend([
-            ("listeners", format!("PLAINTEXT://{host}:{PORT},CONTROLLER://{host}:{CONTROLLER_PORT}")),
+            ("listeners", format!("PLAINTEXT://{host}:{PORT}{controller}")),
             ("node.id", Cluster::node(index).to_string()),
-            ("process.roles", "broker,controller".to_owned()),
+            ("process.roles", roles.to_owned()),
             ("controller.quorum.voters", voters.join(",")),
             ("corelane.cluster.id", CLUSTER_ID.to_owned()),
             ("default.replication.factor", self.brokers.to_string()),

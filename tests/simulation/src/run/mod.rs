@@ -74,6 +74,8 @@ pub struct Options {
     pub seed: u64,
     /// How many brokers there are.
     pub brokers: usize,
+    /// Two of them have no vote in the quorum.
+    pub few_vote: bool,
     /// A bug on purpose.
     pub fault: Fault,
     /// Prints every event.
@@ -86,7 +88,8 @@ impl Options {
     /// An ordinary run: of one broker, or, if the seed is odd, of a cluster.
     pub fn new(seed: u64) -> Options {
         let brokers = if seed.is_multiple_of(2) { 1 } else { BROKERS };
-        Options { seed, brokers, fault: Fault::None, trace: false, events_max: 3_000_000 }
+        let few_vote = seed % 8 == 7;
+        Options { seed, brokers, few_vote, fault: Fault::None, trace: false, events_max: 3_000_000 }
     }
 }
 
@@ -195,6 +198,8 @@ struct Run {
     /// The broker whose disk was replaced by an empty one. As a voter it has forgotten what it promised: the others do
     /// without it until someone removes it and adds it again, and so it learns nothing of the metadata.
     emptied: Option<usize>,
+    /// How many brokers have a vote, the first ones.
+    voters: usize,
 }
 
 impl Run {
@@ -207,11 +212,11 @@ impl Run {
             settings.stop_ns_max += STOP_AMONG_MANY_NS;
         }
         let mut world: World<Node> = World::new(rng.fork("machines"), settings);
-        let cluster = Cluster::draw(&mut rng, options.brokers, options.fault);
+        let cluster = Cluster::draw(&mut rng, options);
         let brokers: Vec<Broker> = (0..cluster.brokers)
             .map(|index| {
                 let (factory, reports) = broker::factory(&mut rng.fork("broker"), &cluster, index);
-                let process = world.add_process(&Cluster::host(index), cluster.listeners(), factory);
+                let process = world.add_process(&Cluster::host(index), cluster.listeners(index), factory);
                 disk_faults::repair(&world, process);
                 Broker { process, reports, serving: false, disk_is_bad: false, disk_is_full: false }
             })
@@ -249,6 +254,7 @@ impl Run {
             disturbing: None,
             passing: 0,
             emptied: None,
+            voters: cluster.voters,
         }
     }
 
@@ -403,10 +409,12 @@ impl Run {
         self.pump(CALM_NS_MAX, "a stop and a start", Run::all_serve)
     }
 
-    /// Whether the others have everything that one broker has.
-    fn may_lose_a_disk(&self) -> bool {
+    /// Whether the others have everything that one broker has, and go on without it, and it stays out: a voter does.
+    fn may_lose_a_disk(&self, index: usize) -> bool {
         let is_sound = |broker: &Broker| broker.serving && !broker.is_excused();
         self.emptied.is_none()
+            && self.voters > 2
+            && index < self.voters
             && self.passing == 0
             && self.brokers.iter().all(is_sound)
             && self.all_are_in_sync()
@@ -554,7 +562,7 @@ impl Run {
             self.world.note(&format!("disturbance: {}", disturbance.name));
             let index = self.some_broker();
             self.unsettle();
-            let empties = disturbance.to_the_disk == ToTheDisk::Takes && self.may_lose_a_disk();
+            let empties = disturbance.to_the_disk == ToTheDisk::Takes && self.may_lose_a_disk(index);
             if self.brokers.len() > 1 {
                 let heals_after_ns = self.rng.between(100_000_000, HEALS_AFTER_NS_MAX);
                 self.world.wake_after(heals_after_ns, WAKE_HEAL + index as u64);
