@@ -452,7 +452,8 @@ impl QuorumShard {
                 self.directory_offline = true;
             }
             ShardMessage::DiskFull(is_full) => {
-                self.life.disk(now.monotonic, from, is_full);
+                // Without data shards there is nobody to say so.
+                self.life.iter_mut().for_each(|life| life.disk(now.monotonic, from, is_full));
             }
             ShardMessage::Drained => {
                 self.drained += 1;
