@@ -36,9 +36,10 @@ impl Placement {
         let racks: BTreeMap<NodeId, String> =
             usable().filter_map(|broker| Some((broker.id, broker.rack.clone()?))).collect();
         let any_room = usable().any(|broker| broker.takes_records());
-        let comes_first = |broker: &&Arc<BrokerImage>| !broker.fenced && !(any_room && broker.is_full);
-        let active = take_turns(usable().filter(comes_first).map(|broker| broker.id), &racks);
-        let mut later: Vec<&Arc<BrokerImage>> = usable().filter(|broker| !comes_first(broker)).collect();
+        let comes_later = |broker: &&Arc<BrokerImage>| broker.fenced || (any_room && broker.is_full);
+        let active =
+            take_turns(usable().filter(|broker| !comes_later(broker)).map(|broker| broker.id), &racks);
+        let mut later: Vec<&Arc<BrokerImage>> = usable().filter(comes_later).collect();
         later.sort_by_key(|broker| broker.fenced);
         let later: Vec<NodeId> = later.into_iter().map(|broker| broker.id).collect();
         let refuse = |reason: String| Err(ApiError::new(ErrorCode::InvalidReplicationFactor, reason));

@@ -382,7 +382,7 @@ impl Owner {
 }
 
 impl Replication {
-    /// Brokers that are neither fenced nor leaving.
+    /// Brokers that are neither fenced nor leaving nor, unless this one is, full.
     pub fn active(&self) -> &ActiveBrokers {
         &self.active
     }
