@@ -31,7 +31,9 @@ def produce(addresses, topic, partitions, producer, rate, *settings):
 def told(number):
     def delivered(error, message):
         if error is None:
-            print("a", message.partition(), number, message.offset())
+            # Of a batch whose answer was lost and that is found to be there, librdkafka may not know the offset.
+            offset = message.offset()
+            print("a", message.partition(), number, -1 if offset is None else offset)
         else:
             print("u", message.partition(), number, error.name())
 

@@ -4,7 +4,8 @@
 //!
 //! - `produce ADDRESSES TOPIC PARTITIONS PRODUCER RATE [KEY=VALUE…]`: sends RATE records a second to the partitions in
 //!   turn, idempotently and with acks=all, each with the value `PRODUCER:PARTITION:NUMBER:` and filler, until its standard
-//!   input ends; then waits for what is under way. Prints `a PARTITION NUMBER OFFSET` for each that is acknowledged, `u
+//!   input ends; then waits for what is under way. Prints `a PARTITION NUMBER OFFSET` for each that is acknowledged (an
+//!   offset of -1: the client does not know it), `u
 //!   PARTITION NUMBER WHY` for each that the client gives up, and at the end `s PARTITION COUNT` for each partition.
 //! - `read ADDRESSES TOPIC PARTITIONS [KEY=VALUE…]`: reads all partitions from offset 0 until its standard input ends, and
 //!   prints `r PARTITION OFFSET LENGTH VALUE` for each record, the value without its filler. An offset that is not there
