@@ -75,6 +75,10 @@ pub(crate) struct PartitionLog {
     pub pins: VecDeque<Pin>,
     /// Groups that hold a higher log start than the checkpoint does, with that start.
     pub start_pins: Vec<(u64, Offset)>,
+    /// Of a log that is being deleted: all its serials are lower.
+    pub ends_below: u32,
+    /// The directory has yet to be rid of another log of the same partition; until then nothing is written there.
+    pub awaits_removal: bool,
     /// The group that holds its deletion.
     pub death_pin: Option<u64>,
     /// The first of all these groups, as the journal was told.
@@ -147,6 +151,8 @@ impl PartitionLog {
             persisted: 0,
             pins: VecDeque::new(),
             start_pins: Vec::new(),
+            ends_below: 0,
+            awaits_removal: false,
             death_pin: None,
             held: None,
             life: Life::Lives,

@@ -178,6 +178,51 @@ fn a_deleted_log_stays_deleted_unless_its_deletion_is_not_believed() {
 }
 
 #[test]
+fn a_log_that_is_made_again_keeps_what_came_after_the_deletion_and_nothing_else_whenever_the_power_goes() {
+    for (old_bytes, new_bytes) in [(100, 100), (100_000, 100), (100, 100_000), (100_000, 100_000)] {
+        let mut steps = 0;
+        let mut ends = false;
+        while !ends {
+            let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();
+            machine.append(0, &batch(1, 1, old_bytes, 0)).unwrap();
+            machine.append(0, &batch(2, 1, old_bytes, 0)).unwrap();
+            machine.settle();
+            let (shard, slot) = machine.open(0);
+            let now = machine.now;
+            machine.stores[shard].delete(now, slot);
+            machine.turn();
+            machine.append(0, &batch(3, 1, new_bytes, 0)).unwrap();
+            machine.turn();
+            let (_, new) = machine.open(0);
+            assert_ne!(slot, new);
+            ends = !(0..steps).all(|_| {
+                let went_on = machine.step();
+                machine.turn();
+                went_on
+            });
+            let is_flushed = machine.stores[shard].flushed_end(new) == Offset(1);
+            let mut marks = Vec::new();
+            let mut disk = machine.disk.clone();
+            for boot in 2..4 {
+                disk.crash(&mut Rng(steps));
+                let mut machine = Machine::boot(disk, Shape::default(), boot).unwrap();
+                let (_, slot) = machine.open(0);
+                assert_eq!(machine.stores[shard].offline(slot), None);
+                marks = machine.read_all(0);
+                assert!(
+                    marks == [3] || (!is_flushed && (marks == [1, 2] || marks.is_empty())),
+                    "{marks:?} after {steps} steps"
+                );
+                disk = machine.disk.clone();
+            }
+            assert!(!ends || marks == [3], "in the end it is there");
+            steps += 1;
+        }
+        assert!(steps > 3);
+    }
+}
+
+#[test]
 fn a_log_may_be_deleted_while_a_group_with_its_records_is_written_or_flushed() {
     for steps in 0..3 {
         let mut machine = Machine::boot(MemDisk::new(), Shape::default(), 1).unwrap();

@@ -18,8 +18,9 @@ pub(crate) enum Kind {
     /// Nothing below `offset` is served any more. Said when the next segment was to have this serial: a cut of the log
     /// that came later has the last word.
     LogStart { offset: Offset, serial: u32 },
-    /// The partition and all its files are gone.
-    Deleted,
+    /// The log and all its files are gone: all that have a lower serial. What comes behind this is of another log of the
+    /// same partition, which was taken from this broker and given to it again.
+    Deleted { serial: u32 },
 }
 
 // The numbers on disk. 2 (truncate: a cut is a replacement of the checkpoint instead), 4 (partition created) and 6 (extent written past the journal) are kept for
@@ -85,7 +86,7 @@ pub(crate) fn seal(space: &mut [u8], salt: u64, generation: u64, entry: &Entry) 
     let (number, offset, serial, position) = match entry.kind {
         Kind::Append { base, serial, position } => (APPEND, base, serial, position),
         Kind::LogStart { offset, serial } => (LOG_START, offset, serial, 0),
-        Kind::Deleted => (DELETED, Offset::ZERO, 0, 0),
+        Kind::Deleted { serial } => (DELETED, Offset::ZERO, serial, 0),
     };
     let mut header = EntryHeader {
         crc: U32::ZERO,
@@ -127,7 +128,7 @@ pub(crate) fn split(
     let kind = match header.kind {
         APPEND => Kind::Append { base: offset, serial, position },
         LOG_START => Kind::LogStart { offset, serial },
-        DELETED => Kind::Deleted,
+        DELETED => Kind::Deleted { serial },
         unknown => return Err(BadEntry::Kind(unknown)),
     };
     let id = PartitionId { topic: TopicId(Uuid::from_bytes(header.topic)), index: header.partition.get() };

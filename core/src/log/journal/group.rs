@@ -189,7 +189,7 @@ mod tests {
         [
             (entry(Kind::Append { base: Offset(10), serial: 1, position: 99 }, 100), b"some bytes"),
             (entry(Kind::LogStart { offset: Offset(11), serial: 2 }, 101), b""),
-            (entry(Kind::Deleted, 102), b""),
+            (entry(Kind::Deleted { serial: 3 }, 102), b""),
         ]
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Replay {
     /// The last one said, with the serial that the next segment was to have.
     pub log_start: Option<(u32, Offset)>,
     pub deleted: bool,
+    /// Above 0, a log of the partition was deleted, and what is said since is of another one, whose serials are not lower.
+    pub serial_min: u32,
 }
 
 /// Of every log that the journals name. A log's entries are all in one journal: its shard's.
@@ -169,11 +171,17 @@ fn read_group(
 fn note(replay: &mut Replay, entry: &Entry, journal: &Arc<PathBuf>, offset: u64, len: u64, fault: Fault) {
     match entry.kind {
         Kind::Append { base, serial, position } => {
+            replay.deleted = false;
             let journal = Arc::clone(journal);
             replay.pieces.push(Piece { base, serial, position, journal, offset, len });
         }
-        Kind::LogStart { offset, serial } => replay.log_start = replay.log_start.max(Some((serial, offset))),
-        Kind::Deleted if fault == Fault::ReplayDeleted => {}
-        Kind::Deleted => *replay = Replay { deleted: true, ..Replay::default() },
+        Kind::LogStart { offset, serial } => {
+            replay.deleted = false;
+            replay.log_start = replay.log_start.max(Some((serial, offset)));
+        }
+        Kind::Deleted { .. } if fault == Fault::ReplayDeleted => {}
+        Kind::Deleted { serial } => {
+            *replay = Replay { deleted: true, serial_min: serial, ..Replay::default() };
+        }
     }
 }

@@ -112,7 +112,7 @@ fn decode(bytes: &[u8], path: &Path) -> Option<Replay> {
     }
     let log_start = Some(head.log_start.get()).filter(|start| *start != NONE);
     let log_start = log_start.map(|start| (u32::MAX, Offset(start)));
-    rest.is_empty().then_some(Replay { pieces, log_start, deleted: false })
+    rest.is_empty().then_some(Replay { pieces, log_start, ..Replay::default() })
 }
 
 #[cfg(test)]
@@ -177,9 +177,9 @@ mod tests {
             len: 3,
         };
         disk.write_at(Path::new("/data/journal"), 0, b"onetwo").expect("there is room");
-        let old = Replay { pieces: vec![piece(0, 0)], log_start: Some((4, Offset(5))), deleted: false };
+        let old = Replay { pieces: vec![piece(0, 0)], log_start: Some((4, Offset(5))), ..Replay::default() };
         write(&disk, Path::new("/data/log"), &old).expect("there is room");
-        let new = Replay { pieces: vec![piece(3, 3)], log_start: None, deleted: false };
+        let new = Replay { pieces: vec![piece(3, 3)], log_start: None, ..Replay::default() };
         let both = read(&disk, Path::new("/data/log"), &new).expect("the disk works");
         let both = both.expect("something was kept").expect("it is sound");
         let bytes: Vec<_> = both.pieces.iter().map(|piece| piece.read(&disk).expect("there")).collect();

@@ -64,6 +64,10 @@ pub(super) fn recover_log(
         disk.remove(&directory).map_err(|error| failed("removing", &directory, &error))?;
         return Ok(None);
     }
+    // The deleted log's files go before the next one writes any.
+    if replay.serial_min > 0 && !holds_from(disk, &directory, replay.serial_min)? {
+        disk.remove(&directory).map_err(|error| failed("removing", &directory, &error))?;
+    }
     let log = RecoveredLog {
         id,
         start: Offset::ZERO,
@@ -106,6 +110,20 @@ pub(super) fn recover_log(
         }
     }
     Ok(Some(work.log))
+}
+
+/// Whether what stands in a log's directory is of a log whose serials begin with `serial`.
+fn holds_from(disk: &dyn Disk, directory: &Path, serial: u32) -> Result<bool, Fatal> {
+    let path = paths::checkpoint(directory);
+    let checkpoint = disk.read(&path).map_err(|error| failed("reading", &path, &error))?;
+    if checkpoint.as_deref().and_then(Checkpoint::decode).is_some_and(|it| it.next_serial >= serial) {
+        return Ok(true);
+    }
+    let entries = list(disk, directory)?;
+    Ok(entries
+        .iter()
+        .filter_map(|entry| paths::parse_segment(&entry.path))
+        .any(|(name, _)| name.serial >= serial))
 }
 
 impl Work<'_> {

@@ -194,7 +194,8 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
     for id in ids {
         let replay = replays.remove(&id).unwrap_or_default();
         let mut log = logs::recover_log(disk, settings, id, &replay, &mut report)?;
-        if let (Some(log), Some(mark)) = (&mut log, marks.get(&id)) {
+        // What was recorded may be of a log that was deleted.
+        if let (Some(log), Some(mark), 0) = (&mut log, marks.get(&id), replay.serial_min) {
             log.high_watermark = log.high_watermark.max(*mark);
         }
         logs.extend(log);

@@ -12,7 +12,10 @@ use super::{
     Job, Operations, Slot, Store,
     cut::{self, Trim},
 };
-use crate::{error::Fatal, ids::Offset};
+use crate::{
+    error::Fatal,
+    ids::{Offset, PartitionId},
+};
 use corelane_seam::{BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
 use std::{io, path::PathBuf};
 
@@ -173,6 +176,25 @@ impl Store {
         if let Some(group) = log.held {
             self.journal.holds.remove(&(group, slot.index));
         }
+        self.vacate(log.id);
+    }
+
+    /// A directory is rid of a log: if that was the last of its partition that was being deleted, the one that took its
+    /// place may write.
+    fn vacate(&mut self, id: PartitionId) {
+        let left = self.dying.get_mut(&id).map_or(0, |dying| {
+            *dying -= 1;
+            *dying
+        });
+        if left > 0 {
+            return;
+        }
+        self.dying.remove(&id);
+        if let Some(slot) = self.slot(id) {
+            let log = self.log_mut(slot);
+            (log.awaits_removal, log.urgent) = (false, true);
+            self.queue_work(slot);
+        }
     }
 
     /// Gives memory back: first what is in segments, oldest first, down to the cache's size; and where that is not
@@ -232,7 +254,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
         Life::Dying => return None,
         Life::Lives => {}
     }
-    if log.offline.is_some() {
+    if log.offline.is_some() || log.awaits_removal {
         return None;
     }
     if log.checkpoint_due {

@@ -94,6 +94,10 @@ pub struct Store {
     slots: Vec<SlotEntry>,
     free: Vec<u32>,
     ids: BTreeMap<PartitionId, Slot>,
+    /// How many logs of a partition are being deleted.
+    dying: BTreeMap<PartitionId, u32>,
+    /// New logs begin with this serial: above those of all logs that were deleted since the start.
+    serial_floor: u32,
     jobs: BTreeMap<u64, Job>,
     next_token: u64,
     journal: Journal,
@@ -140,6 +144,8 @@ impl Store {
             slots: Vec::new(),
             free: Vec::new(),
             ids: BTreeMap::new(),
+            dying: BTreeMap::new(),
+            serial_floor: 0,
             jobs: BTreeMap::new(),
             next_token: 0,
             work: VecDeque::new(),
@@ -217,7 +223,9 @@ impl Store {
             return slot;
         }
         let directory = paths::log_directory(&self.settings.data_dir, id);
-        let slot = self.insert(id, PartitionLog::new(id, directory, settings));
+        let mut log = PartitionLog::new(id, directory, settings);
+        (log.next_serial, log.awaits_removal) = (self.serial_floor, self.dying.contains_key(&id));
+        let slot = self.insert(id, log);
         self.note_compacted(slot);
         slot
     }
@@ -247,10 +255,15 @@ impl Store {
     pub fn delete(&mut self, _now: Now, slot: Slot) {
         let Some(log) = self.get_mut(slot).filter(|log| log.life == Life::Lives) else { return };
         log.life = Life::Dying;
-        let id = log.id;
+        log.ends_below = log.next_serial + 1;
+        let (id, ends_below) = (log.id, log.ends_below);
         let unsealed = std::mem::take(&mut log.dirty).then(|| log.unsealed());
         self.unsealed -= unsealed.unwrap_or(0);
         self.ids.remove(&id);
+        *self.dying.entry(id).or_default() += 1;
+        self.serial_floor = self.serial_floor.max(ends_below);
+        // The next log of this partition must not go on from what this one knew to be committed.
+        self.watermarks.is_due = true;
         self.journal.control.push_back(slot);
     }
 

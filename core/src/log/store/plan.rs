@@ -73,7 +73,7 @@ impl Store {
     fn plan_control(&mut self, slot: Slot) -> Option<Planned> {
         let log = self.get_mut(slot)?;
         let (what, kind) = match (log.life, log.start_wanted) {
-            (Life::Dying, _) => (What::Death, Kind::Deleted),
+            (Life::Dying, _) => (What::Death, Kind::Deleted { serial: log.ends_below }),
             (Life::Lives, Some(offset)) => {
                 (What::Start(offset), Kind::LogStart { offset, serial: log.next_serial })
             }
