@@ -21,6 +21,8 @@ pub(super) fn roles(settings: &Settings, findings: &mut Findings) -> Roles {
             "a node that is neither broker nor controller does nothing",
             format!("write {KEY}=broker,controller, or one of them, or remove the setting"),
         );
+        // Said once: nothing else is held against roles that there are not.
+        return Roles { broker: true, controller: true };
     }
     roles
 }
