@@ -3,7 +3,7 @@
 use super::{Effects, Engine};
 use crate::{
     ids::{LeaderEpoch, Offset, PartitionId},
-    log::{ReadError, ReadRequest},
+    log::{ReadError, ReadRequest, Slot},
 };
 use corelane_seam::Part;
 
@@ -15,6 +15,8 @@ const LOOK_BYTES_MAX: usize = 1 << 20;
 pub struct ReplicaView {
     /// Which.
     pub id: PartitionId,
+    /// Its log: another one when the partition was taken from this broker and given to it again.
+    pub log: Slot,
     /// In which epoch it is led here, if it is.
     pub leads: Option<LeaderEpoch>,
     /// If it is led here: how many replicas are in sync.
@@ -39,6 +41,7 @@ impl Engine {
             let led = owner.partitions.get(&id);
             ReplicaView {
                 id,
+                log: slot,
                 leads: led.map(|partition| partition.leader_epoch),
                 in_sync: led.map_or(0, |partition| partition.replicas.in_sync()),
                 log_start: owner.store.log_start(slot),

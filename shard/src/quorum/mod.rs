@@ -155,6 +155,11 @@ impl QuorumShard {
         (self.leader == Leader::Here).then_some(self.term)
     }
 
+    /// The metadata as far as this node knows it.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
     fn locate_voters(&mut self, now: Now, out: &mut Operations) {
         self.voters = self.quorum.voters().into_iter().map(|(voter, _)| voter).collect();
         for (voter, endpoint) in self.quorum.controllers() {

@@ -13,9 +13,10 @@ use corelane_core::{
     wire::{WireError, decode_response},
 };
 use kafka_protocol::messages::{
-    ApiVersionsResponse, CreatePartitionsResponse, CreateTopicsResponse, DeleteRecordsResponse,
-    DeleteTopicsResponse, ElectLeadersResponse, FetchResponse, IncrementalAlterConfigsResponse,
-    InitProducerIdResponse, ListOffsetsResponse, MetadataResponse, ProduceResponse,
+    AlterPartitionReassignmentsResponse, ApiVersionsResponse, CreatePartitionsResponse, CreateTopicsResponse,
+    DeleteRecordsResponse, DeleteTopicsResponse, ElectLeadersResponse, FetchResponse,
+    IncrementalAlterConfigsResponse, InitProducerIdResponse, ListOffsetsResponse, MetadataResponse,
+    ProduceResponse,
 };
 
 /// A topic as Metadata shows it.
@@ -29,6 +30,8 @@ pub struct Topic {
     pub partitions: i32,
     /// The leader of each that has one.
     pub leaders: Vec<(i32, i32)>,
+    /// The replicas of each, the preferred leader first.
+    pub replicas: Vec<(i32, Vec<i32>)>,
 }
 
 /// What became of one batch.
@@ -71,6 +74,7 @@ pub enum Answer {
     AlterConfig(ErrorCode),
     InitProducerId(Result<(ProducerId, ProducerEpoch), ErrorCode>),
     ElectLeaders(ErrorCode),
+    Reassign(ErrorCode),
     /// In the order of the request's batches; nothing for acks=0.
     Produce(Vec<Produced>),
     /// The session's id, and the partitions that the answer names.
@@ -165,6 +169,11 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
                 decode_response::<ElectLeadersResponse>(version, frame).map_err(unreadable)?;
             (id, Answer::ElectLeaders(code(response.error_code)?))
         }
+        Request::Reassign { .. } => {
+            let (id, response) =
+                decode_response::<AlterPartitionReassignmentsResponse>(version, frame).map_err(unreadable)?;
+            (id, Answer::Reassign(reassigned(response)?))
+        }
         Request::Produce { batches, .. } => {
             let (id, response) = decode_response::<ProduceResponse>(version, frame).map_err(unreadable)?;
             let produced = batches.iter().map(|batch| produced(batch.partition, &batch.topic, &response));
@@ -215,9 +224,24 @@ fn topics(response: MetadataResponse) -> Result<Vec<Topic>, String> {
                 .filter(|partition| partition.leader_id.0 >= 0)
                 .map(|partition| (partition.partition_index, partition.leader_id.0))
                 .collect(),
+            replicas: topic
+                .partitions
+                .iter()
+                .map(|partition| {
+                    let nodes = partition.replica_nodes.iter().map(|node| node.0);
+                    (partition.partition_index, nodes.collect())
+                })
+                .collect(),
         });
     }
     Ok(topics)
+}
+
+fn reassigned(response: AlterPartitionReassignmentsResponse) -> Result<ErrorCode, String> {
+    match code(response.error_code)? {
+        ErrorCode::None => code(only(only(response.responses, "topic")?.partitions, "partition")?.error_code),
+        error => Ok(error),
+    }
 }
 
 fn produced(partition: PartitionId, topic: &str, response: &ProduceResponse) -> Result<Produced, String> {

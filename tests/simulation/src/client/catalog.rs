@@ -31,15 +31,17 @@ pub struct Catalog {
     compacted: BTreeSet<Rc<str>>,
     /// Who leads what.
     pub routes: Routes,
+    /// Whether someone has asked for partitions to be moved since all was well.
+    pub are_reassigned: bool,
     names: u32,
     records: u64,
     commits: i64,
 }
 
 impl Catalog {
-    /// Of one broker, or of `many`.
-    pub fn new(many: bool) -> Catalog {
-        Catalog { routes: Routes::new(many), ..Catalog::default() }
+    /// Of so many brokers.
+    pub fn new(brokers: usize) -> Catalog {
+        Catalog { routes: Routes::new(brokers), ..Catalog::default() }
     }
 
     /// Topics whose deletion no one asked for.

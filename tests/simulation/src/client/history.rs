@@ -122,6 +122,29 @@ pub enum Event {
         /// Every topic.
         topics: BTreeMap<TopicId, i32>,
     },
+    /// Someone asked for a partition to be moved, for the first time or again.
+    ReassignmentAsked {
+        /// Which.
+        partition: PartitionId,
+        /// To which brokers; `None`: back to where it was before the last move.
+        replicas: Option<Vec<i32>>,
+    },
+    /// That was agreed to.
+    Reassigned {
+        /// Which.
+        partition: PartitionId,
+        /// To which brokers; `None`: back.
+        replicas: Option<Vec<i32>>,
+        /// When it was asked.
+        asked: Moment,
+    },
+    /// Where a partition is, asked for while nothing was being moved.
+    Placed {
+        /// Which.
+        partition: PartitionId,
+        /// Its replicas, the preferred leader first.
+        replicas: Vec<i32>,
+    },
     /// A member of a group got its assignment.
     Assigned {
         /// Which group.

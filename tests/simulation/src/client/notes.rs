@@ -28,6 +28,9 @@ pub fn sent(history: &mut History, request: &Request) {
         Request::DeleteRecords { partition, before, .. } => {
             history.note(Event::DeleteRecordsAsked { partition: *partition, before: *before });
         }
+        Request::Reassign { partition, replicas, .. } => {
+            history.note(Event::ReassignmentAsked { partition: *partition, replicas: replicas.clone() });
+        }
         Request::ApiVersions
         | Request::Metadata
         | Request::CreateTopic { .. }
@@ -63,6 +66,10 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
         }
         (Request::CreatePartitions { topic, count, .. }, Answer::CreatePartitions(ErrorCode::None)) => {
             history.note(Event::TopicAcknowledged { topic: *topic, partitions: *count });
+        }
+        (Request::Reassign { partition, replicas, .. }, Answer::Reassign(ErrorCode::None)) => {
+            let (partition, replicas) = (*partition, replicas.clone());
+            history.note(Event::Reassigned { partition, replicas, asked });
         }
         (Request::ListOffsets { partition, spec, .. }, Answer::ListOffsets(Ok(offset))) => {
             let shown = |wanted: Spec| (*spec == wanted).then_some(*offset);

@@ -12,11 +12,12 @@ use corelane_core::{
 };
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-        DeleteTopicsRequest, ElectLeadersRequest, FetchRequest, IncrementalAlterConfigsRequest,
-        InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
-        create_partitions_request, create_topics_request, delete_records_request, delete_topics_request,
-        fetch_request, incremental_alter_configs_request, list_offsets_request, produce_request,
+        AlterPartitionReassignmentsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+        DeleteRecordsRequest, DeleteTopicsRequest, ElectLeadersRequest, FetchRequest,
+        IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+        ProduceRequest, TopicName, alter_partition_reassignments_request, create_partitions_request,
+        create_topics_request, delete_records_request, delete_topics_request, fetch_request,
+        incremental_alter_configs_request, list_offsets_request, produce_request,
     },
     protocol::StrBytes,
 };
@@ -129,6 +130,12 @@ pub enum Request {
     InitProducerId,
     /// Every partition's preferred leader.
     ElectLeaders,
+    /// A partition to these brokers, by their node ids; `None`: back to where it was.
+    Reassign {
+        partition: PartitionId,
+        topic: Rc<str>,
+        replicas: Option<Vec<i32>>,
+    },
     Produce {
         acks: Acks,
         by_id: bool,
@@ -189,7 +196,8 @@ impl Request {
             | Request::CreatePartitions { .. }
             | Request::AlterConfig { .. }
             | Request::InitProducerId
-            | Request::ElectLeaders => Destination::Any,
+            | Request::ElectLeaders
+            | Request::Reassign { .. } => Destination::Any,
         }
     }
 
@@ -206,6 +214,7 @@ impl Request {
             Request::InitProducerId => &[0, 1, 2, 3, 4, 5],
             // An error of the whole comes with version 1.
             Request::ElectLeaders => &[1, 2],
+            Request::Reassign { .. } => &[0, 1],
             // zstd came with version 7 (KIP-110).
             Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => {
                 &[7, 9, 12]
@@ -272,6 +281,10 @@ impl Request {
                     .with_timeout_ms(BROKER_TIMEOUT_MS);
                 encode_request(correlation, id, version, &request)
             }
+            Request::Reassign { partition, topic, replicas } => {
+                let request = reassign(*partition, topic, replicas.as_deref());
+                encode_request(correlation, id, version, &request)
+            }
             Request::Produce { acks, batches, .. } => {
                 encode_request(correlation, id, version, &produce(*acks, batches, version))
             }
@@ -333,6 +346,21 @@ fn alter_config(topic: &str, key: &str, value: &str) -> IncrementalAlterConfigsR
         .with_resource_name(text(topic))
         .with_configs(vec![config]);
     IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+}
+
+fn reassign(
+    partition: PartitionId,
+    topic: &str,
+    replicas: Option<&[i32]>,
+) -> AlterPartitionReassignmentsRequest {
+    let replicas = replicas.map(|replicas| replicas.iter().map(|node| (*node).into()).collect());
+    let partition = alter_partition_reassignments_request::ReassignablePartition::default()
+        .with_partition_index(partition.index)
+        .with_replicas(replicas);
+    let topic = alter_partition_reassignments_request::ReassignableTopic::default()
+        .with_name(name(topic))
+        .with_partitions(vec![partition]);
+    AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
 }
 
 fn produce(acks: Acks, batches: &[Batch], version: i16) -> ProduceRequest {
@@ -506,6 +534,8 @@ mod tests {
             Request::AlterConfig { name: name(), key: "segment.ms", value: "5".to_owned() },
             Request::InitProducerId,
             Request::ElectLeaders,
+            Request::Reassign { partition, topic: name(), replicas: Some(vec![3, 1]) },
+            Request::Reassign { partition, topic: name(), replicas: None },
             produce(false),
             produce(true),
             fetch(false, None),

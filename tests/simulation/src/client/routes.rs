@@ -21,14 +21,19 @@ pub struct Routes {
     lost_coordinators: BTreeSet<Rc<str>>,
     /// Brokers that are not coming back: nobody's bootstrap list names them.
     avoided: BTreeSet<i32>,
-    /// Whether leaders differ at all.
-    many: bool,
+    /// How many brokers there are.
+    brokers: i32,
 }
 
 impl Routes {
-    /// To one broker, or to `many`.
-    pub fn new(many: bool) -> Routes {
-        Routes { many, ..Routes::default() }
+    /// To so many brokers, whose node ids count from 1.
+    pub fn new(brokers: usize) -> Routes {
+        Routes { brokers: i32::try_from(brokers).expect("few brokers"), ..Routes::default() }
+    }
+
+    /// The node ids of all brokers that are not avoided.
+    pub fn nodes(&self) -> Vec<i32> {
+        (1..=self.brokers).filter(|node| !self.is_avoided(*node)).collect()
     }
 
     /// From now on this broker is asked only where it is known to be the one.
@@ -45,7 +50,7 @@ impl Routes {
 
     /// Whether there are many brokers.
     pub fn are_many(&self) -> bool {
-        self.many
+        self.brokers > 1
     }
 
     /// The broker that a request is for, if it is for one and that is known.
@@ -64,7 +69,7 @@ impl Routes {
 
     /// Whether one request may name both partitions: both have the same leader.
     pub fn is_one_request(&self, one: PartitionId, other: PartitionId) -> bool {
-        !self.many || self.leader(one) == self.leader(other)
+        !self.are_many() || self.leader(one) == self.leader(other)
     }
 
     /// What to ask, once, to know again what was found to be wrong.
@@ -114,7 +119,7 @@ impl Routes {
     /// A request ended without an answer: whom it was for may be somebody else by now, as clients assume.
     pub fn lost(&mut self, request: &Request) {
         match request.destination() {
-            _ if !self.many => {}
+            _ if !self.are_many() => {}
             Destination::Any => {}
             Destination::LeaderOf(partition) => self.heard(partition, ErrorCode::NotLeaderOrFollower),
             Destination::CoordinatorOf(group) => {
@@ -168,7 +173,13 @@ mod tests {
     fn a_leader_is_known_from_metadata_until_a_broker_denies_it() {
         let mut routes = Routes::default();
         assert_eq!(routes.broker_for(&list_offsets()), None);
-        let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+        let topic = Topic {
+            name: "t".into(),
+            id: TopicId::ZERO,
+            partitions: 2,
+            leaders: vec![(1, 3)],
+            replicas: Vec::new(),
+        };
         routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
         assert_eq!(routes.broker_for(&list_offsets()), Some(3));
         assert!(routes.refresh().is_empty());
@@ -181,10 +192,15 @@ mod tests {
     #[test]
     fn only_among_many_brokers_do_partitions_of_different_leaders_part() {
         let other = PartitionId { index: 2, ..PARTITION };
-        let topic =
-            Topic { name: "t".into(), id: TopicId::ZERO, partitions: 3, leaders: vec![(1, 3), (2, 1)] };
+        let topic = Topic {
+            name: "t".into(),
+            id: TopicId::ZERO,
+            partitions: 3,
+            leaders: vec![(1, 3), (2, 1)],
+            replicas: Vec::new(),
+        };
         for many in [false, true] {
-            let mut routes = Routes::new(many);
+            let mut routes = Routes::new(if many { 3 } else { 1 });
             routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic.clone()]));
             assert_eq!(routes.is_one_request(PARTITION, other), !many);
             assert!(routes.is_one_request(other, other));
@@ -193,19 +209,32 @@ mod tests {
 
     #[test]
     fn a_broker_that_is_not_coming_back_is_no_ones_leader_until_metadata_says_so_again() {
-        let mut routes = Routes::new(true);
-        let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+        let mut routes = Routes::new(3);
+        let topic = Topic {
+            name: "t".into(),
+            id: TopicId::ZERO,
+            partitions: 2,
+            leaders: vec![(1, 3)],
+            replicas: Vec::new(),
+        };
         routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
         routes.avoid(3);
         assert_eq!(routes.broker_for(&list_offsets()), None);
         assert!(routes.is_avoided(3) && !routes.is_avoided(1));
+        assert_eq!(routes.nodes(), [1, 2]);
     }
 
     #[test]
     fn among_many_a_lost_request_makes_its_client_ask_again_who_leads() {
         for many in [false, true] {
-            let mut routes = Routes::new(many);
-            let topic = Topic { name: "t".into(), id: TopicId::ZERO, partitions: 2, leaders: vec![(1, 3)] };
+            let mut routes = Routes::new(if many { 3 } else { 1 });
+            let topic = Topic {
+                name: "t".into(),
+                id: TopicId::ZERO,
+                partitions: 2,
+                leaders: vec![(1, 3)],
+                replicas: Vec::new(),
+            };
             routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
             routes.lost(&list_offsets());
             assert_eq!(routes.broker_for(&list_offsets()).is_none(), many);

@@ -51,6 +51,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::PowerCut
             | Event::Unsettled
             | Event::Settled => {}

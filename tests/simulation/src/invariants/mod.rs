@@ -7,6 +7,7 @@ mod no_duplicate_of_idempotent;
 mod no_topic_lost;
 mod nothing_acknowledged_lost;
 mod offsets_dense;
+mod replicas_are_where_asked;
 mod watermark_monotonic;
 mod what_was_read_never_changes;
 
@@ -27,6 +28,7 @@ type Check = fn(&History) -> Result<(), String>;
 const ALL: &[(&str, Check)] = &[
     ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
     ("no_topic_lost", no_topic_lost::check),
+    ("replicas_are_where_asked", replicas_are_where_asked::check),
     ("offsets_dense", offsets_dense::check),
     ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),

@@ -34,6 +34,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }

@@ -36,6 +36,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::TopicCompacted { .. }
             | Event::PowerCut
             | Event::Unsettled

@@ -100,6 +100,9 @@ fn judge(history: &History, promises: impl Fn(&Event) -> Promised) -> Result<(),
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::Unsettled
             | Event::Settled => {}
         }
@@ -134,6 +137,9 @@ impl Keys {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::PowerCut
             | Event::Unsettled
             | Event::Settled => return,

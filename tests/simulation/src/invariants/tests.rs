@@ -54,6 +54,39 @@ fn refuted_of(mut history: History, events: Vec<Event>) -> Option<&'static str> 
 }
 
 #[test]
+fn a_partition_is_where_the_last_reassignment_put_it() {
+    let asked = |to: &[i32]| Event::ReassignmentAsked { partition: P, replicas: Some(to.to_vec()) };
+    let agreed = |to: &[i32], asked| Event::Reassigned {
+        partition: P,
+        replicas: Some(to.to_vec()),
+        asked: Moment(asked),
+    };
+    let placed = |on: &[i32]| Event::Placed { partition: P, replicas: on.to_vec() };
+    let wrong = Some("replicas_are_where_asked");
+    // Without any reassignment it stays.
+    assert_eq!(refuted(vec![placed(&[1, 2]), placed(&[1, 2])]), None);
+    assert_eq!(refuted(vec![placed(&[1, 2]), placed(&[2, 1])]), wrong);
+    // One that was agreed to happened; one that was not answered may have.
+    let one = |on: &[i32]| vec![placed(&[1, 2]), asked(&[2, 3]), agreed(&[2, 3], 1), placed(on)];
+    assert_eq!((refuted(one(&[2, 3])), refuted(one(&[1, 2]))), (None, wrong));
+    let open = |on: &[i32]| vec![placed(&[1, 2]), asked(&[2, 3]), placed(on)];
+    assert_eq!((refuted(open(&[2, 3])), refuted(open(&[1, 2])), refuted(open(&[3, 1]))), (None, None, wrong));
+    let unknown = vec![asked(&[2, 3]), placed(&[1, 2]), placed(&[2, 3])];
+    assert_eq!(refuted(unknown), wrong, "it was somewhere before");
+    // The later of two counts, and either of two that overlap.
+    let two = |second_asked: usize, on: &[i32]| {
+        let second = [asked(&[3, 4]), agreed(&[3, 4], second_asked), placed(on)];
+        let first = [placed(&[1, 2]), asked(&[2, 3]), agreed(&[2, 3], 1)];
+        first.into_iter().chain(second).collect::<Vec<_>>()
+    };
+    assert_eq!((refuted(two(3, &[3, 4])), refuted(two(3, &[2, 3]))), (None, wrong));
+    assert_eq!((refuted(two(1, &[2, 3])), refuted(two(1, &[1, 2]))), (None, wrong));
+    // Back is anywhere.
+    let back = Event::ReassignmentAsked { partition: P, replicas: None };
+    assert_eq!(refuted(vec![placed(&[1, 2]), back, placed(&[4])]), None);
+}
+
+#[test]
 fn a_good_history_passes() {
     let before = Event::DeleteRecordsAsked { partition: P, before: Offset(1) };
     let events = vec![

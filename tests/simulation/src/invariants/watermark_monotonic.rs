@@ -41,6 +41,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
+            | Event::ReassignmentAsked { .. }
+            | Event::Reassigned { .. }
+            | Event::Placed { .. }
             | Event::PowerCut => continue,
             Event::Unsettled | Event::Settled => {
                 settled = *event == Event::Settled;

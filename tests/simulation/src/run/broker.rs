@@ -21,6 +21,9 @@ const PORT: u16 = 9092;
 /// Of the listener of those that have others.
 const CONTROLLER_PORT: u16 = 9093;
 
+/// Of a partition, where there are as many brokers.
+const REPLICAS: usize = 3;
+
 /// Which cluster.
 const CLUSTER_ID: &str = "c2ltdWxhdGVkLWNsdXN0ZQ";
 
@@ -130,10 +133,10 @@ impl Cluster {
             ("process.roles", roles.to_owned()),
             ("controller.quorum.voters", voters.join(",")),
             ("corelane.cluster.id", CLUSTER_ID.to_owned()),
-            ("default.replication.factor", self.brokers.to_string()),
+            ("default.replication.factor", self.brokers.min(REPLICAS).to_string()),
             ("min.insync.replicas", "2".to_owned()),
             // Unsaid, it would be however many there are when the topic is made.
-            ("offsets.topic.replication.factor", self.brokers.to_string()),
+            ("offsets.topic.replication.factor", self.brokers.min(REPLICAS).to_string()),
         ]);
         entries
     }

@@ -39,8 +39,11 @@ const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
 const WAKE_REST: u64 = (1 << 32) + 3;
 
-/// How many brokers a cluster has.
+/// How many brokers most clusters have.
 const BROKERS: usize = 3;
+
+/// How many the others have: partitions have places to go to, and a majority can lose two.
+const BROKERS_OF_LARGE: usize = 5;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -50,6 +53,10 @@ const CALM_NS_MAX: u64 = 180_000_000_000;
 
 /// Virtual time of a phase of work, in ns: disturbed clients may wait for time-outs many times.
 const WORK_NS_MAX: u64 = 1_200_000_000_000;
+
+/// How long nothing begins in a cluster whose disks are at fault before someone repairs them, in ns: longer than clients
+/// wait for three answers.
+const REPAIR_NS: u64 = 120_000_000_000;
 
 /// Virtual time within which a cluster heals once nothing is wrong any more, in ns: the longest session, an election
 /// and the longest lag that is suffered, several times.
@@ -85,9 +92,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// An ordinary run: of one broker, or, if the seed is odd, of a cluster.
+    /// An ordinary run: of one broker, or, if the seed is odd, of a cluster, one in five of which is large.
     pub fn new(seed: u64) -> Options {
-        let brokers = if seed.is_multiple_of(2) { 1 } else { BROKERS };
+        let brokers = match seed % 10 {
+            9 => BROKERS_OF_LARGE,
+            1 | 3 | 5 | 7 => BROKERS,
+            _ => 1,
+        };
         let few_vote = seed % 8 == 7;
         Options { seed, brokers, few_vote, fault: Fault::None, trace: false, events_max: 3_000_000 }
     }
@@ -191,6 +202,8 @@ struct Run {
     /// Counts of operations begun after which something happens, latest first.
     disturbances: Vec<(u64, Disturbance)>,
     operations_begun: u64,
+    /// When the last of them began.
+    last_begun_ns: u64,
     /// The next disturbance, on its way.
     disturbing: Option<Disturbance>,
     /// How many disturbances of a cluster have yet to pass.
@@ -246,11 +259,12 @@ impl Run {
             brokers,
             watch,
             history: if options.brokers > 1 { History::of_cluster() } else { History::default() },
-            catalog: Catalog::new(options.brokers > 1),
+            catalog: Catalog::new(options.brokers),
             actors,
             starts: 0,
             disturbances: Vec::new(),
             operations_begun: 0,
+            last_begun_ns: 0,
             disturbing: None,
             passing: 0,
             emptied: None,
@@ -299,15 +313,16 @@ impl Run {
         self.disturbances =
             (0..count).map(|_| (self.rng.below(total), draw_disturbance(&mut self.rng, many))).collect();
         self.disturbances.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        match self.pump(WORK_NS_MAX, "work", |run| run.actors.iter().all(Actor::is_done)) {
-            // With disks at fault on its machines, too few replicas may be left: then all wait for whoever repairs them.
-            Err(Broken { promise: "liveness", .. })
-                if many && self.brokers.iter().any(Broker::is_excused) =>
-            {
-                Ok(())
-            }
-            ended => ended,
-        }
+        self.last_begun_ns = self.world.now_ns();
+        self.pump(WORK_NS_MAX, "work", |run| run.actors.iter().all(Actor::is_done) || run.awaits_repair())
+    }
+
+    /// With disks at fault on the machines of a cluster, too few replicas may be left: then all wait for whoever repairs
+    /// them.
+    fn awaits_repair(&self) -> bool {
+        self.brokers.len() > 1
+            && self.brokers.iter().any(Broker::is_excused)
+            && self.world.now_ns() > self.last_begun_ns + REPAIR_NS
     }
 
     /// Everything is well again; clients finish.
@@ -345,6 +360,7 @@ impl Run {
             self.pause(LOOK_NS)?;
         }
         self.history.note(Event::Settled);
+        self.catalog.are_reassigned = false;
         Ok(())
     }
 
@@ -416,6 +432,7 @@ impl Run {
             && self.voters > 2
             && index < self.voters
             && self.passing == 0
+            && !self.catalog.are_reassigned
             && self.brokers.iter().all(is_sound)
             && self.all_are_in_sync()
     }
@@ -584,6 +601,9 @@ impl Run {
     fn count_operations(&mut self) {
         let begun: u64 = self.actors.iter().map(|actor| actor.begun).sum();
         self.operations_begun += begun;
+        if begun > 0 {
+            self.last_begun_ns = self.world.now_ns();
+        }
         self.actors.iter_mut().for_each(|actor| actor.begun = 0);
         if self.disturbing.is_none()
             && let Some((_, disturbance)) = self.disturbances.pop_if(|(at, _)| *at <= self.operations_begun)

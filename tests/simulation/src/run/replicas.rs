@@ -1,12 +1,13 @@
 //! What only a look into the brokers shows: who leads in which epoch, whether watermarks go back, whether all replicas are
 //! in sync, and whether they are equal.
 
-use super::{Broken, Run};
+use super::{Broken, Cluster, Run};
 use crate::world::{ProcessId, SimDisk, World};
 use corelane_core::{
     engine::ReplicaView,
-    ids::{LeaderEpoch, Offset, PartitionId},
-    log::ReadError,
+    ids::{LeaderEpoch, NodeId, Offset, PartitionId},
+    log::{ReadError, Slot},
+    metadata::{Image, PartitionImage},
     records::{Batch, BatchHeader, Batches, DecodedBatch, Scratch},
 };
 use corelane_seam::{Part, ShardId};
@@ -24,7 +25,7 @@ const FILE_NS: u64 = 50_000_000;
 pub(super) struct Watch {
     leaders: BTreeMap<(PartitionId, LeaderEpoch), (ProcessId, u32)>,
     controllers: BTreeMap<u64, (ProcessId, u32)>,
-    high_watermarks: BTreeMap<(PartitionId, ProcessId, u32), Offset>,
+    high_watermarks: BTreeMap<(PartitionId, ProcessId, u32, Slot), Offset>,
     /// The first promise that was broken, and how.
     pub broken: Option<(&'static str, String)>,
 }
@@ -39,10 +40,16 @@ impl Watch {
         };
         for view in shard.engine().replicas() {
             let broken = self.one_leader_per_epoch(process, life, view).and_then(|()| {
-                let known = self.high_watermarks.entry((view.id, process, life)).or_default();
+                let known = self.high_watermarks.entry((view.id, process, life, view.log)).or_default();
                 let before = std::mem::replace(known, view.high_watermark);
                 let text = || format!("{} on {process}: from {before} to {}", view.id, view.high_watermark);
-                if view.high_watermark < before { Err(("watermark_monotonic", text())) } else { Ok(()) }
+                // A follower without records begins where it is told to, also once more and earlier.
+                let knows_nothing = view.leads.is_none() && view.log_start == view.log_end;
+                if view.high_watermark < before && !knows_nothing {
+                    Err(("watermark_monotonic", text()))
+                } else {
+                    Ok(())
+                }
             });
             if let Err(broken) = broken {
                 self.broken.get_or_insert(broken);
@@ -119,8 +126,9 @@ pub(super) fn leader(world: &World<Node>, id: PartitionId) -> Option<(ProcessId,
 pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     let all = replicas(world);
     let line = |held: &Held| {
-        let ReplicaView { id, leads, in_sync, log_start, high_watermark, flushed_end, log_end, offline } =
-            held.view;
+        let ReplicaView {
+            id, leads, in_sync, log_start, high_watermark, flushed_end, log_end, offline, ..
+        } = held.view;
         let led = |epoch| format!(", leads {in_sync} in sync in epoch {epoch}");
         let leads = leads.map_or(String::new(), led);
         let offline = if offline { ", offline" } else { "" };
@@ -132,42 +140,96 @@ pub(super) fn describe(world: &World<Node>) -> Vec<String> {
     all.values().flatten().map(line).collect()
 }
 
-/// What keeps a partition from being well: that one broker leads it, all are in sync, and all know that everything is
-/// committed.
-fn complaint(held: &[Held], brokers: usize) -> Option<&'static str> {
-    let leaders: Vec<&Held> = held.iter().filter(|it| it.view.leads.is_some()).collect();
-    let [leader] = leaders[..] else { return Some("not one leader") };
-    let end = leader.view.log_end;
-    let knows_all = |it: &Held| it.view.log_end == end && it.view.high_watermark == end;
-    if held.len() != brokers {
-        Some("a replica is missing")
-    } else if leader.view.in_sync != brokers {
-        Some("not all are in sync")
-    } else if !held.iter().all(knows_all) {
-        Some("not all is committed and known to be")
-    } else {
-        None
+/// The metadata as the controller has it.
+fn metadata(world: &World<Node>) -> Option<&Image> {
+    let controllers = world.shards().filter_map(|(_, _, node)| match node {
+        Node::Quorum(shard) => Some((shard.leads()?, shard.image())),
+        Node::Data(_) | Node::Broken(_) => None,
+    });
+    // One that nobody hears may not know yet that it leads no more.
+    controllers.max_by_key(|(term, _)| *term).map(|(_, image)| image)
+}
+
+fn partitions(image: &Image) -> BTreeMap<PartitionId, &PartitionImage> {
+    let mut all = BTreeMap::new();
+    for topic in image.topics() {
+        let of = topic.partitions.iter();
+        all.extend(of.map(|(index, it)| (PartitionId { topic: topic.id, index: *index }, it.as_ref())));
     }
+    all
+}
+
+fn is_moving(partition: &PartitionImage) -> bool {
+    !(partition.adding.is_empty() && partition.removing.is_empty())
 }
 
 impl Run {
     /// The first partition that is not well yet. A broker that lost its disk does not count.
     pub(super) fn unwell(&self) -> Option<String> {
-        let all = replicas(&self.world);
-        let brokers = self.brokers.len() - self.emptied.iter().len();
-        all.iter().find_map(|(id, held)| complaint(held, brokers).map(|why| format!("{id}: {why}")))
+        let Some(image) = metadata(&self.world) else { return Some("there is no controller".to_owned()) };
+        let (held, partitions) = (replicas(&self.world), partitions(image));
+        let unknown = held.keys().find(|id| !partitions.contains_key(id));
+        let unknown = unknown.map(|id| format!("{id}: it was deleted, and a replica is left"));
+        let complain = |(id, partition): (&PartitionId, &&PartitionImage)| {
+            let held = held.get(id).map_or(&[][..], Vec::as_slice);
+            self.complaint(*id, partition, held).map(|why| format!("{id}: {why}"))
+        };
+        partitions.iter().find_map(complain).or(unknown)
     }
 
-    /// Whether every broker has a replica of everything, and every leader says that all of them are in sync. Not before
-    /// there is something: until all voters of the quorum know each other's directories, two that do not know each other
-    /// take a third one that lost its disk for new.
-    pub(super) fn all_are_in_sync(&self) -> bool {
-        let (all, brokers) = (replicas(&self.world), self.brokers.len());
-        let is_led = |held: &Vec<Held>| {
-            held.len() == brokers
-                && held.iter().any(|it| it.view.leads.is_some() && it.view.in_sync == brokers)
+    /// What keeps a partition from being well: that its replicas are where they were asked to be and nowhere else, one
+    /// broker leads it, all are in sync, and all know that everything is committed and where the log starts.
+    fn complaint(&self, id: PartitionId, partition: &PartitionImage, held: &[Held]) -> Option<String> {
+        let gone = self.emptied.map(|index| NodeId(Cluster::node(index)));
+        let of = |nodes: &[NodeId]| {
+            let mut places: Vec<usize> = nodes
+                .iter()
+                .filter(|node| Some(**node) != gone)
+                .map(|node| usize::try_from(node.0 - Cluster::node(0)).expect("brokers count from the first"))
+                .collect();
+            places.sort_unstable();
+            places
         };
-        !all.is_empty() && all.values().all(is_led)
+        // What a broker is to get that is not coming back, it never gets.
+        let is_stuck = gone.is_some_and(|gone| partition.adding.contains(&gone));
+        if is_moving(partition) && !is_stuck {
+            let (adding, removing) = (&partition.adding, &partition.removing);
+            return Some(format!("it is being moved, to {adding:?} and from {removing:?}"));
+        }
+        let wanted = of(&partition.replicas);
+        let has: Vec<usize> = held.iter().map(|it| self.index_of(it.process)).collect();
+        if has != wanted {
+            return Some(format!("replicas are at {has:?} and should be at {wanted:?}"));
+        }
+        let mut leaders = held.iter().filter(|it| it.view.leads.is_some());
+        let (Some(leader), None) = (leaders.next(), leaders.next()) else {
+            return Some("not one leader".to_owned());
+        };
+        if leader.view.in_sync != wanted.len() || of(&partition.isr) != wanted {
+            return Some("not all are in sync".to_owned());
+        }
+        let end = leader.view.log_end;
+        if !held.iter().all(|it| it.view.log_end == end && it.view.high_watermark == end) {
+            return Some("not all is committed and known to be".to_owned());
+        }
+        let start = leader.view.log_start;
+        let starts_alike = held.iter().all(|it| it.view.log_start == start);
+        (!starts_alike && !self.is_maybe_passing(id)).then(|| "the logs do not start alike".to_owned())
+    }
+
+    /// Whether every replica that was asked for is there, and every leader says that all of them are in sync, so that one
+    /// may be lost and enough are left. Not before there is something: until all voters of the quorum know each other's
+    /// directories, two that do not know each other take a third one that lost its disk for new.
+    pub(super) fn all_are_in_sync(&self) -> bool {
+        let Some(image) = metadata(&self.world) else { return false };
+        let (held, partitions) = (replicas(&self.world), partitions(image));
+        let is_safe = |id: &PartitionId, partition: &PartitionImage| {
+            let count = partition.replicas.len();
+            let leads = |it: &Held| it.view.leads.is_some() && it.view.in_sync == count;
+            let is_led = held.get(id).is_some_and(|held| held.len() == count && held.iter().any(leads));
+            !is_moving(partition) && partition.isr.len() == count && count > 2 && is_led
+        };
+        !partitions.is_empty() && partitions.iter().all(|(id, partition)| is_safe(id, partition))
     }
 
     /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
@@ -193,6 +255,14 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether retention may move the start of a log, here and there in its own time.
+    fn is_maybe_passing(&self, id: PartitionId) -> bool {
+        let mut topics = self.catalog.topics();
+        topics
+            .find(|(topic, _)| *topic == id.topic)
+            .is_none_or(|(_, known)| self.catalog.is_passing(&known.name))
     }
 
     /// Whether compaction may take records of a partition. Topics that clients do not know are the brokers' own.

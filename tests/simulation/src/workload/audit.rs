@@ -54,6 +54,13 @@ impl Audit {
             if desk.catalog.is_deleted(topic.id) {
                 continue;
             }
+            for (index, replicas) in topic.replicas {
+                // Who is not coming back is never done with what it was to get.
+                if !replicas.iter().any(|node| desk.catalog.routes.is_avoided(*node)) {
+                    let partition = PartitionId { topic: topic.id, index };
+                    desk.history.note(Event::Placed { partition, replicas });
+                }
+            }
             let name: Rc<str> = topic.name.as_str().into();
             for index in 0..topic.partitions {
                 let partition = PartitionId { topic: topic.id, index };

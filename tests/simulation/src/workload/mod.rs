@@ -25,6 +25,7 @@ mod metadata;
 pub mod probe;
 mod produce;
 mod produce_idempotent;
+mod reassign;
 pub mod restart;
 
 pub use disturbance::{Disturbance, ToTheDisk, draw as draw_disturbance};
@@ -172,7 +173,7 @@ const OPERATIONS: &[(u64, Make)] = &[
 ];
 
 /// What is done to a cluster only.
-const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make)];
+const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make), (8, reassign::make)];
 
 /// The next operation of a client. Without topics it makes one.
 pub fn draw(desk: &mut Desk<'_>) -> Box<dyn Operation> {

@@ -135,7 +135,7 @@ fn scene_of(seed: u64, manners: &[Manner]) -> Scene {
         })
         .collect();
     let client = Client::new(9, &known, client_rng);
-    Scene { world, client, history: History::default(), routes: Routes::new(manners.len() > 1) }
+    Scene { world, client, history: History::default(), routes: Routes::new(manners.len()) }
 }
 
 impl Scene {
@@ -241,8 +241,13 @@ fn an_answer_that_makes_no_sense_is_a_failure() {
 fn a_request_goes_to_the_leader_of_its_partition() {
     let outcome = |seed, leader| {
         let mut scene = scene_of(seed, &[Manner::Hangs, Manner::Answers]);
-        let topic =
-            Topic { name: "t".into(), id: PARTITION.topic, partitions: 3, leaders: vec![(2, leader)] };
+        let topic = Topic {
+            name: "t".into(),
+            id: PARTITION.topic,
+            partitions: 3,
+            leaders: vec![(2, leader)],
+            replicas: Vec::new(),
+        };
         scene.routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
         for _ in 0..2 {
             scene.world.advance().expect("no failure");
@@ -262,7 +267,13 @@ fn a_broker_that_hangs_takes_nothing_from_what_another_was_asked() {
     for _ in 0..2 {
         scene.world.advance().expect("no failure");
     }
-    let topic = Topic { name: "t".into(), id: PARTITION.topic, partitions: 3, leaders: vec![(2, 2), (0, 1)] };
+    let topic = Topic {
+        name: "t".into(),
+        id: PARTITION.topic,
+        partitions: 3,
+        leaders: vec![(2, 2), (0, 1)],
+        replicas: Vec::new(),
+    };
     scene.routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
     scene.ask(produce(&[RecordId(7)], Acks::All));
     let of_the_other = PartitionId { index: 0, ..PARTITION };

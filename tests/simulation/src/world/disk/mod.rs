@@ -295,13 +295,19 @@ impl SimDisk {
         Some(bytes)
     }
 
-    /// Why this range must not be sent, if it must not: it is not all there, or a power cut could change it.
-    pub(super) fn send_objection(file: &FileHandle, offset: u64, len: u64) -> Option<String> {
+    /// Why this range must not be sent, if it must not: it is not all there, unless it `may_be_cut`, or a power cut could
+    /// change it.
+    pub(super) fn send_objection(
+        file: &FileHandle,
+        offset: u64,
+        len: u64,
+        may_be_cut: bool,
+    ) -> Option<String> {
         let sim = sim_file(file)?;
         let contents = lock(&sim.contents);
         if sim.how != OpenHow::Read {
             Some(format!("file range of {sim:?}, which is not open for reading"))
-        } else if offset + len > contents.live().len() {
+        } else if !may_be_cut && offset + len > contents.live().len() {
             Some(format!("file range {offset}+{len} past the end of {sim:?} ({})", contents.live().len()))
         } else if contents.is_unflushed(offset, len) {
             Some(format!("file range {offset}+{len} of {sim:?} is not flushed"))

@@ -54,10 +54,11 @@ fn sending_what_is_not_flushed_or_not_there_is_objected_to() {
     let writer = open(&disk, "a", OpenHow::Buffered);
     let reader = open(&disk, "a", OpenHow::Read);
     disk.perform(&write(&writer, 0, b"abc"), 0);
-    assert!(SimDisk::send_objection(&reader, 0, 3).is_some_and(|text| text.contains("not flushed")));
+    assert!(SimDisk::send_objection(&reader, 0, 3, false).is_some_and(|text| text.contains("not flushed")));
     disk.perform(&FileOperation::Flush { file: writer.clone() }, SimDisk::covered(&writer));
-    assert_eq!(SimDisk::send_objection(&reader, 0, 3), None);
-    assert!(SimDisk::send_objection(&reader, 0, 4).is_some_and(|text| text.contains("past the end")));
+    assert_eq!(SimDisk::send_objection(&reader, 0, 3, false), None);
+    assert!(SimDisk::send_objection(&reader, 0, 4, false).is_some_and(|text| text.contains("past the end")));
+    assert_eq!(SimDisk::send_objection(&reader, 0, 4, true), None);
 }
 
 #[test]

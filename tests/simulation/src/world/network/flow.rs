@@ -4,13 +4,21 @@
 use super::{Connection, Far, Happening, Packet, Side};
 use crate::world::{Completion, Notice, ProcessId, Shard, ShardId, SimDisk, World};
 use bytes::{Buf, BytesMut};
-use corelane_seam::{ConnectionId, Part};
+use corelane_seam::{CloseReason, ConnectionId, Part};
 use std::collections::VecDeque;
 
 pub(super) struct Sending {
     parts: VecDeque<Part>,
     /// Bytes of the first part.
     sent: u64,
+}
+
+/// Why a send does not go on.
+enum Interruption {
+    /// A file is shorter than what of it is to be sent.
+    Short(String),
+    /// Nobody may ask for it.
+    Wrong(String),
 }
 
 impl<S: Shard> World<S> {
@@ -104,9 +112,10 @@ impl<S: Shard> World<S> {
         id: ConnectionId,
         parts: Vec<Part>,
     ) {
+        let to_peer = self.connections.get(&id).is_some_and(|it| matches!(it.far, Far::Peer(_)));
         for part in &parts {
             if let Part::File { file, offset, len } = part
-                && let Some(objection) = SimDisk::send_objection(file, *offset, *len)
+                && let Some(objection) = SimDisk::send_objection(file, *offset, *len, to_peer)
             {
                 self.fail(format!("{process} shard {} sends a {objection}", shard.0));
                 return;
@@ -144,10 +153,8 @@ impl<S: Shard> World<S> {
         let room = connection.pace.window_bytes.saturating_sub(connection.outbound.len() + under_way);
         // A window that is full: the next read at the other side sets this in motion again.
         let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(room);
-        if let Err(objection) = sending.take_into(&mut connection.outbound, piece) {
-            let process = connection.process;
-            self.fail(format!("{process} connection {}: {objection}", id.0));
-            return;
+        if let Err(interruption) = sending.take_into(&mut connection.outbound, piece) {
+            return self.interrupted(id, interruption);
         }
         let done = sending.parts.is_empty();
         if done {
@@ -159,6 +166,22 @@ impl<S: Shard> World<S> {
             self.deliver(process, shard, Completion::Sent { connection: id });
         } else if room > 0 {
             self.progress_soon(id);
+        }
+    }
+
+    /// A send cannot go on. Followers are given what is not committed yet, which a cut of the leader's log may take from
+    /// under the send: then the connection ends, as drivers have it. What clients are given is committed, and never cut.
+    fn interrupted(&mut self, id: ConnectionId, interruption: Interruption) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let process = connection.process;
+        match (&connection.far, interruption) {
+            (Far::Peer(_), Interruption::Short(text)) => {
+                self.note(&format!("{process} connection {}: {text}", id.0));
+                self.tell_closed(id, CloseReason::Failed);
+            }
+            (_, Interruption::Short(text) | Interruption::Wrong(text)) => {
+                self.fail(format!("{process} connection {}: {text}", id.0));
+            }
         }
     }
 
@@ -222,7 +245,7 @@ impl<S: Shard> World<S> {
 
 impl Sending {
     /// Moves up to `piece` bytes on, file ranges as the file looks now.
-    fn take_into(&mut self, outbound: &mut BytesMut, mut piece: usize) -> Result<(), String> {
+    fn take_into(&mut self, outbound: &mut BytesMut, mut piece: usize) -> Result<(), Interruption> {
         while let Some(part) = self.parts.front() {
             let left = part.len() - self.sent;
             if left == 0 {
@@ -234,17 +257,19 @@ impl Sending {
                 return Ok(());
             }
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(piece);
-            let start = usize::try_from(self.sent).map_err(|_| "a part beyond memory".to_owned())?;
+            let wrong = |text: &str| Interruption::Wrong(text.to_owned());
+            let start = usize::try_from(self.sent).map_err(|_| wrong("a part beyond memory"))?;
             match part {
                 Part::Bytes(bytes) => outbound.extend_from_slice(&bytes[start..start + count]),
                 Part::Memory(slice) => outbound.extend_from_slice(&slice[start..start + count]),
                 Part::File { file, offset, .. } => {
                     let bytes = SimDisk::read_for_send(file, offset + self.sent, count)
-                        .ok_or_else(|| "sends a file of another driver".to_owned())?;
-                    if bytes.len() < count {
-                        return Err(format!("{file:?} was cut while it was being sent"));
-                    }
+                        .ok_or_else(|| wrong("sends a file of another driver"))?;
                     outbound.extend_from_slice(&bytes);
+                    if bytes.len() < count {
+                        let text = format!("{file:?} was cut while it was being sent");
+                        return Err(Interruption::Short(text));
+                    }
                 }
             }
             self.sent += count as u64;

@@ -1,6 +1,7 @@
 //! Several processes: what they say to each other, and what goes wrong between them.
 
 use super::*;
+use corelane_seam::Disk as _;
 use std::{cell::RefCell, io::ErrorKind, rc::Rc};
 
 /// What a toy does.
@@ -20,6 +21,8 @@ enum Role {
     CallsOften,
     /// Moves what it has connected: against the rules.
     CallsAndMoves,
+    /// Connects, and sends what it has to say out of a file.
+    CallsWithFile,
 }
 
 /// What a toy saw.
@@ -57,8 +60,11 @@ struct RoomToy {
     says: Bytes,
     connection: Option<ConnectionId>,
     sending: bool,
+    file: Option<FileHandle>,
     diary: Shared,
 }
+
+const FILE: &str = "data/words";
 
 const TICK_NS: u64 = 10_000_000;
 
@@ -76,10 +82,21 @@ impl RoomToy {
         out.push(Operation::Send { connection, parts: vec![Part::Bytes(bytes)] });
     }
 
+    /// Once it is connected and the file is open.
+    fn say_what_the_file_has(&mut self, out: &mut Out) {
+        if let (Some(connection), Some(file)) = (self.connection, &self.file) {
+            let part = Part::File { file: file.clone(), offset: 0, len: self.says.len() as u64 };
+            out.push(Operation::Send { connection, parts: vec![part] });
+        }
+    }
+
     fn connected(&mut self, connection: ConnectionId, out: &mut Out) {
         self.connection = Some(connection);
         if self.role == Role::CallsAndMoves {
             return out.push(Operation::Move { connection, to: ShardId(1) });
+        }
+        if self.role == Role::CallsWithFile {
+            return self.say_what_the_file_has(out);
         }
         self.say(connection, self.says.clone(), out);
         out.push(Self::receive(connection));
@@ -94,6 +111,10 @@ impl Shard for RoomToy {
             let (host, port) = (self.call.0.to_owned(), self.call.1);
             out.push(Operation::Connect { token: Token(7), host, port });
             out.push(Operation::Timer { at: Monotonic(now.monotonic.0 + TICK_NS) });
+        }
+        if self.calls() && self.role == Role::CallsWithFile {
+            let operation = FileOperation::Open { path: FILE.into(), how: OpenHow::Read };
+            out.push(Operation::File { token: Token(0), operation });
         }
     }
 
@@ -151,6 +172,10 @@ impl Shard for RoomToy {
                 Saw::Tick(now.unix_ms)
             }
             Completion::Stop => return out.push(Operation::Stopped),
+            Completion::File { result: FileResult::Opened(opened), .. } => {
+                self.file = Some(opened.expect("it is there").0);
+                return self.say_what_the_file_has(out);
+            }
             Completion::File { .. } | Completion::Message { .. } => return,
         };
         self.diary.borrow_mut().saw.push(saw);
@@ -195,6 +220,10 @@ fn room_that_calls(seed: u64, callee: Role, caller: Role, says: usize, call: (&'
             Listener { port: QUORUM, accepting: Accepting::LastShard },
         ];
         let factory = move |boot: &Boot| {
+            if role == Role::CallsWithFile {
+                boot.disk.write_at(Path::new(FILE), 0, &words(says))?;
+                boot.disk.flush(Path::new(FILE))?;
+            }
             let toy = |id| RoomToy {
                 role,
                 id: ShardId(id),
@@ -202,6 +231,7 @@ fn room_that_calls(seed: u64, callee: Role, caller: Role, says: usize, call: (&'
                 says: words(says).into(),
                 connection: None,
                 sending: false,
+                file: None,
                 diary: Rc::clone(&shared),
             };
             Ok((0..=boot.shards).map(toy).collect())
@@ -299,6 +329,24 @@ fn who_closes_lets_the_other_read_what_was_sent_before() {
         room.run_for(20 * SECOND);
         assert!(room.heard.borrow().bytes == words(30_000), "seed {seed}");
         assert!(room.heard(&Saw::End) && room.told(&Saw::Closed), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_under_a_send_ends_the_connection_and_nothing_else_arrives() {
+    const BYTES: usize = 1 << 20;
+    for seed in 0..20 {
+        let mut room = room(seed, Role::Listens, Role::CallsWithFile, BYTES);
+        let heard = Rc::clone(&room.heard);
+        while heard.borrow().bytes.len() < 1_000 {
+            room.run_for(100_000);
+        }
+        room.world.disk(room.caller).set_length(Path::new(FILE), BYTES as u64 / 2).expect("it is there");
+        room.run_for(30 * SECOND);
+        assert!(room.told(&Saw::Closed) && !room.told(&Saw::Sent), "seed {seed}");
+        let heard = room.heard.borrow();
+        assert!(heard.bytes == words(BYTES / 2), "seed {seed}: {} bytes", heard.bytes.len());
+        assert!(heard.has(&Saw::End) || heard.has(&Saw::Closed), "seed {seed}");
     }
 }
 
