@@ -1,7 +1,7 @@
 //! What other voters ask: decoded, checked, put to openraft, answered exactly once.
 
 use crate::{
-    identity::{Identity, Trust},
+    identity::{Identity, Trust, Word},
     quorum::{Outbox, QuorumOutput},
     types::{Raft, RaftLogId, RaftSnapshotMeta, RaftVote},
     wire::{self, Answer, Appended, Chunk, Request, Transferred},
@@ -130,7 +130,7 @@ impl Inbound {
 
     fn open(&self, from: u64, body: &[u8]) -> Result<Request, String> {
         let (head, rest) = wire::open(body).map_err(|why| format!("the request cannot be read: {why}"))?;
-        let checked = self.identity.check(&head, from).and_then(|trust| match trust {
+        let checked = self.identity.check(&head, from, Word::Question).and_then(|trust| match trust {
             Trust::Known => Ok(()),
             Trust::New => Err(format!("the directory of node {from} is not recorded yet")),
         });
@@ -139,7 +139,12 @@ impl Inbound {
             return Err(reason);
         }
         self.identity.accept(from);
-        Request::decode(rest).map_err(|why| format!("the request cannot be read: {why}"))
+        let request = Request::decode(rest).map_err(|why| format!("the request cannot be read: {why}"))?;
+        let elects = matches!(request, Request::Vote(_) | Request::PreVote(_) | Request::Transfer(_));
+        if elects && !self.identity.may_vote() {
+            return Err(format!("node {} is no voter", self.identity.node()));
+        }
+        Ok(request)
     }
 
     async fn ask(&self, raft: &Raft, from: u64, request: Request) -> Result<Answer, String> {

@@ -23,11 +23,13 @@ mod snapshot;
 mod standing;
 mod succession;
 mod types;
+mod voters;
 mod wire;
 
 pub use observer::{Observer, ObserverSettings};
 pub use proposal::{PROPOSALS_IN_FLIGHT_MAX, PROPOSED_BYTES_MAX, ProposeError};
 pub use quorum::{Bounds, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing};
+pub use voters::{ChangeError, VoterChange};
 pub use wire::CALL_BYTES_MAX;
 
 #[cfg(test)]

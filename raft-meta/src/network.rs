@@ -4,7 +4,7 @@
 
 use crate::{
     call_port::{CallPort, Unanswered},
-    identity::{Identity, Trust},
+    identity::{Identity, Trust, Word},
     types::{Peer, RaftLogId, RaftVote, TypeConfig},
     wire::{self, Answer, CHUNK_BYTES_MAX, Chunk, Request},
 };
@@ -95,7 +95,7 @@ impl Line {
         if let Answer::Refused(reason) = answer {
             return Err(refused(reason));
         }
-        match identity.check(&head, *peer).map_err(refused)? {
+        match identity.check(&head, *peer, Word::Answer).map_err(refused)? {
             Trust::Known => {
                 identity.accept(*peer);
                 Ok(answer)

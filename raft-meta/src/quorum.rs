@@ -20,6 +20,8 @@ use crate::{
     standing::Progress,
     succession::Parted,
     types::Peer,
+    voters::{Change, ChangeError, VoterChange},
+    wire::fingerprint,
 };
 use bytes::Bytes;
 use corelane_core::{
@@ -30,7 +32,15 @@ use corelane_core::{
     metadata::{Batch, Image, MetadataOffset},
 };
 use corelane_seam::{Disk, FileOperation, FileResult, Monotonic, Now, Token};
-use std::{cell::RefCell, collections::BTreeMap, fmt, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// Who the quorum is and where it lives.
@@ -38,8 +48,12 @@ use tokio::sync::mpsc;
 pub struct QuorumSettings {
     /// `node.id` of this controller, from 0.
     pub node_id: NodeId,
-    /// All voters with their controller endpoints, `controller.quorum.voters`; this node among them.
+    /// Voters with their controller endpoints, `controller.quorum.voters`. Who forms the cluster if it is new, this
+    /// node among them; afterwards the log says who votes, and this only whom to ask first.
     pub voters: Vec<(NodeId, String)>,
+    /// This node forms no cluster: it waits until a leader adds it to its own. `voters` need not name it then, or
+    /// anyone.
+    pub joins: bool,
     /// Where the log and the snapshots are; its own, below the data directory.
     pub directory: PathBuf,
     /// The cluster id that the configuration demands, if it does. A directory of another cluster is refused.
@@ -135,6 +149,14 @@ pub enum QuorumInput {
         /// Nobody listens there any more: its process has ended.
         ended: bool,
     },
+    /// Change who votes. Answered with [`QuorumOutput::VotersChanged`] under `id`, exactly once. Only a leader
+    /// does it.
+    ChangeVoters {
+        /// Chosen by who asks.
+        id: u64,
+        /// To what.
+        change: VoterChange,
+    },
     /// If this node leads, let another voter lead, one that has the whole log. Without effect if there is none.
     TransferLeader,
     /// Finish what is in the log's hands and end: [`QuorumOutput::Stopped`]. Proposals without an answer by then
@@ -192,6 +214,15 @@ pub enum QuorumOutput {
         /// Its place in the log, or why it had no effect.
         result: Result<MetadataOffset, ProposeError>,
     },
+    /// What became of a change of the voters. On success it is committed.
+    VotersChanged {
+        /// As asked for.
+        id: u64,
+        /// Or why not.
+        result: Result<(), ChangeError>,
+    },
+    /// The membership has changed: nodes are reached so from now on, as [`Quorum::endpoints`] tells it.
+    Located(Vec<(NodeId, String)>),
     /// Who leads, as this node knows.
     LeaderChanged {
         /// No one, during an election.
@@ -235,7 +266,7 @@ pub struct Quorum {
     calls: CallPort,
     inbound: Inbound,
     observers: Observers,
-    voters: Vec<(NodeId, String)>,
+    identity: Identity,
     progress: Progress,
     log: LogStore,
     applied: Rc<RefCell<Applied>>,
@@ -258,13 +289,20 @@ impl Quorum {
         let peer = |(id, endpoint): &(NodeId, String)| {
             Ok((voter(*id)?, Peer { endpoint: endpoint.clone(), directory_id: None }))
         };
-        let voters = settings.voters.iter().map(peer).collect::<Result<BTreeMap<_, _>, Fatal>>()?;
-        run::check_voters(node, &voters)?;
+        let mut voters = settings.voters.iter().map(peer).collect::<Result<BTreeMap<_, _>, Fatal>>()?;
+        let fingerprint = fingerprint(voters.keys().copied());
+        if settings.joins {
+            voters.remove(&node);
+        } else if !voters.contains_key(&node) {
+            return Err(Fatal::new(format!(
+                "controller.quorum.voters does not name this node. Add {node}@HOST:PORT to it"
+            )));
+        }
         let claim = Claim {
             node_id: settings.node_id,
             cluster_id: settings.cluster_id.as_deref(),
             // Several voters would each make up another one.
-            new_cluster_id: (voters.len() == 1).then_some(&*settings.new_cluster_id),
+            new_cluster_id: (voters.len() == 1 && !settings.joins).then_some(&*settings.new_cluster_id),
             new_directory_id: settings.new_directory_id,
         };
         let directory = settings.directory;
@@ -300,7 +338,13 @@ impl Quorum {
             salt,
             (commands.downgrade(), bounds.snapshot_log_bytes_min),
         );
-        let identity = Identity::new(node, &meta.cluster_id, meta.directory_id, voters.clone());
+        let identity = Identity::new(
+            node,
+            &meta.cluster_id,
+            meta.directory_id,
+            (voters.clone(), fingerprint),
+            settings.fault,
+        );
         let inbound = Inbound::new(identity.clone(), outbox.clone());
         let observers = Observers::new(node, &meta.cluster_id, outbox.clone());
         let calls = CallPort::new(outbox.clone());
@@ -316,7 +360,7 @@ impl Quorum {
         executor.advance(now.monotonic);
         executor.spawn(run::run(run::Parts {
             voters,
-            identity,
+            identity: identity.clone(),
             network,
             heard: inbound.heard(),
             progress: progress.clone(),
@@ -340,7 +384,7 @@ impl Quorum {
             calls,
             inbound,
             observers,
-            voters: settings.voters,
+            identity,
             progress,
             log,
             applied,
@@ -373,9 +417,31 @@ impl Quorum {
         self.applied.borrow().image.clone()
     }
 
-    /// The voters and where each is reached (`HOST:PORT`), as configured; this node among them.
-    pub fn voters(&self) -> Vec<(NodeId, String)> {
-        self.voters.clone()
+    /// The quorum's nodes and where each is reached (`HOST:PORT`), as the log says and, behind that, where the
+    /// configuration says something else; a node may come twice. Told anew by [`QuorumOutput::Located`].
+    pub fn endpoints(&self) -> Vec<(NodeId, String)> {
+        run::nodes(&self.identity.endpoints())
+    }
+
+    /// The voters with the place of each that is tried first.
+    fn located_voters(&self) -> Vec<(NodeId, String)> {
+        let (voters, mut known) = (self.voters(), self.endpoints());
+        known.retain(|(node, _)| voters.contains(node));
+        known.sort_by_key(|(node, _)| *node);
+        known.dedup_by_key(|(node, _)| *node);
+        known
+    }
+
+    /// Who votes, as far as this node's log says; as configured while it says nothing.
+    pub fn voters(&self) -> Vec<NodeId> {
+        let membership = self.identity.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        if voters.is_empty() {
+            let mut configured: Vec<NodeId> = self.endpoints().into_iter().map(|(id, _)| id).collect();
+            configured.dedup();
+            return configured;
+        }
+        voters.into_iter().filter_map(|id| i32::try_from(id).ok()).map(NodeId).collect()
     }
 
     /// How far the log has come; of a leader, also how far the voters and the observers have.
@@ -426,6 +492,10 @@ impl Quorum {
                     let _ = self.commands.send(Command::Parted(Parted { voter, ended }));
                 }
             }
+            QuorumInput::ChangeVoters { id, change } => {
+                // Without a receiver the quorum has ended; dropping the change answers it.
+                let _ = self.commands.send(Command::Change(Change::new(id, change, self.outbox.clone())));
+            }
             QuorumInput::TransferLeader => {
                 let _ = self.commands.send(Command::TransferLeader);
             }
@@ -469,7 +539,8 @@ impl Quorum {
         if self.ended {
             return self.observers.end();
         }
-        let view = View { log: &self.log, applied: &self.applied.borrow(), voters: &self.voters };
+        let voters = self.located_voters();
+        let view = View { log: &self.log, applied: &self.applied.borrow(), voters: &voters };
         self.observers.serve(now.monotonic, &view);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     executor::{Channels, Runtime, WatchedReceiver},
-    identity::{Identity, is_majority_recorded},
+    identity::{Identity, is_alone, is_majority_recorded},
     inbound::{Asked, Heard, Inbound},
     log::LogStore,
     machine::{Applied, Machine},
@@ -12,16 +12,16 @@ use crate::{
     standing::Progress,
     succession::{Parted, Succession},
     types::{Peer, Raft, TypeConfig},
+    voters::{self, Change, Registry, Tending},
     wire::APPEND_ENTRIES_MAX,
 };
-use corelane_core::{error::Fatal, ids::NodeId};
-use futures_util::future::{Either, select};
-use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy, metrics::RaftMetrics};
+use corelane_core::ids::NodeId;
+use openraft::{Config, ServerState, SnapshotPolicy, metrics::RaftMetrics};
 use openraft_rt::{AsyncRuntime, WatchReceiver};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Propose(Proposal),
     Snapshot,
     Called(Asked),
+    Change(Change),
     Parted(Parted),
     TransferLeader,
     Stop,
@@ -71,6 +72,7 @@ impl Fate {
 
 /// What the tasks work with.
 pub(crate) struct Parts {
+    /// Who forms the cluster, if it is new.
     pub voters: BTreeMap<u64, Peer>,
     pub identity: Identity,
     pub network: Network,
@@ -87,15 +89,6 @@ pub(crate) struct Parts {
     pub commander: mpsc::WeakUnboundedSender<Command>,
     pub outbox: Outbox,
     pub fate: Fate,
-}
-
-/// # Errors
-/// When the voters do not name this node.
-pub(crate) fn check_voters(node: u64, voters: &BTreeMap<u64, Peer>) -> Result<(), Fatal> {
-    if voters.contains_key(&node) {
-        return Ok(());
-    }
-    Err(Fatal::new(format!("controller.quorum.voters does not name this node. Add {node}@HOST:PORT to it")))
 }
 
 fn config(parts: &Parts) -> Result<Arc<Config>, String> {
@@ -142,31 +135,37 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
     let raft = started.map_err(|error| format!("the metadata quorum does not start: {error}"))?;
     let metrics = raft.metrics();
     parts.identity.watch(metrics.clone());
-    let is_alone = parts.voters.len() == 1;
     let watcher = Watcher {
         metrics: metrics.clone(),
-        applied: parts.applied,
-        is_alone,
+        applied: Rc::clone(&parts.applied),
+        identity: parts.identity.clone(),
         progress: parts.progress,
         outbox: parts.outbox,
         fate: parts.fate,
     };
     drop(Runtime::spawn(watcher.run()));
-    begin(&raft, &parts.voters).await?;
+    begin(&raft, &parts.voters, &parts.identity).await?;
     let (missing, parted) = mpsc::unbounded_channel();
-    if !is_alone {
-        drop(Runtime::spawn(record(raft.clone(), metrics.clone(), parts.identity.clone())));
-        let succession = Succession {
-            raft: raft.clone(),
-            node,
-            voters: parts.voters.keys().copied().collect(),
-            heard: parts.heard,
-            metrics: metrics.clone(),
-            timing: parts.timing,
-            parted,
-        };
-        drop(Runtime::spawn(succession.run()));
-    }
+    let (registry, changes) = Registry::new();
+    let tending = Tending {
+        raft: raft.clone(),
+        metrics: metrics.clone(),
+        identity: parts.identity.clone(),
+        registry: registry.clone(),
+        changes,
+    };
+    drop(Runtime::spawn(tending.run()));
+    drop(Runtime::spawn(voters::follow(raft.clone(), metrics.clone(), parts.identity.clone())));
+    let succession = Succession {
+        raft: raft.clone(),
+        node,
+        identity: parts.identity.clone(),
+        heard: parts.heard,
+        metrics: metrics.clone(),
+        timing: parts.timing,
+        parted,
+    };
+    drop(Runtime::spawn(succession.run()));
     let patience = Duration::from_millis(parts.timing.election_ms_max);
     let mut is_stopping = false;
     while let Some(command) = parts.commands.recv().await {
@@ -177,12 +176,12 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
             }
             Command::Snapshot => raft.trigger().snapshot().await.map_err(|error| error.to_string())?,
             Command::Called(asked) => drop(Runtime::spawn(Inbound::serve(raft.clone(), asked))),
-            // A quorum of one misses nobody.
+            Command::Change(change) => registry.take(change),
             Command::Parted(parted) => drop(missing.send(parted)),
             Command::TransferLeader => {
                 drop(Runtime::spawn(hand_over(raft.clone(), metrics.clone(), patience)));
             }
-            Command::Stop if is_alone => break,
+            Command::Stop if is_alone(&parts.identity.membership(), node) => break,
             Command::Stop if is_stopping => {}
             Command::Stop => {
                 is_stopping = true;
@@ -208,58 +207,40 @@ async fn serve(mut parts: Parts) -> Result<(), String> {
     }
 }
 
-/// Elects a quorum of one; forms a new cluster.
+/// Elects a quorum of one; forms a new cluster, unless others are to add this node to theirs.
 ///
 /// All voters write the same first entry, so it does not matter who does it: openraft allows that, as long as they
 /// agree on who votes, which every message asserts. What they may differ in, endpoints and directories, is not in it.
-async fn begin(raft: &Raft, voters: &BTreeMap<u64, Peer>) -> Result<(), String> {
-    let is_alone = voters.len() == 1;
+async fn begin(raft: &Raft, voters: &BTreeMap<u64, Peer>, identity: &Identity) -> Result<(), String> {
+    let node = identity.node();
     if !raft.is_initialized().await.map_err(|error| error.to_string())? {
+        if !voters.contains_key(&node) {
+            return Ok(());
+        }
+        let is_alone = voters.len() == 1;
         let peer = |(id, peer): (&u64, &Peer)| (*id, if is_alone { peer.clone() } else { Peer::default() });
         let voters: BTreeMap<u64, Peer> = voters.iter().map(peer).collect();
         return raft.initialize(voters).await.map_err(|error| error.to_string());
     }
-    let known = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect());
-    let known: BTreeSet<u64> = known.await.map_err(|error| error.to_string())?;
-    if !known.is_empty() && !known.iter().eq(voters.keys()) {
-        return Err(format!(
-            "controller.quorum.voters names the nodes {:?}, but the cluster was formed with {known:?}. Name those",
+    let known = raft.with_raft_state(|state| state.membership_state.effective().as_ref().clone());
+    let membership = known.await.map_err(|error| error.to_string())?;
+    let known: BTreeSet<u64> = membership.voter_ids().collect();
+    let is_formed = is_majority_recorded(&membership) || is_alone(&membership, node);
+    if voters.contains_key(&node) && !known.is_empty() && !known.iter().eq(voters.keys()) {
+        let differ = format!(
+            "controller.quorum.voters names the nodes {:?}, but the cluster was formed with {known:?}",
             voters.keys().collect::<Vec<_>>()
-        ));
+        );
+        if !is_formed {
+            return Err(format!("{differ}. Name those"));
+        }
+        tracing::info!("{differ}, or they became its voters since. The log's voters count");
     }
-    if is_alone {
+    if is_alone(&membership, node) {
         // There is no one to wait for: not an election timeout, and not the lease of the leader that this node was.
         raft.trigger().elect(false).await.map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-/// While this node leads, records the directories of voters that it hears of for the first time.
-async fn record(raft: Raft, mut metrics: WatchedReceiver<RaftMetrics<TypeConfig>>, identity: Identity) {
-    loop {
-        let unrecorded = {
-            let metrics = WatchReceiver::<Channels, _>::borrow_and_update(&mut metrics);
-            let committed = metrics.committed_membership_config.log_id();
-            let may_change = metrics.state == ServerState::Leader
-                && metrics.membership_config.log_id() == committed
-                && metrics.last_applied.is_some_and(|last| last.leader_id.term == metrics.current_term);
-            if may_change { identity.unrecorded(&metrics.membership_config) } else { BTreeMap::new() }
-        };
-        if !unrecorded.is_empty() {
-            let known: Vec<u64> = unrecorded.keys().copied().collect();
-            match raft.change_membership(ChangeMembers::SetNodes(unrecorded), true).await {
-                Ok(_) => tracing::info!(voters = ?known, "the voters' directories are recorded"),
-                // Another leader does it, or this one when things have changed.
-                Err(error) => {
-                    tracing::info!(voters = ?known, %error, "the voters' directories are not recorded")
-                }
-            }
-        }
-        let news = pin!(WatchReceiver::<Channels, _>::changed(&mut metrics));
-        if let Either::Left((Err(_), _)) = select(news, pin!(identity.changed())).await {
-            return;
-        }
-    }
 }
 
 /// Lets an up-to-date voter lead in this node's place, if it leads, and waits until one does.
@@ -300,11 +281,17 @@ fn heir(metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
     metrics.membership_config.voter_ids().find(has_all)
 }
 
-/// Tells who leads, and when openraft gave up.
+/// With their ids as Kafka has them.
+pub(crate) fn nodes(endpoints: &[(u64, String)]) -> Vec<(NodeId, String)> {
+    let node = |(id, endpoint): &(u64, String)| Some((NodeId(i32::try_from(*id).ok()?), endpoint.clone()));
+    endpoints.iter().filter_map(node).collect()
+}
+
+/// Tells who leads, where nodes are reached, and when openraft gave up.
 struct Watcher {
     metrics: WatchedReceiver<RaftMetrics<TypeConfig>>,
     applied: Rc<RefCell<Applied>>,
-    is_alone: bool,
+    identity: Identity,
     progress: Progress,
     outbox: Outbox,
     fate: Fate,
@@ -313,6 +300,7 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self) {
         let mut told = None;
+        let mut located = (None, self.identity.endpoints());
         loop {
             let (leader, term, leads) = {
                 let metrics = WatchReceiver::<Channels, _>::borrow_and_update(&mut self.metrics);
@@ -329,6 +317,11 @@ impl Watcher {
                 told = Some((leader, term, writable));
                 self.outbox.push(QuorumOutput::LeaderChanged { leader, term, writable });
             }
+            let now = (*self.identity.membership().log_id(), self.identity.endpoints());
+            if located != now {
+                self.outbox.push(QuorumOutput::Located(nodes(&now.1)));
+                located = now;
+            }
             if WatchReceiver::<Channels, _>::changed(&mut self.metrics).await.is_err() {
                 return;
             }
@@ -340,6 +333,7 @@ impl Watcher {
     fn has_all(&self, term: u64) -> bool {
         let applied = self.applied.borrow();
         let has_read = applied.last.is_some_and(|last| last.leader_id.term == term);
-        has_read && (self.is_alone || is_majority_recorded(&applied.membership))
+        let node = self.identity.node();
+        has_read && (is_alone(&applied.membership, node) || is_majority_recorded(&applied.membership))
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::{
     executor::{Channels, Runtime, VirtualInstant, WatchedReceiver},
+    identity::Identity,
     inbound::Heard,
     quorum::Timing,
     types::{Raft, RaftVote, TypeConfig},
@@ -33,8 +34,7 @@ pub(crate) struct Parted {
 pub(crate) struct Succession {
     pub raft: Raft,
     pub node: u64,
-    /// All of them.
-    pub voters: Vec<u64>,
+    pub identity: Identity,
     pub heard: Heard,
     pub metrics: WatchedReceiver<RaftMetrics<TypeConfig>>,
     pub timing: Timing,
@@ -103,14 +103,15 @@ impl Succession {
         let ended = TransferLeaderRequest::new(missed.vote, missed.leader, None);
         // The response is about candidates.
         let _ = self.raft.handle_transfer_leader(ended).await?;
-        let others: Vec<u64> = self.voters.iter().copied().filter(|id| *id != missed.leader).collect();
+        let membership = self.identity.membership();
+        let others: Vec<u64> = membership.voter_ids().filter(|id| *id != missed.leader).collect();
         let turn = others.iter().position(|id| *id == self.node).unwrap_or(0);
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let step = Duration::from_millis(self.timing.heartbeat_ms / 2);
         for round in 0..ROUNDS {
             let step = step * (1 << round);
             Runtime::sleep(step * count(turn)).await;
-            if !self.is_missed(missed) {
+            if !self.is_missed(missed) || !self.identity.may_vote() {
                 break;
             }
             tracing::info!(

@@ -274,6 +274,7 @@ impl QuorumSeed {
         let settings = QuorumSettings {
             node_id: config.node_id,
             voters,
+            joins: false,
             directory: self.metadata_directory(),
             cluster_id: config.cluster_id.clone(),
             new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),

@@ -96,6 +96,8 @@ pub enum Fault {
     LeadAsBefore,
     /// The metadata quorum does not save whom it votes for.
     ForgetVotes,
+    /// The metadata quorum does not look at the directories that its voters vote from.
+    TakeAnyDirectory,
 }
 
 /// When a log's appends are flushed.

@@ -164,6 +164,10 @@ impl Observer {
     /// Takes an input. What comes of it shows with the next [`poll`](Self::poll).
     pub fn handle(&mut self, now: Now, input: QuorumInput) {
         match input {
+            QuorumInput::ChangeVoters { id, .. } => {
+                let result = Err(crate::ChangeError::NotLeader { leader: self.leader });
+                self.outputs.push(QuorumOutput::VotersChanged { id, result });
+            }
             QuorumInput::Answered { id, result } => {
                 if let Some(asked) = self.asked.take_if(|asked| asked.id == id)
                     && !self.ended

@@ -5,6 +5,7 @@ mod checker;
 mod observers;
 #[path = "../support/mod.rs"]
 mod support;
+mod voters;
 mod world;
 
 use corelane_core::{ids::NodeId, log::Fault};

@@ -11,7 +11,8 @@ use corelane_core::{
     metadata::{Batch, Image, Record},
 };
 use corelane_raft_meta::{
-    Bounds, CALL_BYTES_MAX, Observer, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
+    Bounds, CALL_BYTES_MAX, ChangeError, Observer, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
+    VoterChange,
 };
 use corelane_seam::{FileHandle, FileOperation, Monotonic, Now, Token};
 use std::{
@@ -43,6 +44,14 @@ pub struct Node {
     pub writable: bool,
     pub fatal: Option<String>,
     pub stopped: bool,
+    /// Where it listens.
+    pub endpoint: String,
+    /// It is one of those that form the cluster.
+    pub is_founder: bool,
+    /// It forms no cluster but waits to be added.
+    pub joins: bool,
+    /// Where it believes that others listen.
+    located: BTreeMap<i32, String>,
     /// Of the process: what belongs to an earlier one comes to nothing.
     life: u64,
 }
@@ -103,6 +112,18 @@ pub struct World {
     /// Calls that a node has not answered, under the ids that it knows them by.
     asked: BTreeMap<u64, Call>,
     next_proposal: u64,
+    /// What became of changes of the voters.
+    pub changes: BTreeMap<u64, Result<(), ChangeError>>,
+    next_change: u64,
+}
+
+fn located(endpoints: &[(NodeId, String)]) -> BTreeMap<i32, String> {
+    // Of two places the first counts here.
+    endpoints.iter().rev().map(|(id, endpoint)| (id.0, endpoint.clone())).collect()
+}
+
+fn endpoint(id: i32) -> String {
+    format!("node-{id}:9093")
 }
 
 impl World {
@@ -118,6 +139,10 @@ impl World {
             writable: false,
             fatal: None,
             stopped: false,
+            endpoint: endpoint(id),
+            is_founder: true,
+            joins: false,
+            located: BTreeMap::new(),
             life: 0,
         };
         World {
@@ -142,6 +167,8 @@ impl World {
             strange_answers: 0,
             asked: BTreeMap::new(),
             next_proposal: 0,
+            changes: BTreeMap::new(),
+            next_change: 0,
         }
     }
 
@@ -154,9 +181,11 @@ impl World {
     }
 
     pub fn settings(&self, id: i32) -> QuorumSettings {
+        let founders = self.nodes.iter().filter(|(_, node)| node.is_founder);
         QuorumSettings {
             node_id: NodeId(id),
-            voters: self.nodes.keys().map(|id| (NodeId(*id), format!("node-{id}:9093"))).collect(),
+            voters: founders.map(|(id, _)| (NodeId(*id), endpoint(*id))).collect(),
+            joins: self.nodes[&id].joins,
             directory: PathBuf::from("/quorum"),
             cluster_id: Some("cluster".to_owned()),
             new_cluster_id: "another".to_owned(),
@@ -200,6 +229,7 @@ impl World {
         };
         quorum.set_choice(Box::new(move |count| choice.below(count)));
         node.image = quorum.image();
+        node.located = located(&quorum.endpoints());
         (node.leader, node.writable, node.fatal, node.stopped) = (None, false, None, false);
         node.life += 1;
         node.quorum = Some(quorum);
@@ -259,6 +289,14 @@ impl World {
         let padding = format!("{proposal}-{}", "x".repeat(bytes));
         self.propose_batch(id, proposal, Batch::of(vec![record(name(proposal)), record(padding)]));
         proposal
+    }
+
+    /// Asks a node to change who votes; [`changes`](Self::changes) tells what became of it.
+    pub fn change(&mut self, id: i32, change: VoterChange) -> u64 {
+        self.next_change += 1;
+        let number = self.next_change;
+        self.input(id, QuorumInput::ChangeVoters { id: number, change });
+        number
     }
 
     fn propose_batch(&mut self, id: i32, proposal: u64, batch: Batch) {
@@ -336,6 +374,11 @@ impl World {
                     self.checker.writable(id, &self.nodes[&id].image);
                 }
             }
+            QuorumOutput::VotersChanged { id: change, ref result } => {
+                let known = self.changes.insert(change, result.clone());
+                assert_eq!(known, None, "change {change} is answered once");
+            }
+            QuorumOutput::Located(ref endpoints) => node.located = located(endpoints),
             QuorumOutput::Fatal(ref fatal) => node.fatal = Some(fatal.to_string()),
             QuorumOutput::Stopped => node.stopped = true,
         }
@@ -370,7 +413,7 @@ impl World {
                 }
             }
             QuorumOutput::Fatal(ref fatal) => watching.fatal = Some(fatal.to_string()),
-            QuorumOutput::Stopped => {}
+            QuorumOutput::Stopped | QuorumOutput::VotersChanged { .. } | QuorumOutput::Located(_) => {}
             other => panic!("an observer says {other:?}"),
         }
     }
@@ -401,11 +444,15 @@ impl World {
         assert!(body.len() <= CALL_BYTES_MAX);
         self.calls += 1;
         self.largest = self.largest.max(body.len());
-        match self.travel(call.from, call.to) {
+        let is_found = match (self.nodes.get(&call.from), self.nodes.get(&call.to)) {
+            (Some(from), Some(to)) => from.located.get(&call.to) == Some(&to.endpoint),
+            _ => true,
+        };
+        match self.travel(call.from, call.to).filter(|_| is_found) {
             Some(time) => self.later(time, Event::Call(call, body.clone())),
             None => self.fail(call),
         }
-        if self.happens(self.weather.twice) {
+        if is_found && self.happens(self.weather.twice) {
             self.later((MS, 300 * MS), Event::Call(Call { is_copy: true, ..call }, body));
         }
     }

@@ -29,18 +29,18 @@ impl Member {
         }
     }
 
-    /// The voters, as far as they are known, and where each is reached.
-    pub(super) fn voters(&self) -> Vec<(NodeId, String)> {
+    /// The voters, as far as they are known.
+    pub(super) fn voters(&self) -> Vec<NodeId> {
         match self {
             Member::Voter(quorum) => quorum.voters(),
-            Member::Observer(observer) => observer.voters(),
+            Member::Observer(observer) => observer.voters().into_iter().map(|(voter, _)| voter).collect(),
         }
     }
 
-    /// Whom it may call, and where each is reached.
+    /// Whom it may call, and where each is reached: at one place, or perhaps at another one.
     pub(super) fn controllers(&self) -> Vec<(NodeId, String)> {
         match self {
-            Member::Voter(quorum) => quorum.voters(),
+            Member::Voter(quorum) => quorum.endpoints(),
             Member::Observer(observer) => observer.controllers(),
         }
     }

@@ -4,8 +4,10 @@
 //! - `server`: the controller's listener; other nodes' calls.
 //! - `member`: this node's part in the quorum, with a vote or without.
 //! - `nodes`: calls of other nodes, and to them; who is not connected any more (`parted`).
+//! - `addresses`: where the quorum's nodes are.
 //! - `control`: this node's requests for the active controller, wherever it is.
 
+mod addresses;
 mod control;
 mod member;
 mod nodes;
@@ -16,6 +18,7 @@ use crate::{
     node::Report,
     peers::{Ended, PeerSettings, Peers},
 };
+use addresses::Addresses;
 use control::{Control, Leader, Next, Origin};
 use corelane_core::{
     controller::{BrokerHeartbeatRequest, RegisterBrokerRequest, Settings},
@@ -91,6 +94,7 @@ pub struct QuorumShard {
     server: Server,
     peers: Peers,
     voters: Vec<NodeId>,
+    addresses: Addresses,
     parted: Parted,
     ended: Vec<Ended>,
     /// The quorum's calls that are under way, by their correlation ids on the wire.
@@ -138,6 +142,7 @@ impl QuorumShard {
             server: Server::default(),
             peers: Peers::new(peers),
             voters: Vec::new(),
+            addresses: Addresses::default(),
             parted: Parted::default(),
             ended: Vec::new(),
             quorum_calls: BTreeMap::new(),
@@ -161,16 +166,12 @@ impl QuorumShard {
     }
 
     fn locate_voters(&mut self, now: Now, out: &mut Operations) {
-        self.voters = self.quorum.voters().into_iter().map(|(voter, _)| voter).collect();
-        for (voter, endpoint) in self.quorum.controllers() {
-            if voter == self.node {
-                continue;
+        self.voters = self.quorum.voters();
+        self.addresses.set(self.quorum.controllers());
+        for (voter, address) in self.addresses.current() {
+            if voter != self.node {
+                self.peers.locate(now, voter, Some(address), out, &mut self.ended);
             }
-            // Endpoints were checked when they were read; one without a port is no voter that could be called.
-            let Some((host, port)) = endpoint.rsplit_once(':') else { continue };
-            let Ok(port) = port.parse() else { continue };
-            let host = host.trim_matches(['[', ']']).to_owned();
-            self.peers.locate(now, voter, Some((host, port)), out, &mut self.ended);
         }
     }
 
@@ -242,6 +243,9 @@ impl QuorumShard {
                 self.locate_voters(now, out);
                 self.leader_changed(now, leader, term, writable, effects);
             }
+            QuorumOutput::Located(_) => self.locate_voters(now, out),
+            // Nothing here asks for changes of the voters.
+            QuorumOutput::VotersChanged { .. } => {}
             QuorumOutput::Fatal(fatal) => self.fatal(now, fatal, out),
             QuorumOutput::Stopped => self.end(now, out),
         }

@@ -27,7 +27,14 @@ impl QuorumShard {
         for ended in std::mem::take(&mut self.ended) {
             match ended {
                 Ended::Up { peer } => self.parted.heard(peer),
-                Ended::Down { peer, refused } => self.parted(now, peer, refused, effects, out),
+                Ended::Down { peer, refused } => {
+                    let elsewhere = self.addresses.next(peer).filter(|_| peer != self.node);
+                    // Who is perhaps elsewhere has not ended because nobody listens here.
+                    self.parted(now, peer, refused && elsewhere.is_none(), effects, out);
+                    if let Some(address) = elsewhere {
+                        self.peers.locate(now, peer, Some(address), out, &mut self.ended);
+                    }
+                }
                 Ended::Answered { correlation, frame, .. } => {
                     self.answered(now, correlation, frame.slice(CORRELATION_BYTES..), out);
                 }
