@@ -154,22 +154,31 @@ impl Cluster {
         let addresses: Vec<_> = self.config.bootstrap.iter().cloned().chain(known).collect();
         let mut last = None;
         for (host, port) in addresses {
-            match Connection::open(&host, port, &self.config) {
+            match self.open(&host, port) {
                 Ok(connection) => return Ok(connection),
-                Err(error @ ClientError::Connection { .. }) => {
-                    self.tell(&format!("{host}:{port}"), &error);
-                    last = Some(error);
-                }
+                Err(error @ ClientError::Connection { .. }) => last = Some(error),
                 Err(error) => return Err(error),
             }
         }
         Err(last.unwrap_or_else(|| ClientError::Config("no bootstrap servers".into())))
     }
 
-    fn tell(&mut self, address: &str, error: &ClientError) {
-        if self.told.insert(address.to_owned()) {
-            log::warn(&format!("{error}. The broker may not be available."));
+    /// Connects, and says once for each address why it cannot.
+    fn open(&mut self, host: &str, port: u16) -> Result<Connection> {
+        let opened = Connection::open(host, port, &self.config);
+        if let Err(error) = &opened
+            && self.told.insert(format!("{host}:{port}"))
+        {
+            if error.is_authentication() {
+                let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                log::error(&format!(
+                    "Connection to {host}:{port} failed authentication due to: {error}{cause}"
+                ));
+            } else {
+                log::warn(&format!("{error}. The broker may not be available."));
+            }
         }
+        opened
     }
 
     /// Does `what` with the connection to broker `id`.
@@ -202,8 +211,7 @@ impl Cluster {
                 reason: "no such broker is alive".into(),
             });
         };
-        Connection::open(&node.host, node.port, &self.config)
-            .inspect_err(|error| self.tell(&format!("{}:{}", node.host, node.port), error))
+        self.open(&node.host, node.port)
     }
 
     /// Does `what` with the broker that the metadata name as controller, or any.
@@ -325,5 +333,9 @@ fn is_missing(error: &ClientError) -> bool {
 
 /// Whether a connection cannot be used after this.
 fn breaks(error: &ClientError) -> bool {
-    matches!(error, ClientError::Connection { .. } | ClientError::TimedOut(_) | ClientError::Protocol { .. })
+    error.is_authentication()
+        || matches!(
+            error,
+            ClientError::Connection { .. } | ClientError::TimedOut(_) | ClientError::Protocol { .. }
+        )
 }

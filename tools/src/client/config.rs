@@ -1,6 +1,9 @@
 //! The settings of a client: Kafka's names, given as properties.
 
-use super::error::{ClientError, Result};
+use super::{
+    error::{ClientError, Result},
+    security::Security,
+};
 use crate::log;
 use corelane_core::config::properties;
 use std::{
@@ -12,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-/// Settings by name, as from a file or from `name=value` on a command line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Settings by name, as from a file or from `name=value` on a command line. They may be secrets: there is no `Debug`.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
@@ -151,6 +154,8 @@ pub struct ClientConfig {
     pub backoff: Duration,
     /// `retry.backoff.max.ms`, the longest.
     pub backoff_max: Duration,
+    /// `security.protocol` and what belongs to it.
+    pub security: Security,
 }
 
 impl ClientConfig {
@@ -158,9 +163,8 @@ impl ClientConfig {
     /// former are warned of, as in Kafka.
     ///
     /// # Errors
-    /// [`ClientError::Config`], in particular for anything but plain text on the wire.
+    /// [`ClientError::Config`], [`ClientError::Construction`].
     pub fn read(role: Role, properties: &Properties) -> Result<ClientConfig> {
-        refuse_security(properties)?;
         let unknown: Vec<&str> =
             properties.iter().map(|(name, _)| name).filter(|name| !is_known(role, name)).collect();
         if !unknown.is_empty() {
@@ -178,6 +182,12 @@ impl ClientConfig {
             connect_timeout: properties.millis("socket.connection.setup.timeout.ms", 10_000)?,
             backoff: properties.millis("retry.backoff.ms", 100)?,
             backoff_max: properties.millis("retry.backoff.max.ms", 1000)?,
+            security: Security::read(role, properties).inspect_err(|error| {
+                // Where Kafka's tools print a stack trace.
+                if let Some(cause) = error.cause() {
+                    log::error(&format!("{error}: {cause}"));
+                }
+            })?,
         })
     }
 }
@@ -206,16 +216,6 @@ pub fn split_address(server: &str) -> Option<(String, u16)> {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = port.parse().ok()?;
     (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
-fn refuse_security(properties: &Properties) -> Result<()> {
-    let protocol = properties.get("security.protocol").unwrap_or("PLAINTEXT");
-    if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
-        return Err(ClientError::Config(format!(
-            "security.protocol={protocol} is not built yet: these tools speak PLAINTEXT only"
-        )));
-    }
-    Ok(())
 }
 
 /// Security settings are known: without a protocol that uses them they change nothing, in Kafka too.
@@ -329,13 +329,6 @@ mod tests {
         assert_eq!(addresses("a:1, [::1]:2,PLAINTEXT://127.0.0.1:3").expect("valid"), expected);
         assert_eq!(addresses("a").expect_err("no port").to_string(), "Invalid url in bootstrap.servers: a");
         assert!(addresses(" ,").is_err());
-    }
-
-    #[test]
-    fn anything_but_plain_text_is_refused_with_a_reason() {
-        let told = properties(&["bootstrap.servers=a:1", "security.protocol=SASL_SSL"]);
-        let error = ClientConfig::read(Role::Admin, &told).expect_err("no TLS");
-        assert!(error.to_string().contains("security.protocol=SASL_SSL is not built yet"), "{error}");
     }
 
     #[test]

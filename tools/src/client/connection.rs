@@ -3,6 +3,7 @@
 use super::{
     config::ClientConfig,
     error::{ClientError, Result},
+    security::{Sasl, Transport, authenticate},
 };
 use bytes::Bytes;
 use corelane_core::wire;
@@ -12,8 +13,9 @@ use kafka_protocol::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    io::{ErrorKind, Read, Write},
+    io::ErrorKind,
     net::{TcpStream, ToSocketAddrs},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,23 +30,29 @@ pub type Versions = (i16, i16);
 
 /// A connection. Answers come in the order of requests.
 pub struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     peer: String,
     client_id: String,
     request_timeout: Duration,
     next_correlation: i32,
     /// Of requests that wait for an answer.
     waiting: VecDeque<i32>,
+    /// Answers that came while the client said again who it is.
+    early: VecDeque<Bytes>,
     /// Bytes of an answer that is not whole yet.
     partial: Vec<u8>,
     /// Where the socket is read into.
     chunk: Box<[u8]>,
     versions: BTreeMap<i16, Versions>,
     answer: ApiVersionsResponse,
+    sasl: Option<Arc<Sasl>>,
+    /// When the client has to say again who it is, with its next request.
+    renewal: Option<Instant>,
 }
 
 impl Connection {
-    /// Connects to the first of the host's addresses that answers, and asks which versions the broker has.
+    /// Connects to the first of the host's addresses that answers, secured as the settings say, and asks which versions the
+    /// broker has.
     ///
     /// # Errors
     /// [`ClientError::Connection`] and others.
@@ -62,25 +70,47 @@ impl Connection {
         }
         let stream = connected.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        let transport = match &config.security.tls {
+            None => Transport::Plain(stream),
+            Some(tls) => tls
+                .connect(host, stream, config.request_timeout)
+                .map_err(|error| ClientError::handshake(&peer, &error))?,
+        };
         let mut connection = Connection {
-            stream,
+            transport,
             peer,
             client_id: config.client_id.clone(),
             request_timeout: config.request_timeout,
             next_correlation: 0,
             waiting: VecDeque::new(),
+            early: VecDeque::new(),
             partial: Vec::new(),
             chunk: vec![0; CHUNK_BYTES].into(),
             versions: BTreeMap::new(),
             answer: ApiVersionsResponse::default(),
+            sasl: config.security.sasl.clone(),
+            renewal: None,
         };
-        connection.negotiate()?;
+        if connection.sasl.is_some() {
+            // As Kafka's clients: what an old broker cannot read before SASL, it takes for a token of Kerberos.
+            connection.negotiate(0)?;
+            connection.authenticate()?;
+        }
+        connection.negotiate(3)?;
         Ok(connection)
     }
 
+    /// Says who the client is, where it has to, and when to say it again: Kafka's clients do after 85 to 95 % of the session.
+    fn authenticate(&mut self) -> Result<()> {
+        let Some(sasl) = self.sasl.clone() else { return Ok(()) };
+        let lifetime = authenticate(self, &sasl)?;
+        let part = rand::random_range(0.85..0.95);
+        self.renewal = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime.mul_f64(part)));
+        Ok(())
+    }
+
     /// A broker that does not know the version of the question answers in version 0 (KIP-511), with what it knows.
-    fn negotiate(&mut self) -> Result<()> {
-        let mut version = 3;
+    fn negotiate(&mut self, mut version: i16) -> Result<()> {
         let answer = loop {
             let mut request = ApiVersionsRequest::default();
             if version >= 3 {
@@ -120,7 +150,12 @@ impl Connection {
 
     /// The socket, to wait on.
     pub fn socket(&self) -> &TcpStream {
-        &self.stream
+        self.transport.socket()
+    }
+
+    /// Whether an answer is here for which the socket does not tell.
+    pub fn has_early(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// How many answers are still to come.
@@ -205,17 +240,53 @@ impl Connection {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request, and before it who the client is where the session is about to end.
     ///
     /// # Errors
-    /// [`ClientError::Connection`], [`ClientError::Protocol`].
+    /// [`ClientError::Connection`], [`ClientError::Protocol`], and those of authentication.
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+        if self.renewal.is_some_and(|due| Instant::now() >= due) {
+            self.renewal = None;
+            self.authenticate()?;
+        }
+        self.send_now(version, request)
+    }
+
+    /// [`Connection::call`] that others may be outstanding before: their answers are kept for whoever waits for them.
+    pub(super) fn call_behind<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        let correlation = self.next_correlation;
+        self.send_now(version, request)?;
+        self.waiting.pop_back();
+        let mut kept = std::mem::take(&mut self.early);
+        let answer = loop {
+            let frame = match self.frame(self.request_timeout) {
+                Ok(frame) => frame,
+                Err(error) => break Err(error),
+            };
+            if frame.first_chunk() == Some(&correlation.to_be_bytes()) {
+                break wire::decode_response::<R::Response>(version, &frame)
+                    .map(|(_, answer)| answer)
+                    .map_err(|error| ClientError::wire(&self.peer, &error));
+            }
+            if kept.len() >= self.waiting.len() {
+                break Err(ClientError::Protocol {
+                    peer: self.peer.clone(),
+                    reason: format!("an answer that is not the one to request {correlation}"),
+                });
+            }
+            kept.push_back(frame);
+        };
+        self.early = kept;
+        answer
+    }
+
+    fn send_now<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
         let correlation = self.next_correlation;
         let encoded = wire::encode_request(correlation, Some(&self.client_id), version, request)
             .map_err(|error| ClientError::wire(&self.peer, &error))?;
         let failed = |error| ClientError::connection(&self.peer, &error);
-        self.stream.set_write_timeout(timeout(self.request_timeout)).map_err(failed)?;
-        self.stream.write_all(&encoded).map_err(failed)?;
+        self.transport.socket().set_write_timeout(timeout(self.request_timeout)).map_err(failed)?;
+        self.transport.send(&encoded).map_err(failed)?;
         self.next_correlation = correlation.wrapping_add(1);
         self.waiting.push_back(correlation);
         Ok(())
@@ -288,16 +359,21 @@ impl Connection {
     }
 
     fn take_frame(&mut self) -> Result<Option<Bytes>> {
+        if let Some(frame) = self.early.pop_front() {
+            return Ok(Some(frame));
+        }
         let Some(prefix) = self.partial.first_chunk() else { return Ok(None) };
         let length = i32::from_be_bytes(*prefix);
         let bytes = usize::try_from(length).ok().filter(|bytes| (4..=FRAME_BYTES_MAX).contains(bytes));
         let Some(bytes) = bytes else {
-            return Err(ClientError::Protocol {
-                peer: self.peer.clone(),
-                reason: format!(
-                    "an answer of {length} bytes; is this a Kafka broker, and does it speak PLAINTEXT?"
-                ),
-            });
+            // An alert of TLS: type 21, version 3.x.
+            let reason = match (&self.transport, self.partial[..2] == [21, 3]) {
+                (Transport::Plain(_), true) => {
+                    "it speaks TLS: security.protocol has to be SSL or SASL_SSL".into()
+                }
+                _ => format!("an answer of {length} bytes; is this a Kafka broker?"),
+            };
+            return Err(ClientError::Protocol { peer: self.peer.clone(), reason });
         };
         if self.partial.len() < 4 + bytes {
             return Ok(None);
@@ -311,12 +387,12 @@ impl Connection {
     fn fill(&mut self, wait: Option<Duration>) -> Result<bool> {
         let failed = |error| ClientError::connection(&self.peer, &error);
         match wait {
-            Some(wait) => self.stream.set_read_timeout(timeout(wait)).map_err(failed)?,
-            None => self.stream.set_nonblocking(true).map_err(failed)?,
+            Some(wait) => self.transport.socket().set_read_timeout(timeout(wait)).map_err(failed)?,
+            None => self.transport.socket().set_nonblocking(true).map_err(failed)?,
         }
-        let read = self.stream.read(&mut self.chunk);
+        let read = self.transport.receive(&mut self.chunk);
         if wait.is_none() {
-            self.stream.set_nonblocking(false).map_err(failed)?;
+            self.transport.socket().set_nonblocking(false).map_err(failed)?;
         }
         match read {
             Ok(0) => Err(failed(ErrorKind::UnexpectedEof.into())),

@@ -25,12 +25,28 @@ pub enum ClientError {
         /// What the system said.
         reason: String,
     },
+    /// The two ends of a connection do not agree on TLS, or one does not trust the other.
+    #[error("{sentence}")]
+    Tls {
+        /// What Kafka says of it.
+        sentence: &'static str,
+        /// What is wrong.
+        cause: String,
+    },
     /// The broker does not have what is asked for. The text is whole.
     #[error("{0}")]
     Unsupported(String),
     /// A setting of the client that cannot be. The text is whole.
     #[error("{0}")]
     Config(String),
+    /// A client cannot be made with its settings.
+    #[error("{client}")]
+    Construction {
+        /// What Kafka says of it.
+        client: &'static str,
+        /// What is wrong with the settings.
+        cause: String,
+    },
     /// The broker's answer cannot be read, or makes no sense.
     #[error("Error reading the answer of {peer}: {reason}")]
     Protocol {
@@ -85,14 +101,41 @@ impl ClientError {
             ClientError::TimedOut(_) => "org.apache.kafka.common.errors.TimeoutException",
             ClientError::Connection { .. } => "org.apache.kafka.common.errors.DisconnectException",
             ClientError::Unsupported(_) => "org.apache.kafka.common.errors.UnsupportedVersionException",
+            ClientError::Tls { .. } => "org.apache.kafka.common.errors.SslAuthenticationException",
             ClientError::Config(_) => "org.apache.kafka.common.config.ConfigException",
+            ClientError::Construction { .. } => "org.apache.kafka.common.KafkaException",
             ClientError::Protocol { .. } => "org.apache.kafka.common.protocol.types.SchemaException",
             ClientError::Interrupted => "org.apache.kafka.common.errors.WakeupException",
         }
     }
 
+    /// What lies behind the sentence that is printed, for those errors where that says little.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            ClientError::Tls { cause, .. } | ClientError::Construction { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Whether one end of a connection does not believe the other who it is.
+    pub fn is_authentication(&self) -> bool {
+        matches!(self, ClientError::Tls { .. } | ClientError::Broker { code: 33 | 34 | 58, .. })
+    }
+
     pub(super) fn connection(peer: &str, error: &io::Error) -> ClientError {
-        ClientError::Connection { peer: peer.into(), reason: error.to_string() }
+        // Behind a handshake of TLS 1.3 the other side may still refuse: it sees the client's certificate only then.
+        ClientError::secured(peer, error, "Failed to process post-handshake messages")
+    }
+
+    pub(super) fn handshake(peer: &str, error: &io::Error) -> ClientError {
+        ClientError::secured(peer, error, "SSL handshake failed")
+    }
+
+    fn secured(peer: &str, error: &io::Error, sentence: &'static str) -> ClientError {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(refused) => ClientError::Tls { sentence, cause: refused.to_string() },
+            None => ClientError::Connection { peer: peer.into(), reason: error.to_string() },
+        }
     }
 
     pub(super) fn wire(peer: &str, error: &WireError) -> ClientError {

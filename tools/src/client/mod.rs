@@ -2,6 +2,7 @@
 //!
 //! [`Cluster`] finds the broker that a request is for and tries again where that may help; [`admin`], [`offsets`] and [`groups`] are
 //! single questions; [`producer`] and [`consumer`] keep state.
+//! [`security`] is TLS and SASL.
 
 pub mod admin;
 pub mod cluster;
@@ -13,6 +14,7 @@ pub mod groups;
 pub mod member_data;
 pub mod offsets;
 pub mod producer;
+pub mod security;
 
 pub use cluster::{Cluster, Node};
 pub use config::{ClientConfig, Properties, Role};

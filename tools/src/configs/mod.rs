@@ -3,6 +3,7 @@
 mod entities;
 mod quotas;
 mod resources;
+mod scram;
 
 use crate::{
     Tool,
@@ -106,9 +107,19 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         Err(Failure::Stop(stop)) => Err(stop),
         Err(Failure::Unexpected(error)) => Err(Stop::Failed(format!(
             "Error while executing config command with args '{}'\n{}: {error}",
-            arguments.join(" "),
+            arguments.iter().map(|argument| without_secrets(argument)).collect::<Vec<_>>().join(" "),
             error.class()
         ))),
+    }
+}
+
+/// Kafka's tool repeats its arguments with their passwords; nobody needs those to see what went wrong.
+fn without_secrets(argument: &str) -> String {
+    let names = ["password=", "sasl.jaas.config=", "ssl.keystore.key="];
+    let ends = names.iter().filter_map(|name| Some(argument.find(name)? + name.len()));
+    match ends.min() {
+        Some(end) => format!("{}[hidden]", &argument[..end]),
+        None => argument.to_owned(),
     }
 }
 
@@ -233,6 +244,13 @@ mod tests {
         let Ok(added) = added("a=1,b=[2,3],c=[x=1,y=2],d=") else { panic!("valid") };
         let pairs: Vec<_> = added.iter().collect();
         assert_eq!(pairs, [("a", "1"), ("b", "2,3"), ("c", "x=1,y=2"), ("d", "")]);
+    }
+
+    #[test]
+    fn no_password_is_repeated() {
+        let told = without_secrets("producer_byte_rate=1,SCRAM-SHA-256=[iterations=8192,password=sesame]");
+        assert_eq!(told, "producer_byte_rate=1,SCRAM-SHA-256=[iterations=8192,password=[hidden]");
+        assert_eq!(without_secrets("--alter"), "--alter");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Quotas of users, clients and addresses, and users' SCRAM credentials, which are shown only.
+//! Quotas of users, clients and addresses, with which users' SCRAM credentials are shown and altered.
 
 use super::{
     Done,
     entities::{Entities, Kind},
-    told,
+    scram, told,
 };
 use crate::{
     client::{ClientError, Cluster, Properties, text},
@@ -11,11 +11,9 @@ use crate::{
 };
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
-    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
     alter_client_quotas_request::{EntityData, EntryData, OpData},
     describe_client_quotas_request::ComponentData,
     describe_client_quotas_response::EntryData as Found,
-    describe_user_scram_credentials_request::UserName,
 };
 
 /// `ClientQuotaFilterComponent`'s ways to match.
@@ -26,7 +24,6 @@ const ANY: i8 = 2;
 const QUOTAS: [&str; 4] =
     ["producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"];
 const CONNECTIONS: &str = "connection_creation_rate";
-const MECHANISMS: [&str; 3] = ["UNKNOWN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// The name of a kind in the protocol.
 fn entity_type(kind: Kind) -> &'static str {
@@ -54,7 +51,7 @@ pub fn describe(entities: &Entities, cluster: &mut Cluster, console: &mut Consol
     }
     let is_about_users = !entities.kinds.contains(&Kind::Clients) && entities.kinds.contains(&Kind::Users);
     if is_about_users && !entities.names.iter().any(String::is_empty) {
-        describe_scram(entities, cluster, console)?;
+        scram::describe(&entities.names, cluster, console)?;
     }
     Ok(())
 }
@@ -102,57 +99,11 @@ fn find(entities: &Entities, cluster: &mut Cluster) -> Done<Vec<Found>> {
     Ok(answer.entries.unwrap_or_default())
 }
 
-fn describe_scram(entities: &Entities, cluster: &mut Cluster, console: &mut Console) -> Done {
-    let users: Vec<UserName> =
-        entities.names.iter().map(|name| UserName::default().with_name(text(name))).collect();
-    let answer: DescribeUserScramCredentialsResponse =
-        cluster.retry("describeUserScramCredentials", |cluster| {
-            cluster.on_any(|connection| {
-                let version = connection.version::<DescribeUserScramCredentialsRequest>()?;
-                let mut request = DescribeUserScramCredentialsRequest::default();
-                request.users = Some(users.clone());
-                let answer = connection.call(version, &request)?;
-                match ClientError::of(answer.error_code, answer.error_message.as_deref()) {
-                    Some(error) => Err(error),
-                    None => Ok(answer),
-                }
-            })
-        })?;
-    for user in answer.results {
-        // RESOURCE_NOT_FOUND: a user without credentials is none of those that are listed.
-        if user.error_code == 91 {
-            continue;
-        }
-        let name = &user.user;
-        if let Some(error) = ClientError::of(user.error_code, user.error_message.as_deref()) {
-            let class = error.class();
-            console.line(format_args!(
-                "Error retrieving SCRAM credential configs for user-principal '{name}': {class}: {error}"
-            ))?;
-            continue;
-        }
-        let mechanism = |number: i8| {
-            usize::try_from(number)
-                .ok()
-                .and_then(|number| MECHANISMS.get(number))
-                .copied()
-                .unwrap_or("UNKNOWN")
-        };
-        let infos: Vec<String> = user
-            .credential_infos
-            .iter()
-            .map(|info| format!("{}=iterations={}", mechanism(info.mechanism), info.iterations))
-            .collect();
-        console.line(format_args!(
-            "SCRAM credential configs for user-principal '{name}' are {}",
-            infos.join(", ")
-        ))?;
-    }
-    Ok(())
-}
-
 pub fn alter(entities: &Entities, add: &Properties, delete: &[String], cluster: &mut Cluster) -> Done {
     check(entities, add, delete)?;
+    if names(add, delete).any(|name| scram::hash(name).is_some()) {
+        return scram::alter(entities.name().unwrap_or_default(), add, delete, cluster);
+    }
     let present = find(entities, cluster)?;
     let present: Vec<&str> =
         present.iter().flat_map(|found| &found.values).map(|value| value.key.as_str()).collect();
@@ -189,10 +140,13 @@ pub fn alter(entities: &Entities, add: &Properties, delete: &[String], cluster: 
     Ok(())
 }
 
+fn names<'a>(add: &'a Properties, delete: &'a [String]) -> impl Iterator<Item = &'a str> {
+    add.iter().map(|(name, _)| name).chain(delete.iter().map(String::as_str))
+}
+
 fn check(entities: &Entities, add: &Properties, delete: &[String]) -> Done {
-    let names = || add.iter().map(|(name, _)| name).chain(delete.iter().map(String::as_str));
     if entities.first() == Kind::Ips {
-        let unknown: Vec<&str> = names().filter(|name| *name != CONNECTIONS).collect();
+        let unknown: Vec<&str> = names(add, delete).filter(|name| *name != CONNECTIONS).collect();
         return match unknown.is_empty() {
             true => Ok(()),
             false => told(format!(
@@ -201,7 +155,7 @@ fn check(entities: &Entities, add: &Properties, delete: &[String]) -> Done {
             )),
         };
     }
-    let is_scram = |name: &str| MECHANISMS[1..].contains(&name);
+    let is_scram = |name: &str| scram::hash(name).is_some();
     let (kind, may_be) = match entities.kinds.contains(&Kind::Clients) {
         true => ("clients", "quota configs"),
         false => ("users", "quota and SCRAM credential configs"),
@@ -217,8 +171,17 @@ fn check(entities: &Entities, add: &Properties, delete: &[String]) -> Done {
             ));
         }
     }
-    if names().any(is_scram) {
-        return told("SCRAM credentials cannot be altered with this tool: it is not built yet");
+    if names(add, delete).any(is_scram) {
+        if entities.names.iter().any(String::is_empty) {
+            return told(
+                "The use of --entity-default or --user-defaults is not allowed with User SCRAM Credentials using --bootstrap-server.",
+            );
+        }
+        if names(add, delete).any(|name| QUOTAS.contains(&name)) {
+            return told(format!(
+                "Cannot alter both quota and SCRAM credential configs simultaneously for '{kind}' using --bootstrap-server."
+            ));
+        }
     }
     Ok(())
 }
@@ -228,9 +191,15 @@ mod tests {
     use super::*;
 
     fn checked(kind: Kind, name: &str) -> String {
-        let entities = Entities { kinds: vec![kind], names: vec!["x".into()] };
+        checked_for(kind, "x", &[name])
+    }
+
+    fn checked_for(kind: Kind, entity: &str, configs: &[&str]) -> String {
+        let entities = Entities { kinds: vec![kind], names: vec![entity.into()] };
         let mut add = Properties::default();
-        add.set(name, "1");
+        for name in configs {
+            add.set(name, "1");
+        }
         match check(&entities, &add, &[]) {
             Ok(()) => String::new(),
             Err(super::super::Failure::Told(text)) => text,
@@ -249,7 +218,15 @@ mod tests {
         assert!(
             checked(Kind::Clients, "SCRAM-SHA-256").ends_with("Unexpected config names: Set(SCRAM-SHA-256)")
         );
-        assert!(checked(Kind::Users, "SCRAM-SHA-256").contains("not built yet"));
+        assert_eq!(checked(Kind::Users, "SCRAM-SHA-256"), "");
+    }
+
+    #[test]
+    fn credentials_are_those_of_a_user_with_a_name_and_come_without_quotas() {
+        let default = checked_for(Kind::Users, "", &["SCRAM-SHA-512"]);
+        assert!(default.starts_with("The use of --entity-default or --user-defaults"), "{default}");
+        let both = checked_for(Kind::Users, "ann", &["SCRAM-SHA-512", "producer_byte_rate"]);
+        assert!(both.starts_with("Cannot alter both quota and SCRAM"), "{both}");
     }
 
     #[test]

@@ -362,6 +362,9 @@ impl Sender {
 
     /// Sleeps until a broker answers, the producer has something new, or the time is over.
     fn wait(&mut self, most: Duration) {
+        if self.links.values().any(|link| link.connection.has_early()) {
+            return;
+        }
         let timeout = Timespec {
             tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(most.subsec_nanos()),
