@@ -20,12 +20,14 @@
 
 mod broker;
 mod client;
+mod kafka;
 mod member;
 mod record;
 mod tools;
 
 pub use broker::Broker;
 pub use client::{Client, QUIET, jars, python, run, run_with_input, target};
+pub use kafka::KafkaBroker;
 pub use member::{Member, Said};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 pub use tools::{Pair, Ran, installed, our_command, ours};
