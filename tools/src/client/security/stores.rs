@@ -6,9 +6,14 @@ use super::Secret;
 use crate::client::config::Properties;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKeyChain};
-use pkcs8::EncryptedPrivateKeyInfoRef;
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef,
+    der::{Encode, asn1::OctetStringRef},
+    spki::SubjectPublicKeyInfoRef,
+};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer},
+    server::ParsedCertificate,
 };
 use std::fs;
 
@@ -115,8 +120,48 @@ fn stored_identity(kind: &str, path: &str, password: &Secret) -> Result<Identity
     let store = load(kind, path, password)?;
     let chain: Option<(&str, &PrivateKeyChain)> = store.private_key_chain();
     let (_, chain) = chain.ok_or_else(|| format!("{path} holds no private key with a certificate"))?;
-    let certificates = chain.certs().iter().map(|it| CertificateDer::from(it.as_der().to_vec())).collect();
-    Ok((certificates, PrivatePkcs8KeyDer::from(chain.key().as_der().to_vec()).into()))
+    let certificates: Vec<_> =
+        chain.certs().iter().map(|it| CertificateDer::from(it.as_der().to_vec())).collect();
+    let key = PrivatePkcs8KeyDer::from(chain.key().as_der().to_vec()).into();
+    let key = with_public_half(&key, &certificates).unwrap_or(key);
+    Ok((certificates, key))
+}
+
+/// `id-ecPublicKey` (RFC 5480).
+const ELLIPTIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+/// A JVM leaves the public half out of a key on an elliptic curve (`ECPrivateKey`, RFC 5915), and ring does not take such a
+/// key: the certificate has that half. `None` where nothing is to be added.
+fn with_public_half(key: &PrivateKeyDer<'_>, chain: &[CertificateDer<'_>]) -> Option<PrivateKeyDer<'static>> {
+    let PrivateKeyDer::Pkcs8(whole) = key else { return None };
+    let info = PrivateKeyInfoRef::try_from(whole.secret_pkcs8_der()).ok()?;
+    // Without a public half its length takes one byte, for each of the curves.
+    let [0x30, length, fields @ ..] = info.private_key.as_bytes() else { return None };
+    if info.algorithm.oid != ELLIPTIC || usize::from(*length) != fields.len() {
+        return None;
+    }
+    let [0x02, 0x01, 0x01, 0x04, secret, after @ ..] = fields else { return None };
+    if after.get(usize::from(*secret)..)?.contains(&0xa1) {
+        return None;
+    }
+    let subject = ParsedCertificate::try_from(chain.first()?).ok()?.subject_public_key_info();
+    let subject = SubjectPublicKeyInfoRef::try_from(subject.as_ref()).ok()?;
+    let point = [&[0], subject.subject_public_key.as_bytes()?].concat();
+    let public = tagged(0xa1, &tagged(0x03, &point));
+    let completed = tagged(0x30, &[fields, &public].concat());
+    let info = PrivateKeyInfoRef::new(info.algorithm, OctetStringRef::new(&completed).ok()?);
+    Some(PrivatePkcs8KeyDer::from(info.to_der().ok()?).into())
+}
+
+/// A value of DER of at most 65535 bytes.
+fn tagged(tag: u8, value: &[u8]) -> Vec<u8> {
+    let [.., high, low] = value.len().to_be_bytes();
+    let length: &[u8] = match (high, low) {
+        (0, 0..128) => &[low],
+        (0, _) => &[0x81, low],
+        _ => &[0x82, high, low],
+    };
+    [&[tag], length, value].concat()
 }
 
 /// A file of either of the types that a JVM takes for each other.
@@ -158,7 +203,9 @@ fn pem_identity(key: &str, chain: &str, password: Option<&Secret>) -> Result<Ide
         ("EC PRIVATE KEY", _) => PrivateSec1KeyDer::from(key).into(),
         _ => PrivatePkcs8KeyDer::from(key).into(),
     };
-    Ok((certificates(chain)?, key))
+    let chain = certificates(chain)?;
+    let key = with_public_half(&key, &chain).unwrap_or(key);
+    Ok((chain, key))
 }
 
 fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -274,6 +321,33 @@ mod tests {
         let wrong =
             properties(&[&format!("ssl.truststore.location={trust}"), "ssl.truststore.password=other"]);
         assert!(trusted(&wrong).expect_err("wrong password").contains("the password is wrong"));
+    }
+
+    #[test]
+    fn a_key_of_a_jvm_gets_its_public_half_from_the_certificate() {
+        use rcgen::PublicKeyData;
+        use rustls::crypto::ring::sign::any_supported_type;
+        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+            let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
+            let certificate =
+                rcgen::CertificateParams::new([]).expect("no names").self_signed(&key).expect("signed");
+            let chain = [certificate.der().clone()];
+            let whole = key.serialize_der();
+            let info = PrivateKeyInfoRef::try_from(&whole[..]).expect("a key");
+            // Header, version and the secret itself: what a JVM writes.
+            let inner = info.private_key.as_bytes();
+            let start = inner.windows(3).position(|it| it == [2, 1, 1]).expect("a version");
+            let fields = &inner[start..start + 5 + usize::from(inner[start + 4])];
+            let half = tagged(0x30, fields);
+            let half = PrivateKeyInfoRef::new(info.algorithm, OctetStringRef::new(&half).expect("short"));
+            let half: PrivateKeyDer<'_> = PrivatePkcs8KeyDer::from(half.to_der().expect("encoded")).into();
+            assert!(any_supported_type(&half).is_err());
+            let completed = with_public_half(&half, &chain).expect("completed");
+            let signer = any_supported_type(&completed).expect("a key that ring takes");
+            let public = signer.public_key().expect("a public half");
+            assert_eq!(public.as_ref(), key.subject_public_key_info());
+            assert!(with_public_half(&completed, &chain).is_none());
+        }
     }
 
     #[test]
