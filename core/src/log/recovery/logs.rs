@@ -325,10 +325,11 @@ impl Work<'_> {
             let total = header.total_bytes().unwrap_or(0) as u64;
             let (base, next) = (header.base_offset(), header.next_offset());
             marks.push(Mark { base, next, from: position, to: position + total });
-            // Only what reaches into the last block is still needed.
+            // Only what reaches into the last block is still needed, and the one before: where it ends.
             if marks.len() > 4 * BLOCK {
                 let keep_from = block_floor(position);
-                marks.retain(|mark: &Mark| mark.to > keep_from);
+                let whole = marks.partition_point(|mark: &Mark| mark.to <= keep_from);
+                marks.drain(..whole.saturating_sub(1));
             }
         })?;
         if !is_last && bytes < end && !pieces.is_empty() {
@@ -352,9 +353,10 @@ impl Work<'_> {
             segment.allocated = floor;
             segment.needs_cut = self.has_fragment(&path, bytes);
             segment.index = Some(Arc::new(index));
-            let before = marks.iter().rev().find(|mark| mark.to <= floor).map(|mark| mark.next);
-            self.log.gap = before.or((floor == 0).then_some(base));
-            marks.retain(|mark| mark.to > floor);
+            let whole = marks.partition_point(|mark| mark.to <= floor);
+            // In front of the first batch of a segment the log ended where the segment begins; a hole may be between.
+            self.log.gap = Some(marks[..whole].last().map_or(base, |mark| mark.next));
+            marks.drain(..whole);
             (self.log.carried, self.log.marks) = (carried, marks);
         }
         if bytes > 0 || segment.needs_cut {
