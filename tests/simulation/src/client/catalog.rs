@@ -29,6 +29,10 @@ pub struct Catalog {
     passing: BTreeSet<Rc<str>>,
     /// Names of topics that are compacted.
     compacted: BTreeSet<Rc<str>>,
+    /// Below which offsets records were deleted, and somebody was told so.
+    deleted_below: BTreeMap<PartitionId, Offset>,
+    /// Where records may be deleted on some replicas only: nobody was told that they are.
+    maybe_deleted: BTreeSet<PartitionId>,
     /// Who leads what.
     pub routes: Routes,
     /// Whether someone has asked for partitions to be moved since all was well.
@@ -61,6 +65,27 @@ impl Catalog {
             (0..known.partitions).map(move |index| (PartitionId { topic, index }, Rc::clone(&name)))
         };
         self.topics.iter().flat_map(of).collect()
+    }
+
+    /// Somebody is told that records below an offset are deleted.
+    pub fn note_deleted_below(&mut self, partition: PartitionId, before: Offset) {
+        let known = self.deleted_below.entry(partition).or_default();
+        *known = (*known).max(before);
+    }
+
+    /// Below which offset every replica must have deleted its records.
+    pub fn deleted_below(&self, partition: PartitionId) -> Offset {
+        self.deleted_below.get(&partition).copied().unwrap_or_default()
+    }
+
+    /// Records were to be deleted, and nobody was told that they are.
+    pub fn note_maybe_deleted(&mut self, partition: PartitionId) {
+        self.maybe_deleted.insert(partition);
+    }
+
+    /// Whether a deletion may have come to some replicas only.
+    pub fn is_maybe_deleted(&self, partition: PartitionId) -> bool {
+        self.maybe_deleted.contains(&partition)
     }
 
     /// The highest watermark that was shown.

@@ -213,8 +213,14 @@ impl Run {
             return Some("not all is committed and known to be".to_owned());
         }
         let start = leader.view.log_start;
+        let deleted = self.catalog.deleted_below(id);
+        if held.iter().any(|it| it.view.log_start < deleted) {
+            return Some(format!("records are back that were deleted below {deleted}"));
+        }
         let starts_alike = held.iter().all(|it| it.view.log_start == start);
-        (!starts_alike && !self.is_maybe_passing(id)).then(|| "the logs do not start alike".to_owned())
+        // Retention goes its own way on each, and a deletion of which nobody was told may have come to some.
+        let may_differ = self.is_maybe_passing(id) || self.catalog.is_maybe_deleted(id);
+        (!starts_alike && !may_differ).then(|| "the logs do not start alike".to_owned())
     }
 
     /// Whether every replica that was asked for is there, and every leader says that all of them are in sync, so that one

@@ -30,6 +30,12 @@ impl Operation for DeleteRecords {
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         let Request::DeleteRecords { before, partition, topic } = ended.request else { return };
         let is_kept = desk.catalog.is_compacted(&topic) && !desk.catalog.is_passing(&topic);
+        match &ended.outcome {
+            Outcome::Answered(Answer::DeleteRecords(Ok(_))) => {
+                desk.catalog.note_deleted_below(partition, before)
+            }
+            Outcome::Answered(_) | Outcome::Lost => desk.catalog.note_maybe_deleted(partition),
+        }
         match ended.outcome {
             Outcome::Answered(Answer::DeleteRecords(Ok(_))) if is_kept => {
                 desk.violated(format!("{partition}: deleted although its policy is to compact only"));
