@@ -313,15 +313,17 @@ const CONSUMER: &[&str] = &[
     "value.deserializer",
 ];
 
+/// Properties of `name=value` texts.
+#[cfg(test)]
+pub(super) fn properties(pairs: &[&str]) -> Properties {
+    let mut properties = Properties::default();
+    properties.add_pairs(pairs);
+    properties
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn properties(pairs: &[&str]) -> Properties {
-        let mut properties = Properties::default();
-        properties.add_pairs(pairs);
-        properties
-    }
 
     #[test]
     fn addresses_may_be_names_and_numbers_of_both_families() {

@@ -9,6 +9,13 @@ use crate::{error::ErrorCode, ids::Offset};
 use corelane_seam::ConnectionId;
 use kafka_protocol::messages::DeleteRecordsResponse;
 
+/// Asks broker 1 for a deletion below an offset, and lets so much time pass.
+fn delete(cluster: &mut Cluster, client: ConnectionId, before: i64, ms: u64) {
+    cluster.send(1, client, 2, &delete_records(TOPIC, before));
+    cluster.settle();
+    cluster.pass_ms(ms);
+}
+
 /// Error and low watermark of the next response.
 fn deleted(cluster: &mut Cluster, connection: ConnectionId) -> Option<(i16, i64)> {
     let response: DeleteRecordsResponse = cluster.response(connection, 2)?;
@@ -24,9 +31,7 @@ fn records_count_as_deleted_when_every_replica_that_lives_has_deleted_them() {
         produced(&mut cluster, 1, client, &value.to_string());
     }
     cluster.hold_disk(3);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
-    cluster.settle();
-    cluster.pass_ms(600);
+    delete(&mut cluster, client, 4, 600);
     assert_eq!(deleted(&mut cluster, client), None, "it is not durable on broker 3");
     cluster.release_disk(3);
     cluster.pass_ms(600);
@@ -36,9 +41,7 @@ fn records_count_as_deleted_when_every_replica_that_lives_has_deleted_them() {
     }
     // Who is dead does not count, whenever it is found out.
     cluster.hold_disk(3);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 6));
-    cluster.settle();
-    cluster.pass_ms(600);
+    delete(&mut cluster, client, 6, 600);
     assert_eq!(deleted(&mut cluster, client), None);
     cluster.kill(3);
     cluster.pass_ms(100);
@@ -51,16 +54,12 @@ fn a_deletion_that_a_follower_holds_up_ends_with_its_time_and_leaves_nothing_beh
     let client = cluster.connect(1, 1);
     produced(&mut cluster, 1, client, "a");
     cluster.hold_disk(2);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
-    cluster.settle();
-    cluster.pass_ms(1_500);
+    delete(&mut cluster, client, 1, 1_500);
     assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::RequestTimedOut.code(), -1)));
     assert!(cluster.nodes[&1].engine.owner.waits_for_nothing());
     cluster.release_disk(2);
     cluster.pass_ms(600);
-    cluster.send(1, client, 2, &delete_records(TOPIC, 1));
-    cluster.settle();
-    cluster.pass_ms(600);
+    delete(&mut cluster, client, 1, 600);
     assert_eq!(deleted(&mut cluster, client), Some((0, 1)), "deleted before: told at once");
     // Another leader takes over: whoever asked is told to look for it.
     produced(&mut cluster, 1, client, "b");
@@ -78,9 +77,7 @@ fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
     for value in 0..20 {
         produced(&mut cluster, 1, client, &value.to_string());
     }
-    cluster.send(1, client, 2, &delete_records(TOPIC, 7));
-    cluster.settle();
-    cluster.pass_ms(600);
+    delete(&mut cluster, client, 7, 600);
     assert_eq!(deleted(&mut cluster, client), Some((0, 7)));
     cluster.boot_without_files(3);
     cluster.pass_ms(3000);
@@ -102,9 +99,7 @@ fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
         cluster.settle();
         assert!(outcome(&mut cluster, client).is_some_and(|(error, _)| error.is_none()));
     }
-    cluster.send(1, client, 2, &delete_records(TOPIC, 4));
-    cluster.settle();
-    cluster.pass_ms(600);
+    delete(&mut cluster, client, 4, 600);
     assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
     cluster.boot_without_files(3);
     cluster.pass_ms(3000);

@@ -11,9 +11,9 @@ impl Store {
     /// Appends what a leader sent: whole batches, each checked against its CRC, with offsets and leader epochs as they
     /// are, going on where the log ends. Between two batches there may be offsets that the leader's compaction took
     /// away, which touches only what is `committed`, as the leader says: above it a hole means that what was there was
-    /// cut off while it was sent. Ends before the first batch of an epoch above `followed`, that of the leader that was asked (such a batch
-    /// cannot be its own), and before one that is cut short. What lies wholly below the log's end is passed over: reads
-    /// of files begin before the offset that was asked for. Gives the log's end.
+    /// cut off while it was sent. Ends before the first batch of an epoch above `followed`, that of the leader that was
+    /// asked (such a batch cannot be its own), and before one that is cut short. What lies wholly below the log's end
+    /// is passed over: reads of files begin before the offset that was asked for. Gives the log's end.
     ///
     /// # Errors
     /// Batches before the one that is wrong are appended all the same.

@@ -169,18 +169,22 @@ mod tests {
         Request::ListOffsets { partition: PARTITION, topic: "t".into(), spec: Spec::Latest }
     }
 
+    /// With these leaders of its partitions.
+    fn topic(partitions: i32, leaders: &[(i32, i32)]) -> Topic {
+        Topic {
+            name: "t".into(),
+            id: TopicId::ZERO,
+            partitions,
+            leaders: leaders.to_vec(),
+            replicas: Vec::new(),
+        }
+    }
+
     #[test]
     fn a_leader_is_known_from_metadata_until_a_broker_denies_it() {
         let mut routes = Routes::default();
         assert_eq!(routes.broker_for(&list_offsets()), None);
-        let topic = Topic {
-            name: "t".into(),
-            id: TopicId::ZERO,
-            partitions: 2,
-            leaders: vec![(1, 3)],
-            replicas: Vec::new(),
-        };
-        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic(2, &[(1, 3)])]));
         assert_eq!(routes.broker_for(&list_offsets()), Some(3));
         assert!(routes.refresh().is_empty());
         routes.learn(&list_offsets(), &Answer::ListOffsets(Err(ErrorCode::NotLeaderOrFollower)));
@@ -192,16 +196,9 @@ mod tests {
     #[test]
     fn only_among_many_brokers_do_partitions_of_different_leaders_part() {
         let other = PartitionId { index: 2, ..PARTITION };
-        let topic = Topic {
-            name: "t".into(),
-            id: TopicId::ZERO,
-            partitions: 3,
-            leaders: vec![(1, 3), (2, 1)],
-            replicas: Vec::new(),
-        };
         for many in [false, true] {
             let mut routes = Routes::new(if many { 3 } else { 1 });
-            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic.clone()]));
+            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic(3, &[(1, 3), (2, 1)])]));
             assert_eq!(routes.is_one_request(PARTITION, other), !many);
             assert!(routes.is_one_request(other, other));
         }
@@ -210,14 +207,7 @@ mod tests {
     #[test]
     fn a_broker_that_is_not_coming_back_is_no_ones_leader_until_metadata_says_so_again() {
         let mut routes = Routes::new(3);
-        let topic = Topic {
-            name: "t".into(),
-            id: TopicId::ZERO,
-            partitions: 2,
-            leaders: vec![(1, 3)],
-            replicas: Vec::new(),
-        };
-        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+        routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic(2, &[(1, 3)])]));
         routes.avoid(3);
         assert_eq!(routes.broker_for(&list_offsets()), None);
         assert!(routes.is_avoided(3) && !routes.is_avoided(1));
@@ -228,14 +218,7 @@ mod tests {
     fn among_many_a_lost_request_makes_its_client_ask_again_who_leads() {
         for many in [false, true] {
             let mut routes = Routes::new(if many { 3 } else { 1 });
-            let topic = Topic {
-                name: "t".into(),
-                id: TopicId::ZERO,
-                partitions: 2,
-                leaders: vec![(1, 3)],
-                replicas: Vec::new(),
-            };
-            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic]));
+            routes.learn(&Request::Metadata, &Answer::Metadata(vec![topic(2, &[(1, 3)])]));
             routes.lost(&list_offsets());
             assert_eq!(routes.broker_for(&list_offsets()).is_none(), many);
             assert_eq!(routes.refresh().len(), usize::from(many));

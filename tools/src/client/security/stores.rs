@@ -238,6 +238,7 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, Result<Vec<u8>, String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::config::properties;
 
     /// Of no other use: made by `openssl pkcs8 -topk8 -v2 aes-256-cbc` for this test.
     const ENCRYPTED_KEY: &str = "-----BEGIN ENCRYPTED PRIVATE KEY----- \
@@ -247,12 +248,6 @@ mod tests {
         ki1iT6CsOESpwYNQ0JFU8XLaUlZbGF1XuFHSpKJ/NcYW9MF3Xo7JZW5i84JNOGkd \
         EVPP0MfaC0q0jCD9Q7mQKYqDD0nDRZqhJQYvXX5CeYZ0JqblSYj3rW6r9qGi+fk= \
         -----END ENCRYPTED PRIVATE KEY-----";
-
-    fn properties(pairs: &[&str]) -> Properties {
-        let mut properties = Properties::default();
-        properties.add_pairs(pairs);
-        properties
-    }
 
     #[test]
     fn blocks_are_found_on_one_line_as_on_several() {

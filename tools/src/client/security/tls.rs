@@ -273,12 +273,7 @@ impl Transport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn properties(pairs: &[&str]) -> Properties {
-        let mut properties = Properties::default();
-        properties.add_pairs(pairs);
-        properties
-    }
+    use crate::client::config::properties;
 
     struct Made {
         authority: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
