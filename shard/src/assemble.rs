@@ -249,6 +249,8 @@ impl QuorumSeed {
             broker: config.roles.broker.then_some((registration, life)),
             seed: self.random.draw(),
             fault: self.settings.fault,
+            config: Arc::clone(&config),
+            log: self.settings.log.clone(),
             reports,
         };
         Node::Quorum(Box::new(QuorumShard::new(quorum, settings)))

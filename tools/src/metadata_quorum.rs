@@ -9,7 +9,7 @@ use crate::{
     say,
 };
 use kafka_protocol::messages::{
-    DescribeClusterRequest, DescribeQuorumRequest,
+    DescribeQuorumRequest,
     describe_quorum_request::{PartitionData as Wanted, TopicData},
     describe_quorum_response::{Node, PartitionData, ReplicaState},
 };
@@ -52,8 +52,9 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
             return Err(PARSER.error(console, &message));
         }
     };
-    let servers = match (parsed.value("bootstrap-server")?, parsed.value("bootstrap-controller")?) {
-        (Some(servers), None) | (None, Some(servers)) => servers,
+    let (kind, servers) = match (parsed.value("bootstrap-server")?, parsed.value("bootstrap-controller")?) {
+        (Some(servers), None) => ("bootstrap.servers", servers),
+        (None, Some(servers)) => ("bootstrap.controllers", servers),
         (Some(_), Some(_)) => {
             let message = "argument --bootstrap-controller: not allowed with argument --bootstrap-server";
             return Err(PARSER.error(console, message));
@@ -74,7 +75,7 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
             .map_err(|_| Stop::failed(format!("Properties file {path} does not exists!")))?,
         None => Properties::default(),
     };
-    properties.set("bootstrap.servers", servers);
+    properties.set(kind, servers);
     let mut cluster = Cluster::new(Role::Admin, &properties)?;
     if parsed.has("replication") {
         let (quorum, _) = quorum(&mut cluster)?;
@@ -107,16 +108,7 @@ fn check(parsed: &Parsed) -> Outcome {
 }
 
 fn cluster_id(cluster: &mut Cluster) -> Result<String> {
-    cluster.retry("describeCluster", |cluster| {
-        cluster.on_any(|connection| {
-            let version = connection.version::<DescribeClusterRequest>()?;
-            let answer = connection.call(version, &DescribeClusterRequest::default())?;
-            match ClientError::of(answer.error_code, answer.error_message.as_deref()) {
-                Some(error) => Err(error),
-                None => Ok(answer.cluster_id.to_string()),
-            }
-        })
-    })
+    cluster.retry("describeCluster", |cluster| Ok(cluster.describe()?.cluster_id.to_string()))
 }
 
 fn quorum(cluster: &mut Cluster) -> Result<(PartitionData, Vec<Node>)> {

@@ -31,7 +31,8 @@ pub(super) fn start(
         let response = ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         return reply_to.ready(&response);
     }
-    let mut response = ApiVersionsResponse::default().with_api_keys(TABLE.iter().map(advertised).collect());
+    let keys = TABLE.iter().filter(|row| row.by_controllers || context.controllers.is_none());
+    let mut response = ApiVersionsResponse::default().with_api_keys(keys.map(advertised).collect());
     if header.api_version >= 3 {
         response.supported_features = crate::controller::FEATURES
             .iter()

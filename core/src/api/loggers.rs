@@ -2,7 +2,7 @@
 
 use super::{alterations::Refusal, respond::text};
 use crate::{
-    engine::{Ask, Context, LOGGERS_SHARD, LoggersChange, OwnerRequest},
+    engine::{Ask, Context, LOGGERS_SHARD, LoggersChange, LoggersRequest, OwnerRequest},
     error::ErrorCode,
     ids::NodeId,
     loggers::Level,
@@ -16,12 +16,12 @@ const SOURCE: i8 = 6;
 
 /// Asks for all levels.
 pub(super) fn ask_levels() -> Ask {
-    Ask::Owner(LOGGERS_SHARD, OwnerRequest::LoggerLevels)
+    Ask::Owner(LOGGERS_SHARD, OwnerRequest::Loggers(LoggersRequest::Levels))
 }
 
 /// Asks for levels to be altered.
 pub(super) fn ask_to_alter(changes: Vec<LoggersChange>, validate_only: bool) -> Ask {
-    Ask::Owner(LOGGERS_SHARD, OwnerRequest::AlterLoggers { changes, validate_only })
+    Ask::Owner(LOGGERS_SHARD, OwnerRequest::Loggers(LoggersRequest::Alter { changes, validate_only }))
 }
 
 /// Whether the loggers of a broker of this name can be described.

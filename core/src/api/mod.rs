@@ -83,6 +83,8 @@ pub struct Row {
     pub advertised_from: i16,
     /// How it runs beside others of its connection.
     pub ordering: Ordering,
+    /// Controllers' listeners serve it too (KIP-919; `listeners` of Kafka's message definitions).
+    pub by_controllers: bool,
     handle: Handler,
 }
 
@@ -91,7 +93,7 @@ const fn first(versions: &[i16]) -> i16 {
 }
 
 macro_rules! table {
-    ($($name:ident $min:literal..=$max:literal $ordering:ident $handle:path $(, advertised from $advertised:literal)?;)*) => {
+    ($($name:ident $min:literal..=$max:literal $ordering:ident $handle:path $(, advertised from $advertised:literal)? $(| $controllers:ident)?;)*) => {
         /// Every key that is served.
         pub const TABLE: &[Row] = &[$(Row {
             key: ApiKey::$name as i16,
@@ -99,6 +101,7 @@ macro_rules! table {
             versions: ($min, $max),
             advertised_from: first(&[$($advertised,)? $min]),
             ordering: Ordering::$ordering,
+            by_controllers: !stringify!($($controllers)?).is_empty(),
             handle: $handle,
         }),*];
     };
@@ -118,32 +121,32 @@ table! {
     SyncGroup 0..=5 Exclusive sync_group::start;
     DescribeGroups 0..=6 Exclusive describe_groups::start;
     ListGroups 0..=5 Exclusive list_groups::start;
-    ApiVersions 0..=4 Exclusive api_versions::start;
-    CreateTopics 2..=7 Exclusive create_topics::start;
-    DeleteTopics 1..=6 Exclusive delete_topics::start;
+    ApiVersions 0..=4 Exclusive api_versions::start | controllers;
+    CreateTopics 2..=7 Exclusive create_topics::start | controllers;
+    DeleteTopics 1..=6 Exclusive delete_topics::start | controllers;
     DeleteRecords 0..=2 Exclusive delete_records::start;
     InitProducerId 0..=5 Exclusive init_producer_id::start;
     OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
-    DescribeAcls 1..=3 Exclusive describe_acls::start;
-    CreateAcls 1..=3 Exclusive create_acls::start;
-    DeleteAcls 1..=3 Exclusive delete_acls::start;
-    DescribeConfigs 1..=4 Exclusive describe_configs::start;
-    AlterConfigs 0..=2 Exclusive alter_configs::start;
+    DescribeAcls 1..=3 Exclusive describe_acls::start | controllers;
+    CreateAcls 1..=3 Exclusive create_acls::start | controllers;
+    DeleteAcls 1..=3 Exclusive delete_acls::start | controllers;
+    DescribeConfigs 1..=4 Exclusive describe_configs::start | controllers;
+    AlterConfigs 0..=2 Exclusive alter_configs::start | controllers;
     DescribeLogDirs 1..=5 Exclusive describe_log_dirs::start;
-    CreatePartitions 0..=3 Exclusive create_partitions::start;
+    CreatePartitions 0..=3 Exclusive create_partitions::start | controllers;
     DeleteGroups 0..=2 Exclusive delete_groups::start;
-    ElectLeaders 0..=2 Exclusive elect_leaders::start;
-    IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start;
-    AlterPartitionReassignments 0..=1 Exclusive alter_partition_reassignments::start;
-    ListPartitionReassignments 0..=0 Exclusive list_partition_reassignments::start;
+    ElectLeaders 0..=2 Exclusive elect_leaders::start | controllers;
+    IncrementalAlterConfigs 0..=1 Exclusive incremental_alter_configs::start | controllers;
+    AlterPartitionReassignments 0..=1 Exclusive alter_partition_reassignments::start | controllers;
+    ListPartitionReassignments 0..=0 Exclusive list_partition_reassignments::start | controllers;
     OffsetDelete 0..=0 Exclusive offset_delete::start;
     DescribeClientQuotas 0..=1 Exclusive describe_client_quotas::start;
-    DescribeUserScramCredentials 0..=0 Exclusive describe_user_scram_credentials::start;
-    DescribeQuorum 0..=2 Exclusive describe_quorum::start;
-    UpdateFeatures 0..=2 Exclusive update_features::start;
-    DescribeCluster 0..=2 Exclusive describe_cluster::start;
+    DescribeUserScramCredentials 0..=0 Exclusive describe_user_scram_credentials::start | controllers;
+    DescribeQuorum 0..=2 Exclusive describe_quorum::start | controllers;
+    UpdateFeatures 0..=2 Exclusive update_features::start | controllers;
+    DescribeCluster 0..=2 Exclusive describe_cluster::start | controllers;
     DescribeProducers 0..=0 Exclusive describe_producers::start;
-    UnregisterBroker 0..=0 Exclusive unregister_broker::start;
+    UnregisterBroker 0..=0 Exclusive unregister_broker::start | controllers;
     ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     ListConfigResources 0..=1 Exclusive list_config_resources::start;
@@ -176,7 +179,8 @@ pub fn ordering(frame: &Bytes) -> Ordering {
 pub fn start(context: &mut Context<'_>, frame: &Bytes) -> Result<Start, WireError> {
     let prefix = HeaderPrefix::parse(frame)?;
     let unsupported = WireError::UnsupportedVersion(prefix);
-    let row = row(prefix.api_key).ok_or(WireError::UnknownApiKey(prefix))?;
+    let row = row(prefix.api_key).filter(|row| row.by_controllers || context.controllers.is_none());
+    let row = row.ok_or(WireError::UnknownApiKey(prefix))?;
     if !(row.versions.0..=row.versions.1).contains(&prefix.api_version) {
         return if row.key == ApiKey::ApiVersions as i16 {
             api_versions::unsupported_version(prefix.correlation_id)

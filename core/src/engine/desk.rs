@@ -185,6 +185,8 @@ fn decode_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 pub enum ReplyTo {
     /// A data shard of this node.
     Gather(ShardId, GatherId),
+    /// A client of this node's own listener for controllers.
+    Front(GatherId),
     /// Another node that forwarded a request; the number is its driver's.
     Peer(u64),
     /// This node's own broker, as a process.
@@ -206,6 +208,8 @@ pub struct DeskEffects {
     pub replies: Vec<(ShardId, ShardMessage)>,
     /// Replies to other nodes, by [`ReplyTo::Peer`].
     pub peer_replies: Vec<(u64, ControllerResponse)>,
+    /// Replies to clients of the controller's listener, by [`ReplyTo::Front`].
+    pub front_replies: Vec<(GatherId, ControllerResponse)>,
     /// Replies to this node's own broker.
     pub own_replies: Vec<ControllerResponse>,
 }
@@ -417,6 +421,7 @@ fn reply(to: ReplyTo, response: ControllerResponse, effects: &mut DeskEffects) {
             effects.replies.push((shard, ShardMessage::ControllerAnswer { gather, response }));
         }
         ReplyTo::Peer(id) => effects.peer_replies.push((id, response)),
+        ReplyTo::Front(gather) => effects.front_replies.push((gather, response)),
         ReplyTo::Itself => effects.own_replies.push(response),
     }
 }

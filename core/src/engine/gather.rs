@@ -1,6 +1,7 @@
 //! Requests that wait for answers: from partitions' owners, or from the controller.
 
 use super::{
+    Controllers,
     desk::{ControllerRequest, ControllerResponse},
     fetch_session::FetchSessions,
     follower_session::FollowerSessions,
@@ -56,6 +57,8 @@ pub struct Context<'a> {
     pub peer: SocketAddr,
     /// This broker has begun to lead something a moment ago, of which its followers may hear any time now.
     pub reign_is_new: bool,
+    /// The request came by a controller's listener: who the controllers are.
+    pub controllers: Option<&'a Controllers>,
 }
 
 impl Context<'_> {

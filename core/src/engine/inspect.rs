@@ -1,6 +1,7 @@
 //! What administrators ask shards: the owners of partitions about their logs, and one about the levels of the log.
 
-use crate::{controller::ConfigOp, error::ErrorCode, ids::PartitionId};
+use super::OwnerResponse;
+use crate::{controller::ConfigOp, error::ErrorCode, ids::PartitionId, loggers::Loggers};
 use corelane_seam::{ShardId, Space};
 
 /// The shard that keeps the levels of the log: they are one process's, so one shard decides about them.
@@ -13,6 +14,36 @@ pub struct LoggersChange {
     pub place: u32,
     /// In any order; no logger twice.
     pub ops: Vec<ConfigOp>,
+}
+
+/// What is asked of whoever keeps the levels of the log.
+#[derive(Clone, Debug)]
+pub enum LoggersRequest {
+    /// DescribeConfigs.
+    Levels,
+    /// IncrementalAlterConfigs.
+    Alter {
+        /// In order.
+        changes: Vec<LoggersChange>,
+        /// Answer as if, but change nothing.
+        validate_only: bool,
+    },
+}
+
+impl LoggersRequest {
+    /// The answer; `filter` becomes what the log takes from now on, if that changes.
+    pub(super) fn answer(&self, loggers: &mut Loggers, filter: &mut Option<String>) -> OwnerResponse {
+        let LoggersRequest::Alter { changes, validate_only } = self else {
+            return OwnerResponse::LoggerLevels(loggers.levels());
+        };
+        let before = loggers.filter();
+        let results = changes.iter().map(|it| (it.place, loggers.alter(&it.ops, *validate_only))).collect();
+        let after = loggers.filter();
+        if after != before {
+            *filter = Some(after);
+        }
+        OwnerResponse::LoggersAltered(results)
+    }
 }
 
 /// The size of a log is asked for.

@@ -2,7 +2,7 @@
 
 use super::{
     desk::{ControllerRequest, ControllerResponse},
-    inspect::{LogSizes, LoggersChange, ProducersQuery, ProducersResult, SizeQuery},
+    inspect::{LogSizes, LoggersRequest, ProducersQuery, ProducersResult, SizeQuery},
     replicas::FollowerId,
 };
 use crate::{
@@ -108,15 +108,8 @@ pub enum OwnerRequest {
     LogSizes(Vec<SizeQuery>),
     /// DescribeProducers.
     Producers(Vec<ProducersQuery>),
-    /// DescribeConfigs of loggers.
-    LoggerLevels,
-    /// IncrementalAlterConfigs of loggers.
-    AlterLoggers {
-        /// In order.
-        changes: Vec<LoggersChange>,
-        /// Answer as if, but change nothing.
-        validate_only: bool,
-    },
+    /// DescribeConfigs and IncrementalAlterConfigs of loggers.
+    Loggers(LoggersRequest),
     /// Anything about one group.
     Group(Box<GroupQuery>),
     /// ListGroups: of these states and types, or of all where a list is empty.

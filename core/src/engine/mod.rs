@@ -9,6 +9,7 @@ mod desk;
 mod fetch_session;
 mod follower;
 mod follower_session;
+mod front;
 mod gather;
 mod inspect;
 mod life;
@@ -32,9 +33,11 @@ pub use desk::{
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use follower::PeerCall;
 pub use follower_session::{FollowerOpened, FollowerSessions};
+pub use front::{Controllers, Front, FrontEffects};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
 pub use inspect::{
-    LOGGERS_SHARD, LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery,
+    LOGGERS_SHARD, LogSizes, LoggersChange, LoggersRequest, ProducerSeen, ProducersQuery, ProducersResult,
+    SizeQuery,
 };
 pub use life::{BrokerLife, LifeAnswer, LifeRequest, LifeSettings, Standing};
 pub use message::*;

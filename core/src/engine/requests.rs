@@ -144,6 +144,7 @@ impl Engine {
             listener,
             peer,
             reign_is_new: self.reign_is_new_until.is_some_and(|until| now.monotonic < until),
+            controllers: None,
         }
     }
 

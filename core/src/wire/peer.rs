@@ -62,6 +62,12 @@ pub enum PeerError {
 }
 
 impl PeerRequest {
+    /// Whether a frame is a call, of whatever version, and not a request of Kafka's protocol.
+    pub fn is_one(frame: &[u8]) -> bool {
+        let key = frame.first_chunk().copied().map(i16::from_be_bytes);
+        matches!(key, Some(KEY_QUORUM | KEY_CONTROLLER))
+    }
+
     /// The frame, without its length.
     pub fn encode(&self) -> Bytes {
         let mut frame = BytesMut::with_capacity(HEADER_BYTES + self.body.len());

@@ -28,6 +28,8 @@ const WAITING_MAX: usize = 10_000;
 pub(super) enum Origin {
     /// A data shard's.
     Shard(ShardId, GatherId),
+    /// A client's of the controller's listener.
+    Front(GatherId),
     /// This broker's own life.
     Life,
 }

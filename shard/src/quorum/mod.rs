@@ -5,15 +5,18 @@
 //! - `member`: this node's part in the quorum, with a vote or without.
 //! - `nodes`: calls of other nodes, and to them; who is not connected any more (`parted`).
 //! - `addresses`: where the quorum's nodes are.
+//! - `front`: clients of Kafka's protocol on the controller's listener.
 //! - `control`: this node's requests for the active controller, wherever it is.
 
 mod addresses;
 mod control;
+mod front;
 mod member;
 mod nodes;
 mod parted;
 mod server;
 
+use crate::log_control::LogControl;
 use crate::{
     node::Report,
     peers::{Ended, PeerSettings, Peers},
@@ -21,10 +24,11 @@ use crate::{
 use addresses::Addresses;
 use control::{Control, Leader, Next, Origin};
 use corelane_core::{
+    config::BrokerConfig,
     controller::{BrokerHeartbeatRequest, RegisterBrokerRequest, Settings},
     engine::{
-        BrokerLife, ControllerRequest, ControllerResponse, Desk, DeskEffects, LifeAnswer, LifeRequest,
-        LifeSettings, Random, ReplyTo, ShardMessage, Standing,
+        BrokerLife, ControllerRequest, ControllerResponse, Desk, DeskEffects, Front, FrontEffects,
+        LifeAnswer, LifeRequest, LifeSettings, Place, Random, ReplyTo, ShardMessage, Standing,
     },
     error::{ErrorCode, Fatal},
     ids::NodeId,
@@ -37,7 +41,11 @@ use corelane_seam::{Completion, Monotonic, Now, Operation, Shard, ShardId};
 pub use member::Member;
 use parted::Parted;
 use server::{Server, controller_answer};
-use std::{collections::BTreeMap, sync::mpsc::Sender, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::Sender},
+    time::Duration,
+};
 use tracing::{error, info, warn};
 
 type Operations = Vec<Operation<ShardMessage>>;
@@ -63,6 +71,10 @@ pub struct QuorumShardSettings {
     pub seed: u64,
     /// A bug on purpose, for tests that prove that tests can fail.
     pub fault: Fault,
+    /// The configuration, which clients of the controller's listener ask for.
+    pub config: Arc<BrokerConfig>,
+    /// The log of this process.
+    pub log: LogControl,
     /// Where it reports.
     pub reports: Sender<Report>,
 }
@@ -92,6 +104,8 @@ pub struct QuorumShard {
     next_proposal: u64,
     control: Control,
     server: Server,
+    front: Front,
+    log: LogControl,
     peers: Peers,
     voters: Vec<NodeId>,
     addresses: Addresses,
@@ -120,6 +134,12 @@ impl QuorumShard {
     /// Over an opened quorum.
     pub fn new(quorum: Member, settings: QuorumShardSettings) -> QuorumShard {
         let node = settings.node;
+        let quorum_shard = ShardId(settings.data_shards);
+        let place = Place { shard: quorum_shard, shards: settings.data_shards, quorum: quorum_shard, node };
+        let mut random = Random(settings.seed);
+        let front =
+            Front::new(place, Arc::clone(&settings.config), settings.log.loggers().clone(), random.draw());
+        let idle_max = settings.config.connection_idle_ms_max.and_then(|ms| u64::try_from(ms).ok());
         let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max: PEER_FRAME_BYTES_MAX };
         QuorumShard {
             quorum,
@@ -129,7 +149,7 @@ impl QuorumShard {
             leader: Leader::Unknown,
             term: 0,
             data_shards: settings.data_shards,
-            random: Random(settings.seed),
+            random,
             fault: settings.fault,
             image: Image::default(),
             image_changed: false,
@@ -139,7 +159,9 @@ impl QuorumShard {
             serves: false,
             next_proposal: 0,
             control: Control::new(node),
-            server: Server::default(),
+            server: Server::new(idle_max.map(Duration::from_millis)),
+            front,
+            log: settings.log,
             peers: Peers::new(peers),
             voters: Vec::new(),
             addresses: Addresses::default(),
@@ -180,6 +202,10 @@ impl QuorumShard {
         let mut effects = DeskEffects::default();
         self.desk.tick(now.monotonic, &mut effects);
         self.peers.expire(now, out, &mut self.ended);
+        self.server.sweep(now, out);
+        let mut of_clients = FrontEffects::default();
+        self.front.tick(now, &mut of_clients);
+        self.answer_clients(now, of_clients, out);
         loop {
             self.live(now);
             self.pursue(now, &mut effects, out);
@@ -210,6 +236,8 @@ impl QuorumShard {
             self.life.as_ref().and_then(BrokerLife::next_deadline),
             self.peers.next_deadline(),
             self.control.next_deadline(self.leader),
+            self.front.next_deadline(),
+            self.server.next_sweep(),
         ];
         let next = deadlines.into_iter().flatten().min();
         if let Some(at) = next.filter(|_| next != self.timer_set) {
@@ -229,14 +257,10 @@ impl QuorumShard {
             }
             QuorumOutput::Answer { id, body } => self.server.answer(id, &body, out),
             QuorumOutput::Applied { offset, batch, image } => {
-                self.image = image;
-                self.image_changed = true;
+                self.take_image(image);
                 self.desk.applied(offset, &batch, effects);
             }
-            QuorumOutput::ImageReplaced { image, .. } => {
-                self.image = image;
-                self.image_changed = true;
-            }
+            QuorumOutput::ImageReplaced { image, .. } => self.take_image(image),
             QuorumOutput::Proposed { result: Ok(_), .. } => {}
             QuorumOutput::Proposed { result: Err(error), .. } => self.proposal_failed(now, &error, effects),
             QuorumOutput::LeaderChanged { leader, term, writable } => {
@@ -249,6 +273,12 @@ impl QuorumShard {
             QuorumOutput::Fatal(fatal) => self.fatal(now, fatal, out),
             QuorumOutput::Stopped => self.end(now, out),
         }
+    }
+
+    fn take_image(&mut self, image: Image) {
+        self.front.take_image(image.clone());
+        self.image = image;
+        self.image_changed = true;
     }
 
     fn leader_changed(
@@ -358,6 +388,7 @@ impl QuorumShard {
                 Some(Next::Decide(origin, request)) => {
                     let to = match origin {
                         Origin::Shard(shard, gather) => ReplyTo::Gather(shard, gather),
+                        Origin::Front(gather) => ReplyTo::Front(gather),
                         Origin::Life => ReplyTo::Itself,
                     };
                     self.decide(now, to, request, effects);
@@ -383,6 +414,11 @@ impl QuorumShard {
             Origin::Shard(to, gather) => {
                 let message = ShardMessage::ControllerAnswer { gather, response };
                 out.push(Operation::Message { to, message });
+            }
+            Origin::Front(gather) => {
+                let mut effects = FrontEffects::default();
+                self.front.controller_answered(now, gather, response, &mut effects);
+                self.answer_clients(now, effects, out);
             }
             Origin::Life => self.life_answered(now, response),
         }
@@ -428,6 +464,9 @@ impl QuorumShard {
         for (call, response) in effects.peer_replies {
             self.server.answer(call, &controller_answer(self.applied_end(), &response.encode()), out);
         }
+        for (gather, response) in effects.front_replies {
+            self.deliver(now, Origin::Front(gather), response, out);
+        }
         for response in effects.own_replies {
             self.life_answered(now, response);
         }
@@ -451,7 +490,7 @@ impl QuorumShard {
 
     // ---- shards of this node ----
 
-    fn message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
+    fn message(&mut self, now: Now, from: ShardId, message: ShardMessage, out: &mut Operations) {
         match message {
             ShardMessage::AskController { gather, request } => {
                 self.control.ask(now, Origin::Shard(from, gather), request);
@@ -471,8 +510,8 @@ impl QuorumShard {
                     self.quorum.handle(now, QuorumInput::Stop);
                 }
             }
+            ShardMessage::Answer { gather, response } => self.owner_answered(now, gather, response, out),
             ShardMessage::Ask { .. }
-            | ShardMessage::Answer { .. }
             | ShardMessage::Forget { .. }
             | ShardMessage::EndSession { .. }
             | ShardMessage::ControllerAnswer { .. }
@@ -557,10 +596,11 @@ impl Shard for QuorumShard {
             Completion::File { token, result } => {
                 self.quorum.handle(now, QuorumInput::FileCompletion(token, result));
             }
-            Completion::Message { from, message } => self.message(now, from, message),
+            Completion::Message { from, message } => self.message(now, from, message, out),
             Completion::Timer => self.timer_set = None,
             Completion::Stop => self.stop(now),
-            Completion::Accepted { connection, peer, .. } => {
+            Completion::Accepted { connection, listener, peer, .. } => {
+                self.front.opened(connection, listener, peer);
                 self.server.accepted(now, connection, peer, out);
             }
             Completion::Connected { token, result } => {
@@ -570,8 +610,9 @@ impl Shard for QuorumShard {
                 self.peers.received(now, connection, buffer, bytes, out, &mut self.ended);
             }
             Completion::Received { connection, buffer, bytes } => {
-                let calls = self.server.received(now, connection, buffer, bytes, out);
-                self.called(now, calls, out);
+                let heard = self.server.received(now, connection, buffer, bytes, out);
+                self.called(now, heard.calls, out);
+                self.asked(now, heard.frames, out);
             }
             Completion::Sent { connection } if self.peers.holds(connection) => {
                 self.peers.sent(connection, out);
@@ -580,7 +621,10 @@ impl Shard for QuorumShard {
             Completion::Closed { connection, .. } if self.peers.holds(connection) => {
                 self.peers.closed(now, connection, &mut self.ended);
             }
-            Completion::Closed { connection, .. } => self.server.closed(connection),
+            Completion::Closed { connection, .. } => {
+                self.server.closed(connection);
+                self.front.closed(connection);
+            }
         }
     }
 

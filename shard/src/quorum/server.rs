@@ -1,5 +1,5 @@
 //! The controller's listener: other nodes' calls in, answers out, each under its caller's correlation id. It knows which nodes
-//! are connected, and so when one has parted.
+//! are connected, and so when one has parted. Requests of Kafka's protocol, which administrators send, go to the front.
 
 use crate::{connection::Connection, log_limit::LogLimit};
 use bytes::{Bytes, BytesMut};
@@ -7,8 +7,8 @@ use corelane_core::{
     ids::NodeId,
     wire::{PEER_FRAME_BYTES_MAX, PeerRequest, encode_peer_answer},
 };
-use corelane_seam::{ConnectionId, Now, Operation, Part};
-use std::{collections::BTreeMap, net::SocketAddr};
+use corelane_seam::{ConnectionId, Monotonic, Now, Operation, Part};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tracing::info;
 
 /// Connections that may be open: nodes have few, and nobody else has business here.
@@ -26,9 +26,19 @@ pub(super) struct Call {
     pub request: PeerRequest,
 }
 
+/// What a connection brought.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Calls of another node.
+    pub calls: Vec<Call>,
+    /// Requests of a client of Kafka's protocol, without their lengths.
+    pub frames: Vec<(ConnectionId, Bytes)>,
+}
+
 #[derive(Debug)]
 struct Caller {
     connection: Connection,
+    /// Without an answer.
     calls: usize,
     /// Who calls, by its last call.
     node: Option<NodeId>,
@@ -43,10 +53,18 @@ pub(super) struct Server {
     next_call: u64,
     /// Nodes whose last connection is gone, until somebody asks.
     parted: Vec<NodeId>,
+    /// `connections.max.idle.ms`, if it bounds.
+    idle_max: Option<Duration>,
+    swept: Monotonic,
     log_limit: LogLimit,
 }
 
 impl Server {
+    /// Nobody is connected yet. Clients may ask nothing for `idle_max`.
+    pub fn new(idle_max: Option<Duration>) -> Server {
+        Server { idle_max, ..Server::default() }
+    }
+
     /// Someone connected.
     pub fn accepted<M>(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, out: &mut Vec<Operation<M>>) {
         if self.callers.len() >= CONNECTIONS_MAX {
@@ -66,13 +84,14 @@ impl Server {
         buffer: BytesMut,
         bytes: usize,
         out: &mut Vec<Operation<M>>,
-    ) -> Vec<Call> {
-        let mut calls = Vec::new();
-        let Some(caller) = self.callers.get_mut(&id) else { return calls };
+    ) -> Heard {
+        let mut heard = Heard::default();
+        let Some(caller) = self.callers.get_mut(&id) else { return heard };
+        caller.connection.last_active = now.monotonic;
         caller.connection.received(buffer);
         if bytes == 0 {
             self.close(id, out);
-            return calls;
+            return heard;
         }
         let mut introduced = None;
         let refused = loop {
@@ -81,6 +100,11 @@ impl Server {
                 Ok(None) => break None,
                 Err(error) => break Some(error.to_string()),
             };
+            if !PeerRequest::is_one(&frame) {
+                caller.calls += 1;
+                heard.frames.push((id, frame));
+                continue;
+            }
             match PeerRequest::decode(frame) {
                 Ok(request) => {
                     self.next_call += 1;
@@ -89,7 +113,7 @@ impl Server {
                         introduced = Some(request.from);
                     }
                     self.calls.insert(self.next_call, (id, request.correlation));
-                    calls.push(Call { id: self.next_call, request });
+                    heard.calls.push(Call { id: self.next_call, request });
                 }
                 Err(error) => break Some(error.to_string()),
             }
@@ -105,7 +129,7 @@ impl Server {
         if let Some(node) = introduced {
             self.supersede(id, node, out);
         }
-        calls
+        heard
     }
 
     /// A node calls on a new connection. It has one at a time: the ones before are closed at its end, and where the network
@@ -127,13 +151,51 @@ impl Server {
         receive(id, caller, out);
     }
 
+    /// Answers the oldest request of a client, if it is still there.
+    pub fn respond<M>(&mut self, now: Now, id: ConnectionId, parts: Vec<Part>, out: &mut Vec<Operation<M>>) {
+        let Some(caller) = self.callers.get_mut(&id) else { return };
+        caller.calls -= 1;
+        caller.connection.last_active = now.monotonic;
+        caller.connection.respond(parts);
+        caller.connection.ask_send(id, out);
+        receive(id, caller, out);
+    }
+
     /// A call that breaks the protocol ends its connection.
     pub fn refuse<M>(&mut self, now: Now, call: u64, reason: &str, out: &mut Vec<Operation<M>>) {
         let Some((id, _)) = self.calls.remove(&call) else { return };
+        self.hang_up(now, id, reason, out);
+    }
+
+    /// Ends a connection, and says why.
+    pub fn hang_up<M>(&mut self, now: Now, id: ConnectionId, reason: &str, out: &mut Vec<Operation<M>>) {
         if let Some(peer) = self.callers.get(&id).map(|caller| caller.connection.peer) {
             self.log(now, peer, reason);
         }
         self.close(id, out);
+    }
+
+    /// Closes clients that asked nothing for too long, and whoever never said what he wants. Nodes may be silent: the end
+    /// of their connection would say that they have gone.
+    pub fn sweep<M>(&mut self, now: Now, out: &mut Vec<Operation<M>>) {
+        let Some(idle_max) = self.idle_max else { return };
+        if self.next_sweep().is_none_or(|at| at > now.monotonic) {
+            return;
+        }
+        self.swept = now.monotonic;
+        let is_idle = |it: &Caller| {
+            it.node.is_none() && it.calls == 0 && now.monotonic - it.connection.last_active > idle_max
+        };
+        let idle = self.callers.iter().filter(|(_, caller)| is_idle(caller));
+        for id in idle.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.hang_up(now, id, "idle for longer than connections.max.idle.ms", out);
+        }
+    }
+
+    /// When [`sweep`](Self::sweep) is due.
+    pub fn next_sweep(&self) -> Option<Monotonic> {
+        let some_client = self.callers.values().any(|caller| caller.node.is_none());
+        self.idle_max.filter(|_| some_client).map(|idle_max| self.swept + idle_max / 4)
     }
 
     /// A send is done.
@@ -184,7 +246,9 @@ impl Server {
 }
 
 fn receive<M>(id: ConnectionId, caller: &mut Caller, out: &mut Vec<Operation<M>>) {
-    caller.connection.paused = caller.calls >= CALLS_MAX;
+    // Of a client one request is taken up after the other.
+    let calls_max = if caller.node.is_some() { CALLS_MAX } else { 1 };
+    caller.connection.paused = caller.calls >= calls_max;
     caller.connection.ask_receive(id, out);
 }
 
@@ -236,7 +300,7 @@ mod tests {
             unreachable!("found above")
         };
         buffer.extend_from_slice(bytes);
-        server.received(NOW, connection, buffer, bytes.len(), out)
+        server.received(NOW, connection, buffer, bytes.len(), out).calls
     }
 
     #[test]
@@ -295,5 +359,54 @@ mod tests {
         out.clear();
         server.answer(calls[0].id, b"late", &mut out);
         assert!(out.is_empty());
+    }
+
+    fn client_frame() -> Vec<u8> {
+        // ApiVersions, version 0, correlation id 9, no client id.
+        let frame = [&18i16.to_be_bytes()[..], &[0, 0], &9i32.to_be_bytes(), &(-1i16).to_be_bytes()].concat();
+        [&i32::try_from(frame.len()).expect("small").to_be_bytes(), &frame[..]].concat()
+    }
+
+    /// What a client sent.
+    fn ask(server: &mut Server, bytes: &[u8], out: &mut Vec<Operation<()>>) -> usize {
+        let at = out.iter().position(|it| matches!(it, Operation::Receive { .. })).expect("it is read");
+        let Operation::Receive { connection, mut buffer, .. } = out.remove(at) else {
+            unreachable!("found above")
+        };
+        buffer.extend_from_slice(bytes);
+        let heard = server.received(NOW, connection, buffer, bytes.len(), out);
+        assert!(heard.calls.is_empty());
+        heard.frames.len()
+    }
+
+    #[test]
+    fn a_clients_requests_go_to_the_front_and_the_next_is_read_when_they_are_answered() {
+        let (mut server, mut out) = server();
+        assert_eq!(ask(&mut server, &client_frame().repeat(2), &mut out), 2);
+        assert!(out.is_empty(), "{out:?}");
+        let answer = || vec![Part::Bytes(Bytes::from_static(b"answer"))];
+        server.respond(NOW, CALLER, answer(), &mut out);
+        assert!(!out.iter().any(|it| matches!(it, Operation::Receive { .. })), "one is left: {out:?}");
+        server.respond(NOW, CALLER, answer(), &mut out);
+        assert!(out.iter().any(|it| matches!(it, Operation::Receive { .. })), "{out:?}");
+    }
+
+    #[test]
+    fn idle_clients_are_hung_up_on_and_nodes_and_whoever_waits_are_not() {
+        let idle_max = Duration::from_secs(10);
+        let mut server = Server::new(Some(idle_max));
+        let (node, waits) = (ConnectionId(3), ConnectionId(4));
+        accept(&mut server, CALLER);
+        let mut out = accept(&mut server, node);
+        say(&mut server, &frame(1), &mut out);
+        let mut out = accept(&mut server, waits);
+        ask(&mut server, &client_frame(), &mut out);
+        out.clear();
+        server.sweep(NOW, &mut out);
+        assert!(out.is_empty());
+        let late = Now { monotonic: NOW.monotonic + 2 * idle_max, unix_ms: 0 };
+        assert!(server.next_sweep().is_some_and(|at| at < late.monotonic));
+        server.sweep(late, &mut out);
+        assert!(matches!(out[..], [Operation::Close { connection: CALLER }]), "{out:?}");
     }
 }

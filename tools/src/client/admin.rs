@@ -8,9 +8,8 @@ use super::{
     text, topic_name,
 };
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest,
-    ListPartitionReassignmentsRequest,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    DescribeTopicPartitionsRequest, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest,
     create_partitions_request::CreatePartitionsTopic,
     create_topics_request::CreatableTopic,
     delete_topics_request::DeleteTopicState,
@@ -353,20 +352,13 @@ pub fn alter_configs(cluster: &mut Cluster, resource: &AlterConfigsResource) -> 
     })
 }
 
-/// The numbers of all brokers that are alive.
+/// The numbers of all brokers that are alive, or of the controllers where only those are asked.
 ///
 /// # Errors
 /// As [`Cluster::retry`].
 pub fn live_brokers(cluster: &mut Cluster) -> Result<Vec<i32>> {
     cluster.retry("listNodes", |cluster| {
-        cluster.on_any(|connection| {
-            let version = connection.version::<DescribeClusterRequest>()?;
-            let answer = connection.call(version, &DescribeClusterRequest::default())?;
-            if let Some(error) = ClientError::of(answer.error_code, answer.error_message.as_deref()) {
-                return Err(error);
-            }
-            Ok(answer.brokers.iter().map(|broker| broker.broker_id.0).collect())
-        })
+        Ok(cluster.describe()?.brokers.iter().map(|broker| broker.broker_id.0).collect())
     })
 }
 

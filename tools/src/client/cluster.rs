@@ -8,13 +8,20 @@ use super::{
 };
 use crate::log;
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, MetadataRequest, MetadataResponse, metadata_request::MetadataRequestTopic,
+    DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest, MetadataRequest,
+    MetadataResponse, describe_cluster_response::DescribeClusterBroker,
+    metadata_request::MetadataRequestTopic,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     thread,
     time::{Duration, Instant},
 };
+
+/// `EndpointType.CONTROLLER`.
+const CONTROLLERS: i8 = 2;
+/// `Errors.UNSUPPORTED_ENDPOINT_TYPE`.
+const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 
 /// A broker as the metadata have it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +95,7 @@ impl Cluster {
         &self.config
     }
 
-    /// The brokers that the last metadata named.
+    /// The nodes that were named last: brokers, or controllers where only those are asked.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values()
     }
@@ -135,6 +142,14 @@ impl Cluster {
     /// # Errors
     /// Those of `what`; [`ClientError::Connection`] where none can be reached.
     pub fn on_any<T>(&mut self, what: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        if self.config.of_controllers && self.nodes.is_empty() {
+            // Whoever is asked must be one.
+            self.controllers()?;
+        }
+        self.on_some(what)
+    }
+
+    fn on_some<T>(&mut self, what: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         if let Some((&id, _)) = self.links.iter().next() {
             return self.on_node(id, what);
         }
@@ -155,7 +170,13 @@ impl Cluster {
         let mut last = None;
         for (host, port) in addresses {
             match self.open(&host, port) {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => {
+                    if !self.config.of_controllers {
+                        // Controllers do not know where brokers are: whoever is asked must be one.
+                        connection.version::<MetadataRequest>()?;
+                    }
+                    return Ok(connection);
+                }
                 Err(error @ ClientError::Connection { .. }) => last = Some(error),
                 Err(error) => return Err(error),
             }
@@ -203,7 +224,7 @@ impl Cluster {
             return Ok(connection);
         }
         if !self.nodes.contains_key(&id) {
-            self.metadata(Topics::None)?;
+            self.refresh()?;
         }
         let Some(node) = self.nodes.get(&id).cloned() else {
             return Err(ClientError::Connection {
@@ -220,7 +241,7 @@ impl Cluster {
     /// Those of `what`; [`ClientError::Connection`].
     pub fn on_controller<T>(&mut self, what: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         if self.controller < 0 {
-            self.metadata(Topics::None)?;
+            self.refresh()?;
         }
         let done = if self.nodes.contains_key(&self.controller) {
             self.on_node(self.controller, what)
@@ -233,11 +254,43 @@ impl Cluster {
         done
     }
 
+    /// Asks any node for the others of its kind.
+    fn refresh(&mut self) -> Result<()> {
+        if self.config.of_controllers { self.controllers() } else { self.metadata(Topics::None).map(drop) }
+    }
+
+    /// Asks any controller for the controllers (KIP-919).
+    fn controllers(&mut self) -> Result<()> {
+        let answer = self.on_some(|connection| describe(connection, true))?;
+        let node = |node: DescribeClusterBroker| {
+            let port = u16::try_from(node.port).unwrap_or_default();
+            (node.broker_id.0, Node { id: node.broker_id.0, host: node.host.to_string(), port, rack: None })
+        };
+        self.nodes = answer.brokers.into_iter().map(node).collect();
+        self.controller = answer.controller_id.0;
+        Ok(())
+    }
+
+    /// Asks any node to describe the cluster: its id, and its brokers, or its controllers where only those are asked.
+    ///
+    /// # Errors
+    /// [`ClientError::Broker`]; [`ClientError::Connection`].
+    pub fn describe(&mut self) -> Result<DescribeClusterResponse> {
+        let of_controllers = self.config.of_controllers;
+        self.on_any(|connection| describe(connection, of_controllers))
+    }
+
     /// Asks any broker for the brokers and for topics.
     ///
     /// # Errors
-    /// [`ClientError::Connection`] and the like; errors of single topics are in the answer.
+    /// [`ClientError::Connection`] and the like, and where only controllers are asked; errors of single topics are in the
+    /// answer.
     pub fn metadata(&mut self, topics: Topics<'_>) -> Result<MetadataResponse> {
+        if self.config.of_controllers {
+            let words =
+                "This Admin API is not yet supported when communicating directly with the controller quorum.";
+            return Err(ClientError::Broker { code: UNSUPPORTED_ENDPOINT_TYPE, message: Some(words.into()) });
+        }
         let answer = self.on_any(|connection| {
             let version = connection.version::<MetadataRequest>()?;
             let (names, create) = match topics {
@@ -323,6 +376,19 @@ impl Cluster {
     /// How long to wait before another attempt.
     pub fn backoff(&self) -> Duration {
         self.config.backoff
+    }
+}
+
+fn describe(connection: &mut Connection, of_controllers: bool) -> Result<DescribeClusterResponse> {
+    let version = connection.version::<DescribeClusterRequest>()?;
+    let mut request = DescribeClusterRequest::default();
+    if of_controllers {
+        request.endpoint_type = CONTROLLERS;
+    }
+    let answer = connection.call(version, &request)?;
+    match ClientError::of(answer.error_code, answer.error_message.as_deref()) {
+        Some(error) => Err(error),
+        None => Ok(answer),
     }
 }
 

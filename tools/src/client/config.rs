@@ -140,8 +140,10 @@ pub enum Role {
 /// What every client needs to know.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Host and port of the brokers to begin with.
+    /// Host and port of the nodes to begin with.
     pub bootstrap: Vec<(String, u16)>,
+    /// They are controllers (`bootstrap.controllers`, KIP-919), and only controllers are asked.
+    pub of_controllers: bool,
     /// `client.id`.
     pub client_id: String,
     /// `request.timeout.ms`: how long a broker may take for an answer.
@@ -173,9 +175,11 @@ impl ClientConfig {
                 unknown.join(", ")
             ));
         }
-        let servers = properties.get("bootstrap.servers").unwrap_or_default();
+        let controllers = properties.get("bootstrap.controllers");
+        let servers = controllers.or(properties.get("bootstrap.servers")).unwrap_or_default();
         Ok(ClientConfig {
             bootstrap: addresses(servers)?,
+            of_controllers: controllers.is_some(),
             client_id: properties.get("client.id").unwrap_or_default().into(),
             request_timeout: properties.millis("request.timeout.ms", 30_000)?,
             api_timeout: properties.millis("default.api.timeout.ms", 60_000)?,

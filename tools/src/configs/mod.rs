@@ -169,15 +169,16 @@ fn cluster(command: &Command, console: &mut Console) -> Done<Cluster> {
         Some(path) => Properties::load(path).map_err(Failure::Told)?,
         None => Properties::default(),
     };
-    let servers = match (command.value("bootstrap-server")?, command.value("bootstrap-controller")?) {
-        (Some(servers), None) | (None, Some(servers)) => servers,
+    let (kind, servers) = match (command.value("bootstrap-server")?, command.value("bootstrap-controller")?) {
+        (Some(servers), None) => ("bootstrap.servers", servers),
+        (None, Some(servers)) => ("bootstrap.controllers", servers),
         _ => {
             let message = "You must specify either --bootstrap-controller or --bootstrap-server.";
             return Err(command.usage(console, message).into());
         }
     };
     addresses(servers)?;
-    properties.set("bootstrap.servers", servers);
+    properties.set(kind, servers);
     Ok(Cluster::new(Role::Admin, &properties)?)
 }
 

@@ -169,8 +169,12 @@ fn act(command: &Command, action: &str, console: &mut Console) -> Result<(), Fai
         Some(path) => Properties::load(path).map_err(Failed::Error)?,
         None => Properties::default(),
     };
-    let servers = command.value("bootstrap-server")?.or(command.value("bootstrap-controller")?);
-    properties.set("bootstrap.servers", servers.unwrap_or_default());
+    let brokers = command.value("bootstrap-server")?.map(|servers| ("bootstrap.servers", servers));
+    let controllers =
+        command.value("bootstrap-controller")?.map(|servers| ("bootstrap.controllers", servers));
+    if let Some((kind, servers)) = brokers.or(controllers) {
+        properties.set(kind, servers);
+    }
     properties.set_default("client.id", "reassign-partitions-tool");
     let mut cluster = Cluster::new(Role::Admin, &properties)?;
     match action {

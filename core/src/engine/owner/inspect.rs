@@ -1,12 +1,8 @@
-//! Questions about logs that change nothing; and the levels of the log.
+//! Questions about logs that change nothing.
 
 use super::Owner;
 use crate::{
-    controller::ApiError,
-    engine::{
-        Effects,
-        inspect::{LogSizes, LoggersChange, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery},
-    },
+    engine::inspect::{LogSizes, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery},
     error::ErrorCode,
     ids::LeaderEpoch,
 };
@@ -19,23 +15,6 @@ impl Owner {
             space: self.store.space(),
             offline: self.offline.is_some(),
         }
-    }
-
-    pub(super) fn alter_loggers(
-        &mut self,
-        changes: &[LoggersChange],
-        validate_only: bool,
-        effects: &mut Effects,
-    ) -> Vec<(u32, Result<(), ApiError>)> {
-        let before = self.loggers.filter();
-        let mut alter =
-            |change: &LoggersChange| (change.place, self.loggers.alter(&change.ops, validate_only));
-        let results = changes.iter().map(&mut alter).collect();
-        let after = self.loggers.filter();
-        if after != before {
-            effects.log_filter = Some(after);
-        }
-        results
     }
 
     pub(super) fn producers(&self, query: &ProducersQuery) -> ProducersResult {

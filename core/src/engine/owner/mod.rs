@@ -219,12 +219,9 @@ impl Owner {
                 let results = queries.iter().map(|query| (query.place, self.producers(query))).collect();
                 answers.push((asker, OwnerResponse::Producers(results)));
             }
-            OwnerRequest::LoggerLevels => {
-                answers.push((asker, OwnerResponse::LoggerLevels(self.loggers.levels())));
-            }
-            OwnerRequest::AlterLoggers { changes, validate_only } => {
-                let results = self.alter_loggers(&changes, validate_only, effects);
-                answers.push((asker, OwnerResponse::LoggersAltered(results)));
+            OwnerRequest::Loggers(request) => {
+                let answer = request.answer(&mut self.loggers, &mut effects.log_filter);
+                answers.push((asker, answer));
             }
             OwnerRequest::Group(query) => self.ask_group(now, asker, *query, answers),
             OwnerRequest::ListGroups { states, kinds } => {

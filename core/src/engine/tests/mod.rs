@@ -9,6 +9,7 @@ mod consumer_groups;
 mod cost;
 mod failing_disks;
 mod files;
+mod front;
 mod groups;
 mod log_start;
 mod nearest;
