@@ -179,7 +179,7 @@ fn faults(scenario: &str) -> Step {
 fn simulator(optimised: bool, brokers: Option<u64>) -> Step {
     let mut step = Step::cargo("simulation", &["run", "--quiet", "--package", "corelane-simulation"]);
     if optimised {
-        step = step.argument("--release");
+        step = step.argument("--profile").argument("soak");
     }
     step = step.argument("--bin").argument("corelane-sim").argument("--");
     match brokers {

@@ -165,7 +165,7 @@ pub fn run(options: &Options) -> Result<Passed, Box<Failed>> {
         Err(Broken { promise, text }) => Err(Box::new(Failed {
             promise,
             text,
-            last_events: run.world.last_events().map(str::to_owned).collect(),
+            last_events: run.world.last_events().collect(),
             hash: run.world.hash().value(),
         })),
     }

@@ -24,6 +24,14 @@ struct Reading {
     records: Vec<Seen>,
 }
 
+impl Reading {
+    /// Retention went on: what lies before `log_start` is not there any more, and is not held against anyone.
+    fn begin_at(&mut self, log_start: Offset) {
+        (self.start, self.next) = (Some(log_start), log_start);
+        self.records.retain(|seen| seen.offset >= log_start);
+    }
+}
+
 /// See the module. The operation is over when all is read; a broker that does not answer is a violation.
 pub struct Audit {
     tries: u32,
@@ -111,10 +119,14 @@ impl Audit {
 
     /// Whether reading moved on.
     fn take(&mut self, found: FetchedPartition, desk: &mut Desk<'_>) -> Result<bool, ErrorCode> {
+        let Some(reading) = self.reading.get_mut(&found.partition) else { return Ok(false) };
+        if found.error == ErrorCode::OffsetOutOfRange && found.log_start > reading.next {
+            reading.begin_at(found.log_start);
+            return Ok(true);
+        }
         if !found.error.is_none() {
             return Err(found.error);
         }
-        let Some(reading) = self.reading.get_mut(&found.partition) else { return Ok(false) };
         let moved = found.next > reading.next;
         reading.next = reading.next.max(found.next);
         reading.records.extend(found.records);
@@ -194,5 +206,18 @@ impl Operation for Audit {
             }
             (request, Outcome::Lost) => self.again(desk, request, "lost"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_retention_removes_during_an_audit_is_not_looked_for() {
+        let mut reading =
+            Reading { topic: "books".into(), start: Some(Offset(38)), next: Offset(38), records: Vec::new() };
+        reading.begin_at(Offset(66));
+        assert_eq!((reading.start, reading.next), (Some(Offset(66)), Offset(66)));
     }
 }

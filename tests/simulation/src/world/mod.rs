@@ -29,6 +29,7 @@ use std::{
     any::Any,
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BinaryHeap, VecDeque},
+    fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -158,6 +159,8 @@ pub struct World<S: Shard> {
     notices: VecDeque<Notice>,
     hash: ScheduleHash,
     trace: Trace,
+    /// Where events are put into words, one after the other.
+    words: String,
     failure: Option<Failure>,
     /// How often to look at a shard, and how.
     inspection: Option<(u64, Inspect<S>)>,
@@ -185,6 +188,7 @@ impl<S: Shard> World<S> {
             notices: VecDeque::new(),
             hash: ScheduleHash::default(),
             trace,
+            words: String::new(),
             failure: None,
             inspection: None,
             calls: 0,
@@ -241,13 +245,13 @@ impl<S: Shard> World<S> {
     }
 
     /// The last events in words, oldest first.
-    pub fn last_events(&self) -> impl Iterator<Item = &str> {
+    pub fn last_events(&self) -> impl Iterator<Item = String> {
         self.trace.last()
     }
 
     /// Notes a line of the outside's own among the events.
     pub fn note(&mut self, line: &str) {
-        self.trace.note(self.now_ns, line);
+        self.trace.note(self.now_ns, format_args!("{line}"));
     }
 
     /// Notes a line that is worth its making only where someone reads all of them.
@@ -476,7 +480,7 @@ impl<S: Shard> World<S> {
     }
 
     fn fail(&mut self, text: String) {
-        self.trace.note(self.now_ns, &text);
+        self.trace.note(self.now_ns, format_args!("{text}"));
         if self.failure.is_none() {
             self.failure = Some(Failure(text));
         }
@@ -485,36 +489,42 @@ impl<S: Shard> World<S> {
     fn fold_completion(&mut self, process: ProcessId, shard: ShardId, completion: &Completion<S::Message>) {
         self.hash.word(process.0 as u64);
         self.hash.word(u64::from(shard.0));
-        let text = match completion {
-            Completion::Accepted { connection, .. } => format!("accepted {}", connection.0),
+        let mut text = std::mem::take(&mut self.words);
+        text.clear();
+        let written = match completion {
+            Completion::Accepted { connection, .. } => write!(text, "accepted {}", connection.0),
             Completion::Received { connection, buffer, bytes } => {
                 let fresh = buffer.len().saturating_sub(*bytes);
                 self.hash.bytes(&buffer[fresh..]);
-                format!("received {bytes} bytes from {}", connection.0)
+                write!(text, "received {bytes} bytes from {}", connection.0)
             }
-            Completion::Sent { connection } => format!("sent to {}", connection.0),
+            Completion::Sent { connection } => write!(text, "sent to {}", connection.0),
             Completion::Connected { token, result } => match result {
-                Ok(connection) => format!("connect {}: connection {}", token.0, connection.0),
-                Err(error) => format!("connect {}: {error}", token.0),
+                Ok(connection) => write!(text, "connect {}: connection {}", token.0, connection.0),
+                Err(error) => write!(text, "connect {}: {error}", token.0),
             },
-            Completion::Closed { connection, reason } => format!("closed {} ({reason:?})", connection.0),
+            Completion::Closed { connection, reason } => write!(text, "closed {} ({reason:?})", connection.0),
             Completion::File { token, result } => {
                 if let FileResult::Read(Ok(bytes)) = result {
                     self.hash.bytes(bytes);
                 }
-                format!("file {}: {}", token.0, file_result_text(result))
+                write!(text, "file {}: {}", token.0, file_result_text(result))
             }
-            Completion::Message { from, .. } => format!("message from shard {}", from.0),
-            Completion::Timer => "timer".to_owned(),
-            Completion::Stop => "stop".to_owned(),
+            Completion::Message { from, .. } => write!(text, "message from shard {}", from.0),
+            Completion::Timer => text.write_str("timer"),
+            Completion::Stop => text.write_str("stop"),
         };
+        written.expect("a string takes what is written");
         self.hash.bytes(text.as_bytes());
-        self.trace.note(self.now_ns, &format!("{process}/{} <- {text}", shard.0));
+        self.trace.note(self.now_ns, format_args!("{process}/{} <- {text}", shard.0));
+        self.words = text;
     }
 
     fn fold_operation(&mut self, process: ProcessId, shard: ShardId, operation: &Operation<S::Message>) {
-        let text = match operation {
-            Operation::Receive { connection, .. } => format!("receive from {}", connection.0),
+        let mut text = std::mem::take(&mut self.words);
+        text.clear();
+        let written = match operation {
+            Operation::Receive { connection, .. } => write!(text, "receive from {}", connection.0),
             Operation::Send { connection, parts } => {
                 for part in parts {
                     match part {
@@ -523,23 +533,28 @@ impl<S: Shard> World<S> {
                         Part::File { offset, len, .. } => self.hash.word(offset.rotate_left(32) ^ len),
                     }
                 }
-                format!("send {} bytes to {}", parts.iter().map(Part::len).sum::<u64>(), connection.0)
+                write!(text, "send {} bytes to {}", parts.iter().map(Part::len).sum::<u64>(), connection.0)
             }
-            Operation::Close { connection } => format!("close {}", connection.0),
-            Operation::Connect { token, host, port } => format!("connect {} to {host}:{port}", token.0),
-            Operation::Move { connection, to } => format!("move {} to shard {}", connection.0, to.0),
+            Operation::Close { connection } => write!(text, "close {}", connection.0),
+            Operation::Connect { token, host, port } => write!(text, "connect {} to {host}:{port}", token.0),
+            Operation::Move { connection, to } => write!(text, "move {} to shard {}", connection.0, to.0),
             Operation::File { token, operation } => {
                 if let corelane_seam::FileOperation::Write { data, .. } = operation {
                     self.hash.bytes(data);
                 }
-                format!("file {}: {}", token.0, disk::describe(operation))
+                write!(text, "file {}: {}", token.0, disk::describe(operation))
             }
-            Operation::Message { to, .. } => format!("message to shard {}", to.0),
-            Operation::Timer { at } => format!("timer at {:.3} ms", at.0 as f64 / 1e6),
-            Operation::Stopped => "stopped".to_owned(),
+            Operation::Message { to, .. } => write!(text, "message to shard {}", to.0),
+            Operation::Timer { at } => {
+                let us = at.0 / 1000;
+                write!(text, "timer at {}.{:03} ms", us / 1000, us % 1000)
+            }
+            Operation::Stopped => text.write_str("stopped"),
         };
+        written.expect("a string takes what is written");
         self.hash.bytes(text.as_bytes());
-        self.trace.note(self.now_ns, &format!("{process}/{} -> {text}", shard.0));
+        self.trace.note(self.now_ns, format_args!("{process}/{} -> {text}", shard.0));
+        self.words = text;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happened, folded into one number and kept for the last events.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 /// A digest of everything that happened, in order. Two runs with the same digest were the same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,11 @@ impl ScheduleHash {
     /// Folds bytes in.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
-        for chunk in bytes.chunks(8) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             self.word(u64::from_le_bytes(word));
         }
     }
@@ -38,7 +40,8 @@ impl ScheduleHash {
 /// The last events in words, for whoever reads a failure; all of them on standard error when asked.
 #[derive(Debug)]
 pub struct Trace {
-    last: VecDeque<String>,
+    /// When, in nanoseconds, and what.
+    last: VecDeque<(u64, String)>,
     kept: usize,
     print: bool,
 }
@@ -50,21 +53,29 @@ impl Trace {
     }
 
     /// Notes a line.
-    pub fn note(&mut self, now_ns: u64, line: &str) {
-        let line = format!("{:>12.3} ms  {line}", now_ns as f64 / 1e6);
+    pub fn note(&mut self, now_ns: u64, line: fmt::Arguments<'_>) {
         if self.print {
-            eprintln!("{line}");
+            eprintln!("{}", at(now_ns, &line));
         }
-        if self.last.len() == self.kept {
-            self.last.pop_front();
+        if self.kept == 0 {
+            return;
         }
-        self.last.push_back(line);
+        // Most lines are never looked at: the oldest gives its memory to the newest, and times become words at the end.
+        let oldest = if self.last.len() < self.kept { None } else { self.last.pop_front() };
+        let mut text = oldest.map(|(_, text)| text).unwrap_or_default();
+        text.clear();
+        fmt::Write::write_fmt(&mut text, line).expect("a string takes what is written");
+        self.last.push_back((now_ns, text));
     }
 
-    /// The last lines, oldest first.
-    pub fn last(&self) -> impl Iterator<Item = &str> {
-        self.last.iter().map(String::as_str)
+    /// The last lines with their times, oldest first.
+    pub fn last(&self) -> impl Iterator<Item = String> {
+        self.last.iter().map(|(now_ns, line)| at(*now_ns, line))
     }
+}
+
+fn at(now_ns: u64, line: &dyn fmt::Display) -> String {
+    format!("{:>12.3} ms  {line}", now_ns as f64 / 1e6)
 }
 
 #[cfg(test)]
@@ -87,9 +98,9 @@ mod tests {
     fn the_trace_keeps_only_the_last_lines() {
         let mut trace = Trace::new(2, false);
         for line in ["one", "two", "three"] {
-            trace.note(0, line);
+            trace.note(0, format_args!("{line}"));
         }
-        let last: Vec<&str> = trace.last().map(|line| line.trim_start_matches("       0.000 ms  ")).collect();
-        assert_eq!(last, ["two", "three"]);
+        let last: Vec<String> = trace.last().collect();
+        assert_eq!(last, ["       0.000 ms  two", "       0.000 ms  three"]);
     }
 }
