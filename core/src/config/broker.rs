@@ -12,6 +12,7 @@ use super::{
     settings::Settings,
     source::{ConfigError, Source, Warning},
     table::{self, Kind, Row, Status, Update, broker_row, broker_rows},
+    throttle::QuotaSettings,
 };
 use crate::ids::NodeId;
 use std::path::{Path, PathBuf};
@@ -108,6 +109,10 @@ pub struct BrokerConfig {
     pub default_replication_factor: i16,
     /// `replica.selector.class`: whether consumers are sent to a replica in their own rack.
     pub reads_from_nearest: bool,
+    /// `leader.replication.throttled.rate`, `replication.quota.window.num` and `.size.seconds`.
+    pub leader_throttle: QuotaSettings,
+    /// The same of `follower.replication.throttled.rate`.
+    pub follower_throttle: QuotaSettings,
     /// `replica.lag.time.max.ms`: after so long without having caught up a follower is not in sync.
     pub replica_lag_ms_max: i64,
     /// `replica.fetch.backoff.ms`.
@@ -242,6 +247,8 @@ impl BrokerConfig {
         next.log_cleaner_dedupe_bytes = next.settings.size("log.cleaner.dedupe.buffer.size");
         next.log_cleaner_load_factor = next.settings.real("log.cleaner.io.buffer.load.factor");
         next.log_cleaner_bytes_per_second_max = next.settings.real("log.cleaner.io.max.bytes.per.second");
+        next.leader_throttle.rate = throttled_rate(&next.settings, "leader.replication.throttled.rate");
+        next.follower_throttle.rate = throttled_rate(&next.settings, "follower.replication.throttled.rate");
         next.groups.consumer.assignment_interval_ms =
             next.settings.int("group.consumer.assignment.interval.ms");
         next
@@ -255,6 +262,11 @@ impl Default for BrokerConfig {
             .expect("the tables' defaults agree with each other, which a test proves");
         config
     }
+}
+
+/// `*.replication.throttled.rate`. Kafka writes "without bound" as the largest number there is.
+fn throttled_rate(settings: &Settings, name: &str) -> Option<u64> {
+    u64::try_from(settings.integer(name)).ok().filter(|rate| *rate < i64::MAX.unsigned_abs())
 }
 
 /// The node's id, by either name, and both names set to it, as Kafka describes them.
@@ -330,6 +342,12 @@ fn typed(
     let buffer = |name: &str| usize::try_from(settings.integer(name)).ok();
     let shards = u16::try_from(settings.integer("corelane.shards")).ok().filter(|shards| *shards > 0);
     let idle_ms = settings.integer("connections.max.idle.ms");
+    let throttle = QuotaSettings {
+        rate: None,
+        samples: usize::try_from(settings.integer("replication.quota.window.num"))
+            .expect("the row begins at 1"),
+        sample_ms: settings.size("replication.quota.window.size.seconds").saturating_mul(1000),
+    };
     BrokerConfig {
         node_id,
         roles,
@@ -351,6 +369,8 @@ fn typed(
         default_replication_factor: i16::try_from(settings.int("default.replication.factor"))
             .expect("the relations were checked"),
         reads_from_nearest: settings.text("replica.selector.class") == Some(check::RACK_AWARE_SELECTOR),
+        leader_throttle: throttle,
+        follower_throttle: throttle,
         replica_lag_ms_max: settings.integer("replica.lag.time.max.ms"),
         replica_fetch_backoff_ms: settings.int("replica.fetch.backoff.ms"),
         replica_fetch_bytes_max: settings.int("replica.fetch.max.bytes"),
@@ -398,7 +418,7 @@ fn typed(
 
 /// Whether a setting takes effect here without a restart.
 fn is_alterable(row: &Row) -> bool {
-    row.status == Status::Honoured && row.update == Update::ClusterWide
+    row.status == Status::Honoured && matches!(row.update, Update::ClusterWide | Update::Dynamic)
 }
 
 /// Whether this broker setting may be altered at run time to this value; `per_broker` says for one broker rather
@@ -447,6 +467,7 @@ pub fn validate_dynamic_together(
 pub fn describe_broker(broker: &BrokerConfig, keys: Option<&[&str]>) -> Vec<DescribedConfig> {
     let mut rows: Vec<_> = broker_rows()
         .filter(|row| row.update != Update::Internal)
+        .filter(|row| row.update != Update::Dynamic || broker.settings.given(row.name).is_some())
         .filter(|row| keys.is_none_or(|keys| keys.contains(&row.name)))
         .collect();
     rows.sort_by_key(|row| row.name);

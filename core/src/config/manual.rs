@@ -47,6 +47,7 @@ fn line(row: &Row, broker: bool) -> String {
     let changed = match row.update {
         _ if row.status != Status::Honoured => "",
         Update::ClusterWide => "at run time",
+        Update::Dynamic => "at run time only",
         Update::ReadOnly | Update::PerBroker | Update::Internal => "with a restart",
     };
     let inherited = match table::topic_synonyms(row.name) {

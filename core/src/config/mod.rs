@@ -20,6 +20,7 @@ mod roles;
 mod settings;
 mod source;
 mod table;
+mod throttle;
 pub mod topic;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker, describe_broker_default};
@@ -31,6 +32,7 @@ pub use groups::{ConsumerGroupsConfig, GroupsConfig, Migration};
 pub use listener::{Advertised, Listener};
 pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};
+pub use throttle::{QuotaSettings, ThrottledReplicas};
 pub use topic::{CleanupPolicy, CompressionType, FlushPolicy, TimestampType, TopicConfig, describe_topic};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{
     settings::Settings,
     source::{ConfigError, Source, Warning},
-    table::{self, Row, Status, broker_row, broker_rows, topic_row},
+    table::{self, Row, Status, Update, broker_row, broker_rows, topic_row},
 };
 use std::collections::BTreeMap;
 
@@ -96,6 +96,12 @@ fn known_name(row: &Row, value: &str, findings: &mut Findings) -> bool {
             refuse_feature(row, feature, findings);
         }
         return inert && !value.is_empty();
+    }
+    if row.update == Update::Dynamic {
+        let text =
+            format!("{} has no effect here: it is set at run time only, as with kafka-configs", row.name);
+        findings.warn(row.name, text);
+        return false;
     }
     let Err(wrong) = row.check(value) else { return true };
     let mend = match row.range() {

@@ -40,8 +40,8 @@ fn tables_are_sorted_without_duplicates() {
     let mut names: Vec<_> = broker_rows().map(|row| row.name).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    // Kafka 4.3.0 defines 360 broker settings and 34 of topics.
-    assert_eq!(names.iter().filter(|name| !name.starts_with("corelane.")).count(), 360);
+    // Kafka 4.3.0 defines 360 broker settings, three more that are set at run time only, and 34 of topics.
+    assert_eq!(names.iter().filter(|name| !name.starts_with("corelane.")).count(), 363);
     assert_eq!(table::TOPIC.len(), 34);
 }
 
@@ -107,6 +107,8 @@ fn another(row: &Row) -> String {
         ("min.cleanable.dirty.ratio", "0.25"),
         ("log.cleaner.io.buffer.load.factor", "0.25"),
         ("log.cleaner.io.max.bytes.per.second", "1000.5"),
+        ("follower.replication.throttled.replicas", "*"),
+        ("leader.replication.throttled.replicas", "0:1, 12:3"),
     ];
     if let Some((_, value)) = special.iter().find(|(name, _)| *name == row.name) {
         return (*value).into();
@@ -170,7 +172,12 @@ fn every_honoured_broker_setting_changes_the_broker_or_its_topics() {
         if checked_only.contains(&row.name) || inherited.contains(&row.name) || bounds_groups(row.name) {
             continue;
         }
-        let mut after = config(&[(row.name, &another(row))]);
+        let mut after = match row.update {
+            table::Update::Dynamic => {
+                before.with_dynamic(&OrdMap::new(), &OrdMap::unit(row.name.into(), another(row)))
+            }
+            _ => config(&[(row.name, &another(row))]),
+        };
         after.settings = before.settings.clone();
         assert_ne!(before, after, "{}", row.name);
     }
@@ -544,6 +551,46 @@ fn a_setting_that_another_one_overrules_is_described_as_it_was_set() {
     let ms = describe_broker(&broker, Some(&["log.retention.ms"])).remove(0);
     let names: Vec<_> = ms.synonyms.iter().map(|it| it.name).collect();
     assert_eq!(names, ["log.retention.ms", "log.retention.hours"]);
+}
+
+#[test]
+fn what_is_set_at_run_time_only_is_told_where_it_is_set_and_a_file_cannot_set_it() {
+    let name = "leader.replication.throttled.rate";
+    let entries = [(Source::Override, name.to_owned(), "5".to_owned())];
+    let (broker, warnings) =
+        BrokerConfig::from_entries(&entries, &ReadOptions::default()).expect("it is passed over");
+    assert!(warnings[0].text.contains("at run time only"), "{}", warnings[0].text);
+    assert_eq!((broker.leader_throttle.rate, describe_broker(&broker, Some(&[name])).len()), (None, 0));
+    assert_eq!(broker::validate_dynamic(name, "5", false), Ok(()));
+    let cluster = broker.with_dynamic(&OrdMap::unit(name.into(), "5".into()), &OrdMap::new());
+    assert_eq!((cluster.leader_throttle.rate, cluster.follower_throttle.rate), (Some(5), None));
+    let own = broker.with_dynamic(
+        &OrdMap::unit(name.into(), "5".into()),
+        &OrdMap::unit(name.into(), i64::MAX.to_string()),
+    );
+    assert_eq!(own.leader_throttle.rate, None, "the largest number is no bound");
+    let told = describe_broker(&cluster, Some(&[name])).remove(0);
+    assert_eq!((told.value.as_deref(), told.source), (Some("5"), ConfigSource::DynamicDefaultBroker));
+    assert!(!told.read_only);
+}
+
+#[test]
+fn throttled_replicas_are_written_as_kafka_takes_them() {
+    let key = "leader.replication.throttled.replicas";
+    for text in ["", "*", "0:1", "0:1,1:2, 10:3", "0:1,"] {
+        assert_eq!(topic::validate(key, text), Ok(()), "{text}");
+    }
+    for text in ["0", "*,0:1", "0:-1", "+0:1", "0:1:2", "0 : 1", "a:b"] {
+        assert!(topic::validate(key, text).is_err(), "{text}");
+    }
+    let of = |text: &str| {
+        let overrides = OrdMap::unit(key.to_owned(), text.to_owned());
+        TopicConfig::resolve(&BrokerConfig::default(), &overrides).leader_throttled
+    };
+    let node = crate::ids::NodeId;
+    assert!(of("*").has(7, node(7)));
+    assert!(of("0:1, 10:3").has(10, node(3)) && !of("0:1,10:3").has(10, node(1)));
+    assert!(!of("").has(0, node(0)));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{
     broker::BrokerConfig,
     describe::{ConfigSource, DescribedConfig, Synonym},
     table::{self, Row, Scale, Status, Update},
+    throttle::ThrottledReplicas,
 };
 use imbl::OrdMap;
 
@@ -79,6 +80,10 @@ pub struct TopicConfig {
     pub file_delete_delay_ms: i64,
     /// `flush.messages` and `flush.ms`.
     pub flush: FlushPolicy,
+    /// `follower.replication.throttled.replicas`.
+    pub follower_throttled: ThrottledReplicas,
+    /// `leader.replication.throttled.replicas`.
+    pub leader_throttled: ThrottledReplicas,
     /// `index.interval.bytes`.
     pub index_interval_bytes: i32,
     /// `max.compaction.lag.ms`.
@@ -134,6 +139,10 @@ impl TopicConfig {
             delete_retention_ms: view.long("delete.retention.ms"),
             file_delete_delay_ms: view.long("file.delete.delay.ms"),
             flush: flush(view.long("flush.messages"), view.long("flush.ms")),
+            follower_throttled: ThrottledReplicas::read(
+                &view.value("follower.replication.throttled.replicas"),
+            ),
+            leader_throttled: ThrottledReplicas::read(&view.value("leader.replication.throttled.replicas")),
             index_interval_bytes: view.int("index.interval.bytes"),
             compaction_lag_ms_max: view.long("max.compaction.lag.ms"),
             compaction_lag_ms_min: view.long("min.compaction.lag.ms"),

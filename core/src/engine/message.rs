@@ -78,6 +78,14 @@ pub enum ShardMessage {
     Image(Box<Image>),
     /// A log directory failed; nothing is acknowledged any more, on any shard.
     DirectoryOffline(Fatal),
+    /// To the other data shards: the sender has moved so many bytes of partitions whose replication is throttled, as
+    /// their leader and as their follower.
+    Throttled {
+        /// As leader.
+        led: u64,
+        /// As follower.
+        followed: u64,
+    },
     /// To the quorum's shard: the sender's disk is full from now on, or no longer.
     DiskFull(bool),
     /// To the other data shards, in a clean stop: no request is under way here and none will be, so this was the last

@@ -19,6 +19,7 @@ mod partition;
 mod producer_ids;
 mod replicas;
 mod requests;
+mod throttle;
 mod topics;
 mod view;
 
@@ -380,6 +381,7 @@ impl Engine {
                 self.take_image(now, *image, effects, &mut answers);
             }
             ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
+            ShardMessage::Throttled { led, followed } => self.owner.note_throttled(now, (led, followed)),
             ShardMessage::AsksNoMore => self.peers_ask_no_more += 1,
             ShardMessage::AskController { .. }
             | ShardMessage::DiskFull(_)
@@ -534,6 +536,15 @@ impl Engine {
         }
     }
 
+    /// The quotas of replication are the broker's: the other shards hear of what was used of them here.
+    fn tell_throttled(&mut self, effects: &mut Effects) {
+        let (led, followed) = self.owner.take_throttled();
+        if led > 0 || followed > 0 {
+            let peers = (0..self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard);
+            effects.messages.extend(peers.map(|peer| (peer, ShardMessage::Throttled { led, followed })));
+        }
+    }
+
     fn ask_controller(&mut self, request: ControllerRequest, effects: &mut Effects) -> GatherId {
         let gather = self.gather_ids.next();
         effects.messages.push((self.place.quorum, ShardMessage::AskController { gather, request }));
@@ -557,6 +568,7 @@ impl Engine {
         self.owner.settle_deletions(&mut answers);
         self.carry(now, answers, effects);
         self.replicate(now, effects);
+        self.tell_throttled(effects);
         self.plan_maintenance(now);
         self.plan_groups();
         self.plan_replication();

@@ -164,7 +164,9 @@ impl Follower<'_> {
         if image.leader != Some(self.place.node) {
             self.owner.leave(id, ErrorCode::NotLeaderOrFollower, answers);
             let in_sync = image.isr.contains(&self.place.node);
-            let leader = image.leader.map(|node| Leader { node, epoch: image.leader_epoch, in_sync });
+            let is_throttled = config.follower_throttled.has(id.index, self.place.node);
+            let leader =
+                image.leader.map(|node| Leader { node, epoch: image.leader_epoch, in_sync, is_throttled });
             return self.owner.follow(id, slot, leader);
         }
         self.owner.unfollow(id);

@@ -516,6 +516,7 @@ impl QuorumShard {
             | ShardMessage::EndSession { .. }
             | ShardMessage::ControllerAnswer { .. }
             | ShardMessage::Image(_)
+            | ShardMessage::Throttled { .. }
             | ShardMessage::AsksNoMore
             | ShardMessage::Stop => {
                 debug_assert!(false, "a data shard's word came to the quorum's shard")

@@ -38,7 +38,7 @@ pub use removed::removed;
 #[cfg(test)]
 pub use row::Valid;
 pub use row::{Kind, Row, Status, Update};
-pub(crate) use row::{boolean, list};
+pub(crate) use row::{boolean, list, throttled_replica};
 
 /// The parts of the broker's table, with the manual's heading for each.
 pub static BROKER: [(&str, &[Row]); 6] = [

@@ -19,6 +19,8 @@ pub const CLEANER: &str = "logs are compacted in slices of 64 KiB on the shards 
 pub const TELEMETRY: &str = "client telemetry is not served";
 pub const INTERNAL: &str = "it steers Kafka's own tests and internals";
 
+pub const ONE_DIRECTORY: &str = "a broker has one log directory, so nothing is copied between directories";
+
 pub const CODEC_LEVELS: &str = "batches that are compressed again use the codec's own level";
 
 pub const OTHER_FILES: &str =

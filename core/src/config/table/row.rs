@@ -91,6 +91,8 @@ pub enum Update {
     ClusterWide,
     /// At run time, for one broker.
     PerBroker,
+    /// At run time only, for one broker or for all; it is told of only where it is set.
+    Dynamic,
     /// With a restart; nobody is told of it.
     Internal,
 }
@@ -222,11 +224,15 @@ impl Row {
             Valid::ListOf(values) if list(text).any(|item| !values.contains(&item)) => {
                 Err(format!("String must be one of: {}", values.join(", ")))
             }
-            Valid::ThrottledReplicas if text != "*" && !list(text).all(is_throttled_replica) => Err(format!(
-                "{} must be the literal '*' or a list of replicas in the following format: \
+            Valid::ThrottledReplicas
+                if text != "*" && !list(text).all(|item| throttled_replica(item).is_some()) =>
+            {
+                Err(format!(
+                    "{} must be the literal '*' or a list of replicas in the following format: \
                  [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-                self.name
-            )),
+                    self.name
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -267,10 +273,11 @@ pub(crate) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-fn is_throttled_replica(item: &str) -> bool {
-    item.split_once(':').is_some_and(|(partition, broker)| {
-        partition.trim().parse::<u32>().is_ok() && broker.trim().parse::<u32>().is_ok()
-    })
+/// The partition and the broker that an item of a list of throttled replicas names.
+pub(crate) fn throttled_replica(item: &str) -> Option<(i32, i32)> {
+    let (partition, broker) = item.split_once(':')?;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    Some((number(partition)?, number(broker)?))
 }
 
 fn is_offset_reset(text: &str) -> bool {

@@ -1,4 +1,6 @@
-//! TLS, SASL, access control and quotas: not built yet.
+//! TLS, SASL, access control and clients' quotas, which are not built yet; throttled replication.
+
+use super::reason::ONE_DIRECTORY;
 
 rows! {
     "alter.log.dirs.replication.quota.window.num": Int = Some("11"),
@@ -31,6 +33,10 @@ rows! {
         "How long a delegation token can live, renewed or not.";
     "delegation.token.secret.key": Password = None, Any, ReadOnly, Refused("SASL") =>
         "The secret with which delegation tokens are made.";
+    "follower.replication.throttled.rate": Long = Some("9223372036854775807"), AtLeast(0), Dynamic, Honoured =>
+        "Bytes per second that this broker fetches at most of the replicas in follower.replication.throttled.replicas.";
+    "leader.replication.throttled.rate": Long = Some("9223372036854775807"), AtLeast(0), Dynamic, Honoured =>
+        "Bytes per second that this broker sends at most of the replicas in leader.replication.throttled.replicas.";
     "principal.builder.class": Class = Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
         Any,
         PerBroker, Refused("access control") =>
@@ -39,10 +45,14 @@ rows! {
         "How many samples of client quotas are kept.";
     "quota.window.size.seconds": Int = Some("1"), AtLeast(1), ReadOnly, Refused("quotas") =>
         "How long a sample of client quotas lasts.";
-    "replication.quota.window.num": Int = Some("11"), AtLeast(1), ReadOnly, Refused("quotas") =>
-        "How many samples of replication quotas are kept.";
-    "replication.quota.window.size.seconds": Int = Some("1"), AtLeast(1), ReadOnly, Refused("quotas") =>
-        "How long a sample of replication quotas lasts.";
+    "replica.alter.log.dirs.io.max.bytes.per.second": Long = Some("9223372036854775807"),
+        AtLeast(0),
+        Dynamic, Without(ONE_DIRECTORY) =>
+        "Bytes per second that are copied at most between this broker's log directories.";
+    "replication.quota.window.num": Int = Some("11"), AtLeast(1), ReadOnly, Honoured =>
+        "How many samples of what throttled replicas move are kept.";
+    "replication.quota.window.size.seconds": Int = Some("1"), AtLeast(1), ReadOnly, Honoured =>
+        "How long a sample of what throttled replicas move lasts.";
     "sasl.client.callback.handler.class": Class = None, Any, ReadOnly, Refused("SASL") =>
         "The class that answers SASL callbacks of this broker as a client.";
     "sasl.enabled.mechanisms": List = Some("GSSAPI"), Any, PerBroker, Refused("SASL") =>

@@ -27,16 +27,16 @@ rows! {
          above 1.";
     "follower.replication.throttled.replicas": List = Some(""),
         ThrottledReplicas,
-        ClusterWide, Refused("quotas") =>
-        "Which followers' replication is throttled.";
+        ClusterWide, Honoured =>
+        "Which replicas are throttled on the brokers that follow with them, partition:broker, or * for all.";
     "index.interval.bytes": Int = Some("4096"), AtLeast(0), ClusterWide, Honoured =>
         "How many bytes of log lie between two entries of the offset index.";
     "internal.segment.bytes": Int = None, Any, Internal, Without(INTERNAL) =>
         "The size of a segment, for tests.";
     "leader.replication.throttled.replicas": List = Some(""),
         ThrottledReplicas,
-        ClusterWide, Refused("quotas") =>
-        "Which leaders' replication is throttled.";
+        ClusterWide, Honoured =>
+        "Which replicas are throttled on the brokers that lead with them, partition:broker, or * for all.";
     "local.retention.bytes": Long = Some("-2"), AtLeast(-2), ClusterWide, Refused("tiered storage") =>
         "How many bytes of a tiered partition stay on the local disk.";
     "local.retention.ms": Long = Some("-2"), AtLeast(-2), ClusterWide, Refused("tiered storage") =>

@@ -2,6 +2,7 @@
 
 use super::{Leader, Manner};
 use crate::{
+    engine::throttle::Quota,
     error::ErrorCode,
     ids::{LeaderEpoch, Offset, PartitionId},
     log::{Slot, Store},
@@ -24,6 +25,8 @@ pub(super) enum State {
     Flushing(Offset),
     /// Its log is being cut.
     Cutting,
+    /// Until there is quota for it.
+    Held,
     /// After an error, until then.
     Resting(Monotonic),
     /// Until newer metadata comes, or for good: its log is offline.
@@ -60,6 +63,11 @@ pub(super) struct Link {
     /// What the session has and should not.
     forgotten: BTreeSet<PartitionId>,
     ready: usize,
+    /// What is throttled and not in sync, so that it may have to wait for quota.
+    throttled: BTreeSet<PartitionId>,
+    held: BTreeSet<PartitionId>,
+    /// Of what was throttled something came last: the others come first next time.
+    throttled_last: Option<PartitionId>,
     flushing: usize,
     resting: BTreeSet<(Monotonic, PartitionId)>,
     /// After an error of the whole.
@@ -75,8 +83,41 @@ impl Link {
         let same = followed.leader.epoch == leader.epoch;
         if same {
             followed.leader = leader;
+            self.note_throttle(id, leader);
         }
         same
+    }
+
+    fn note_throttle(&mut self, id: PartitionId, leader: Leader) {
+        if leader.is_throttled && !leader.in_sync {
+            self.throttled.insert(id);
+        } else {
+            self.throttled.remove(&id);
+            self.release_one(id);
+        }
+    }
+
+    fn release_one(&mut self, id: PartitionId) {
+        if self.state(id) == Some(State::Held) {
+            self.set(id, State::Ready);
+        }
+    }
+
+    /// Whether something waits for quota.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What waits for quota is asked for again.
+    pub fn release(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            self.release_one(id);
+        }
+    }
+
+    /// Something came of a throttled partition.
+    pub fn fetched_throttled(&mut self, id: PartitionId) {
+        self.throttled_last = Some(id);
     }
 
     pub fn add(&mut self, id: PartitionId, slot: Slot, leader: Leader, state: State) {
@@ -85,10 +126,12 @@ impl Link {
             Followed { slot, leader, state: State::Stopped, asked: None, misses: 0, ask_from: None },
         );
         self.set(id, state);
+        self.note_throttle(id, leader);
     }
 
     pub fn remove(&mut self, id: PartitionId) {
         self.set(id, State::Stopped);
+        self.throttled.remove(&id);
         self.partitions.remove(&id);
     }
 
@@ -120,6 +163,9 @@ impl Link {
             State::Resting(until) => {
                 self.resting.remove(&(until, id));
             }
+            State::Held => {
+                self.held.remove(&id);
+            }
             State::Cutting | State::Stopped => {}
         }
         match state {
@@ -138,6 +184,9 @@ impl Link {
             }
             State::Resting(until) => {
                 self.resting.insert((until, id));
+            }
+            State::Held => {
+                self.held.insert(id);
             }
             State::Cutting | State::Stopped => {}
         }
@@ -251,8 +300,36 @@ impl Link {
         self.changed.extend(ready.map(|(id, _)| *id));
     }
 
+    /// What there is no quota for is not asked for, unless this broker is in sync (Kafka's `shouldFollowerThrottle`).
+    fn hold_beyond(&mut self, now: Monotonic, quota: &Quota) {
+        if self.throttled.is_empty() || !quota.is_exceeded(now) {
+            return;
+        }
+        let is_ready = |id: &PartitionId| self.state(*id) == Some(State::Ready);
+        let ready: Vec<PartitionId> = self.throttled.iter().copied().filter(is_ready).collect();
+        ready.into_iter().for_each(|id| self.set(id, State::Held));
+    }
+
+    /// What is to be named, in the order in which the leader is to serve it.
+    fn take_changed(&mut self) -> Vec<PartitionId> {
+        let mut changed = std::mem::take(&mut self.changed);
+        let Some(last) = self.throttled_last else { return changed.into_iter().collect() };
+        let after = changed.split_off(&last);
+        let (this, after): (Vec<_>, Vec<_>) = after.into_iter().partition(|id| *id == last);
+        after.into_iter().chain(changed).chain(this).collect()
+    }
+
     /// The next request, if one may leave: without its length.
-    pub fn request(&mut self, now: Monotonic, store: &Store, manner: &Manner) -> Option<Bytes> {
+    pub fn request(
+        &mut self,
+        now: Monotonic,
+        store: &Store,
+        manner: &Manner,
+        quota: &Quota,
+    ) -> Option<Bytes> {
+        if self.in_flight.is_none() && self.flushing == 0 {
+            self.hold_beyond(now, quota);
+        }
         let may = self.in_flight.is_none()
             && self.flushing == 0
             && self.ready > 0
@@ -261,7 +338,20 @@ impl Link {
             return None;
         }
         let mut topics: Vec<FetchTopic> = Vec::new();
-        for id in std::mem::take(&mut self.changed) {
+        let mut left = quota.room(now);
+        for id in self.take_changed() {
+            let is_throttled = self.throttled.contains(&id);
+            if is_throttled && left == 0 {
+                self.set(id, State::Held);
+                continue;
+            }
+            let bytes_max = match is_throttled {
+                true => manner.bytes_max.min(i32::try_from(left).unwrap_or(i32::MAX)),
+                false => manner.bytes_max,
+            };
+            if is_throttled {
+                left = left.saturating_sub(usize::try_from(bytes_max).unwrap_or(0));
+            }
             let Some(followed) = self.partitions.get_mut(&id) else { continue };
             followed.asked = Some(followed.leader.epoch);
             let slot = followed.slot;
@@ -274,7 +364,7 @@ impl Link {
                 .with_fetch_offset(from.0)
                 .with_last_fetched_epoch(store.last_epoch(slot).map_or(-1, |epoch| epoch.0))
                 .with_log_start_offset(store.log_start(slot).0)
-                .with_partition_max_bytes(manner.bytes_max);
+                .with_partition_max_bytes(bytes_max);
             match topics.last_mut() {
                 Some(topic) if topic.topic_id == id.topic.0 => topic.partitions.push(partition),
                 _ => topics

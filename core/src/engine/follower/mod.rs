@@ -10,6 +10,7 @@ mod link;
 
 use crate::{
     config::BrokerConfig,
+    engine::throttle::Quota,
     error::ErrorCode,
     ids::{LeaderEpoch, Map, NodeId, Offset, PartitionId},
     log::{AppendError, CopyError, CutError, Event, Slot, Store},
@@ -42,6 +43,8 @@ pub(super) struct Leader {
     pub epoch: LeaderEpoch,
     /// Whether this broker is in sync: then nothing committed may be cut away.
     pub in_sync: bool,
+    /// Whether what is fetched counts against the quota of followers.
+    pub is_throttled: bool,
 }
 
 /// Settings and identity that requests are made with.
@@ -78,6 +81,8 @@ pub(super) struct Followers {
     by_slot: Map<Slot, (NodeId, PartitionId)>,
     by_id: Map<PartitionId, (NodeId, Slot)>,
     pub manner: Manner,
+    /// Of what is throttled.
+    pub quota: Quota,
 }
 
 impl Followers {
@@ -167,20 +172,29 @@ impl Followers {
     /// What can be asked now.
     pub fn calls(&mut self, now: Now, store: &Store, calls: &mut Vec<PeerCall>) {
         for (peer, link) in &mut self.links {
-            calls.extend(
-                link.request(now.monotonic, store, &self.manner).map(|frame| PeerCall { peer: *peer, frame }),
-            );
+            let frame = link.request(now.monotonic, store, &self.manner, &self.quota);
+            calls.extend(frame.map(|frame| PeerCall { peer: *peer, frame }));
         }
     }
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn due(&self) -> Option<Monotonic> {
-        self.links.values().filter_map(Link::due).min()
+        let rested = self.links.values().filter_map(Link::due).min();
+        let held = self.links.values().any(Link::holds);
+        rested.into_iter().chain(held.then(|| self.quota.retry_at())).min()
     }
 
     /// Partitions and links that have rested are ready again.
     pub fn tick(&mut self, now: Now) {
         self.links.values_mut().for_each(|link| link.tick(now.monotonic));
+        if self.quota.retry_at() <= now.monotonic {
+            self.release();
+        }
+    }
+
+    /// What waits for quota is asked for again.
+    pub fn release(&mut self) {
+        self.links.values_mut().for_each(Link::release);
     }
 
     /// What was asked of a broker has no answer.
@@ -232,6 +246,10 @@ impl Followers {
                     .after_ms(growing_ms(followed.misses, self.manner.backoff_ms.min(UNHEARD_MS_MAX))),
                 false => rest_until,
             };
+            if followed.leader.is_throttled && !partition.records.is_empty() {
+                self.quota.moved(now.monotonic, partition.records.len());
+                link.fetched_throttled(partition.id);
+            }
             let copier = Copier { now, store, events, rest_until, peer };
             told.push(followed.slot);
             let end = copier.store.log_end(followed.slot);

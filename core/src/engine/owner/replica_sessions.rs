@@ -11,6 +11,7 @@ use crate::{
         Effects,
         message::{FollowPosition, FollowRequest, FollowerSession, OwnerResponse, ReadPartition, ReadResult},
         replicas::FollowerId,
+        throttle::Quota,
     },
     error::ErrorCode,
     ids::{LeaderEpoch, Map, Offset, PartitionId},
@@ -39,7 +40,7 @@ struct Position {
     current_leader_epoch: LeaderEpoch,
     last_fetched_epoch: LeaderEpoch,
     told: Option<Told>,
-    /// Its place among what is due, if it is.
+    /// Its place among what is due, if it is, or among what is held.
     due: Option<u64>,
 }
 
@@ -65,6 +66,8 @@ struct Session {
     /// Of these partitions there may be news, the ones that were not served lately first.
     due: BTreeMap<u64, PartitionId>,
     next_due: u64,
+    /// What is due when there is quota for it again; the places are kept.
+    held: BTreeMap<u64, PartitionId>,
     /// Those of them whose follower is not in sync.
     outside: BTreeSet<PartitionId>,
     /// After which of them the next fetch goes on.
@@ -84,6 +87,10 @@ pub(super) struct ReplicaSessions {
     by_asker: BTreeMap<Asker, FollowerSession>,
     /// Waiting fetches of which there is news since this turn began.
     woken: BTreeSet<FollowerSession>,
+    /// Of what is throttled.
+    pub quota: Quota,
+    /// Which session was given something of what is throttled last: after a wait others come first.
+    throttled_last: Option<FollowerSession>,
     /// How often a partition was read.
     #[cfg(test)]
     reads: u64,
@@ -97,6 +104,7 @@ impl Session {
             positions: Map::default(),
             due: BTreeMap::new(),
             next_due: 0,
+            held: BTreeMap::new(),
             outside: BTreeSet::new(),
             outside_from: None,
             waiting: None,
@@ -107,19 +115,37 @@ impl Session {
     }
 
     fn mark_due(&mut self, id: PartitionId) {
-        if let Some(position) = self.positions.get_mut(&id)
-            && position.due.is_none()
-        {
-            position.due = Some(self.next_due);
-            self.due.insert(self.next_due, id);
+        let Some(position) = self.positions.get_mut(&id) else { return };
+        let due = position.due.unwrap_or(self.next_due);
+        if position.due.is_none() {
             self.next_due += 1;
         }
+        position.due = Some(due);
+        self.held.remove(&due);
+        self.due.insert(due, id);
     }
 
     fn settle(&mut self, id: PartitionId) {
         if let Some(due) = self.positions.get_mut(&id).and_then(|position| position.due.take()) {
             self.due.remove(&due);
+            self.held.remove(&due);
         }
+    }
+
+    /// There is something of a partition that the follower is not given now: there is no quota for it.
+    fn hold(&mut self, id: PartitionId) {
+        if let Some(due) = self.positions.get(&id).and_then(|position| position.due)
+            && self.due.remove(&due).is_some()
+        {
+            self.held.insert(due, id);
+        }
+    }
+
+    /// There is quota again. Gives whether anything was held.
+    fn release(&mut self) -> bool {
+        let held = !self.held.is_empty();
+        self.due.append(&mut self.held);
+        held
     }
 
     /// It was given something: the others come first next time.
@@ -293,9 +319,22 @@ impl Owner {
         let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
         let partition = self.partitions.get(&id);
         match partition.is_some_and(|partition| !partition.replicas.is_in_sync(session.who.node)) {
-            true if session.positions.contains_key(&id) => session.outside.insert(id),
-            _ => session.outside.remove(&id),
-        };
+            true if session.positions.contains_key(&id) => {
+                session.outside.insert(id);
+            }
+            _ => {
+                session.outside.remove(&id);
+                // Who is in sync is not throttled.
+                if session
+                    .positions
+                    .get(&id)
+                    .and_then(|it| it.due)
+                    .is_some_and(|due| session.held.contains_key(&due))
+                {
+                    self.replica_sessions.mark_due(&[key], id);
+                }
+            }
+        }
     }
 
     /// Who is in sync has changed.
@@ -394,8 +433,74 @@ impl Owner {
 
     /// Answers the followers that wait and of whose partitions there is news, each once in a turn.
     pub(super) fn answer_followers(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        use std::ops::Bound::{Excluded, Unbounded};
+        // Who took of the quota last comes last, or it would take it all.
+        let after = self.replica_sessions.throttled_last.map_or(Unbounded, Excluded);
+        let first: Vec<FollowerSession> =
+            self.replica_sessions.woken.range((after, Unbounded)).copied().collect();
+        for key in first {
+            self.replica_sessions.woken.remove(&key);
+            self.answer_follower(now, key, effects, answers);
+        }
         while let Some(key) = self.replica_sessions.woken.pop_first() {
             self.answer_follower(now, key, effects, answers);
+        }
+    }
+
+    /// Reads one partition that is due; the result, if the follower must be told of it.
+    fn read_due(
+        &mut self,
+        now: Now,
+        key: FollowerSession,
+        id: PartitionId,
+        pass: &mut Pass,
+        effects: &mut Effects,
+    ) -> Option<ReadResult> {
+        let reading = self.replica_sessions.sessions.get(&key)?.reading(id)?;
+        let throttle = self.throttle_of(id, pass.who);
+        let exceeded = throttle.may_wait && self.replica_sessions.quota.is_exceeded(now.monotonic);
+        let may_open = pass.opening < OPENED_AT_ONCE_MAX && !exceeded;
+        let mut room = if may_open { pass.room.saturating_sub(pass.bytes) } else { 0 };
+        if throttle.may_wait && may_open {
+            room = room.min(self.replica_sessions.quota.room(now.monotonic));
+        }
+        let found = self.read_one(now, &reading, Some(pass.who), room, may_open && pass.bytes == 0, effects);
+        let has_more = self.store.slot(id).is_some_and(|slot| self.store.log_end(slot) > reading.from);
+        #[cfg(test)]
+        {
+            self.replica_sessions.reads += 1;
+        }
+        pass.bytes += found.result.bytes;
+        pass.opening += usize::from(found.later);
+        if throttle.counts && found.result.bytes > 0 {
+            self.replica_sessions.quota.moved(now.monotonic, found.result.bytes);
+            self.replica_sessions.throttled_last = Some(key);
+        }
+        let session = self.replica_sessions.sessions.get_mut(&key)?;
+        let is_news = session.take(id, &found, has_more);
+        if exceeded && has_more && !found.result.is_urgent() {
+            session.hold(id);
+        }
+        is_news.then_some(found.result)
+    }
+
+    /// What the quota of leaders means for a follower's partition (Kafka's `shouldLeaderThrottle`).
+    fn throttle_of(&self, id: PartitionId, who: FollowerId) -> Throttle {
+        let Some(partition) = self.partitions.get(&id) else { return Throttle::default() };
+        let counts = partition.config.leader_throttled.has(id.index, self.replication.node);
+        Throttle { counts, may_wait: counts && !partition.replicas.is_in_sync(who.node) }
+    }
+
+    /// When followers are to be given again what there was no quota for.
+    pub(super) fn throttled_due(&self) -> Option<Monotonic> {
+        let held = self.replica_sessions.sessions.values().any(|session| !session.held.is_empty());
+        held.then(|| self.replica_sessions.quota.retry_at())
+    }
+
+    /// Gives followers again what there was no quota for, if there is some.
+    pub(super) fn release_throttled(&mut self, now: Now) {
+        if self.replica_sessions.quota.retry_at() <= now.monotonic {
+            self.replica_sessions.release();
         }
     }
 
@@ -413,25 +518,12 @@ impl Owner {
         let refused = |id| (id, ReadResult::failed(ErrorCode::NotLeaderOrFollower));
         let mut results: Vec<_> = std::mem::take(&mut session.strangers).into_iter().map(refused).collect();
         let (examined, all) = (due.len(), session.due.len());
-        let (mut bytes, mut opening) = (0, 0);
+        let mut reading = Pass { who, room: waiting.bytes_max, bytes: 0, opening: 0 };
         for id in due {
-            let session = self.replica_sessions.sessions.get(&key);
-            let Some(reading) = session.and_then(|session| session.reading(id)) else { continue };
-            let may_open = opening < OPENED_AT_ONCE_MAX;
-            let room = if may_open { waiting.bytes_max.saturating_sub(bytes) } else { 0 };
-            let found = self.read_one(now, &reading, Some(who), room, may_open && bytes == 0, effects);
-            let has_more = self.store.slot(id).is_some_and(|slot| self.store.log_end(slot) > reading.from);
-            #[cfg(test)]
-            {
-                self.replica_sessions.reads += 1;
-            }
-            bytes += found.result.bytes;
-            opening += usize::from(found.later);
-            let session = self.replica_sessions.sessions.get_mut(&key);
-            if session.is_some_and(|session| session.take(id, &found, has_more)) {
-                results.push((id, found.result));
-            }
+            let told = self.read_due(now, key, id, &mut reading, effects);
+            results.extend(told.map(|result| (id, result)));
         }
+        let Pass { bytes, opening, .. } = reading;
         let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
         if results.is_empty() && examined < all && session.due.len() < all {
             // None of these had anything; others may.
@@ -458,7 +550,34 @@ impl Owner {
     }
 }
 
+/// What a partition's throttle means for a follower.
+#[derive(Clone, Copy, Debug, Default)]
+struct Throttle {
+    /// What is sent of it counts.
+    counts: bool,
+    /// It waits where there is no quota: the follower is not in sync.
+    may_wait: bool,
+}
+
+/// The reads for one answer.
+struct Pass {
+    who: FollowerId,
+    room: usize,
+    bytes: usize,
+    /// Files that must be opened first.
+    opening: usize,
+}
+
 impl ReplicaSessions {
+    /// What was held is due again.
+    pub fn release(&mut self) {
+        for (key, session) in &mut self.sessions {
+            if session.release() && session.waiting.is_some() {
+                self.woken.insert(*key);
+            }
+        }
+    }
+
     /// There may be news of a partition for these.
     pub(super) fn mark_due(&mut self, keys: &[FollowerSession], id: PartitionId) {
         for key in keys {
@@ -475,7 +594,8 @@ impl ReplicaSessions {
     pub fn check(&self) {
         for session in self.sessions.values() {
             let due = session.positions.values().filter(|position| position.due.is_some()).count();
-            assert_eq!(due, session.due.len(), "what is due and its order are apart");
+            let placed = session.due.len() + session.held.len();
+            assert_eq!(due, placed, "what is due, or held, and its order are apart");
             assert!(session.outside.iter().all(|id| session.positions.contains_key(id)));
         }
     }

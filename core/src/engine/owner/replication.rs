@@ -69,6 +69,11 @@ impl Owner {
         let racks = image.brokers().filter(|broker| broker.is_active()).filter_map(|broker| rack(broker));
         replication.racks = config.reads_from_nearest.then(|| racks.collect());
         self.followers.manner = Manner::new(node, epoch, config);
+        self.replica_sessions.quota.configure(config.leader_throttle);
+        self.followers.quota.configure(config.follower_throttle);
+        // What waits for quota may wait no longer: the throttle may be another, or none.
+        self.replica_sessions.release();
+        self.followers.release();
     }
 
     /// Another broker leads from now on, or nobody does.
@@ -211,12 +216,13 @@ impl Owner {
         let look = replication.look_due.filter(|_| !replication.shared.is_empty());
         let wants = !replication.wanting.is_empty() || !replication.offline.is_empty();
         let ask = replication.not_before.filter(|_| wants);
-        [look, ask, self.followers.due()].into_iter().flatten().min()
+        [look, ask, self.followers.due(), self.throttled_due()].into_iter().flatten().min()
     }
 
     /// Looks for followers that lag; lets what has rested be asked again.
     pub fn tick_replication(&mut self, now: Now, answers: &mut Answers) {
         self.followers.tick(now);
+        self.release_throttled(now);
         if self.replication.not_before.is_some_and(|at| at <= now.monotonic) {
             self.replication.not_before = None;
         }
@@ -331,6 +337,17 @@ impl Owner {
         if !self.stopping && self.offline.is_none() {
             self.followers.calls(now, &self.store, calls);
         }
+    }
+
+    /// What this shard has moved of throttled partitions since this was asked last, as leader and as follower.
+    pub fn take_throttled(&mut self) -> (u64, u64) {
+        (self.replica_sessions.quota.take_untold(), self.followers.quota.take_untold())
+    }
+
+    /// The same of another shard.
+    pub fn note_throttled(&mut self, now: Now, (led, followed): (u64, u64)) {
+        self.replica_sessions.quota.moved_elsewhere(now.monotonic, led);
+        self.followers.quota.moved_elsewhere(now.monotonic, followed);
     }
 
     /// Another broker has answered a fetch.

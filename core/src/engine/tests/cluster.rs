@@ -564,6 +564,12 @@ impl Cluster {
         self.settle();
     }
 
+    /// Something happens to a broker.
+    pub fn tell(&mut self, id: i32, input: Input) {
+        self.input(id, input);
+        self.settle();
+    }
+
     /// A broker hears that its disk is gone.
     pub fn lose_directory(&mut self, id: i32) {
         let message = ShardMessage::DirectoryOffline(Fatal::new("the disk is gone".to_owned()));

@@ -16,4 +16,5 @@ mod nearest;
 mod produce_fetch;
 mod replication;
 mod requests;
+mod throttles;
 mod waiting;
