@@ -5,8 +5,8 @@ use crate::{
     args::ArgumentError,
     client::{
         ClientError, Cluster, TopicPartition,
-        admin::{self, Reassignment, Resource},
-        text, topic_name,
+        admin::{self, Reassignment},
+        topic_name,
     },
     console::Stop,
 };
@@ -14,7 +14,6 @@ use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, BrokerId, DescribeClusterRequest, DescribeLogDirsRequest,
     ListPartitionReassignmentsRequest,
     alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic},
-    incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
     list_partition_reassignments_request::ListPartitionReassignmentsTopics,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +23,6 @@ pub const UNKNOWN: i16 = 3;
 
 /// Partitions that one answer describes.
 const PAGE: i32 = 2_000;
-
-/// IncrementalAlterConfigs' "delete".
-const DELETE: i8 = 1;
 
 /// Why the tool ends.
 #[derive(Debug)]
@@ -224,28 +220,4 @@ pub fn alter(
 
 fn millis(cluster: &Cluster) -> i32 {
     i32::try_from(cluster.config().request_timeout.as_millis()).unwrap_or(i32::MAX)
-}
-
-pub fn without_throttles_of_broker(id: i32) -> AlterConfigsResource {
-    let keys = [
-        "leader.replication.throttled.rate",
-        "follower.replication.throttled.rate",
-        "replica.alter.log.dirs.io.max.bytes.per.second",
-    ];
-    without(Resource::Broker, &id.to_string(), &keys)
-}
-
-pub fn without_throttles_of_topic(name: &str) -> AlterConfigsResource {
-    let keys = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
-    without(Resource::Topic, name, &keys)
-}
-
-fn without(resource: Resource, name: &str, keys: &[&str]) -> AlterConfigsResource {
-    let configs = keys.iter().map(|key| {
-        AlterableConfig::default().with_name(text(key)).with_config_operation(DELETE).with_value(None)
-    });
-    AlterConfigsResource::default()
-        .with_resource_type(resource as i8)
-        .with_resource_name(text(name))
-        .with_configs(configs.collect())
 }

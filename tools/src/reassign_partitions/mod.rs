@@ -1,13 +1,14 @@
-//! `kafka-reassign-partitions` (`org.apache.kafka.tools.reassign.ReassignPartitionsCommand`), without throttles and without
-//! moves between the log directories of a broker.
+//! `kafka-reassign-partitions` (`org.apache.kafka.tools.reassign.ReassignPartitionsCommand`), without moves between the log
+//! directories of a broker.
 
 mod ask;
 mod plan;
+mod throttle;
 
 use crate::{
     Tool,
     args::{COMMAND_CONFIG, Command, Opt},
-    client::{ClientError, Cluster, Properties, Role, TopicPartition, admin},
+    client::{ClientError, Cluster, Properties, Role, TopicPartition},
     console::{Console, Outcome, Stop},
     java::joined,
     say,
@@ -60,12 +61,12 @@ pub const TOOL: Tool = Tool {
             "cancel, list: controllers.",
         ),
         Opt::flag("disable-rack-aware", "generate: whatever racks the brokers stand in."),
-        Opt::long("throttle", "throttle", "execute: bytes per second between brokers. Not built yet.")
+        Opt::long("throttle", "throttle", "execute: bytes per second between brokers, for what is moved.")
             .or("-1"),
         Opt::long(
             "replica-alter-log-dirs-throttle",
             "replicaAlterLogDirsThrottle",
-            "execute: bytes per second between log directories. Not built yet.",
+            "execute: bytes per second between log directories, of which a broker has one.",
         )
         .or("-1"),
         Opt::long("timeout", "timeout", "execute, cancel: for moves between log directories.").or("10000"),
@@ -111,6 +112,9 @@ const ACTIONS: &[(&str, &[&str], &[&str])] = &[
 const EXISTING: &str = "Cannot execute because there is an existing partition assignment.  Use --additional to override \
                         this and create a new partition assignment in addition to the existing one. The --additional \
                         flag can also be used to change the throttle by resubmitting the current reassignment.";
+
+const VERIFY: &str = "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is \
+                      removed.";
 
 fn run(arguments: &[String], console: &mut Console) -> Outcome {
     let command = Command::parse(TOOL.options, arguments)?;
@@ -268,11 +272,6 @@ fn propose(current: &Assignment, topics: &[String], nodes: &Nodes) -> Result<Ass
 
 fn execute(cluster: &mut Cluster, console: &mut Console, command: &Command) -> Result<(), Failed> {
     let wanted = plan::to_execute(&read(command, "reassignment-json-file")?).map_err(Failed::Error)?;
-    for throttle in ["throttle", "replica-alter-log-dirs-throttle"] {
-        if command.long(throttle)?.is_some_and(|rate| rate >= 0) {
-            return Err(Failed::Error(format!("--{throttle} is not built yet: nothing is throttled")));
-        }
-    }
     if !command.has("additional") && !ask::reassignments(cluster, None)?.is_empty() {
         return Err(Failed::Refused(EXISTING.to_owned()));
     }
@@ -299,6 +298,7 @@ fn execute(cluster: &mut Cluster, console: &mut Console, command: &Command) -> R
          rollback",
         plan::json(&current, &directories)
     );
+    set_throttles(cluster, console, command, &wanted, &current)?;
     let places = joined(wanted.keys());
     let plural = if wanted.len() == 1 { "" } else { "s" };
     let asked = wanted.into_iter().map(|(place, replicas)| (place, Some(replicas))).collect();
@@ -308,6 +308,30 @@ fn execute(cluster: &mut Cluster, console: &mut Console, command: &Command) -> R
         return Err(Failed::Refused(format!("Error reassigning partition(s):\n{}", lines(&errors))));
     }
     say!(console, "Successfully started partition reassignment{plural} for {places}");
+    Ok(())
+}
+
+fn set_throttles(
+    cluster: &mut Cluster,
+    console: &mut Console,
+    command: &Command,
+    wanted: &Assignment,
+    current: &Assignment,
+) -> Result<(), Failed> {
+    let rate = |option| Ok::<_, Failed>(command.long(option)?.filter(|rate| *rate >= 0));
+    let (between_brokers, between_directories) =
+        (rate("throttle")?, rate("replica-alter-log-dirs-throttle")?);
+    if between_brokers.or(between_directories).is_none() {
+        return Ok(());
+    }
+    say!(console, "{VERIFY}");
+    if let Some(rate) = between_brokers {
+        throttle::set(cluster, console, wanted, current, rate)?;
+    }
+    if let Some(rate) = between_directories {
+        // On the brokers with moves between directories, of which there are none.
+        say!(console, "The replica-alter-dir throttle limit was set to {rate} B/s");
+    }
     Ok(())
 }
 
@@ -347,29 +371,7 @@ fn verify(
     // Of moves between directories, of which there are none.
     say!(console, "");
     if ongoing.is_empty() && !preserve_throttles {
-        clear_throttles(cluster, console, &wanted)?;
-    }
-    Ok(())
-}
-
-fn clear_throttles(
-    cluster: &mut Cluster,
-    console: &mut Console,
-    wanted: &[(TopicPartition, Vec<i32>)],
-) -> Result<(), Failed> {
-    let mut brokers: BTreeSet<i32> = ask::nodes(cluster)?.into_keys().collect();
-    brokers.extend(wanted.iter().flat_map(|(_, replicas)| replicas));
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    say!(console, "Clearing broker-level throttles on broker{} {}", plural(brokers.len()), joined(&brokers));
-    for id in &brokers {
-        admin::alter_configs(cluster, &ask::without_throttles_of_broker(*id))
-            .map_err(|error| ask::executed(&error))?;
-    }
-    let topics: BTreeSet<&String> = wanted.iter().map(|(place, _)| &place.topic).collect();
-    say!(console, "Clearing topic-level throttles on topic{} {}", plural(topics.len()), joined(&topics));
-    for topic in topics {
-        admin::alter_configs(cluster, &ask::without_throttles_of_topic(topic))
-            .map_err(|error| ask::executed(&error))?;
+        throttle::clear(cluster, console, &wanted)?;
     }
     Ok(())
 }
@@ -400,7 +402,7 @@ fn cancel(
     // Kafka's tool ends this line only where another follows.
     console.out.write_all(b"None of the specified partition moves are active.").map_err(Stop::from)?;
     if !preserve_throttles {
-        clear_throttles(cluster, console, &wanted)?;
+        throttle::clear(cluster, console, &wanted)?;
     }
     Ok(())
 }
