@@ -7,6 +7,7 @@
 //! A node without a vote has an [`Observer`] instead, with the same inputs and outputs.
 
 mod call_port;
+pub mod data_directory;
 pub mod executor;
 mod identity;
 mod inbound;

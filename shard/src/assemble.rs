@@ -17,10 +17,14 @@ use corelane_core::{
     engine::{Engine, LifeSettings, Place, Random},
     error::Fatal,
     ids::NodeId,
-    log::{Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, recover},
+    log::{
+        Boot, Fault, RecoveredLog, RecoveryReport, RecoverySettings, Store, StoreSettings, has_data, recover,
+    },
     metadata::{Endpoint, SecurityProtocol},
 };
-use corelane_raft_meta::{Bounds, Observer, ObserverSettings, Quorum, QuorumSettings, Timing};
+use corelane_raft_meta::{
+    Bounds, Observer, ObserverSettings, Quorum, QuorumSettings, Timing, data_directory,
+};
 use corelane_seam::{Disk, Now, ShardId};
 use std::{
     path::PathBuf,
@@ -103,6 +107,10 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>, now: Now) -> Res
         let settings = BrokerSettings { shards: 0, ..settings.clone() };
         let seeds = vec![NodeSeed::Quorum(Box::new(QuorumSeed { settings, disk, random }))];
         return Ok(Assembled { seeds, report: RecoveryReport { clean: true, ..RecoveryReport::default() } });
+    }
+    let new_directory = random.uuid().as_u128();
+    if !has_data(&*disk, &config.data_dir)? {
+        data_directory::begin(&*disk, &config.data_dir, config.node_id, new_directory)?;
     }
     let recovery = RecoverySettings {
         data_dir: config.data_dir.clone(),
@@ -222,13 +230,20 @@ impl QuorumSeed {
                 return Node::Broken(Broken { fatal, data_shards, reports });
             }
         };
+        let directories = match self.data_directory(&quorum) {
+            Ok(directory) => directory.into_iter().collect(),
+            Err(fatal) => {
+                let data_shards = self.settings.shards;
+                return Node::Broken(Broken { fatal, data_shards, reports });
+            }
+        };
         let registration = RegisterBrokerRequest {
             id: config.node_id,
             cluster_id: quorum.cluster_id().to_owned(),
             incarnation: self.random.uuid(),
             endpoints: endpoints(&config, &self.settings.ports),
             rack: config.rack.clone(),
-            directories: vec![uuid::Uuid::from_u128(quorum.directory_id())],
+            directories,
         };
         let controller = Settings {
             node: config.node_id,
@@ -260,6 +275,20 @@ impl QuorumSeed {
     fn voters(&self) -> Vec<(NodeId, String)> {
         let voters = self.settings.config.voters.iter();
         voters.map(|voter| (voter.node, format!("{}:{}", voter.host, voter.port))).collect()
+    }
+
+    /// The id of the directory of logs; none where there are no logs.
+    fn data_directory(&self, quorum: &Member) -> Result<Option<uuid::Uuid>, Fatal> {
+        let config = &self.settings.config;
+        if !config.roles.broker {
+            return Ok(None);
+        }
+        if self.settings.fault == Fault::ForgetDataDirectory {
+            return Ok(Some(uuid::Uuid::from_u128(quorum.directory_id())));
+        }
+        let identity = (config.node_id, quorum.cluster_id());
+        let id = data_directory::open(&*self.disk, &config.data_dir, identity, quorum.directory_id())?;
+        Ok(Some(uuid::Uuid::from_u128(id)))
     }
 
     fn metadata_directory(&self) -> PathBuf {

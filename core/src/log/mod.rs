@@ -28,7 +28,7 @@ pub mod timestamp;
 mod watermarks;
 
 pub use compaction::CleanerSettings;
-pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, recover};
+pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, has_data, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
 pub use store::{
     AppendError, Appended, CopyError, CutError, Event, Operations, Read, ReadError, ReadRequest, Slot, Store,

@@ -98,6 +98,8 @@ pub enum Fault {
     ForgetVotes,
     /// The metadata quorum does not look at the directories that its voters vote from.
     TakeAnyDirectory,
+    /// A broker registers with the directory of its metadata, whatever became of its logs.
+    ForgetDataDirectory,
 }
 
 /// When a log's appends are flushed.

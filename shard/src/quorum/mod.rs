@@ -84,6 +84,8 @@ pub struct QuorumShard {
     quorum: Member,
     desk: Desk,
     /// None of a node that is only a controller.
+    /// As the broker registers with.
+    data_directories: Vec<uuid::Uuid>,
     life: Option<BrokerLife>,
     node: NodeId,
     leader: Leader,
@@ -144,6 +146,10 @@ impl QuorumShard {
         QuorumShard {
             quorum,
             desk: Desk::new(settings.controller),
+            data_directories: settings
+                .broker
+                .as_ref()
+                .map_or_else(Vec::new, |(registration, _)| registration.directories.clone()),
             life: settings.broker.map(|(registration, life)| BrokerLife::new(registration, life)),
             node,
             leader: Leader::Unknown,
@@ -369,7 +375,11 @@ impl QuorumShard {
                     want_fence: self.directory_offline && !self.is_alone(),
                     want_shut_down,
                     is_full,
-                    offline_directories: Vec::new(),
+                    offline_directories: if self.directory_offline && !self.is_alone() {
+                        self.data_directories.clone()
+                    } else {
+                        Vec::new()
+                    },
                 })
             }
         };

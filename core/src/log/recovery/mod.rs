@@ -156,6 +156,14 @@ pub struct RecoveryReport {
     pub groups_cut: u64,
 }
 
+/// Whether a directory of data was ever used: an earlier boot has begun on it.
+///
+/// # Errors
+/// When what says so is damaged or of an unknown format, or the disk fails.
+pub fn has_data(disk: &dyn Disk, data_dir: &Path) -> Result<bool, Fatal> {
+    Ok(Manifest::read(disk, data_dir)?.is_some())
+}
+
 /// Recovers the directories and begins a new boot: blocking, before any shard serves. May be interrupted anywhere
 /// and run again.
 ///

@@ -122,8 +122,9 @@ pub enum Request {
         name: Rc<str>,
         count: i32,
     },
+    /// Of a topic, or of all brokers.
     AlterConfig {
-        name: Rc<str>,
+        name: Option<Rc<str>>,
         key: &'static str,
         value: String,
     },
@@ -267,7 +268,7 @@ impl Request {
                 encode_request(correlation, id, version, &create_partitions(name, *count))
             }
             Request::AlterConfig { name, key, value } => {
-                encode_request(correlation, id, version, &alter_config(name, key, value))
+                encode_request(correlation, id, version, &alter_config(name.as_deref(), key, value))
             }
             Request::InitProducerId => {
                 let request = InitProducerIdRequest::default()
@@ -334,16 +335,17 @@ fn create_partitions(topic: &str, count: i32) -> CreatePartitionsRequest {
     CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(BROKER_TIMEOUT_MS)
 }
 
-fn alter_config(topic: &str, key: &str, value: &str) -> IncrementalAlterConfigsRequest {
-    /// `ConfigResource.Type.TOPIC`.
+fn alter_config(topic: Option<&str>, key: &str, value: &str) -> IncrementalAlterConfigsRequest {
+    /// `ConfigResource.Type.TOPIC` and `BROKER`.
     const TOPIC: i8 = 2;
+    const BROKER: i8 = 4;
     let config = incremental_alter_configs_request::AlterableConfig::default()
         .with_name(text(key))
         .with_config_operation(0)
         .with_value(Some(text(value)));
     let resource = incremental_alter_configs_request::AlterConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(text(topic))
+        .with_resource_type(if topic.is_some() { TOPIC } else { BROKER })
+        .with_resource_name(text(topic.unwrap_or_default()))
         .with_configs(vec![config]);
     IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
 }
@@ -531,7 +533,12 @@ mod tests {
             Request::CreateTopic { name: name(), partitions: 3, configs },
             Request::DeleteTopic { topic: partition.topic, name: name() },
             Request::CreatePartitions { topic: partition.topic, name: name(), count: 4 },
-            Request::AlterConfig { name: name(), key: "segment.ms", value: "5".to_owned() },
+            Request::AlterConfig { name: Some(name()), key: "segment.ms", value: "5".to_owned() },
+            Request::AlterConfig {
+                name: None,
+                key: "leader.replication.throttled.rate",
+                value: "5".to_owned(),
+            },
             Request::InitProducerId,
             Request::ElectLeaders,
             Request::Reassign { partition, topic: name(), replicas: Some(vec![3, 1]) },

@@ -182,3 +182,42 @@ fn a_parked_reply_that_outlives_the_loss_of_a_leadership_is_caught() {
     };
     assert!(seeds.into_iter().any(is_seen));
 }
+
+/// The power goes everywhere, and one broker's logs are gone afterwards; its metadata is not.
+fn wipe_the_logs_of_one(seed: u64, fault: Fault) -> Result<(), Broken> {
+    let mut run = Run::new(&Options { fault, brokers: BROKERS, ..Options::new(seed) });
+    (0..BROKERS).for_each(|index| run.start_later(index));
+    run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
+    let create = Request::CreateTopic { name: run.catalog.new_name(), partitions: 1, configs: Vec::new() };
+    run.until(Some(create), |run| run.catalog.topics().len() > 0)?;
+    let (partition, topic) = run.catalog.partitions().swap_remove(0);
+    run.until(Some(Request::Metadata), |run| {
+        let known = run.catalog.routes.leader(partition);
+        run.leader(partition).is_some_and(|index| known == Some(Cluster::node(index)))
+    })?;
+    for _ in 0..3 {
+        let stored = run.produce(partition, &topic);
+        run.once(stored)?;
+    }
+    run.unsettle();
+    let processes: Vec<_> = run.brokers.iter().map(|broker| broker.process).collect();
+    processes.iter().for_each(|process| run.world.crash(*process, CrashKind::PowerCut));
+    let wiped = processes[run.rng.index(BROKERS)];
+    let is_metadata = |path: &std::path::Path| path.iter().any(|part| part == "__cluster_metadata");
+    run.world.disk(wiped).wipe(|path| !is_metadata(path));
+    run.pump(CALM_NS_MAX, "a start over what is left", Run::all_serve)?;
+    run.calm()?;
+    run.alone(Box::new(Audit::new()))?;
+    run.compare_replicas()?;
+    run.judge()
+}
+
+#[test]
+fn a_broker_whose_data_disk_is_empty_is_not_counted_in_sync_though_its_metadata_is_whole() {
+    let seeds = 0..10;
+    for seed in seeds.clone() {
+        wipe_the_logs_of_one(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
+    }
+    let is_seen = |seed| wipe_the_logs_of_one(seed, Fault::ForgetDataDirectory).is_err();
+    assert!(seeds.into_iter().any(is_seen));
+}

@@ -29,7 +29,7 @@ impl Operation for AlterConfig {
             1 => ("segment.bytes", 1_048_576),
             _ => ("index.interval.bytes", desk.rng.below(5_000)),
         };
-        desk.ask(Request::AlterConfig { name, key, value: value.to_string() });
+        desk.ask(Request::AlterConfig { name: Some(name), key, value: value.to_string() });
     }
 
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {

@@ -27,6 +27,7 @@ mod produce;
 mod produce_idempotent;
 mod reassign;
 pub mod restart;
+mod throttle;
 
 pub use disturbance::{Disturbance, ToTheDisk, draw as draw_disturbance};
 
@@ -173,7 +174,7 @@ const OPERATIONS: &[(u64, Make)] = &[
 ];
 
 /// What is done to a cluster only.
-const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make), (8, reassign::make)];
+const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make), (8, reassign::make), (4, throttle::make)];
 
 /// The next operation of a client. Without topics it makes one.
 pub fn draw(desk: &mut Desk<'_>) -> Box<dyn Operation> {

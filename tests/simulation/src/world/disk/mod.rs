@@ -159,6 +159,11 @@ impl SimDisk {
         lock(&self.0).calls_before_crash = calls;
     }
 
+    /// Removes what `goes`, as somebody who empties another disk of the machine.
+    pub fn wipe(&self, goes: impl Fn(&Path) -> bool) {
+        lock(&self.0).names.retain(|path, _| !goes(path));
+    }
+
     /// The content as every reader of this machine sees it, if the file exists.
     pub fn live(&self, path: &Path) -> Option<Vec<u8>> {
         let state = lock(&self.0);
