@@ -1,6 +1,9 @@
 //! The tools that move partitions and their leaders, ours beside Apache Kafka's.
 
+use anyhow::{Result, ensure};
 use corelane_client_tests::{Broker, Pair, ours};
+use corelane_fault_tests::cluster::{Cluster, ClusterOptions};
+use std::time::Duration;
 
 /// Without the stack trace that Kafka's tool prints behind an error.
 fn without_trace(out: &str) -> String {
@@ -58,6 +61,92 @@ fn reassignments_are_told_as_by_kafka() {
     }
     pair.finish();
     broker.stop();
+}
+
+/// What one edition moves, and the other.
+const THEIRS: &str = "javas-topic";
+const OURS: &str = "owned-topic";
+
+/// Both topics are on brokers 1 and 2, with more in them than a throttle of 1000 bytes a second lets go in this test.
+fn with_two_topics(cluster: &mut Cluster) -> Result<()> {
+    let servers = cluster.bootstrap();
+    for topic in [THEIRS, OURS] {
+        let create =
+            ["--bootstrap-server", &servers, "--create", "--topic", topic, "--replica-assignment", "1:2"];
+        let created = ours("kafka-topics", &create, "");
+        ensure!(created.code == 0, "{created:?}");
+        let properties = format!("bootstrap.servers={servers}");
+        let fill = [
+            "--topic",
+            topic,
+            "--num-records",
+            "600",
+            "--record-size",
+            "1000",
+            "--throughput",
+            "-1",
+            "--producer-props",
+            &properties,
+            "acks=all",
+            "batch.size=4000",
+        ];
+        let filled = ours("kafka-producer-perf-test", &fill, "");
+        ensure!(filled.code == 0, "{filled:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn throttles_of_reassignments_are_set_changed_and_cleared_as_by_kafka() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut cluster = Cluster::start(&ClusterOptions::new(), &directory.path().join("nodes"))?;
+    cluster.create_topic("whole", 1, &[])?;
+    with_two_topics(&mut cluster)?;
+    for topic in [THEIRS, OURS] {
+        let moved =
+            format!(r#"{{"partitions": [{{"topic": "{topic}", "partition": 0, "replicas": [3, 2]}}]}}"#);
+        std::fs::write(directory.path().join(topic), moved)?;
+    }
+    let servers = cluster.bootstrap();
+    let json = directory.path().join("{}");
+    let json = json.to_str().expect("UTF-8");
+    let mut pair = Pair::start();
+    let tool = "kafka-reassign-partitions";
+    let with = |arguments: &[&'static str]| {
+        [&["--bootstrap-server", &servers, "--reassignment-json-file", json][..], arguments].concat()
+    };
+    let compare_settings = |pair: &mut Pair| {
+        for (kind, name) in [("topics", "{}"), ("brokers", "1"), ("brokers", "2"), ("brokers", "3")] {
+            let describe =
+                ["--bootstrap-server", &servers, "--describe", "--entity-type", kind, "--entity-name", name];
+            pair.each("kafka-configs", &describe, [THEIRS, OURS]);
+        }
+    };
+    let each =
+        |pair: &mut Pair, arguments: &[&'static str]| pair.each(tool, &with(arguments), [THEIRS, OURS]);
+    each(&mut pair, &["--execute", "--additional", "--throttle", "1000"]);
+    compare_settings(&mut pair);
+    each(&mut pair, &["--verify"]);
+    let listed = || ours(tool, &["--bootstrap-server", &servers, "--list"], "").out;
+    let under_way = listed();
+    ensure!(under_way.contains(THEIRS) && under_way.contains(OURS), "both are held back: {under_way}");
+    compare_settings(&mut pair);
+    let changed =
+        ["--execute", "--additional", "--throttle", "100000000", "--replica-alter-log-dirs-throttle", "5"];
+    each(&mut pair, &changed);
+    compare_settings(&mut pair);
+    let patience = Duration::from_secs(60);
+    cluster.await_that(patience, "both are moved", |_| listed().starts_with("No partition reassignments"))?;
+    each(&mut pair, &["--verify", "--preserve-throttles"]);
+    compare_settings(&mut pair);
+    each(&mut pair, &["--verify"]);
+    compare_settings(&mut pair);
+    let left =
+        ["--bootstrap-server", &servers, "--describe", "--entity-type", "brokers", "--entity-name", "1"];
+    let left = ours("kafka-configs", &left, "").out;
+    ensure!(!left.contains("throttled"), "{left}");
+    pair.finish();
+    cluster.ensure_well()
 }
 
 #[test]

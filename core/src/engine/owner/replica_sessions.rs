@@ -477,11 +477,12 @@ impl Owner {
             self.replica_sessions.throttled_last = Some(key);
         }
         let session = self.replica_sessions.sessions.get_mut(&key)?;
-        let is_news = session.take(id, &found, has_more);
         if exceeded && has_more && !found.result.is_urgent() {
+            // Marks alone are no news for who is behind: it would ask again at once for each of them.
             session.hold(id);
+            return None;
         }
-        is_news.then_some(found.result)
+        session.take(id, &found, has_more).then_some(found.result)
     }
 
     /// What the quota of leaders means for a follower's partition (Kafka's `shouldLeaderThrottle`).

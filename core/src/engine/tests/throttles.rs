@@ -1,16 +1,20 @@
 //! Throttled replication (KIP-73): the rate is held, on whichever side it is set, and nothing else waits for it.
 
 use super::{
-    clients::{batch, produce},
-    cluster::{Cluster, TOPIC},
+    broker::Broker,
+    clients::{batch, fetch, name, produce},
+    cluster::{Cluster, TOPIC, TOPIC_ID, partition},
+    files::Files,
     replication::{assert_equal, outcome, produced},
 };
 use crate::{
     engine::{Input, ShardMessage},
     error::ErrorCode,
-    metadata::{ConfigResource, Record},
+    ids::{LeaderEpoch, NodeId},
+    metadata::{Batch, ConfigResource, MetadataOffset, PartitionRecord, Record, RegisterBrokerRecord},
 };
 use corelane_seam::ShardId;
+use kafka_protocol::messages::{BrokerId, FetchResponse, ProduceResponse};
 
 const RECORD_BYTES: i64 = 20_000;
 const RECORDS: i64 = 60;
@@ -168,5 +172,84 @@ fn what_other_shards_of_a_broker_move_counts() {
         assert_eq!(copied(&cluster, 0), before, "{side}: another shard has used it all");
         cluster.pass_ms(12_000);
         assert!(copied(&cluster, 0) > before, "{side}");
+    }
+}
+
+/// A broker of two shards that leads what broker 2 does not have, with settings of its topic and of all brokers.
+fn leader_of_two_shards(topic: &[(&str, &str)], brokers: &[(&str, &str)]) -> Broker {
+    let mut image = Broker::start(2, Files::default()).image();
+    let follower = Record::RegisterBroker(RegisterBrokerRecord {
+        id: NodeId(2),
+        epoch: 1,
+        incarnation: uuid::Uuid::from_u128(2),
+        endpoints: Vec::new(),
+        rack: None,
+        directories: vec![uuid::Uuid::from_u128(500)],
+        fenced: false,
+        in_controlled_shutdown: false,
+    });
+    let of_topic = || Record::Topic { name: TOPIC.into(), id: TOPIC_ID };
+    let partitions = (0..8).map(|index| {
+        Record::Partition(PartitionRecord {
+            topic: TOPIC_ID,
+            index,
+            replicas: vec![NodeId(1), NodeId(2)],
+            isr: vec![NodeId(1)],
+            removing: Vec::new(),
+            adding: Vec::new(),
+            leader: Some(NodeId(1)),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+        })
+    });
+    let set = |resource: ConfigResource| {
+        move |(key, value): &(&str, &str)| Record::Config {
+            resource: resource.clone(),
+            key: (*key).to_owned(),
+            value: Some((*value).to_owned()),
+        }
+    };
+    let mut records = vec![follower, of_topic()];
+    records.extend(partitions);
+    records.extend(topic.iter().map(set(ConfigResource::Topic(TOPIC.into()))));
+    records.extend(brokers.iter().map(set(ConfigResource::BrokerDefault)));
+    let next = image.last_applied().map_or(0, |offset| offset.0 + 1);
+    image.apply(MetadataOffset(next), &Batch::of(records)).expect("it makes sense");
+    Broker::start_with(2, Files::default(), image)
+}
+
+/// The bytes that broker 2 is given of partition `index`, asking in a session of its own.
+fn given(broker: &mut Broker, index: i32, number: u64) -> usize {
+    let connection = broker.connect(0, number);
+    let mut request = fetch(TOPIC, &[(index, 0)], 0, 0);
+    request.replica_id = BrokerId(2);
+    request.topics[0].topic = name(TOPIC);
+    let response: FetchResponse = broker.ask(connection, 12, &request);
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+    partitions.next().and_then(|it| it.records.as_ref()).map_or(0, bytes::Bytes::len)
+}
+
+#[test]
+fn two_shards_have_one_rate_between_them() {
+    let replicas = [("leader.replication.throttled.replicas", "*")];
+    let rate = [("leader.replication.throttled.rate", "1000")];
+    for (is_throttled, topic) in [(true, &replicas[..]), (false, &[])] {
+        let mut broker = leader_of_two_shards(topic, &rate);
+        let on = |shard: u16| (0..8).find(|index| partition(*index).owner(2) == ShardId(shard));
+        let (here, there) = (on(0).expect("of eight"), on(1).expect("of eight"));
+        let producer = broker.connect(0, 1);
+        for index in [here, there] {
+            let value = "x".repeat(5_000);
+            let request = produce(TOPIC, 1, &[(index, batch(&[&value]))]);
+            let response: ProduceResponse = broker.ask(producer, 10, &request);
+            assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+        }
+        assert!(given(&mut broker, here, 2) > 5_000, "the first batch goes whole");
+        let bytes = given(&mut broker, there, 3);
+        assert_eq!(bytes == 0, is_throttled, "{bytes} bytes of the other shard's partition");
+        broker.pass_ms(6_000);
+        assert!(given(&mut broker, there, 4) > 5_000, "what was moved is paid");
     }
 }

@@ -47,6 +47,8 @@ pub struct ClusterOptions {
     pub shards: u16,
     /// `key=value`, for all of them.
     pub overrides: Vec<String>,
+    /// Each stands in a rack of its own, from `rack1` on.
+    pub in_racks: bool,
     /// The last node's data is on a file system of this size, where this process may mount one.
     pub small_disk_bytes: Option<u64>,
 }
@@ -61,6 +63,7 @@ impl ClusterOptions {
             overrides: ["corelane.shard.memory.bytes=134217728", "corelane.tail.cache.bytes=33554432"]
                 .map(str::to_owned)
                 .to_vec(),
+            in_racks: false,
             small_disk_bytes: None,
         }
     }
@@ -410,6 +413,9 @@ impl Node {
             .with("controller.listener.names", "CONTROLLER")
             .with("controller.quorum.voters", voters.collect::<Vec<_>>().join(","))
             .with("offsets.topic.replication.factor", options.nodes);
+        if options.in_racks {
+            broker = broker.with("broker.rack", format!("rack{}", index + 1));
+        }
         broker.overrides.extend_from_slice(&options.overrides);
         broker.wrapper = ground.wrapper(index);
         let program = Program::Corelane(Box::new(broker));
