@@ -38,6 +38,16 @@ impl KafkaBroker {
     /// When java or the jars are missing, or it does not serve within two minutes.
     #[must_use]
     pub fn start(protocols: &[&str], settings: &[String]) -> Self {
+        Self::start_at(protocols, settings, &[])
+    }
+
+    /// As [`KafkaBroker::start`], with these levels of features, as `feature=level`, in place of those of its release.
+    ///
+    /// # Panics
+    ///
+    /// As [`KafkaBroker::start`].
+    #[must_use]
+    pub fn start_at(protocols: &[&str], settings: &[String], levels: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
         // All at once, so that they differ.
         let free: Vec<TcpListener> =
@@ -66,6 +76,7 @@ impl KafkaBroker {
         fs::write(&properties, [&lines[..], settings].concat().join("\n")).expect("written");
         let mut format = java("kafka.tools.StorageTool");
         format.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(&properties);
+        format.args(levels.iter().flat_map(|level| ["--feature", level]));
         let output = format.output().expect("java is there: run tests/install-clients");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let jvm = serve(&properties);

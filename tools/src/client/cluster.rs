@@ -329,14 +329,27 @@ impl Cluster {
     /// # Errors
     /// [`ClientError::Broker`], of which COORDINATOR_NOT_AVAILABLE can be retried.
     pub fn coordinator(&mut self, group: &str) -> Result<i32> {
+        self.find_coordinator(0, group)
+    }
+
+    /// The broker that coordinates the transactions of a transactional id.
+    ///
+    /// # Errors
+    /// As [`Cluster::coordinator`].
+    pub fn transaction_coordinator(&mut self, id: &str) -> Result<i32> {
+        self.find_coordinator(1, id)
+    }
+
+    fn find_coordinator(&mut self, kind: i8, key: &str) -> Result<i32> {
         let (id, node) = self.on_any(|connection| {
             let version = connection.version::<FindCoordinatorRequest>()?;
             let mut request = FindCoordinatorRequest::default();
             if version >= 4 {
-                request.coordinator_keys = vec![text(group)];
+                request.coordinator_keys = vec![text(key)];
             } else {
-                request.key = text(group);
+                request.key = text(key);
             }
+            request.key_type = kind;
             let answer = connection.call(version, &request)?;
             let (code, message, id, host, port) = match answer.coordinators.first() {
                 Some(found) => {

@@ -47,6 +47,9 @@ pub enum ClientError {
         /// What is wrong with the settings.
         cause: String,
     },
+    /// A client that keeps state can do no more, or was used wrongly. The text is whole.
+    #[error("{0}")]
+    Fatal(String),
     /// The broker's answer cannot be read, or makes no sense.
     #[error("Error reading the answer of {peer}: {reason}")]
     Protocol {
@@ -103,7 +106,9 @@ impl ClientError {
             ClientError::Unsupported(_) => "org.apache.kafka.common.errors.UnsupportedVersionException",
             ClientError::Tls { .. } => "org.apache.kafka.common.errors.SslAuthenticationException",
             ClientError::Config(_) => "org.apache.kafka.common.config.ConfigException",
-            ClientError::Construction { .. } => "org.apache.kafka.common.KafkaException",
+            ClientError::Construction { .. } | ClientError::Fatal(_) => {
+                "org.apache.kafka.common.KafkaException"
+            }
             ClientError::Protocol { .. } => "org.apache.kafka.common.protocol.types.SchemaException",
             ClientError::Interrupted => "org.apache.kafka.common.errors.WakeupException",
         }

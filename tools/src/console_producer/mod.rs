@@ -136,11 +136,11 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     let names = check(&command, console)?;
     let topic = command.value("topic")?.unwrap_or_default();
     let mut reader = LineReader::new(&reader_properties(&command, &names)?).map_err(Stop::Failed)?;
-    let producer = Producer::new(&producer_properties(&command, &names)?)?;
+    let mut producer = Producer::new(&producer_properties(&command, &names)?)?;
     console.flush()?;
     interrupt::listen();
     let lines = lines(console, console.prompts);
-    let sent = send_all(&producer, topic, command.has("sync"), &mut reader, &lines);
+    let sent = send_all(&mut producer, topic, command.has("sync"), &mut reader, &lines);
     producer.close();
     sent?;
     interrupt::code().map_or(Ok(()), |code| Err(Stop::Code(code)))
@@ -278,7 +278,7 @@ fn without_end(bytes: &[u8]) -> String {
 const LOOK: Duration = Duration::from_millis(100);
 
 fn send_all(
-    producer: &Producer,
+    producer: &mut Producer,
     topic: &str,
     sync: bool,
     reader: &mut LineReader,
@@ -298,7 +298,7 @@ fn send_all(
     Ok(())
 }
 
-fn send(producer: &Producer, topic: &str, sync: bool, line: &Line<'_>) -> Outcome {
+fn send(producer: &mut Producer, topic: &str, sync: bool, line: &Line<'_>) -> Outcome {
     let headers: Vec<(&[u8], Option<&[u8]>)> =
         line.headers.iter().map(|(key, value)| (key.as_bytes(), value.map(str::as_bytes))).collect();
     let record = ProducerRecord {
@@ -307,15 +307,14 @@ fn send(producer: &Producer, topic: &str, sync: bool, line: &Line<'_>) -> Outcom
         headers: &headers,
     };
     if !sync {
-        producer.send(topic, record, log_errors(topic, record));
-        return Ok(());
+        return Ok(producer.send(topic, record, log_errors(topic, record))?);
     }
     let (sender, receiver) = mpsc::channel();
     let told = move |outcome: Result<Acknowledged>| {
         // The receiver waits, below.
         let _ = sender.send(outcome);
     };
-    producer.send(topic, record, Box::new(told));
+    producer.send(topic, record, Box::new(told))?;
     match receiver.recv() {
         Ok(outcome) => Ok(outcome.map(drop)?),
         Err(_) => Err(ClientError::Interrupted.into()),

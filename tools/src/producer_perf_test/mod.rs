@@ -1,4 +1,4 @@
-//! `kafka-producer-perf-test` (`org.apache.kafka.tools.ProducerPerformance`), without transactions.
+//! `kafka-producer-perf-test` (`org.apache.kafka.tools.ProducerPerformance`).
 
 mod stats;
 
@@ -6,11 +6,13 @@ use crate::{
     Tool,
     args::{Argparse, Opt, Parsed},
     client::{
-        Properties,
+        Properties, Result,
         producer::{Done, Producer, ProducerRecord},
     },
     console::{Console, Outcome, Stop},
-    interrupt, log, say,
+    interrupt,
+    java::id_text,
+    log, say,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use stats::Stats;
@@ -51,8 +53,17 @@ const OPTIONS: &[Opt] = &[
     Opt::text("producer.config", "CONFIG-FILE", "(DEPRECATED) As --command-config."),
     Opt::text("command-config", "CONFIG-FILE", "A properties file with settings of the producer."),
     Opt::flag("print-metrics", "Accepted; there are no metrics to print."),
-    Opt::text("transactional-id", "TRANSACTIONAL-ID", "Not built yet."),
-    Opt::long("transaction-duration-ms", "TRANSACTION-DURATION", "Not built yet."),
+    Opt::text(
+        "transactional-id",
+        "TRANSACTIONAL-ID",
+        "Sends in transactions under this id; goes before transactional.id of other options. One is made up where only \
+         --transaction-duration-ms is given.",
+    ),
+    Opt::long(
+        "transaction-duration-ms",
+        "TRANSACTION-DURATION",
+        "Commits a transaction with the first record that is sent so long after its first. 3000 where only an id is given.",
+    ),
     Opt::long(
         "warmup-records",
         "WARMUP-RECORDS",
@@ -61,6 +72,11 @@ const OPTIONS: &[Opt] = &[
     .or("0"),
     Opt::long("reporting-interval", "INTERVAL-MS", "How often it is told how it goes.").or("5000"),
 ];
+
+const TRANSACTIONAL_ID: &str = "transactional.id";
+
+/// How long a transaction lasts where nothing says so.
+const TRANSACTION_MS: i64 = 3000;
 
 const PARSER: Argparse = Argparse {
     name: "kafka-producer-perf-test",
@@ -75,7 +91,10 @@ const PARSER: Argparse = Argparse {
            [--warmup-records WARMUP-RECORDS] [--reporting-interval INTERVAL-MS]\n       \
            (--record-size RECORD-SIZE | --payload-file PAYLOAD-FILE |\n       \
            --payload-monotonic)",
-    purpose: "This tool is used to verify the producer performance.",
+    purpose: "This tool is used to verify the producer performance. To enable transactions, you can specify a transactional id \
+              or set a transaction duration using --transaction-duration-ms. There are three ways to specify the \
+              transactional id: set transactional.id=<id> via --command-property, set transactional.id=<id> in the config \
+              file via --command-config, or use --transactional-id <id>.",
     options: OPTIONS,
 };
 
@@ -96,6 +115,8 @@ struct Plan {
     interval: Duration,
     payload: Payload,
     properties: Properties,
+    /// How long a transaction lasts at least, where there are any.
+    transaction: Option<Duration>,
 }
 
 enum Payload {
@@ -110,20 +131,24 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     }
     let parsed = PARSER.parse(console, &spread(arguments))?;
     let plan = plan(&parsed, console)?;
+    if parsed.has("print-metrics") {
+        log::warn("--print-metrics: this producer has no metrics to print");
+    }
+    console.flush()?;
+    interrupt::listen();
+    let mut producer = Producer::new(&plan.properties)?;
+    if plan.transaction.is_some() {
+        producer.init_transactions()?;
+    }
     if plan.warmup > 0 {
         say!(
             console,
             "Warmup first {} records. Steady state results will print after the complete test summary.",
             plan.warmup
         );
+        console.flush()?;
     }
-    if parsed.has("print-metrics") {
-        log::warn("--print-metrics: this producer has no metrics to print");
-    }
-    console.flush()?;
-    interrupt::listen();
-    let producer = Producer::new(&plan.properties)?;
-    let (all, steady) = send(&plan, &producer);
+    let (all, steady) = send(&plan, &mut producer)?;
     producer.close();
     for stats in [Some(all), steady].into_iter().flatten() {
         let line = stats.lock().unwrap_or_else(PoisonError::into_inner).total();
@@ -181,30 +206,62 @@ fn plan(parsed: &Parsed, console: &mut Console) -> Outcome<Plan> {
         )
     } else if size.is_some_and(|size| size <= 0) {
         Some("--record-size should be greater than zero.")
-    } else if interval <= 0 {
-        Some("--reporting-interval should be greater than zero.")
-    } else if parsed.has("transactional-id") || parsed.has("transaction-duration-ms") {
-        Some("transactions are not built yet in this tool")
     } else {
         None
     };
     if let Some(problem) = problem {
         return Err(PARSER.error(console, problem));
     }
-    let properties = properties(parsed, console)?;
+    let names = sources(parsed, console)?;
+    let duration = parsed.long("transaction-duration-ms")?;
+    if duration.is_some_and(|millis| millis <= 0) {
+        return Err(PARSER.error(console, "--transaction-duration-ms should be greater than zero."));
+    }
+    if interval <= 0 {
+        return Err(PARSER.error(console, "--reporting-interval should be greater than zero."));
+    }
+    let payload = match (size, parsed.value("payload-file")?) {
+        (Some(size), _) => Payload::Random(usize::try_from(size).unwrap_or(1)),
+        (None, Some(path)) => Payload::Chosen(payloads_of(path, parsed, console)?),
+        (None, None) => Payload::Counting,
+    };
+    let mut properties = properties(parsed, &names, console)?;
+    let transaction = transaction(parsed, duration, &mut properties)?;
     Ok(Plan {
         topic: parsed.value("topic")?.unwrap_or_default().into(),
         records: records.unsigned_abs(),
         warmup: warmup.unsigned_abs(),
         rate: (throughput > 0.0).then_some(throughput),
         interval: Duration::from_millis(interval.unsigned_abs()),
-        payload: match (size, parsed.value("payload-file")?) {
-            (Some(size), _) => Payload::Random(usize::try_from(size).unwrap_or(1)),
-            (None, Some(path)) => Payload::Chosen(payloads_of(path, parsed, console)?),
-            (None, None) => Payload::Counting,
-        },
+        payload,
         properties,
+        transaction,
     })
+}
+
+/// How long a transaction lasts at least. There are transactions where any of the three is given: how long they last, an id as
+/// an option, an id among the settings.
+fn transaction(
+    parsed: &Parsed,
+    millis: Option<i64>,
+    properties: &mut Properties,
+) -> Outcome<Option<Duration>> {
+    let id = parsed.value("transactional-id")?;
+    if millis.is_none() && id.is_none() && properties.get(TRANSACTIONAL_ID).is_none() {
+        return Ok(None);
+    }
+    match id {
+        Some(id) => properties.set(TRANSACTIONAL_ID, id),
+        None => properties.set_default(
+            TRANSACTIONAL_ID,
+            &format!(
+                "performance-producer-{}",
+                id_text(uuid::Builder::from_random_bytes(rand::random()).into_uuid())
+            ),
+        ),
+    }
+    let millis = millis.unwrap_or(TRANSACTION_MS);
+    Ok(Some(Duration::from_millis(millis.unsigned_abs())))
 }
 
 fn payloads_of(path: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Vec<Vec<u8>>> {
@@ -224,7 +281,15 @@ fn payloads_of(path: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Ve
     Ok(payloads)
 }
 
-fn properties(parsed: &Parsed, console: &mut Console) -> Outcome<Properties> {
+/// Under which of their names settings of the producer, and files of them, are given.
+struct Names {
+    pairs: &'static str,
+    file: &'static str,
+}
+
+/// # Errors
+/// Where no option says who the brokers are, or one is given by both of its names.
+fn sources(parsed: &Parsed, console: &mut Console) -> Outcome<Names> {
     let sources =
         ["bootstrap-server", "command-property", "producer-props", "producer.config", "command-config"];
     if !sources.iter().any(|option| parsed.has(option)) {
@@ -236,6 +301,16 @@ fn properties(parsed: &Parsed, console: &mut Console) -> Outcome<Properties> {
         if parsed.has(new) && parsed.has(old) {
             return Err(PARSER.error(console, &format!("--{new} and --{old} cannot be specified together.")));
         }
+    }
+    let either = |new, old| if parsed.has(old) { old } else { new };
+    Ok(Names {
+        pairs: either("command-property", "producer-props"),
+        file: either("command-config", "producer.config"),
+    })
+}
+
+fn properties(parsed: &Parsed, names: &Names, console: &mut Console) -> Outcome<Properties> {
+    for (new, old) in [("command-property", "producer-props"), ("command-config", "producer.config")] {
         if parsed.has(old) {
             say!(
                 console,
@@ -243,12 +318,11 @@ fn properties(parsed: &Parsed, console: &mut Console) -> Outcome<Properties> {
             );
         }
     }
-    let either = |new, old| if parsed.has(old) { old } else { new };
-    let mut properties = match parsed.value(either("command-config", "producer.config"))? {
+    let mut properties = match parsed.value(names.file)? {
         Some(path) => Properties::load(path).map_err(Stop::Failed)?,
         None => Properties::default(),
     };
-    let pairs = parsed.values(either("command-property", "producer-props"));
+    let pairs = parsed.values(names.pairs);
     if let Some(bad) = pairs.iter().find(|pair| pair.split('=').count() != 2) {
         return Err(Stop::failed(format!("Invalid property: {bad}")));
     }
@@ -257,24 +331,30 @@ fn properties(parsed: &Parsed, console: &mut Console) -> Outcome<Properties> {
     if let Some(servers) = parsed.value("bootstrap-server")? {
         properties.set("bootstrap.servers", servers);
     }
-    if properties.get("transactional.id").is_some() {
-        return Err(PARSER.error(console, "transactions are not built yet in this tool"));
-    }
     Ok(properties)
 }
 
 type Shared = Arc<Mutex<Stats>>;
 
 /// Sends all records, at the rate, and returns what was measured: of all, and of those behind the warm-up.
-fn send(plan: &Plan, producer: &Producer) -> (Shared, Option<Shared>) {
+///
+/// # Errors
+/// Those of a transaction.
+fn send(plan: &Plan, producer: &mut Producer) -> Result<(Shared, Option<Shared>)> {
     let all = Arc::new(Mutex::new(Stats::new(plan.records, plan.interval, false)));
     let mut steady: Option<Shared> = None;
     let mut random = SmallRng::seed_from_u64(0);
     let mut buffer = Vec::new();
     let began = Instant::now();
+    // Since when a transaction is open.
+    let mut open: Option<Instant> = None;
     for index in 0..plan.records {
         if interrupt::is_set() {
             break;
+        }
+        if plan.transaction.is_some() && open.is_none() {
+            producer.begin_transaction()?;
+            open = Some(Instant::now());
         }
         if plan.warmup > 0 && index == plan.warmup {
             steady = Some(Arc::new(Mutex::new(Stats::new(plan.records - plan.warmup, plan.interval, true))));
@@ -294,17 +374,24 @@ fn send(plan: &Plan, producer: &Producer) -> (Shared, Option<Shared>) {
             }
         };
         let done = measured(payload.len(), Arc::clone(&all), steady.clone());
-        producer.send(
-            &plan.topic,
-            ProducerRecord { value: Some(payload), ..ProducerRecord::default() },
-            done,
-        );
+        let record = ProducerRecord { value: Some(payload), ..ProducerRecord::default() };
+        let sent = Instant::now();
+        producer.send(&plan.topic, record, done)?;
+        if let (Some(least), Some(since)) = (plan.transaction, open)
+            && sent.duration_since(since) >= least
+        {
+            producer.commit_transaction()?;
+            open = None;
+        }
         if let Some(rate) = plan.rate {
             let due = began + Duration::from_secs_f64((index + 1) as f64 / rate);
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     }
-    (all, steady)
+    if open.is_some() {
+        producer.commit_transaction()?;
+    }
+    Ok((all, steady))
 }
 
 fn measured(bytes: usize, all: Shared, steady: Option<Shared>) -> Done {
@@ -348,6 +435,32 @@ mod tests {
         assert!(refused(&["--num-records", "1"]));
         assert!(refused(&["--num-records", "1", "--record-size", "1", "--payload-monotonic"]));
         assert!(refused(&["--num-records", "1", "--record-size", "1", "--warmup-records", "1"]));
-        assert!(refused(&["--num-records", "1", "--record-size", "1", "--transactional-id", "x"]));
+        let transaction = ["--num-records", "1", "--record-size", "1", "--transaction-duration-ms"];
+        assert!(refused(&[&transaction[..], &["0"]].concat()));
+        assert!(!refused(&[&transaction[..], &["1"]].concat()));
+    }
+
+    #[test]
+    fn transactions_are_wanted_where_any_option_speaks_of_them() {
+        let read = |arguments: &[&str]| {
+            let base = ["--topic", "t", "--num-records", "1", "--record-size", "1", "--throughput", "-1"];
+            let arguments: Vec<String> = base.iter().chain(arguments).map(|&it| it.into()).collect();
+            let (mut console, _) = crate::console::testing();
+            let parsed = PARSER.parse(&mut console, &spread(&arguments)).expect("well formed");
+            let plan = plan(&parsed, &mut console).expect("valid");
+            (plan.properties.get(TRANSACTIONAL_ID).map(str::to_owned), plan.transaction)
+        };
+        let server = ["--bootstrap-server", "a:1"];
+        let among = ["--command-property", "transactional.id=set"];
+        let millis = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(read(&server), (None, None));
+        assert_eq!(read(&among), (Some("set".into()), millis(3000)));
+        assert_eq!(
+            read(&[&among[..], &["--transactional-id", "o"]].concat()),
+            (Some("o".into()), millis(3000))
+        );
+        let (made_up, duration) = read(&[&server[..], &["--transaction-duration-ms", "7"]].concat());
+        assert!(made_up.is_some_and(|id| id.starts_with("performance-producer-") && id.len() == 43));
+        assert_eq!(duration, millis(7));
     }
 }

@@ -23,9 +23,22 @@ pub type Done = Box<dyn FnOnce(Result<Acknowledged>) + Send>;
 /// The place of a batch in the sequence of an idempotent producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sequence {
+    pub identity: Identity,
+    pub base: i32,
+}
+
+/// Who an idempotent producer is. A transaction's coordinator may change it at the end of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
     pub producer: ProducerId,
     pub epoch: ProducerEpoch,
-    pub base: i32,
+}
+
+/// As Kafka prints it.
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "(producerId={}, epoch={})", self.producer.0, self.epoch.0)
+    }
 }
 
 /// A batch.
@@ -43,9 +56,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn new(codec: Codec) -> Batch {
+    pub fn new(codec: Codec, transactional: bool) -> Batch {
+        let builder = BatchBuilder::new().codec(codec);
         Batch {
-            builder: BatchBuilder::new().codec(codec),
+            builder: if transactional { builder.transactional() } else { builder },
             waiting: Vec::new(),
             created: Instant::now(),
             bytes: 0,
@@ -73,8 +87,8 @@ impl Batch {
     /// Its bytes for the wire. Built anew for each attempt, which is rare, instead of kept.
     pub fn encode(&self) -> Bytes {
         match self.sequence {
-            Some(Sequence { producer, epoch, base }) => {
-                self.builder.clone().producer(producer, epoch, base).build()
+            Some(Sequence { identity, base }) => {
+                self.builder.clone().producer(identity.producer, identity.epoch, base).build()
             }
             None => self.builder.build(),
         }

@@ -1,6 +1,6 @@
 //! The settings of a producer.
 
-use crate::client::{ClientConfig, Properties, Role, config::invalid, error::Result};
+use crate::client::{ClientConfig, ClientError, Properties, Role, config::invalid, error::Result};
 use corelane_core::records::Codec;
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub struct ProducerConfig {
     pub in_flight: usize,
     /// `enable.idempotence`, where it is possible.
     pub idempotent: bool,
+    /// `transactional.id`.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: after which its coordinator aborts a transaction.
+    pub transaction_timeout_ms: i32,
 }
 
 impl ProducerConfig {
@@ -50,11 +54,14 @@ impl ProducerConfig {
         let codec = Codec::ALL.into_iter().find(|known| known.name() == codec).unwrap_or(Codec::None);
         let retries = properties.number("retries", i32::MAX, 0..)?;
         let in_flight = properties.number("max.in.flight.requests.per.connection", 5_i32, 1..)?;
-        let possible = acks == -1 && retries > 0 && in_flight <= 5;
-        let wanted = properties.flag("enable.idempotence", true)?;
-        if wanted && !possible && properties.get("enable.idempotence").is_some() {
-            let why = "an idempotent producer needs acks=all, retries and at most 5 requests in flight";
-            return Err(invalid("enable.idempotence", "true", why));
+        let idempotent = is_idempotent(properties, acks, retries, in_flight)?;
+        let transactional_id = properties.get("transactional.id").map(str::to_owned);
+        if transactional_id.is_some() && !idempotent {
+            let why = "Cannot set a transactional.id without also enabling idempotence.";
+            return Err(ClientError::Config(why.into()));
+        }
+        if transactional_id.as_deref() == Some("") {
+            return Err(invalid("transactional.id", "", "String must be non-empty"));
         }
         let bytes = |name, default| {
             properties.number(name, default, 0_i64..).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -71,9 +78,39 @@ impl ProducerConfig {
             delivery_timeout: properties.millis("delivery.timeout.ms", 120_000)?,
             retries: retries.unsigned_abs(),
             in_flight: usize::try_from(in_flight).unwrap_or(1),
-            idempotent: wanted && possible,
+            idempotent,
+            transactional_id,
+            transaction_timeout_ms: properties.number("transaction.timeout.ms", 60_000, ..)?,
         })
     }
+}
+
+/// Whether it is to be, and can be; only where it was asked for by name is it an error that it cannot.
+fn is_idempotent(properties: &Properties, acks: i16, retries: i32, in_flight: i32) -> Result<bool> {
+    if !properties.flag("enable.idempotence", true)? {
+        return Ok(false);
+    }
+    let problem = if retries == 0 {
+        Some("Must set retries to non-zero when using the idempotent producer.")
+    } else if acks != -1 {
+        Some(
+            "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence.",
+        )
+    } else {
+        None
+    };
+    if let Some(problem) = problem
+        && properties.get("enable.idempotence").is_some()
+    {
+        return Err(ClientError::Config(problem.into()));
+    }
+    if in_flight > 5 {
+        return Err(ClientError::Config(format!(
+            "To use the idempotent producer, max.in.flight.requests.per.connection must be set to at most 5. Current \
+             value is {in_flight}."
+        )));
+    }
+    Ok(problem.is_none())
 }
 
 #[cfg(test)]
@@ -92,6 +129,20 @@ mod tests {
         assert!(read(&[]).expect("defaults").idempotent);
         assert!(!read(&["acks=1"]).expect("valid").idempotent);
         assert!(read(&["acks=1", "enable.idempotence=true"]).is_err());
+        assert!(read(&["max.in.flight.requests.per.connection=6"]).is_err(), "as Kafka's");
+        let many = ["max.in.flight.requests.per.connection=6", "enable.idempotence=false"];
+        assert!(!read(&many).expect("valid").idempotent);
+    }
+
+    #[test]
+    fn transactions_need_idempotence() {
+        let config = read(&["transactional.id=t"]).expect("valid");
+        assert!(config.idempotent && config.transactional_id.as_deref() == Some("t"));
+        let refused = |pairs: &[&str]| read(pairs).expect_err("refused").to_string();
+        let sentence = "Cannot set a transactional.id without also enabling idempotence.";
+        assert_eq!(refused(&["transactional.id=t", "acks=1"]), sentence);
+        assert_eq!(refused(&["transactional.id=t", "enable.idempotence=false"]), sentence);
+        assert!(read(&["transactional.id="]).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The producer's thread: sends what is ready, takes answers, tries again.
 
 use super::{
-    batch::{Batch, Sequence},
+    batch::{Batch, Identity, Sequence},
     config::ProducerConfig,
     state::{Queue, Shared, State},
 };
@@ -10,7 +10,7 @@ use crate::{
         Cluster, Connection,
         cluster::Topics,
         error::{ClientError, Result},
-        topic_name,
+        text, topic_name,
     },
     log,
 };
@@ -35,6 +35,9 @@ use std::{
 /// The last version that names topics; with 13 come their ids (KIP-516).
 const PRODUCE_VERSION_MAX: i16 = 12;
 
+/// The last version in which a leader expects the partition to be in the transaction already (KIP-890).
+const PRODUCE_VERSION_ADDED: i16 = 11;
+
 /// How often the partitions of a topic that is not there yet are asked for.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,6 @@ pub struct Sender {
     cluster: Cluster,
     woken: UnixStream,
     links: BTreeMap<i32, Link>,
-    producer: Option<(ProducerId, ProducerEpoch)>,
     /// A batch is lost: the sequence has a gap, and goes on only under a new producer id.
     is_broken: bool,
     /// Leaders may have changed.
@@ -74,7 +76,6 @@ impl Sender {
             cluster,
             woken,
             links: BTreeMap::new(),
-            producer: None,
             is_broken: false,
             is_stale: false,
             metadata_at: None,
@@ -113,6 +114,9 @@ impl Sender {
     }
 
     fn turn(&mut self) -> Result<()> {
+        if let Some(error) = self.shared.lock().failed.clone() {
+            return Err(error);
+        }
         self.learn()?;
         self.prepare_producer()?;
         self.expire();
@@ -177,9 +181,11 @@ impl Sender {
         Ok(())
     }
 
-    /// Gets a producer id before the first batch, and a new one when a batch was lost: then all sequences begin again.
+    /// Gets a producer id before the first batch, and a new one when a batch was lost: then all sequences begin again. A
+    /// transactional producer gets it otherwise, and does not outlive the loss of a batch.
     fn prepare_producer(&mut self) -> Result<()> {
-        if !self.config.idempotent || self.producer.is_some() && !self.is_broken {
+        let is_known = self.shared.lock().identity.is_some() && !self.is_broken;
+        if !self.config.idempotent || is_known || self.config.transactional_id.is_some() {
             return Ok(());
         }
         if self.links.values().any(|link| !link.sent.is_empty()) || self.shared.lock().is_idle() {
@@ -198,14 +204,19 @@ impl Sender {
                 Ok(answer)
             })
         })?;
-        self.producer = Some((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch)));
         self.is_broken = false;
-        let mut state = self.shared.lock();
-        for queue in state.topics.values_mut().flat_map(|topic| &mut topic.queues) {
-            queue.next_sequence = 0;
-            queue.again.iter_mut().for_each(|batch| batch.sequence = None);
-        }
+        self.shared.lock().identify(Identity {
+            producer: ProducerId(answer.producer_id.0),
+            epoch: ProducerEpoch(answer.producer_epoch),
+        });
         Ok(())
+    }
+
+    /// What is left of a transaction that has lost a batch must not be committed: nothing goes on.
+    fn lose(&mut self, error: &ClientError) {
+        if self.config.transactional_id.is_some() {
+            self.shared.lock().failed.get_or_insert_with(|| error.clone());
+        }
     }
 
     /// Fails what is older than `delivery.timeout.ms`.
@@ -233,19 +244,21 @@ impl Sender {
         }
         for (place, batch) in expired {
             let (count, millis) = (batch.records(), batch.created.elapsed().as_millis());
-            batch.fail(&ClientError::TimedOut(format!(
+            let error = ClientError::TimedOut(format!(
                 "Expiring {count} record(s) for {place}:{millis} ms has passed since batch creation"
-            )));
+            ));
+            self.lose(&error);
+            batch.fail(&error);
         }
         self.shared.notify();
     }
 
     fn send_ready(&mut self) {
-        if self.config.idempotent && (self.producer.is_none() || self.is_broken) {
-            return;
-        }
         let nodes: BTreeSet<i32> = {
             let state = self.shared.lock();
+            if self.config.idempotent && (state.identity.is_none() || self.is_broken) {
+                return;
+            }
             state.topics.values().flat_map(|topic| &topic.queues).filter_map(|queue| queue.leader).collect()
         };
         for node in nodes {
@@ -265,15 +278,15 @@ impl Sender {
         let mut bytes = 0;
         let mut state = self.shared.lock();
         let hurry = state.closing || state.flushing > 0 || state.is_full;
-        let State { topics, .. } = &mut *state;
+        let State { topics, identity, .. } = &mut *state;
         for (name, topic) in topics {
             for (index, queue) in (0..).zip(&mut topic.queues) {
                 if queue.leader != Some(node) || bytes >= self.config.max_request_bytes {
                     continue;
                 }
                 let Some(mut batch) = take_ready(queue, &self.config, hurry) else { continue };
-                if let (Some((producer, epoch)), None) = (self.producer, batch.sequence) {
-                    batch.sequence = Some(Sequence { producer, epoch, base: queue.next_sequence });
+                if let (Some(identity), None) = (*identity, batch.sequence) {
+                    batch.sequence = Some(Sequence { identity, base: queue.next_sequence });
                     queue.next_sequence = sequence_plus(queue.next_sequence, batch.records());
                 }
                 batch.attempts += 1;
@@ -286,10 +299,12 @@ impl Sender {
     }
 
     fn send(&mut self, node: i32, batches: Vec<(String, i32, Batch)>) {
-        let sent = self.link(node).and_then(|(link, acks, timeout)| {
-            let version = link.connection.version_up_to::<ProduceRequest>(PRODUCE_VERSION_MAX)?;
-            let request = request(&batches, acks, timeout);
-            if acks == 0 {
+        let request = request(&batches, &self.config);
+        let must_be_added = request.transactional_id.is_some() && !self.shared.lock().adds_partitions;
+        let most = if must_be_added { PRODUCE_VERSION_ADDED } else { PRODUCE_VERSION_MAX };
+        let sent = self.link(node).and_then(|link| {
+            let version = link.connection.version_up_to::<ProduceRequest>(most)?;
+            if request.acks == 0 {
                 link.connection.send_without_answer(version, &request)?;
             } else {
                 link.connection.send(version, &request)?;
@@ -315,14 +330,12 @@ impl Sender {
         }
     }
 
-    fn link(&mut self, node: i32) -> Result<(&mut Link, i16, i32)> {
+    fn link(&mut self, node: i32) -> Result<&mut Link> {
         if !self.links.contains_key(&node) {
             let connection = self.cluster.take_link(node)?;
             self.links.insert(node, Link { connection, sent: VecDeque::new() });
         }
-        let timeout = i32::try_from(self.config.client.request_timeout.as_millis()).unwrap_or(i32::MAX);
-        let link = self.links.get_mut(&node).expect("it was put there");
-        Ok((link, self.config.acks, timeout))
+        Ok(self.links.get_mut(&node).expect("it was put there"))
     }
 
     fn drop_link(&mut self, node: i32, error: &ClientError) {
@@ -444,6 +457,7 @@ impl Sender {
         self.is_broken |= batch.sequence.is_some();
         state.buffered = state.buffered.saturating_sub(batch.bytes);
         drop(state);
+        self.lose(&error);
         batch.fail(&error);
         self.shared.notify();
     }
@@ -462,7 +476,7 @@ fn take_ready(queue: &mut Queue, config: &ProducerConfig, hurry: bool) -> Option
     if is_ready && in_order { queue.waiting.pop_front() } else { None }
 }
 
-fn request(batches: &[(String, i32, Batch)], acks: i16, timeout: i32) -> ProduceRequest {
+fn request(batches: &[(String, i32, Batch)], config: &ProducerConfig) -> ProduceRequest {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     for (topic, partition, batch) in batches {
         let data = PartitionProduceData::default().with_index(*partition).with_records(Some(batch.encode()));
@@ -475,9 +489,9 @@ fn request(batches: &[(String, i32, Batch)], acks: i16, timeout: i32) -> Produce
         }
     }
     let mut request = ProduceRequest::default();
-    request.transactional_id = None;
-    request.acks = acks;
-    request.timeout_ms = timeout;
+    request.transactional_id = config.transactional_id.as_deref().map(|id| text(id).into());
+    request.acks = config.acks;
+    request.timeout_ms = i32::try_from(config.client.request_timeout.as_millis()).unwrap_or(i32::MAX);
     request.topic_data = topics;
     request
 }

@@ -1,6 +1,9 @@
 //! What the caller's thread and the sender's share: topics, and the batches that wait.
 
-use super::{batch::Batch, partitioner};
+use super::{
+    batch::{Batch, Identity},
+    partitioner,
+};
 use crate::client::error::ClientError;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -40,6 +43,10 @@ pub struct State {
     /// How many wait for everything to be done.
     pub flushing: usize,
     pub closing: bool,
+    /// Who an idempotent producer is.
+    pub identity: Option<Identity>,
+    /// What a transactional producer's leaders may do by themselves: add their partition to its transaction.
+    pub adds_partitions: bool,
     /// Why nothing can be sent any more.
     pub failed: Option<ClientError>,
 }
@@ -50,6 +57,15 @@ impl State {
             self.topics.insert(name.to_owned(), Topic::default());
         }
         self.topics.get_mut(name).expect("it was put there")
+    }
+
+    /// Sequences begin again, under an identity that has none yet.
+    pub fn identify(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+        for queue in self.topics.values_mut().flat_map(|topic| &mut topic.queues) {
+            queue.next_sequence = 0;
+            queue.again.iter_mut().for_each(|batch| batch.sequence = None);
+        }
     }
 
     /// Whether no record waits or is under way.
