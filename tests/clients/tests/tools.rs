@@ -243,6 +243,7 @@ fn offsets_configurations_and_deletions_are_told_as_by_kafka() {
         &["--topic", "books"][..],
         &["--topic", "books", "--time", "earliest"],
         &["--topic", "books", "--time", "-3"],
+        &["--topic", "books", "--time", "earliest-pending-upload"],
         &["--topic", "books", "--time", "0"],
         &["--topic-partitions", "books:1-"],
         &["--topic-partitions", "books:0,books", "--time", "-1"],

@@ -193,6 +193,21 @@ impl Connection {
         self.version_up_to::<R>(i16::MAX)
     }
 
+    /// Whether the broker has this version, whatever this client has.
+    pub fn offers<R: Request>(&self, version: i16) -> bool {
+        self.versions.get(&R::KEY).is_some_and(|(least, most)| (*least..=*most).contains(&version))
+    }
+
+    /// [`Connection::call`] in a version that the protocol crate does not know, which looks like `layout` that it does.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub fn call_like<R: Request>(&mut self, version: i16, layout: i16, request: &R) -> Result<R::Response> {
+        self.send_numbered(version, layout, request)?;
+        let frame = self.frame(self.request_timeout)?;
+        self.decode::<R::Response>(layout, &frame)
+    }
+
     /// Sends a request and waits for its answer; none other may be outstanding.
     ///
     /// # Errors
@@ -245,17 +260,21 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Connection`], [`ClientError::Protocol`], and those of authentication.
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+        self.send_numbered(version, version, request)
+    }
+
+    fn send_numbered<R: Request>(&mut self, version: i16, layout: i16, request: &R) -> Result<()> {
         if self.renewal.is_some_and(|due| Instant::now() >= due) {
             self.renewal = None;
             self.authenticate()?;
         }
-        self.send_now(version, request)
+        self.send_now(version, layout, request)
     }
 
     /// [`Connection::call`] that others may be outstanding before: their answers are kept for whoever waits for them.
     pub(super) fn call_behind<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
         let correlation = self.next_correlation;
-        self.send_now(version, request)?;
+        self.send_now(version, version, request)?;
         self.waiting.pop_back();
         let mut kept = std::mem::take(&mut self.early);
         let answer = loop {
@@ -280,10 +299,16 @@ impl Connection {
         answer
     }
 
-    fn send_now<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+    fn send_now<R: Request>(&mut self, version: i16, layout: i16, request: &R) -> Result<()> {
         let correlation = self.next_correlation;
-        let encoded = wire::encode_request(correlation, Some(&self.client_id), version, request)
+        let mut encoded = wire::encode_request(correlation, Some(&self.client_id), layout, request)
             .map_err(|error| ClientError::wire(&self.peer, &error))?;
+        if version != layout {
+            // It stands behind the length and the key.
+            let mut renumbered = encoded.to_vec();
+            renumbered[6..8].copy_from_slice(&version.to_be_bytes());
+            encoded = renumbered.into();
+        }
         let failed = |error| ClientError::connection(&self.peer, &error);
         self.transport.socket().set_write_timeout(timeout(self.request_timeout)).map_err(failed)?;
         self.transport.send(&encoded).map_err(failed)?;

@@ -7,14 +7,31 @@ use std::collections::BTreeMap;
 /// Partitions by topic.
 pub type Assignment = BTreeMap<String, Vec<i32>>;
 
-/// A subscription, in the oldest form, which all understand.
-pub fn encode_subscription(topics: &[String]) -> Vec<u8> {
+/// A subscription, in the oldest form, which all understand; with what the member had as of a generation where the eager
+/// `StickyAssignor` is to give it that again.
+pub fn encode_subscription(topics: &[String], had: Option<(&Assignment, i32)>) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend(0_i16.to_be_bytes());
     put_count(&mut out, topics.len());
     topics.iter().for_each(|topic| put_string(&mut out, topic));
-    out.extend((-1_i32).to_be_bytes());
+    let Some((assignment, generation)) = had else {
+        out.extend((-1_i32).to_be_bytes());
+        return out;
+    };
+    let mut data = Vec::new();
+    put_partitions(&mut data, assignment);
+    data.extend(generation.to_be_bytes());
+    put_count(&mut out, data.len());
+    out.extend(data);
     out
+}
+
+/// What a member had, and as of which generation, from the user data of the eager `StickyAssignor`. Members of before leave
+/// the generation away; what cannot be read is nothing.
+fn decode_had(data: &[u8]) -> (Assignment, i32) {
+    let mut rest = data;
+    let Some(assignment) = take_partitions(&mut rest) else { return (Assignment::new(), -1) };
+    (assignment, take_i32(&mut rest).unwrap_or(-1))
 }
 
 /// A subscription that says what the member owns as of a generation: version 2. The generation stands in the user data too,
@@ -40,11 +57,20 @@ pub struct Subscription {
     pub owned: Assignment,
     /// As of which generation; -1 where that is not known.
     pub generation: i32,
+    /// What its assignor says besides.
+    data: Vec<u8>,
 }
 
 impl Default for Subscription {
     fn default() -> Subscription {
-        Subscription { topics: Vec::new(), owned: Assignment::new(), generation: -1 }
+        Subscription { topics: Vec::new(), owned: Assignment::new(), generation: -1, data: Vec::new() }
+    }
+}
+
+impl Subscription {
+    /// What it had, and as of which generation, in the words of the eager `StickyAssignor`.
+    pub fn had(&self) -> (Assignment, i32) {
+        decode_had(&self.data)
     }
 }
 
@@ -55,12 +81,13 @@ pub fn decode_subscription(bytes: &[u8]) -> Option<Subscription> {
     let count = take_count(&mut rest, 2)?;
     let topics: Option<Vec<String>> = (0..count).map(|_| take_string(&mut rest)).collect();
     let mut read = Subscription { topics: topics?, ..Subscription::default() };
-    if version < 1 {
-        return Some(read);
-    }
     let length = usize::try_from(take_i32(&mut rest)?).unwrap_or(0);
     let (data, behind) = rest.split_at_checked(length)?;
     rest = behind;
+    read.data = data.to_vec();
+    if version < 1 {
+        return Some(read);
+    }
     read.owned = take_partitions(&mut rest)?;
     read.generation = match (version, <[u8; 4]>::try_from(data)) {
         (2.., _) => take_i32(&mut rest)?,
@@ -161,9 +188,12 @@ mod tests {
     fn what_is_written_is_read() {
         let topics = vec!["a".to_owned(), "b".to_owned()];
         let plain = Subscription { topics: topics.clone(), ..Subscription::default() };
-        assert_eq!(decode_subscription(&encode_subscription(&topics)), Some(plain));
+        assert_eq!(decode_subscription(&encode_subscription(&topics, None)), Some(plain));
         let assignment = Assignment::from([("a".into(), vec![0, 2]), ("b".into(), vec![])]);
-        let owned = Subscription { topics: topics.clone(), owned: assignment.clone(), generation: 7 };
+        let had = decode_subscription(&encode_subscription(&topics, Some((&assignment, 5))));
+        assert_eq!(had.expect("well formed").had(), (assignment.clone(), 5));
+        let data = 7_i32.to_be_bytes().to_vec();
+        let owned = Subscription { topics: topics.clone(), owned: assignment.clone(), generation: 7, data };
         let mut bytes = encode_owned(&topics, &assignment, 7);
         assert_eq!(decode_subscription(&bytes), Some(owned.clone()));
         // Version 1 has the generation in the user data only.
@@ -171,6 +201,16 @@ mod tests {
         assert_eq!(decode_subscription(&bytes[..bytes.len() - 4]), Some(owned));
         assert_eq!(decode_assignment(&encode_assignment(&assignment)), Some(assignment));
         assert_eq!(decode_assignment(&[]), Some(Assignment::new()));
+    }
+
+    #[test]
+    fn what_a_member_had_may_have_no_generation_and_may_be_nonsense() {
+        let assignment = Assignment::from([("a".into(), vec![0, 2])]);
+        let mut data = Vec::new();
+        put_partitions(&mut data, &assignment);
+        assert_eq!(decode_had(&data), (assignment, -1));
+        assert_eq!(decode_had(&data[..data.len() - 1]), (Assignment::new(), -1));
+        assert_eq!(decode_had(&[]), (Assignment::new(), -1));
     }
 
     #[test]

@@ -33,8 +33,11 @@ pub fn assign(
     match assignor {
         Assignor::Range => range(&members, partitions, &mut give),
         Assignor::RoundRobin => round_robin(&members, partitions, &mut give),
-        Assignor::CooperativeSticky => {
-            let shares = sticky::assign(&members, partitions);
+        Assignor::Sticky | Assignor::CooperativeSticky => {
+            let shares = match assignor {
+                Assignor::Sticky => sticky::assign(&members, partitions),
+                _ => sticky::assign_cooperatively(&members, partitions),
+            };
             assigned.extend(members.into_iter().map(|member| member.member).zip(shares));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     assign::{Subscriber, assign},
-    config::ConsumerConfig,
+    config::{Assignor, ConsumerConfig},
     member::{Joined, Member},
 };
 use crate::client::{
@@ -45,6 +45,8 @@ pub struct Classic {
     is_joined: bool,
     /// What it has, where it keeps that while the group shares out anew.
     owned: Assignment,
+    /// What it was given last and as of which generation, for an assignor that gives it that again.
+    given: Option<(Assignment, i32)>,
     next_beat: Instant,
     /// The version of a heartbeat that is not answered yet, and until when it may take.
     beat: Option<(i16, Instant)>,
@@ -60,6 +62,7 @@ impl Classic {
             generation: -1,
             is_joined: false,
             owned: Assignment::new(),
+            given: None,
             next_beat: Instant::now(),
             beat: None,
         }
@@ -114,15 +117,16 @@ impl Classic {
         request.session_timeout_ms = millis(session);
         request.member_id = text(&self.member);
         request.protocol_type = text(CONSUMER);
-        let subscription = Bytes::from(if self.config.is_cooperative() {
-            encode_owned(topics, &self.owned, self.generation)
-        } else {
-            encode_subscription(topics)
-        });
+        let given = self.given.as_ref().map(|(assignment, generation)| (assignment, *generation));
         let offered = self.config.assignors.iter().map(|assignor| {
+            let subscription = match assignor {
+                _ if self.config.is_cooperative() => encode_owned(topics, &self.owned, self.generation),
+                Assignor::Sticky => encode_subscription(topics, given),
+                _ => encode_subscription(topics, None),
+            };
             JoinGroupRequestProtocol::default()
                 .with_name(text(assignor.name()))
-                .with_metadata(subscription.clone())
+                .with_metadata(Bytes::from(subscription))
         });
         request.protocols = offered.collect();
         let instance = self.instance();
@@ -143,18 +147,29 @@ impl Classic {
         cluster: &mut Cluster,
         joined: &JoinGroupResponse,
     ) -> Result<BTreeMap<String, Assignment>> {
+        let name = joined.protocol_name.as_ref().map_or("", |name| name.as_str());
+        let assignor = self.config.assignors.iter().find(|assignor| assignor.name() == name);
+        let Some(&assignor) = assignor else {
+            return Err(ClientError::Unsupported(format!(
+                "the group chose the assignor {name:?}, which nobody offered"
+            )));
+        };
         let members: Vec<Subscriber> = joined
             .members
             .iter()
             .map(|member| {
                 // A subscription that cannot be read gets nothing.
                 let said = decode_subscription(&member.metadata).unwrap_or_default();
+                let (owned, generation) = match assignor {
+                    Assignor::Sticky => said.had(),
+                    _ => (said.owned, said.generation),
+                };
                 Subscriber {
                     instance: member.group_instance_id.as_ref().map(ToString::to_string),
                     member: member.member_id.to_string(),
                     topics: said.topics.into_iter().collect(),
-                    owned: said.owned,
-                    generation: said.generation,
+                    owned,
+                    generation,
                 }
             })
             .collect();
@@ -166,13 +181,6 @@ impl Classic {
             let name = topic.name.as_ref()?.0.to_string();
             Some((name, i32::try_from(topic.partitions.len()).ok()?))
         });
-        let name = joined.protocol_name.as_ref().map_or("", |name| name.as_str());
-        let assignor = self.config.assignors.iter().find(|assignor| assignor.name() == name);
-        let Some(&assignor) = assignor else {
-            return Err(ClientError::Unsupported(format!(
-                "the group chose the assignor {name:?}, which nobody offered"
-            )));
-        };
         Ok(assign(assignor, members, &counts.collect()))
     }
 
@@ -295,6 +303,7 @@ impl Member for Classic {
                     let gives_back = self.keeps() && is_less(&assignment, &self.owned);
                     self.is_joined = !gives_back;
                     self.owned.clone_from(&assignment);
+                    self.given = Some((assignment.clone(), self.generation));
                     self.next_beat = Instant::now() + self.config.heartbeat;
                     return Ok(Joined::New(assignment));
                 }

@@ -32,6 +32,8 @@ pub enum Assignor {
     Range,
     /// `roundrobin`.
     RoundRobin,
+    /// `sticky`: members get back what they had, as far as that is even (KIP-54).
+    Sticky,
     /// `cooperative-sticky`: members keep what they have while they agree anew (KIP-429).
     CooperativeSticky,
 }
@@ -42,6 +44,7 @@ impl Assignor {
         match self {
             Assignor::Range => "range",
             Assignor::RoundRobin => "roundrobin",
+            Assignor::Sticky => "sticky",
             Assignor::CooperativeSticky => "cooperative-sticky",
         }
     }
@@ -50,6 +53,7 @@ impl Assignor {
         match class.rsplit('.').next()? {
             "RangeAssignor" | "range" => Some(Assignor::Range),
             "RoundRobinAssignor" | "roundrobin" => Some(Assignor::RoundRobin),
+            "StickyAssignor" | "sticky" => Some(Assignor::Sticky),
             "CooperativeStickyAssignor" | "cooperative-sticky" => Some(Assignor::CooperativeSticky),
             _ => None,
         }
@@ -166,7 +170,7 @@ fn assignors(properties: &Properties) -> Result<Vec<Assignor>> {
         return Err(invalid(
             name,
             classes,
-            "only RangeAssignor, RoundRobinAssignor and CooperativeStickyAssignor are there",
+            "only RangeAssignor, RoundRobinAssignor, StickyAssignor and CooperativeStickyAssignor are there",
         ));
     }
     Ok(known)

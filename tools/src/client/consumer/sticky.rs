@@ -1,7 +1,8 @@
-//! Who reads what where members keep what they have (`CooperativeStickyAssignor`, KIP-429).
+//! Who reads what where members keep what they have.
 //!
-//! A partition that changes hands is given to nobody at first: its owner gives it back and joins again, and the next round
-//! gives it to the other. So nobody stops reading what it keeps.
+//! With the eager `StickyAssignor` (KIP-54) all have given everything back, and say what they had. With the
+//! `CooperativeStickyAssignor` (KIP-429) they go on reading meanwhile: a partition that changes hands is given to nobody at
+//! first, its owner gives it back and joins again, and the next round gives it to the other.
 
 use super::assign::Subscriber;
 use crate::client::{TopicPartition, member_data::Assignment};
@@ -10,14 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Who is meant, by its place among the members.
 type Index = usize;
 
-/// What each member gets in this round, by its place; `partitions` are how many each topic has.
+/// What each member gets, by its place; `partitions` are how many each topic has.
 pub fn assign(members: &[Subscriber], partitions: &BTreeMap<String, i32>) -> Vec<Assignment> {
-    let mut shares = Shares::new(members, partitions);
-    shares.keep_what_is_owned();
-    shares.give_what_is_free();
-    shares.balance();
-    shares.told()
+    Shares::even(members, partitions).told(&BTreeMap::new())
 }
+
+/// What each member gets in this round: nothing that another still reads.
+pub fn assign_cooperatively(members: &[Subscriber], partitions: &BTreeMap<String, i32>) -> Vec<Assignment> {
+    let mut claimed: Claims = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        for place in owned(member) {
+            claimed.entry(place).or_default().insert(index);
+        }
+    }
+    Shares::even(members, partitions).told(&claimed)
+}
+
+/// Who says it has a partition.
+type Claims = BTreeMap<TopicPartition, BTreeSet<Index>>;
 
 struct Shares<'a> {
     members: &'a [Subscriber],
@@ -26,6 +37,15 @@ struct Shares<'a> {
 }
 
 impl<'a> Shares<'a> {
+    /// As even as can be, with as much as can be where it was.
+    fn even(members: &'a [Subscriber], partitions: &BTreeMap<String, i32>) -> Shares<'a> {
+        let mut shares = Shares::new(members, partitions);
+        shares.keep_what_is_owned();
+        shares.give_what_is_free();
+        shares.balance();
+        shares
+    }
+
     fn new(members: &'a [Subscriber], partitions: &BTreeMap<String, i32>) -> Shares<'a> {
         let wanted: BTreeSet<&String> = members.iter().flat_map(|member| &member.topics).collect();
         let there = partitions.iter().filter(|(topic, _)| wanted.contains(topic));
@@ -79,7 +99,8 @@ impl<'a> Shares<'a> {
     /// From who has two more than another to that one, as long as there is such a pair. Every move makes the loads more
     /// even, so it ends.
     fn balance(&mut self) {
-        let places: Vec<TopicPartition> = self.owners.keys().cloned().collect();
+        // Who gives away does so from the end, as Kafka's.
+        let places: Vec<TopicPartition> = self.owners.keys().rev().cloned().collect();
         loop {
             let mut is_even = true;
             for place in &places {
@@ -101,14 +122,8 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// Without what another member still owns.
-    fn told(self) -> Vec<Assignment> {
-        let mut claimed: BTreeMap<TopicPartition, BTreeSet<Index>> = BTreeMap::new();
-        for (index, member) in self.members.iter().enumerate() {
-            for place in owned(member) {
-                claimed.entry(place).or_default().insert(index);
-            }
-        }
+    /// Without what only others claim.
+    fn told(self, claimed: &Claims) -> Vec<Assignment> {
         let mut told = vec![Assignment::new(); self.members.len()];
         for (place, owner) in self.owners {
             let Some(index) = owner else { continue };
@@ -143,7 +158,10 @@ mod tests {
 
     fn shares(members: &[Subscriber], topics: &[(&str, i32)]) -> Vec<Vec<i32>> {
         let partitions = topics.iter().map(|&(topic, count)| (topic.into(), count)).collect();
-        let assigned = assign(members, &partitions);
+        told(assign_cooperatively(members, &partitions))
+    }
+
+    fn told(assigned: Vec<Assignment>) -> Vec<Vec<i32>> {
         assigned.into_iter().map(|share| share.into_values().flatten().collect()).collect()
     }
 
@@ -156,6 +174,13 @@ mod tests {
         let second = shares(&[stayed, member(&["t"], 2, &[])], &[("t", 4)]);
         assert_eq!(second[0], first[0], "what one has it keeps");
         assert_eq!(second[1].len(), 2);
+    }
+
+    #[test]
+    fn what_changes_hands_is_given_at_once_where_everything_was_given_back() {
+        let members = [member(&["t"], 1, &[("t", &[0, 1, 2, 3])]), member(&["t"], -1, &[])];
+        let shared = told(assign(&members, &BTreeMap::from([("t".into(), 4)])));
+        assert_eq!((shared[0].len(), shared[1].len()), (2, 2), "{shared:?}");
     }
 
     #[test]
