@@ -96,6 +96,27 @@ pub fn duration(text: &str) -> Option<Duration> {
     (!days.is_empty() || !time.is_empty()).then_some(total)
 }
 
+/// A `double` as Java prints it.
+pub fn double(value: f64) -> String {
+    decimal(value, &format!("{value:?}"), &format!("{value:e}"))
+}
+
+/// A number as Java prints it, from Rust's texts of it: with an exponent from ten million on and below a thousandth.
+pub fn decimal(value: f64, plain: &str, scientific: &str) -> String {
+    if value.is_nan() {
+        return "NaN".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+    }
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+        return plain.into();
+    }
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let point = if digits.contains('.') { "" } else { ".0" };
+    format!("{digits}{point}E{exponent}")
+}
+
 /// `a,b,c` of anything.
 pub fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")

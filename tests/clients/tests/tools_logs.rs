@@ -75,6 +75,53 @@ fn what_coordinators_keep_is_told_field_by_field_as_by_kafka() {
     pair.finish();
 }
 
+#[test]
+fn messages_of_before_kafka_0_11_are_told_as_by_kafka() {
+    let directories = directories();
+    let mut pair = Pair::start();
+    for folder in ["old0", "old1"] {
+        let files = files(&directories.path().join(folder)).join(",");
+        for arguments in [
+            &[][..],
+            &["--deep-iteration"],
+            &["--print-data-log"],
+            &["--print-data-log", "--skip-record-metadata"],
+            &["--max-bytes", "500", "--deep-iteration"],
+        ] {
+            pair.same("kafka-dump-log", &[&["--files", &files], arguments].concat());
+        }
+    }
+    let log = directories.path().join("old1/00000000000000000000.log");
+    let mut bytes = fs::read(&log).expect("written");
+    // The last byte of the first value.
+    bytes[12 + 22 + 3 + 299] ^= 1;
+    fs::write(&log, bytes).expect("written");
+    let told = pair.same("kafka-dump-log", &["--files", text(&log), "--deep-iteration"]);
+    assert!(told.out.contains("isValid: false"), "{told:?}");
+    pair.finish();
+}
+
+#[test]
+fn what_controllers_and_share_groups_and_remote_storage_keep_is_told_as_by_kafka() {
+    let directories = directories();
+    let log = |name: &str| text(&directories.path().join(name)).to_owned();
+    let segment = |name: &str| log(&format!("{name}/00000000000000000000.log"));
+    let mut pair = Pair::start();
+    let tool = "kafka-dump-log";
+    for (file, decoder) in [
+        (segment("shares"), "--share-group-state-decoder"),
+        (segment("metadata"), "--cluster-metadata-decoder"),
+        (log("metadata/00000000000000000042-0000000007.checkpoint"), "--cluster-metadata-decoder"),
+        (log("metadata/bootstrap.checkpoint"), "--deep-iteration"),
+        (segment("remote"), "--remote-log-metadata-decoder"),
+    ] {
+        let told = pair.same(tool, &["--files", &file, decoder]);
+        assert!(told.out.lines().count() > 5, "{told:?}");
+        pair.same(tool, &["--files", &file, decoder, "--skip-record-metadata"]);
+    }
+    pair.finish();
+}
+
 /// What a power cut or a bad disk leaves.
 fn damage(pair: &mut Pair, records: &Path) {
     let tool = "kafka-dump-log";

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     client::{ClientError, Cluster, Properties, text},
     console::Console,
+    java::double,
 };
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
@@ -45,7 +46,7 @@ pub fn describe(entities: &Entities, cluster: &mut Cluster, console: &mut Consol
         };
         let names = [of("user", "user-principal"), of("client-id", "client-id"), of("ip", "ip")];
         let names: Vec<String> = names.into_iter().flatten().collect();
-        let values = found.values.iter().map(|value| format!("{}={}", value.key, decimal(value.value)));
+        let values = found.values.iter().map(|value| format!("{}={}", value.key, double(value.value)));
         let values: Vec<String> = values.collect();
         console.line(format_args!("Quota configs for {} are {}", names.join(", "), values.join(", ")))?;
     }
@@ -54,15 +55,6 @@ pub fn describe(entities: &Entities, cluster: &mut Cluster, console: &mut Consol
         scram::describe(&entities.names, cluster, console)?;
     }
     Ok(())
-}
-
-/// As Java prints a double: never without a point.
-fn decimal(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e7 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:?}").replace('e', "E")
-    }
 }
 
 fn find(entities: &Entities, cluster: &mut Cluster) -> Done<Vec<Found>> {
@@ -227,11 +219,5 @@ mod tests {
         assert!(default.starts_with("The use of --entity-default or --user-defaults"), "{default}");
         let both = checked_for(Kind::Users, "ann", &["SCRAM-SHA-512", "producer_byte_rate"]);
         assert!(both.starts_with("Cannot alter both quota and SCRAM"), "{both}");
-    }
-
-    #[test]
-    fn a_whole_number_has_a_point() {
-        assert_eq!(decimal(1024.0), "1024.0");
-        assert_eq!(decimal(0.5), "0.5");
     }
 }

@@ -1,6 +1,6 @@
 //! Kafka's own deserializers (`org.apache.kafka.common.serialization`), as far as a text comes of them.
 
-use crate::java::uuid_text;
+use crate::java::{decimal, double, uuid_text};
 
 /// What reads bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Deserializer {
             }
             Deserializer::Double => {
                 let value = f64::from_be_bytes(*sized(bytes, "Deserializer")?);
-                decimal(value, &format!("{value:?}"), &format!("{value:e}"))
+                double(value)
             }
             Deserializer::Uuid => {
                 let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
@@ -66,22 +66,6 @@ impl Deserializer {
 
 fn sized<'a, const N: usize>(bytes: &'a [u8], name: &str) -> Result<&'a [u8; N], String> {
     bytes.try_into().map_err(|_| format!("Size of data received by {name} is not {N}"))
-}
-
-/// A number as Java prints it: with an exponent from ten million on and below a thousandth.
-fn decimal(value: f64, plain: &str, scientific: &str) -> String {
-    if value.is_nan() {
-        return "NaN".into();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
-    }
-    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        return plain.into();
-    }
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let point = if digits.contains('.') { "" } else { ".0" };
-    format!("{digits}{point}E{exponent}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! JSON whose fields keep their order.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::json;
 use std::fmt;
 
 /// A value.
@@ -8,8 +8,12 @@ use std::fmt;
 pub enum Json {
     /// `null`.
     Null,
+    /// True or false.
+    Bool(bool),
     /// A whole number.
     Number(i64),
+    /// Another number, as Java prints it.
+    Decimal(String),
     /// A text.
     Text(String),
     /// Several.
@@ -19,6 +23,14 @@ pub enum Json {
 }
 
 impl Json {
+    /// A field of an object.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        match self {
+            Json::Object(fields) => fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// A field of an object.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Json> {
         match self {
@@ -30,26 +42,28 @@ impl Json {
     }
 }
 
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::Null => serializer.serialize_unit(),
-            Json::Number(number) => serializer.serialize_i64(*number),
-            Json::Text(text) => serializer.serialize_str(text),
-            Json::Array(elements) => serializer.collect_seq(elements),
-            Json::Object(fields) => {
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (name, value) in fields {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        match self {
+            Json::Null => f.write_str("null"),
+            Json::Bool(flag) => write!(f, "{flag}"),
+            Json::Number(number) => write!(f, "{number}"),
+            Json::Decimal(text) => f.write_str(text),
+            Json::Text(text) => write!(f, "{}", json!(text)),
+            Json::Array(elements) => {
+                f.write_str("[")?;
+                for (index, element) in elements.iter().enumerate() {
+                    write!(f, "{}{element}", if index == 0 { "" } else { "," })?;
+                }
+                f.write_str("]")
+            }
+            Json::Object(fields) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    write!(f, "{}\"{name}\":{value}", if index == 0 { "" } else { "," })?;
+                }
+                f.write_str("}")
+            }
+        }
     }
 }

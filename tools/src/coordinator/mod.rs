@@ -1,14 +1,15 @@
-//! What coordinators keep in their topics (`__consumer_offsets`, `__transaction_state`), as JSON: every type and version of
+//! What coordinators keep in their topics (`__consumer_offsets`, `__transaction_state`, `__share_group_state`), as JSON: every type and version of
 //! record that Apache Kafka 4.3 has, also those that only other brokers write.
 //!
-//! [`schema`] reads bytes by a description of their fields; [`groups`] and [`transactions`] are such descriptions, from the
+//! [`schema`] reads bytes by a description of their fields; [`groups`], [`transactions`] and [`share`] are such descriptions, from the
 //! message definitions of Kafka's coordinators. The bytes come from logs, of whose writers nothing is known: every length is
 //! held against what is left.
 
 mod groups;
 mod json;
 mod members;
-mod schema;
+pub mod schema;
+mod share;
 mod transactions;
 
 pub use json::Json;
@@ -21,6 +22,8 @@ pub enum Coordinator {
     Groups,
     /// Of transactions.
     Transactions,
+    /// Of how far share groups are.
+    Share,
 }
 
 /// One type of record: the number that its key begins with, and what stands behind it and in the value.
@@ -79,6 +82,7 @@ impl Coordinator {
         match self {
             Coordinator::Groups => groups::TYPES,
             Coordinator::Transactions => transactions::TYPES,
+            Coordinator::Share => share::TYPES,
         }
     }
 

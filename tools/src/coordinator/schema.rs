@@ -1,7 +1,7 @@
 //! Kafka's message format, read by a description of its fields.
 
 use super::Json;
-use crate::java::id_text;
+use crate::java::{double, id_text};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use uuid::Uuid;
 
@@ -19,10 +19,14 @@ pub struct Field {
     /// Its number, where it stands behind the others and only if it is not as by default.
     tag: Option<u32>,
     default: i64,
+    /// Null is what it is by default.
+    null_by_default: bool,
 }
 
 /// What a field holds.
 pub enum Kind {
+    /// One byte, 0 or not.
+    Bool,
     /// One byte.
     Int8,
     /// Two.
@@ -33,6 +37,8 @@ pub enum Kind {
     Int32,
     /// Eight.
     Int64,
+    /// A number of eight bytes that may have decimals.
+    Double,
     /// UTF-8.
     Text,
     /// Bytes, told in base 64.
@@ -48,7 +54,16 @@ pub enum Kind {
 impl Field {
     /// A field that every version has.
     pub const fn new(name: &'static str, kind: Kind) -> Field {
-        Field { name, kind, first: 0, last: i16::MAX, nullable: false, tag: None, default: 0 }
+        Field {
+            name,
+            kind,
+            first: 0,
+            last: i16::MAX,
+            nullable: false,
+            tag: None,
+            default: 0,
+            null_by_default: false,
+        }
     }
 
     /// From a version on.
@@ -82,8 +97,15 @@ impl Field {
         self
     }
 
+    /// It is null where nothing is said of it.
+    pub const fn null_by_default(mut self) -> Field {
+        self.null_by_default = true;
+        self
+    }
+
     fn is_default(&self, value: &Json) -> bool {
         match value {
+            value if self.null_by_default => *value == Json::Null,
             Json::Number(number) => *number == self.default,
             value => *value == self.kind.default(),
         }
@@ -94,6 +116,8 @@ impl Kind {
     /// What a field of this kind is where nothing is said of it.
     fn default(&self) -> Json {
         match self {
+            Kind::Bool => Json::Bool(false),
+            Kind::Double => Json::Decimal(double(0.0)),
             Kind::Int8 | Kind::Int16 | Kind::Uint16 | Kind::Int32 | Kind::Int64 => Json::Number(0),
             Kind::Text | Kind::Bytes => Json::Text(String::new()),
             Kind::Id => Json::Text(id_text(Uuid::nil())),
@@ -118,6 +142,16 @@ type Read<T> = Result<T, String>;
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8], version: i16, flexible: bool) -> Reader<'a> {
         Reader { rest: bytes, version, flexible }
+    }
+
+    /// The rest, as another version.
+    pub fn of_version(self, version: i16) -> Reader<'a> {
+        Reader { version, ..self }
+    }
+
+    /// How many bytes are not read yet.
+    pub fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The fields, in their order; of tagged ones those that are not as by default.
@@ -162,6 +196,8 @@ impl<'a> Reader<'a> {
             if nullable { Ok(Json::Null) } else { Err("non-nullable field was serialized as null".into()) }
         };
         Ok(match kind {
+            Kind::Bool => Json::Bool(self.array()? != [0]),
+            Kind::Double => Json::Decimal(double(f64::from_be_bytes(self.array()?))),
             Kind::Int8 => Json::Number(i8::from_be_bytes(self.array()?).into()),
             Kind::Int16 => Json::Number(i16::from_be_bytes(self.array()?).into()),
             Kind::Uint16 => Json::Number(u16::from_be_bytes(self.array()?).into()),
@@ -207,7 +243,8 @@ impl<'a> Reader<'a> {
         Ok(usize::try_from(length).ok())
     }
 
-    fn varint(&mut self) -> Read<u32> {
+    /// A number whose bytes have a bit each that says whether another follows.
+    pub fn varint(&mut self) -> Read<u32> {
         let mut value = 0_u64;
         for shift in (0..35).step_by(7) {
             let [byte] = self.array()?;

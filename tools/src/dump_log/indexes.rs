@@ -79,9 +79,7 @@ pub fn dump_offsets(
     }
     let log = sibling(path, "log");
     for (offset, position) in offsets(path)? {
-        let found = Reader::open(&log, position, u64::MAX)?
-            .next()?
-            .map_or(-1, |batch| batch.header().last_offset().0);
+        let found = Reader::open(&log, position, u64::MAX)?.next()?.map_or(-1, |unit| unit.last_offset());
         if found != offset {
             faults.mismatches.entry(absolute(path)?).or_default().insert(0, (offset, found));
         }
@@ -120,10 +118,9 @@ pub fn dump_times(
             index.iter().rev().find(|(indexed, _)| *indexed <= offset).map_or(0, |(_, position)| *position);
         let mut reader = Reader::open(&log, position, u64::MAX)?;
         let mut found = None;
-        while let Some(batch) = reader.next()? {
-            let header = batch.header();
-            if header.last_offset().0 >= offset {
-                found = Some((header.last_offset().0, header.max_timestamp_ms()));
+        while let Some(unit) = reader.next()? {
+            if unit.last_offset() >= offset {
+                found = Some((unit.last_offset(), unit.max_timestamp_ms()));
                 break;
             }
         }

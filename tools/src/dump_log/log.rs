@@ -1,6 +1,6 @@
 //! Segments: batches and their records.
 
-use super::{Faults, base_offset};
+use super::{Faults, base_offset, cluster_metadata, control, legacy, remote_log};
 use crate::{
     args::Command,
     console::{Console, Outcome, Stop},
@@ -21,6 +21,9 @@ pub const STRING_DECODER: &str = "org.apache.kafka.tools.api.StringDecoder";
 /// Bytes before what a batch's length counts.
 const PREFIX: usize = corelane_core::records::header::LENGTH_PREFIX_BYTES;
 
+/// Where the number of the format stands.
+const MAGIC_AT: usize = 16;
+
 /// What is printed of a segment.
 pub struct Options {
     records: bool,
@@ -31,12 +34,26 @@ pub struct Options {
 }
 
 /// What reads keys and values.
+#[derive(Clone, Copy)]
 enum Parser {
     /// Each by itself.
     Apart { key: Decoder, value: Decoder },
     /// As a coordinator's record.
     Entries(Coordinator),
+    /// Values alone: of the cluster's metadata.
+    ClusterMetadata,
+    /// Values alone: of remote storage's.
+    RemoteLog,
 }
+
+/// The options that say what reads keys and values, besides classes.
+const DECODERS: [(&str, Parser); 5] = [
+    ("offsets-decoder", Parser::Entries(Coordinator::Groups)),
+    ("transaction-log-decoder", Parser::Entries(Coordinator::Transactions)),
+    ("cluster-metadata-decoder", Parser::ClusterMetadata),
+    ("remote-log-metadata-decoder", Parser::RemoteLog),
+    ("share-group-state-decoder", Parser::Entries(Coordinator::Share)),
+];
 
 #[derive(Clone, Copy)]
 enum Decoder {
@@ -55,22 +72,17 @@ impl Options {
                 class => Err(Stop::failed(format!("Failed to load decoder class {class}"))),
             }
         };
-        let parser = if command.has("offsets-decoder") {
-            Parser::Entries(Coordinator::Groups)
-        } else if command.has("transaction-log-decoder") {
-            Parser::Entries(Coordinator::Transactions)
-        } else {
-            Parser::Apart { value: decoder("value-decoder-class")?, key: decoder("key-decoder-class")? }
+        let named = DECODERS.into_iter().find(|(option, _)| command.has(option));
+        let parser = match named {
+            Some((_, parser)) => parser,
+            None => {
+                Parser::Apart { value: decoder("value-decoder-class")?, key: decoder("key-decoder-class")? }
+            }
         };
-        let contents = [
-            "print-data-log",
-            "value-decoder-class",
-            "key-decoder-class",
-            "offsets-decoder",
-            "transaction-log-decoder",
-        ]
-        .into_iter()
-        .any(|it| command.has(it));
+        let contents = named.is_some()
+            || ["print-data-log", "value-decoder-class", "key-decoder-class"]
+                .into_iter()
+                .any(|it| command.has(it));
         Ok(Options {
             records: contents || command.has("deep-iteration"),
             contents,
@@ -81,35 +93,48 @@ impl Options {
     }
 }
 
+/// Of a key and a value.
+type Texts = (Option<String>, Option<String>);
+
 impl Parser {
     /// Key and value as texts, where they are to be told.
-    fn parse(&self, record: &Record<'_>) -> io::Result<(Option<String>, Option<String>)> {
+    fn parse(&self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> io::Result<Texts> {
         let coordinator = match self {
-            Parser::Apart { key, value } => {
-                return Ok((record.key.map(|it| key.text(it)), record.value.map(|it| value.text(it))));
+            Parser::Apart { key: key_decoder, value: value_decoder } => {
+                return Ok((key.map(|it| key_decoder.text(it)), value.map(|it| value_decoder.text(it))));
+            }
+            Parser::ClusterMetadata => {
+                let told = cluster_metadata::json(value.unwrap_or_default());
+                let told = told.unwrap_or_else(|fault| format!("Error at {offset}, skipping. {fault}"));
+                return Ok((None, Some(told)));
+            }
+            Parser::RemoteLog => {
+                let told = remote_log::text(value.unwrap_or_default());
+                let told =
+                    told.unwrap_or_else(|fault| format!("Error at offset {offset}, skipping. {fault}"));
+                return Ok((None, Some(told)));
             }
             Parser::Entries(coordinator) => coordinator,
         };
-        let Some(key) = record.key else {
+        let Some(key) = key else {
             let text = format!(
-                "Failed to decode message at offset {} using the specified decoder (message had a missing key)",
-                record.offset
+                "Failed to decode message at offset {offset} using the specified decoder (message had a missing key)"
             );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(io::Error::other(text));
         };
         let of = |name, number: i16, data| {
             Json::Object(vec![(name, Json::Text(number.to_string())), ("data", data)]).to_string()
         };
-        Ok(match coordinator.read(key, record.value) {
+        Ok(match coordinator.read(key, value) {
             Ok(entry) => {
                 let entry = entry.with_members_read();
                 let value = entry.value.map(|(version, data)| of("version", version, data));
                 (Some(of("type", entry.kind, entry.key)), Some(value.unwrap_or_else(|| "<DELETE>".into())))
             }
             Err(Fault::Type(number)) => {
-                (Some(format!("Unknown record type {number} at offset {}, skipping.", record.offset)), None)
+                (Some(format!("Unknown record type {number} at offset {offset}, skipping.")), None)
             }
-            Err(fault) => (Some(format!("Error at offset {}, skipping. {fault}", record.offset)), None),
+            Err(fault) => (Some(format!("Error at offset {offset}, skipping. {fault}")), None),
         })
     }
 }
@@ -148,8 +173,8 @@ impl Reader {
         Ok(Reader { file: BufReader::with_capacity(1 << 20, file), position: from, end, batch: Vec::new() })
     }
 
-    /// The next whole v2 batch; `None` at the end, or where there is no such batch.
-    pub fn next(&mut self) -> io::Result<Option<Batch<'_>>> {
+    /// The next that is whole; `None` at the end, or where there is none.
+    pub fn next(&mut self) -> io::Result<Option<Unit<'_>>> {
         let left = self.end.saturating_sub(self.position);
         let mut prefix = [0; PREFIX];
         if left < PREFIX as u64 {
@@ -166,29 +191,71 @@ impl Reader {
         self.batch.extend_from_slice(&prefix);
         self.batch.resize(PREFIX + length, 0);
         self.file.read_exact(&mut self.batch[PREFIX..])?;
-        match Batch::split_from(&self.batch) {
-            Ok((batch, _)) => {
-                self.position += batch.bytes().len() as u64;
-                Ok(Some(batch))
+        let unit = match self.batch.get(MAGIC_AT) {
+            Some(0 | 1) => {
+                let offset = prefix.first_chunk().map_or(0, |offset| i64::from_be_bytes(*offset));
+                legacy::Message::new(offset, &self.batch[PREFIX..]).map(Unit::Message)
             }
-            Err(_) => Ok(None),
+            _ => Batch::split_from(&self.batch).ok().map(|(batch, _)| Unit::Batch(batch)),
+        };
+        self.position += unit.as_ref().map_or(0, |unit| unit.size() as u64);
+        Ok(unit)
+    }
+}
+
+/// What a log consists of.
+pub enum Unit<'a> {
+    /// Since Kafka 0.11.
+    Batch(Batch<'a>),
+    /// Before.
+    Message(legacy::Message<'a>),
+}
+
+impl Unit<'_> {
+    fn size(&self) -> usize {
+        match self {
+            Unit::Batch(batch) => batch.bytes().len(),
+            Unit::Message(message) => message.size(),
+        }
+    }
+
+    /// The offset of its last record.
+    pub fn last_offset(&self) -> i64 {
+        match self {
+            Unit::Batch(batch) => batch.header().last_offset().0,
+            Unit::Message(message) => message.offset(),
+        }
+    }
+
+    /// In Unix milliseconds, -1 for none.
+    pub fn max_timestamp_ms(&self) -> i64 {
+        match self {
+            Unit::Batch(batch) => batch.header().max_timestamp_ms(),
+            Unit::Message(message) => message.timestamp_ms(),
         }
     }
 }
 
 /// Prints a segment.
 pub fn dump(path: &Path, options: &Options, console: &mut Console, faults: &mut Faults) -> io::Result<()> {
-    writeln!(console.out, "Log starting offset: {}", base_offset(path)?)?;
+    writeln!(console.out, "{}", title(path)?)?;
     let mut reader = Reader::open(path, 0, options.max_bytes)?;
     let mut scratch = Scratch::new();
     let mut last = -1;
     loop {
         let position = reader.position;
-        let Some(batch) = reader.next()? else { break };
-        writeln!(console.out, "{}", batch_line(batch, position))?;
+        let Some(unit) = reader.next()? else { break };
+        let line = match &unit {
+            Unit::Batch(batch) => batch_line(*batch, position),
+            Unit::Message(message) => message.line(position),
+        };
+        writeln!(console.out, "{line}")?;
         if options.records {
             let mut printer = Printer { path, options, faults, last: &mut last };
-            printer.records(batch, &mut scratch, &mut *console.out)?;
+            match unit {
+                Unit::Batch(batch) => printer.records(batch, &mut scratch, &mut *console.out)?,
+                Unit::Message(message) => printer.messages(message, &mut scratch, &mut *console.out)?,
+            }
         }
     }
     let rest = reader.end - reader.position;
@@ -197,6 +264,24 @@ pub fn dump(path: &Path, options: &Options, console: &mut Console, faults: &mut 
         writeln!(console.out, "Found {rest} invalid bytes at the end of {name}")?;
     }
     Ok(())
+}
+
+/// What is said of a file by its name alone. Of a snapshot that is the end and the epoch of the log that it stands for.
+fn title(path: &Path) -> io::Result<String> {
+    if path.extension().is_none_or(|extension| extension != "checkpoint") {
+        return Ok(format!("Log starting offset: {}", base_offset(path)?));
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    if name == "bootstrap" {
+        return Ok("KRaft bootstrap snapshot".into());
+    }
+    let numbers = name.get(..20).zip(name.get(21..31));
+    let numbers =
+        numbers.and_then(|(end, epoch)| Some((end.parse::<i64>().ok()?, epoch.parse::<i32>().ok()?)));
+    let Some((end, epoch)) = numbers else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name is not that of a snapshot"));
+    };
+    Ok(format!("Snapshot end offset: {end}, epoch: {epoch}"))
 }
 
 fn kind(header: &BatchHeader) -> &'static str {
@@ -214,13 +299,7 @@ fn batch_line(batch: Batch<'_>, position: u64) -> String {
         true => format!("OptionalLong[{}]", header.base_timestamp_ms()),
         false => "OptionalLong.empty".into(),
     };
-    let codec = header.codec().map_or_else(
-        |number| format!("unknown ({number})"),
-        |codec| match codec {
-            corelane_core::records::Codec::None => "none".into(),
-            codec => codec.name().into(),
-        },
-    );
+    let codec = legacy::codec_name(header.codec());
     format!(
         "baseOffset: {} lastOffset: {} count: {} baseSequence: {base} lastSequence: {last_sequence} producerId: {} \
          producerEpoch: {} partitionLeaderEpoch: {} isTransactional: {} isControl: {} deleteHorizonMs: {horizon} position: \
@@ -260,26 +339,71 @@ impl Printer<'_> {
                 Ok(record) => record,
                 Err(fault) => return writeln!(out, "| records cannot be read: {fault}"),
             };
-            let offset = record.offset.0;
-            if offset != *self.last + 1 {
-                let path = std::path::absolute(self.path)?.display().to_string();
-                self.faults.gaps.entry(path).or_default().push((*self.last, offset));
-            }
-            *self.last = offset;
+            self.follow(record.offset.0)?;
             if self.options.metadata {
                 out.write_all(metadata(batch.header(), &record).as_bytes())?;
             }
             if self.options.contents && !batch.header().is_control() {
-                self.contents(&record, out)?;
+                self.contents(record.offset.0, record.key, record.value, out)?;
             }
             writeln!(out)?;
         }
         Ok(())
     }
 
-    fn contents(&self, record: &Record<'_>, out: &mut dyn Write) -> io::Result<()> {
+    fn messages(
+        &mut self,
+        message: legacy::Message<'_>,
+        scratch: &mut Scratch,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let told = message.contents(scratch, |content| {
+            self.follow(content.offset)?;
+            if self.options.metadata {
+                write!(
+                    out,
+                    "| offset: {} {}: {} keySize: {} valueSize: {} isValid: {} crc: {}",
+                    content.offset,
+                    message.timestamp_type(),
+                    content.timestamp_ms,
+                    size(content.key),
+                    size(content.value),
+                    content.is_valid,
+                    content.crc
+                )?;
+            }
+            if self.options.contents {
+                self.contents(content.offset, content.key, content.value, out)?;
+            }
+            writeln!(out)
+        });
+        match told {
+            Err(fault) if fault.kind() == io::ErrorKind::InvalidData => {
+                writeln!(out, "| records cannot be read: {fault}")
+            }
+            told => told,
+        }
+    }
+
+    /// Notes where offsets do not follow each other.
+    fn follow(&mut self, offset: i64) -> io::Result<()> {
+        if offset != *self.last + 1 {
+            let path = std::path::absolute(self.path)?.display().to_string();
+            self.faults.gaps.entry(path).or_default().push((*self.last, offset));
+        }
+        *self.last = offset;
+        Ok(())
+    }
+
+    fn contents(
+        &self,
+        offset: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let mut before = if self.options.metadata { " " } else { "| " };
-        let (key, value) = self.options.parser.parse(record)?;
+        let (key, value) = self.options.parser.parse(offset, key, value)?;
         if let Some(key) = key {
             write!(out, "{before}key: {key}")?;
             before = " ";
@@ -291,9 +415,11 @@ impl Printer<'_> {
     }
 }
 
+fn size(field: Option<&[u8]>) -> i64 {
+    field.map_or(-1, |field| i64::try_from(field.len()).unwrap_or(i64::MAX))
+}
+
 fn metadata(header: &BatchHeader, record: &Record<'_>) -> String {
-    let size =
-        |field: Option<&[u8]>| field.map_or(-1, |field| i64::try_from(field.len()).unwrap_or(i64::MAX));
     let delta = i32::try_from(record.offset.0 - header.base_offset().0).unwrap_or(0);
     let base = header.base_sequence();
     let sequence = if base < 0 { -1 } else { sequence_plus(base, delta) };
@@ -308,34 +434,9 @@ fn metadata(header: &BatchHeader, record: &Record<'_>) -> String {
         keys.join(",")
     );
     if header.is_control() {
-        line.push_str(&control(record));
+        line.push_str(&control::told(record));
     }
     line
-}
-
-/// What a control record says (`ControlRecordType`): its key is a version and a type; of markers of transactions the value
-/// is a version and the coordinator's epoch.
-fn control(record: &Record<'_>) -> String {
-    let key = record.key.and_then(|key| <[u8; 2]>::try_from(key.get(2..4)?).ok()).map(i16::from_be_bytes);
-    let epoch =
-        record.value.and_then(|value| <[u8; 4]>::try_from(value.get(2..6)?).ok()).map(i32::from_be_bytes);
-    match (key, epoch) {
-        (Some(0), Some(epoch)) => format!(" endTxnMarker: ABORT coordinatorEpoch: {epoch}"),
-        (Some(1), Some(epoch)) => format!(" endTxnMarker: COMMIT coordinatorEpoch: {epoch}"),
-        (Some(number), _) => format!(" controlType: {}({number})", control_name(number)),
-        (None, _) => " controlType: UNKNOWN(-1)".into(),
-    }
-}
-
-fn control_name(number: i16) -> &'static str {
-    match number {
-        2 => "LEADER_CHANGE",
-        3 => "SNAPSHOT_HEADER",
-        4 => "SNAPSHOT_FOOTER",
-        5 => "KRAFT_VERSION",
-        6 => "KRAFT_VOTERS",
-        _ => "UNKNOWN",
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! `kafka-dump-log` (`org.apache.kafka.tools.DumpLogSegments`), for Kafka's files and for Corelane's segments.
 
+mod cluster_metadata;
+mod control;
+mod framed;
 mod indexes;
+mod legacy;
 mod log;
+mod remote_log;
 
 use crate::{
     Tool,
@@ -36,16 +41,22 @@ pub const TOOL: Tool = Tool {
             "transaction-log-decoder",
             "Print what stands in segments of __transaction_state, as JSON.",
         ),
-        Opt::flag("cluster-metadata-decoder", "Not built yet."),
-        Opt::flag("remote-log-metadata-decoder", "Not built yet."),
-        Opt::flag("share-group-state-decoder", "Not built yet."),
+        Opt::flag(
+            "cluster-metadata-decoder",
+            "Print what stands in segments and snapshots of Kafka's __cluster_metadata, as JSON.",
+        ),
+        Opt::flag(
+            "remote-log-metadata-decoder",
+            "Print what stands in segments of __remote_log_metadata, as Kafka's objects print themselves.",
+        ),
+        Opt::flag(
+            "share-group-state-decoder",
+            "Print what stands in segments of __share_group_state, as JSON.",
+        ),
         Opt::flag("skip-record-metadata", "Print keys and values without what else is known of a record."),
     ],
     run,
 };
-
-const NOT_BUILT: [&str; 3] =
-    ["cluster-metadata-decoder", "remote-log-metadata-decoder", "share-group-state-decoder"];
 
 /// What is wrong with files, told after all of them, by file.
 #[derive(Default)]
@@ -65,11 +76,6 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
          segment.",
     )?;
     command.required(console, &["files"])?;
-    if let Some(option) = NOT_BUILT.into_iter().find(|option| command.has(option)) {
-        return Err(Stop::failed(format!(
-            "--{option} is not built yet: records are printed as text without it"
-        )));
-    }
     let options = log::Options::read(&command)?;
     let mut faults = Faults::default();
     for name in command.value("files")?.unwrap_or_default().split(',') {
@@ -80,7 +86,7 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
             _ => Stop::failed(format!("{name}: {error}")),
         };
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("log") => log::dump(path, &options, console, &mut faults).map_err(told)?,
+            Some("log" | "checkpoint") => log::dump(path, &options, console, &mut faults).map_err(told)?,
             Some("index") => indexes::dump_offsets(path, &command, console, &mut faults).map_err(told)?,
             Some("timeindex") => indexes::dump_times(path, &command, console, &mut faults).map_err(told)?,
             Some("txnindex") => indexes::dump_transactions(path, console).map_err(told)?,
