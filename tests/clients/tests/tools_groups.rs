@@ -172,6 +172,15 @@ impl Drop for Running {
 
 #[test]
 fn a_member_of_ours_and_one_of_kafkas_share_a_topic_and_keep_what_they_have() {
+    a_member_of_each_shares_a_topic("CooperativeStickyAssignor");
+}
+
+#[test]
+fn a_member_of_ours_and_one_of_kafkas_share_a_topic_and_get_again_what_they_had() {
+    a_member_of_each_shares_a_topic("StickyAssignor");
+}
+
+fn a_member_of_each_shares_a_topic(assignor: &str) {
     let broker = Broker::start_with(&["group.initial.rebalance.delay.ms=0"]);
     let server = ["--bootstrap-server", broker.address()];
     ours("kafka-topics", &[&server[..], &["--create", "--topic", "kept", "--partitions", "4"]].concat(), "");
@@ -180,9 +189,8 @@ fn a_member_of_ours_and_one_of_kafkas_share_a_topic_and_keep_what_they_have() {
         let send = [&server[..], &["--topic", "kept", "--reader-property", "parse.key=true"]].concat();
         assert_eq!(ours("kafka-console-producer", &send, &keyed).code, 0);
     };
-    let strategy =
-        "partition.assignment.strategy=org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
-    let read = ["--topic", "kept", "--from-beginning", "--group", "kept", "--command-property", strategy];
+    let strategy = format!("partition.assignment.strategy=org.apache.kafka.clients.consumer.{assignor}");
+    let read = ["--topic", "kept", "--from-beginning", "--group", "kept", "--command-property", &strategy];
     let read = [&server[..], &read].concat();
     send(0);
     let mut first = Running(our_command("kafka-console-consumer", &read).spawn().expect("the binary runs"));

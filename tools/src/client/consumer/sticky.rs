@@ -204,4 +204,115 @@ mod tests {
         let shared = shares(&members, &[("t", 2), ("u", 1), ("v", 9)]);
         assert_eq!(shared, [vec![1], vec![0]], "t-0 is still to be given back");
     }
+
+    /// A group: its topics, and of each member the topics it wants and what it had.
+    struct Group {
+        topics: &'static [(&'static str, i32)],
+        members: &'static [(&'static [&'static str], &'static [(&'static str, &'static [i32])])],
+        /// What Kafka's assignor makes of it: how much each has, from least to most, and how much stays where it was.
+        loads: &'static [usize],
+        kept: usize,
+    }
+
+    const T: &[&str] = &["t"];
+    const U: &[&str] = &["u"];
+    const BOTH: &[&str] = &["t", "u"];
+
+    /// As `org.apache.kafka.clients.consumer.StickyAssignor` of 4.3.1 answered.
+    const GROUPS: &[Group] = &[
+        Group { topics: &[("t", 10)], members: &[(T, &[]), (T, &[]), (T, &[])], loads: &[3, 3, 4], kept: 0 },
+        // One comes.
+        Group {
+            topics: &[("t", 10)],
+            members: &[
+                (T, &[("t", &[0, 3, 6, 9])]),
+                (T, &[("t", &[1, 4, 7])]),
+                (T, &[("t", &[2, 5, 8])]),
+                (T, &[]),
+            ],
+            loads: &[2, 2, 3, 3],
+            kept: 8,
+        },
+        // One goes.
+        Group {
+            topics: &[("t", 10)],
+            members: &[(T, &[("t", &[0, 3, 6])]), (T, &[("t", &[2, 5])]), (T, &[("t", &[8, 9])])],
+            loads: &[3, 3, 4],
+            kept: 7,
+        },
+        // The topic grows.
+        Group {
+            topics: &[("t", 13)],
+            members: &[
+                (T, &[("t", &[0, 3, 6])]),
+                (T, &[("t", &[1, 4, 7])]),
+                (T, &[("t", &[2, 5])]),
+                (T, &[("t", &[8, 9])]),
+            ],
+            loads: &[3, 3, 3, 4],
+            kept: 10,
+        },
+        Group {
+            topics: &[("t", 4), ("u", 5)],
+            members: &[(T, &[]), (BOTH, &[]), (U, &[])],
+            loads: &[3, 3, 3],
+            kept: 0,
+        },
+        Group {
+            topics: &[("t", 4), ("u", 5)],
+            members: &[
+                (T, &[("t", &[0, 1, 2])]),
+                (BOTH, &[("t", &[3]), ("u", &[2, 4])]),
+                (U, &[("u", &[0, 1, 3])]),
+                (BOTH, &[]),
+            ],
+            loads: &[2, 2, 2, 3],
+            kept: 7,
+        },
+        // One topic grows, the other was made anew and is smaller: what is gone is nobody's.
+        Group {
+            topics: &[("t", 8), ("u", 5)],
+            members: &[
+                (T, &[("t", &[1, 2])]),
+                (BOTH, &[("u", &[2, 4])]),
+                (U, &[("u", &[0, 1, 3, 9])]),
+                (BOTH, &[("t", &[0, 3])]),
+            ],
+            loads: &[3, 3, 3, 4],
+            kept: 9,
+        },
+        // One wants another topic.
+        Group {
+            topics: &[("t", 4), ("u", 5)],
+            members: &[
+                (U, &[("t", &[1, 2])]),
+                (BOTH, &[("u", &[2, 4])]),
+                (U, &[("u", &[0, 1, 3])]),
+                (BOTH, &[("t", &[0, 3])]),
+            ],
+            loads: &[2, 2, 2, 3],
+            kept: 5,
+        },
+    ];
+
+    #[test]
+    fn shares_are_as_even_as_kafkas_and_no_less_stays_where_it_was() {
+        for group in GROUPS {
+            let members: Vec<Subscriber> =
+                group.members.iter().map(|(topics, had)| member(topics, 1, had)).collect();
+            let partitions = group.topics.iter().map(|&(topic, count)| (topic.into(), count)).collect();
+            let shares = assign(&members, &partitions);
+            let mut loads: Vec<usize> =
+                shares.iter().map(|share| share.values().map(Vec::len).sum()).collect();
+            loads.sort_unstable();
+            assert_eq!(loads, group.loads, "{shares:?}");
+            let kept = members.iter().zip(&shares).map(|(member, share)| {
+                let stayed = |place: &TopicPartition| {
+                    share.get(&place.topic).is_some_and(|partitions| partitions.contains(&place.partition))
+                };
+                owned(member).filter(stayed).count()
+            });
+            assert!(kept.sum::<usize>() >= group.kept, "{shares:?}");
+        }
+    }
 }
