@@ -6,7 +6,11 @@ use crate::{
     report::{Blame, Problem, fail},
     signals::StopSignals,
 };
-use corelane_core::config::{BrokerConfig, ReadOptions, Source, Warning, environment, properties};
+use corelane_core::config::{
+    BrokerConfig, ReadOptions, Source, Warning, environment,
+    formatted::{META_PROPERTIES, MetaProperties},
+    properties,
+};
 use corelane_io::{DriverError, DriverKind, probe};
 use corelane_shard::{LogControl, MachineSettings, StartError};
 use std::{io, path::Path, process::ExitCode, thread, time::Instant};
@@ -264,7 +268,8 @@ pub fn configuration(options: &StartOptions) -> Result<(BrokerConfig, Vec<Warnin
             }),
         }
     }
-    let options = ReadOptions { allow_unknown: options.allow_unknown, host_name: host_name::canonical };
+    let options =
+        ReadOptions { allow_unknown: options.allow_unknown, host_name: host_name::canonical, formatted_for };
     match BrokerConfig::from_entries(&entries, &options) {
         Ok((config, found)) if problems.is_empty() => {
             warnings.extend(found);
@@ -276,6 +281,12 @@ pub fn configuration(options: &StartOptions) -> Result<(BrokerConfig, Vec<Warnin
             Err(problems)
         }
     }
+}
+
+/// The cluster that a directory was formatted for. One that cannot be read is told of when it is opened.
+fn formatted_for(directory: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(directory.join(META_PROPERTIES)).ok()?;
+    MetaProperties::parse(&text).ok().map(|meta| meta.cluster_id)
 }
 
 fn file(path: &Path) -> Result<Entries, Vec<Problem>> {

@@ -1,4 +1,4 @@
-//! What a directory of logs is: the file `meta.properties` in it, written before the first log and never changed. A
+//! What a directory of logs is: the file `data.properties` in it, written before the first log and never changed. A
 //! broker registers with the directory's id, so a data disk that was wiped, or is another one, is found out though the
 //! metadata's disk is as it was (KIP-858).
 //!
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const BEGUN: &str = "formatting";
 
 fn path(directory: &Path) -> PathBuf {
-    directory.join("meta.properties")
+    directory.join("data.properties")
 }
 
 fn write(disk: &dyn Disk, directory: &Path, meta: &Meta, state: &str) -> Result<(), Fatal> {

@@ -214,6 +214,20 @@ impl Identity {
         }
     }
 
+    /// Whether others speak to this node as a member: the log names it, with its directory if with any, or there is no log
+    /// and it is one of those that write the first entry. `None` as long as openraft has not started.
+    pub fn is_member(&self) -> Option<bool> {
+        self.0.metrics.get().map(|_| self.may_vote())
+    }
+
+    /// Where the log says that this node is reached, if it names it with its directory.
+    pub fn own_endpoint(&self) -> Option<String> {
+        let State { node, directory, .. } = &*self.0;
+        let membership = self.membership();
+        let peer = membership.get_node(node).filter(|peer| peer.directory_id == Some(*directory));
+        peer.filter(|_| membership.voter_ids().any(|id| id == *node)).map(|peer| peer.endpoint.clone())
+    }
+
     /// Where nodes are reached, one line for each place, the one to be tried first before others of the same node: as
     /// the membership says, then as the configuration does, of members or while the log does not name this node.
     pub fn endpoints(&self) -> Vec<(u64, String)> {

@@ -71,6 +71,11 @@ impl Heard {
         self.0.borrow().get(&voter).copied().unwrap_or(0)
     }
 
+    /// Of all.
+    pub fn all(&self) -> u64 {
+        self.0.borrow().values().sum()
+    }
+
     fn note(&self, voter: u64, request: &Request) {
         if matches!(request, Request::Append(_) | Request::Chunk(_)) {
             *self.0.borrow_mut().entry(voter).or_default() += 1;

@@ -53,6 +53,14 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("quorum.properties")
 }
 
+/// Whether a directory is a voter's already, or has begun to be one.
+///
+/// # Errors
+/// When the disk fails, or the file is damaged.
+pub fn is_formatted(disk: &dyn Disk, directory: &Path) -> Result<bool, Fatal> {
+    Ok(read(disk, &path(directory))?.is_some())
+}
+
 /// The state of a directory whose formatting is complete.
 pub(crate) const READY: &str = "ready";
 

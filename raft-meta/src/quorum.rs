@@ -3,7 +3,7 @@
 use crate::{
     call_port::CallPort,
     executor::{Choice, Executor},
-    identity::Identity,
+    identity::{Identity, is_majority_recorded},
     inbound::Inbound,
     log::{LogStore, Salt, recover, write_loop},
     machine::{Applied, Machine},
@@ -19,12 +19,13 @@ use crate::{
     snapshot,
     standing::Progress,
     succession::Parted,
-    types::Peer,
-    voters::{Change, ChangeError, VoterChange},
+    types::{Peer, StoredLogId},
+    voters::Change,
     wire::fingerprint,
 };
 use bytes::Bytes;
 use corelane_core::{
+    controller::{ChangeError, VoterChange},
     engine::QuorumStanding,
     error::Fatal,
     ids::NodeId,
@@ -51,6 +52,9 @@ pub struct QuorumSettings {
     /// Voters with their controller endpoints, `controller.quorum.voters`. Who forms the cluster if it is new, this
     /// node among them; afterwards the log says who votes, and this only whom to ask first.
     pub voters: Vec<(NodeId, String)>,
+    /// The directories of those voters, if they were formatted together: of all or of none. Without, they are recorded when
+    /// they are first heard of.
+    pub directories: BTreeMap<NodeId, u128>,
     /// This node forms no cluster: it waits until a leader adds it to its own. `voters` need not name it then, or
     /// anyone.
     pub joins: bool,
@@ -287,7 +291,8 @@ impl Quorum {
     pub fn open(settings: QuorumSettings, disk: &dyn Disk, now: Now) -> Result<Quorum, Fatal> {
         let node = voter(settings.node_id)?;
         let peer = |(id, endpoint): &(NodeId, String)| {
-            Ok((voter(*id)?, Peer { endpoint: endpoint.clone(), directory_id: None }))
+            let directory_id = settings.directories.get(id).copied();
+            Ok((voter(*id)?, Peer { endpoint: endpoint.clone(), directory_id }))
         };
         let mut voters = settings.voters.iter().map(peer).collect::<Result<BTreeMap<_, _>, Fatal>>()?;
         let fingerprint = fingerprint(voters.keys().copied());
@@ -444,6 +449,38 @@ impl Quorum {
         voters.into_iter().filter_map(|id| i32::try_from(id).ok()).map(NodeId).collect()
     }
 
+    /// Whether others speak to it as a member: its log names it with its directory, or it is one of those that form the
+    /// cluster. `None` as long as the log is being read.
+    pub(crate) fn is_seated(&self) -> Option<bool> {
+        self.identity.is_member()
+    }
+
+    /// Whether its log is that of a cluster that was formed.
+    pub(crate) fn knows_members(&self) -> bool {
+        is_majority_recorded(&self.identity.membership())
+    }
+
+    /// Whether it leads, writable or not.
+    pub(crate) fn leads(&self) -> bool {
+        !self.ended && self.identity.leads()
+    }
+
+    /// How often leaders have spoken.
+    pub(crate) fn heard(&self) -> u64 {
+        self.inbound.heard().all()
+    }
+
+    /// Who it is and how far it has come, for whoever goes on from there.
+    pub(crate) fn continuation(&self) -> (Meta, Image, Option<StoredLogId>) {
+        let applied = self.applied.borrow();
+        (self.meta.clone(), applied.image.clone(), applied.last.map(StoredLogId::from))
+    }
+
+    /// Where this node is reached as a voter, as the log says; `None` if that does not name it with its directory.
+    pub fn own_endpoint(&self) -> Option<String> {
+        self.identity.own_endpoint()
+    }
+
     /// How far the log has come; of a leader, also how far the voters and the observers have.
     pub fn standing(&self, now: Now) -> QuorumStanding {
         let applied = self.applied.borrow().last;
@@ -451,8 +488,9 @@ impl Quorum {
         let leads = leader == Some(self.meta.node_id);
         QuorumStanding {
             leader,
+            observers: if leads { self.observers.standings(now, &voters) } else { Vec::new() },
+            endpoints: if leads { self.located_voters() } else { Vec::new() },
             voters,
-            observers: if leads { self.observers.standings(now) } else { Vec::new() },
             // An entry of its own term is the first that a leader commits.
             term: applied.map_or(0, |last| last.leader_id.term),
             committed_end: applied.map_or(0, |last| last.index + 1),

@@ -218,7 +218,9 @@ async fn begin(raft: &Raft, voters: &BTreeMap<u64, Peer>, identity: &Identity) -
             return Ok(());
         }
         let is_alone = voters.len() == 1;
-        let peer = |(id, peer): (&u64, &Peer)| (*id, if is_alone { peer.clone() } else { Peer::default() });
+        // Those that were formatted together are known alike everywhere.
+        let is_common = is_alone || voters.values().all(|peer| peer.directory_id.is_some());
+        let peer = |(id, peer): (&u64, &Peer)| (*id, if is_common { peer.clone() } else { Peer::default() });
         let voters: BTreeMap<u64, Peer> = voters.iter().map(peer).collect();
         return raft.initialize(voters).await.map_err(|error| error.to_string());
     }

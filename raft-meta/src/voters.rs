@@ -14,7 +14,10 @@ use crate::{
     quorum::{Outbox, QuorumOutput},
     types::{Peer, Raft, RaftMembership, TypeConfig},
 };
-use corelane_core::ids::NodeId;
+use corelane_core::{
+    controller::{ChangeError, VoterChange},
+    ids::NodeId,
+};
 use futures_util::future::{Either, select};
 use openraft::{
     ChangeMembers, EntryPayload, Membership, ServerState,
@@ -43,73 +46,6 @@ const RECORD_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Entries that a new voter may lack: fewer than are under way to it at any time under load.
 const LAG_ENTRIES_MAX: u64 = 128;
-
-/// A change of who votes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VoterChange {
-    /// One more.
-    Add {
-        /// Which node.
-        voter: NodeId,
-        /// The id of its quorum's directory.
-        directory: u128,
-        /// `HOST:PORT` of its controller listener.
-        endpoint: String,
-    },
-    /// One less.
-    Remove {
-        /// Which node.
-        voter: NodeId,
-        /// The directory that it is recorded with.
-        directory: u128,
-    },
-    /// It is reached elsewhere.
-    Move {
-        /// Which node.
-        voter: NodeId,
-        /// The directory that it is recorded with.
-        directory: u128,
-        /// `HOST:PORT` of its controller listener.
-        endpoint: String,
-    },
-}
-
-/// Why who votes was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// This node does not lead. No effect.
-    #[error("not the active controller; it is {leader:?}")]
-    NotLeader {
-        /// Who does, if known.
-        leader: Option<NodeId>,
-    },
-    /// This node leads, but has not committed anything yet. No effect.
-    #[error("the active controller does not know yet what earlier ones have committed")]
-    NotReady,
-    /// One change at a time. No effect.
-    #[error("another change of the voters is under way")]
-    InProgress,
-    /// No effect.
-    #[error("node {0} is a voter already. Remove it with its old directory first")]
-    DuplicateVoter(NodeId),
-    /// No effect.
-    #[error("node {0} with this directory is no voter")]
-    VoterNotFound(NodeId),
-    /// No effect.
-    #[error("node {0} is the last voter")]
-    LastVoter(NodeId),
-    /// It gets the log, and is not a voter yet.
-    #[error(
-        "node {0} has not caught up with the log in time. Check that it runs, with this directory, and try again"
-    )]
-    Lagging(NodeId),
-    /// It may take effect.
-    #[error("the change was not committed in time")]
-    TimedOut,
-    /// The quorum refused it, or ended. It may take effect.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// The duty to answer a change. Dropped without, it answers that the quorum has ended.
 pub(crate) struct Change {

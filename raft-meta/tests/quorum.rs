@@ -11,7 +11,7 @@ use corelane_raft_meta::{
     Bounds, PROPOSALS_IN_FLIGHT_MAX, ProposeError, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
 };
 use corelane_seam::{FileOperation, Monotonic, Now, Token};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 use support::{MemoryDisk, Random, Rest};
 
 /// How long a write or a flush takes.
@@ -21,6 +21,7 @@ fn settings() -> QuorumSettings {
     QuorumSettings {
         node_id: NodeId(1),
         voters: vec![(NodeId(1), "127.0.0.1:9093".to_owned())],
+        directories: BTreeMap::new(),
         joins: false,
         directory: PathBuf::from("/quorum"),
         cluster_id: None,

@@ -5,14 +5,15 @@
 
 use crate::{
     data::{DataSettings, DataShard},
+    formatted::{self, Formatted},
     load::Load,
     log_control::LogControl,
     node::{Broken, Node, Report},
-    quorum::{Member, QuorumShard, QuorumShardSettings},
+    quorum::{Announcement, Member, QuorumShard, QuorumShardSettings},
     rules::Rules,
 };
 use corelane_core::{
-    config::{Advertised, BrokerConfig, ClusterConfig},
+    config::{Advertised, BrokerConfig, ClusterConfig, formatted::InitialQuorum},
     controller::{FEATURES, Lifecycle, RegisterBrokerRequest, Settings},
     engine::{Engine, LifeSettings, Place, Random},
     error::Fatal,
@@ -23,10 +24,11 @@ use corelane_core::{
     metadata::{Endpoint, SecurityProtocol},
 };
 use corelane_raft_meta::{
-    Bounds, Observer, ObserverSettings, Quorum, QuorumSettings, Timing, data_directory,
+    Bounds, Observer, ObserverSettings, QuorumSettings, Seat, Timing, data_directory, is_formatted,
 };
 use corelane_seam::{Disk, Now, ShardId};
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, mpsc::Sender},
     time::Duration,
@@ -108,7 +110,8 @@ pub fn assemble(settings: &BrokerSettings, disk: Arc<dyn Disk>, now: Now) -> Res
         let seeds = vec![NodeSeed::Quorum(Box::new(QuorumSeed { settings, disk, random }))];
         return Ok(Assembled { seeds, report: RecoveryReport { clean: true, ..RecoveryReport::default() } });
     }
-    let new_directory = random.uuid().as_u128();
+    let drawn = random.uuid().as_u128();
+    let new_directory = formatted::data_directory(&*disk, config)?.unwrap_or(drawn);
     if !has_data(&*disk, &config.data_dir)? {
         data_directory::begin(&*disk, &config.data_dir, config.node_id, new_directory)?;
     }
@@ -222,8 +225,16 @@ impl QuorumSeed {
     fn grow(mut self, now: Now) -> Node {
         let config = Arc::clone(&self.settings.config);
         let reports = self.settings.reports.clone();
-        let opened = if config.roles.controller { self.voter(now) } else { self.observer() };
-        let quorum = match opened {
+        let opened = formatted::read(&*self.disk, &config).and_then(|formatted| {
+            let levels = formatted.levels(&config);
+            let member = match config.roles.controller {
+                true => self.controller(formatted, now)?,
+                false => self.observer(&formatted)?,
+            };
+            formatted::name(&*self.disk, &config, (member.cluster_id(), member.directory_id()))?;
+            Ok((member, levels))
+        });
+        let (quorum, initial_levels) = match opened {
             Ok(quorum) => quorum,
             Err(fatal) => {
                 let data_shards = self.settings.shards;
@@ -251,6 +262,7 @@ impl QuorumSeed {
             default_replication_factor: config.default_replication_factor,
             config_rules: Arc::new(Rules::new(Arc::clone(&config))),
             features: FEATURES,
+            initial_levels,
             lifecycle: lifecycle(&config.cluster),
         };
         let life = LifeSettings {
@@ -262,6 +274,11 @@ impl QuorumSeed {
             data_shards: self.settings.shards,
             controller,
             broker: config.roles.broker.then_some((registration, life)),
+            announcement: config.roles.controller.then(|| Announcement {
+                node: config.node_id,
+                endpoint: self.own_endpoint().filter(|_| config.voters.is_empty()),
+                joins: config.joins_voters,
+            }),
             seed: self.random.draw(),
             fault: self.settings.fault,
             config: Arc::clone(&config),
@@ -295,39 +312,78 @@ impl QuorumSeed {
         self.settings.config.metadata_dir.join("__cluster_metadata")
     }
 
-    fn voter(&mut self, now: Now) -> Result<Member, Fatal> {
+    fn bootstrap(&self) -> Vec<String> {
+        self.settings.config.bootstrap.iter().map(|(host, port)| format!("{host}:{port}")).collect()
+    }
+
+    /// `HOST:PORT` where other controllers reach this one.
+    fn own_endpoint(&self) -> Option<String> {
+        let config = &self.settings.config;
+        let Advertised { name, host, port } = config.controller_endpoint.as_ref()?;
+        let index = config.listeners.iter().position(|listener| listener.name == *name);
+        let bound = index.and_then(|index| self.settings.ports.get(index)).copied();
+        let port = if *port == 0 { bound.unwrap_or(0) } else { *port };
+        Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    }
+
+    fn controller(&mut self, formatted: Formatted, now: Now) -> Result<Member, Fatal> {
         let config = Arc::clone(&self.settings.config);
+        let directory = self.metadata_directory();
+        let mut bootstrap = if config.voters.is_empty() { self.bootstrap() } else { Vec::new() };
         let mut voters = self.voters();
-        if voters.is_empty() {
-            // A quorum that no one named is this node alone.
-            voters.push((config.node_id, String::new()));
+        let (mut directories, mut joins) = (BTreeMap::new(), false);
+        match formatted.initial_quorum(&config) {
+            InitialQuorum::Voters(founders) => {
+                joins = founders.iter().all(|founder| founder.node != config.node_id);
+                directories = founders.iter().map(|founder| (founder.node, founder.directory)).collect();
+                voters = founders.iter().map(|founder| (founder.node, founder.endpoint())).collect();
+            }
+            InitialQuorum::Existing => joins = true,
+            InitialQuorum::Configured if !voters.is_empty() => {}
+            InitialQuorum::Configured => {
+                if config.bootstrap.len() > 1 && !is_formatted(&*self.disk, &directory)? {
+                    return Err(Fatal::new(
+                        "controller.quorum.bootstrap.servers names several controllers, and nothing says whether this one \
+                         begins a cluster or joins theirs. Format it: kafka-storage format --standalone, \
+                         --initial-controllers or --no-initial-controllers; or name the voters in \
+                         controller.quorum.voters",
+                    ));
+                }
+                // A quorum that no one named is this node alone.
+                voters.push((config.node_id, self.own_endpoint().unwrap_or_default()));
+            }
+        }
+        if joins {
+            bootstrap.extend(voters.drain(..).map(|(_, endpoint)| endpoint));
+            directories.clear();
         }
         let settings = QuorumSettings {
             node_id: config.node_id,
             voters,
-            joins: false,
-            directory: self.metadata_directory(),
+            directories,
+            joins,
+            directory,
             cluster_id: config.cluster_id.clone(),
             new_cluster_id: corelane_core::ids::TopicId(self.random.uuid()).to_string(),
-            new_directory_id: self.random.uuid().as_u128(),
+            new_directory_id: formatted.directory_id().unwrap_or(self.random.uuid().as_u128()),
             seed: self.random.draw(),
             first_token: QUORUM_FIRST_TOKEN,
             bounds: Bounds::default(),
             timing: timing(config.cluster.quorum_timeout_ms),
             fault: self.settings.fault,
         };
-        Ok(Member::Voter(Box::new(Quorum::open(settings, &*self.disk, now)?)))
+        Ok(Member::Controller(Box::new(Seat::open(settings, bootstrap, &*self.disk, now)?)))
     }
 
-    fn observer(&mut self) -> Result<Member, Fatal> {
+    fn observer(&mut self, formatted: &Formatted) -> Result<Member, Fatal> {
         let config = Arc::clone(&self.settings.config);
         let settings = ObserverSettings {
             node_id: config.node_id,
             voters: self.voters(),
-            bootstrap: config.bootstrap.iter().map(|(host, port)| format!("{host}:{port}")).collect(),
+            bootstrap: self.bootstrap(),
             directory: self.metadata_directory(),
             cluster_id: config.cluster_id.clone(),
-            new_directory_id: self.random.uuid().as_u128(),
+            new_directory_id: formatted.directory_id().unwrap_or(self.random.uuid().as_u128()),
         };
         Ok(Member::Observer(Box::new(Observer::open(settings, &*self.disk)?)))
     }

@@ -7,6 +7,7 @@ mod assemble;
 mod broker;
 mod connection;
 mod data;
+mod formatted;
 mod load;
 mod log_control;
 mod log_limit;

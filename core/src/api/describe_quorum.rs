@@ -98,21 +98,27 @@ fn described(context: &Context<'_>, standing: QuorumStanding, version: i16) -> D
     let mut response = DescribeQuorumResponse::default().with_topics(vec![topic]);
     if version >= 2 {
         let node = |it: &VoterStanding| {
-            Node::default().with_node_id(BrokerId(it.node.0)).with_listeners(listeners(context, it.node))
+            let recorded = standing.endpoints.iter().find(|(node, _)| *node == it.node);
+            let listeners = listeners(context, it.node, recorded.map(|(_, endpoint)| endpoint.as_str()));
+            Node::default().with_node_id(BrokerId(it.node.0)).with_listeners(listeners)
         };
         response.nodes = standing.voters.iter().map(node).collect();
     }
     response
 }
 
-/// Where the voter is reached: as `controller.quorum.voters` says, else where clients reach the node.
-fn listeners(context: &Context<'_>, node: NodeId) -> Vec<Listener> {
+/// Where the voter is reached: as the quorum says, which other voters use; else where clients reach the node.
+fn listeners(context: &Context<'_>, node: NodeId, recorded: Option<&str>) -> Vec<Listener> {
     let listener = |name: &str, host: &str, port: u16| {
         Listener::default().with_name(text(name)).with_host(text(host)).with_port(port)
     };
     let config = context.config;
-    if let Some(voter) = config.voters.iter().find(|voter| voter.node == node) {
-        return vec![listener(&config.controller_listener, &voter.host, voter.port)];
+    let split = |endpoint: &str| {
+        let (host, port) = endpoint.rsplit_once(':')?;
+        Some((host.trim_matches(['[', ']']).to_owned(), port.parse::<u16>().ok()?))
+    };
+    if let Some((host, port)) = recorded.and_then(split) {
+        return vec![listener(&config.controller_listener, &host, port)];
     }
     let broker = context.image.broker(node);
     let endpoints = broker.map_or(&[][..], |broker| &broker.endpoints[..]);

@@ -5,6 +5,7 @@
 //! table is in SKIPPED.md with the reason, and is refused: the connection is closed, as Kafka does for keys it does not
 //! know.
 
+mod add_raft_voter;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alterations;
@@ -52,11 +53,13 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod places;
 mod produce;
+mod remove_raft_voter;
 mod respond;
 mod sync_group;
 mod topics;
 mod unregister_broker;
 mod update_features;
+mod voters;
 
 #[cfg(test)]
 mod tests;
@@ -151,6 +154,8 @@ table! {
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     ListConfigResources 0..=1 Exclusive list_config_resources::start;
     DescribeTopicPartitions 0..=0 Exclusive describe_topic_partitions::start;
+    AddRaftVoter 0..=0 Exclusive add_raft_voter::start | controllers;
+    RemoveRaftVoter 0..=0 Exclusive remove_raft_voter::start | controllers;
 }
 
 fn row(key: i16) -> Option<&'static Row> {

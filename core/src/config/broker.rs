@@ -56,11 +56,13 @@ pub struct ReadOptions {
     /// This machine's canonical host name: what is advertised for a listener on every interface. Called only where there
     /// is one, because whoever knows the name may ask resolvers for it.
     pub host_name: fn() -> String,
+    /// The cluster that a metadata directory was formatted for (`kafka-storage format`), if it was.
+    pub formatted_for: fn(&Path) -> Option<String>,
 }
 
 impl Default for ReadOptions {
     fn default() -> ReadOptions {
-        ReadOptions { allow_unknown: false, host_name: || "localhost".into() }
+        ReadOptions { allow_unknown: false, host_name: || "localhost".into(), formatted_for: |_| None }
     }
 }
 
@@ -78,8 +80,8 @@ pub struct BrokerConfig {
     pub node_id: NodeId,
     /// `process.roles`.
     pub roles: Roles,
-    /// `corelane.cluster.id` (`CLUSTER_ID`): the identity that the data directory must bear; `None` takes what it
-    /// bears, or makes one.
+    /// `corelane.cluster.id` (`CLUSTER_ID`), else what the directory was formatted for: the identity that the data
+    /// directory must bear; `None` takes what it bears, or makes one.
     pub cluster_id: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
@@ -101,6 +103,10 @@ pub struct BrokerConfig {
     pub bootstrap: Vec<(String, u16)>,
     /// The first of `controller.listener.names`.
     pub controller_listener: String,
+    /// Where that listener of this node is reached, if it has it.
+    pub controller_endpoint: Option<Advertised>,
+    /// `controller.quorum.auto.join.enable`: this controller asks for a vote by itself.
+    pub joins_voters: bool,
     /// How this node lives with others.
     pub cluster: ClusterConfig,
     /// `num.partitions`: of a topic created without a number.
@@ -199,12 +205,13 @@ impl BrokerConfig {
         listen_where_advertised(&mut settings, &mut findings);
         let roles = roles::roles(&settings, &mut findings);
         let network = network::network(&settings, roles, options.host_name, &mut findings);
+        let data_dir = data_dir(&settings, &mut findings);
+        adopt_cluster(&mut settings, &data_dir, options);
         let voters = network::voters(&settings, node_id, &mut findings);
         roles::quorum(&settings, (roles, node_id), &voters, &mut findings);
-        let quorum = Quorum { voters, bootstrap: roles::bootstrap(&settings, roles, &mut findings) };
+        let quorum = Quorum { voters, bootstrap: roles::bootstrap(&settings, &mut findings) };
         check::relations(&settings, &mut findings);
         check::promises(&settings, &mut findings);
-        let data_dir = data_dir(&settings, &mut findings);
         if !findings.errors.is_empty() {
             return Err(findings.errors);
         }
@@ -267,6 +274,17 @@ impl Default for BrokerConfig {
 /// `*.replication.throttled.rate`. Kafka writes "without bound" as the largest number there is.
 fn throttled_rate(settings: &Settings, name: &str) -> Option<u64> {
     u64::try_from(settings.integer(name)).ok().filter(|rate| *rate < i64::MAX.unsigned_abs())
+}
+
+/// A directory that was formatted says which cluster it is of, unless the configuration does.
+fn adopt_cluster(settings: &mut Settings, data_dir: &Path, options: &ReadOptions) {
+    const KEY: &str = "corelane.cluster.id";
+    let metadata_dir = settings.text("metadata.log.dir").map_or(data_dir, Path::new);
+    if settings.text(KEY).is_none()
+        && let Some(cluster) = (options.formatted_for)(metadata_dir)
+    {
+        settings.fixed.insert(KEY.into(), cluster);
+    }
 }
 
 /// The node's id, by either name, and both names set to it, as Kafka describes them.
@@ -360,6 +378,8 @@ fn typed(
         inter_broker_listener: network.inter_broker_listener,
         voters: quorum.voters,
         bootstrap: quorum.bootstrap,
+        controller_endpoint: network.controller,
+        joins_voters: settings.boolean("controller.quorum.auto.join.enable"),
         controller_listener: settings
             .list("controller.listener.names")
             .first()

@@ -28,7 +28,7 @@ pub struct Advertised {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(text: &str) -> Result<(String, String, u16), String> {
+pub fn parse(text: &str) -> Result<(String, String, u16), String> {
     let malformed = || format!("{text:?} is not of the form NAME://host:port");
     let (name, address) = text.split_once("://").ok_or_else(malformed)?;
     let (host, port) = split_address(address).ok_or_else(malformed)?;

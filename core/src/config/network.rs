@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub(super) struct Network {
     pub(super) listeners: Vec<Listener>,
     pub(super) advertised: Vec<Advertised>,
+    /// Where the first of the controllers' listeners is reached.
+    pub(super) controller: Option<Advertised>,
     pub(super) inter_broker_listener: String,
 }
 
@@ -28,12 +30,13 @@ pub(super) fn network(
     let protocols = protocols(settings, findings);
     let listeners = listeners(settings, &protocols, findings);
     roles::listeners(settings, own_roles, &listeners, findings);
-    let advertised = advertised(settings, &listeners, host_name, findings);
+    let (advertised, controllers) = advertised(settings, &listeners, host_name, findings);
+    let controller = controller(settings, &listeners, &controllers, host_name);
     // Where there is no listener for clients, that was said already.
     let serves_clients = own_roles.broker && listeners.iter().any(|listener| !listener.controller);
     let inter_broker_listener =
         inter_broker(settings, if serves_clients { &listeners } else { &[] }, findings);
-    Network { listeners, advertised, inter_broker_listener }
+    Network { listeners, advertised, controller, inter_broker_listener }
 }
 
 /// Listener names and the protocols they stand for.
@@ -153,22 +156,39 @@ fn served_protocol(name: &str, protocols: &BTreeMap<String, String>, findings: &
     );
 }
 
+/// Where other controllers reach this one: where it says, else where it listens.
+fn controller(
+    settings: &Settings,
+    listeners: &[Listener],
+    told: &[Advertised],
+    host_name: fn() -> String,
+) -> Option<Advertised> {
+    let name = settings.list("controller.listener.names").first()?.to_ascii_uppercase();
+    let told = told.iter().find(|it| it.name == name).cloned();
+    told.or_else(|| {
+        let Listener { host, port, .. } = listeners.iter().find(|it| it.controller && it.name == name)?;
+        let host = if listener::is_wildcard(host) { host_name() } else { host.clone() };
+        Some(Advertised { name, host, port: *port })
+    })
+}
+
+/// What is told of the listeners: to clients, and to other controllers as far as it is said.
 fn advertised(
     settings: &Settings,
     listeners: &[Listener],
     host_name: fn() -> String,
     findings: &mut Findings,
-) -> Vec<Advertised> {
+) -> (Vec<Advertised>, Vec<Advertised>) {
     const KEY: &str = "advertised.listeners";
     let reachable = |host: &str| if listener::is_wildcard(host) { host_name() } else { host.to_owned() };
     let told = settings.list(KEY);
     if told.is_empty() {
         let clients = listeners.iter().filter(|listener| !listener.controller);
-        return clients
-            .map(|l| Advertised { name: l.name.clone(), host: reachable(&l.host), port: l.port })
-            .collect();
+        let told =
+            clients.map(|l| Advertised { name: l.name.clone(), host: reachable(&l.host), port: l.port });
+        return (told.collect(), Vec::new());
     }
-    let mut advertised: Vec<Advertised> = Vec::new();
+    let (mut advertised, mut controllers): (Vec<Advertised>, Vec<Advertised>) = Default::default();
     for text in told {
         let (name, host, port) = match listener::parse(&text) {
             Ok(parts) => parts,
@@ -195,18 +215,19 @@ fn advertised(
             );
             continue;
         };
-        if advertised.iter().any(|twin| twin.name == name) {
+        if advertised.iter().chain(&controllers).any(|twin| twin.name == name) {
             findings.refuse(
                 KEY,
                 format!("{KEY} names {name} twice"),
                 "a client can be told one address only",
                 format!("keep one {name}:// entry"),
             );
-        } else if !own.controller {
-            advertised.push(Advertised { name, host: reachable(&host), port });
+        } else {
+            let told = if own.controller { &mut controllers } else { &mut advertised };
+            told.push(Advertised { name, host: reachable(&host), port });
         }
     }
-    advertised
+    (advertised, controllers)
 }
 
 fn inter_broker(settings: &Settings, listeners: &[Listener], findings: &mut Findings) -> String {

@@ -118,13 +118,14 @@ pub(super) fn quorum(
             "corelane.cluster.id",
             "this node is only one of broker and controller, but the cluster's id is not given",
             "nodes that each make up an id would refuse each other",
-            "set CLUSTER_ID in the environment, or corelane.cluster.id, to the same value on every node",
+            "format the directory (kafka-storage format), or set CLUSTER_ID in the environment, or corelane.cluster.id, to the \
+             same value on every node",
         );
     }
 }
 
 /// `controller.quorum.bootstrap.servers`.
-pub(super) fn bootstrap(settings: &Settings, roles: Roles, findings: &mut Findings) -> Vec<(String, u16)> {
+pub(super) fn bootstrap(settings: &Settings, findings: &mut Findings) -> Vec<(String, u16)> {
     const KEY: &str = "controller.quorum.bootstrap.servers";
     let mut servers = Vec::new();
     for text in settings.list(KEY) {
@@ -137,14 +138,6 @@ pub(super) fn bootstrap(settings: &Settings, roles: Roles, findings: &mut Findin
                 format!("write {KEY}=localhost:9093, or remove the setting"),
             ),
         }
-    }
-    if roles.controller && servers.len() > 1 {
-        findings.refuse(
-            KEY,
-            format!("{KEY} names several nodes, but quorums whose voters change are not built yet"),
-            "a node that started alone would hold metadata of which the others know nothing",
-            "name the voters in controller.quorum.voters instead",
-        );
     }
     servers
 }

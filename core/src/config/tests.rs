@@ -11,7 +11,10 @@ fn line(line: u32, key: &str, value: &str) -> (Source, String, String) {
 
 fn read(pairs: &[(&str, &str)]) -> Result<(BrokerConfig, Vec<Warning>), Vec<ConfigError>> {
     let lines: Vec<_> = (1u32..).zip(pairs).map(|(number, (key, value))| line(number, key, value)).collect();
-    BrokerConfig::from_entries(&lines, &ReadOptions { allow_unknown: false, host_name: || "box".into() })
+    BrokerConfig::from_entries(
+        &lines,
+        &ReadOptions { allow_unknown: false, host_name: || "box".into(), ..ReadOptions::default() },
+    )
 }
 
 pub(super) fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
@@ -246,7 +249,7 @@ fn the_environment_of_a_compose_file_reads() {
         ("CLUSTER_ID", "MkU3OEVBNTcwNTJENDM2Qk"),
     ];
     let (entries, _) = environment::entries(environment.map(|(name, value)| (name.into(), value.into())));
-    let options = ReadOptions { allow_unknown: false, host_name: || "box".into() };
+    let options = ReadOptions { allow_unknown: false, host_name: || "box".into(), ..ReadOptions::default() };
     let (config, warnings) = BrokerConfig::from_entries(&entries, &options).expect("reads");
     assert_eq!(config.cluster_id.as_deref(), Some("MkU3OEVBNTcwNTJENDM2Qk"));
     assert_eq!(config.advertised[0].host, "box");
@@ -313,6 +316,41 @@ fn the_environment_of_kafkas_isolated_controllers_reads() {
         ],
     );
     assert_eq!((broker.roles.controller, broker.voters.len(), broker.advertised.len()), (false, 3, 2));
+}
+
+#[test]
+fn a_directory_that_was_formatted_says_which_cluster_it_is_of() {
+    fn formatted(directory: &std::path::Path) -> Option<String> {
+        (directory == std::path::Path::new("/meta")).then(|| "theirs".to_owned())
+    }
+    let options = ReadOptions { formatted_for: formatted, ..ReadOptions::default() };
+    let read = |pairs: &[(&str, &str)]| {
+        let lines: Vec<_> = pairs.iter().map(|(key, value)| line(1, key, value)).collect();
+        BrokerConfig::from_entries(&lines, &options)
+    };
+    let voters = ("controller.quorum.voters", "1@a:1,2@b:1");
+    for directory in [("log.dirs", "/meta"), ("metadata.log.dir", "/meta")] {
+        let (config, _) = read(&[directory, voters]).expect("the cluster is known");
+        assert_eq!(config.cluster_id.as_deref(), Some("theirs"));
+        let (config, _) = read(&[directory, ("corelane.cluster.id", "ours")]).expect("said");
+        assert_eq!(config.cluster_id.as_deref(), Some("ours"), "what is said counts, and is compared later");
+    }
+    assert!(read(&[("log.dirs", "/elsewhere"), voters]).is_err());
+}
+
+#[test]
+fn a_controller_is_reached_where_its_first_listener_is_or_is_said_to_be() {
+    let listeners = ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093,OTHER://o:9094");
+    let names = ("controller.listener.names", "controller,other");
+    let place = |pairs: &[(&str, &str)]| {
+        let endpoint = config(pairs).controller_endpoint?;
+        Some((endpoint.name, endpoint.host, endpoint.port))
+    };
+    let at = |host: &str, port| Some(("CONTROLLER".to_owned(), host.to_owned(), port));
+    assert_eq!(place(&[]), None, "a broker alone listens to clients only");
+    assert_eq!(place(&[listeners, names]), at("box", 9093));
+    let told = ("advertised.listeners", "PLAINTEXT://p:1,CONTROLLER://c:2");
+    assert_eq!(place(&[listeners, names, told]), at("c", 2));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The levels at which features are finalized (KIP-584), and how a cluster begins.
 
-use super::{ApiError, Controller, Decision};
+use super::{ApiError, Controller, Decision, KRAFT_VERSION};
 use crate::{
     error::ErrorCode,
     metadata::{Image, Precondition, Record},
@@ -24,8 +24,8 @@ pub struct Feature {
 pub const FEATURES: &[Feature] = &[
     // 1 serves the new group protocol (KIP-848); a cluster that was formed without a level has 0.
     Feature { name: GROUP_VERSION, min: 0, max: 1, initial: 1 },
-    // 0 is a quorum whose voters are configured (`controller.quorum.voters`).
-    Feature { name: "kraft.version", min: 0, max: 0, initial: 0 },
+    // 0 is a quorum whose voters are configured (`controller.quorum.voters`), 1 one whose voters change (KIP-853).
+    Feature { name: KRAFT_VERSION, min: 0, max: 1, initial: 0 },
     // 7 is 3.3-IV3, the oldest that Kafka 4 knows; 30 is 4.3-IV0.
     Feature { name: "metadata.version", min: 7, max: 30, initial: 30 },
 ];
@@ -53,13 +53,12 @@ impl Controller {
             None => {}
         }
         let mut records = vec![Record::ClusterId { id: cluster_id.to_owned() }];
-        let finalized = self.settings.features.iter().filter(|feature| feature.initial > 0);
-        records.extend(
-            finalized.map(|feature| Record::FeatureLevel {
-                name: feature.name.to_owned(),
-                level: feature.initial,
-            }),
-        );
+        let level = |feature: &Feature| {
+            let name = feature.name.to_owned();
+            let level = self.settings.initial_levels.get(&name).copied().unwrap_or(feature.initial);
+            (level > 0).then_some(Record::FeatureLevel { name, level })
+        };
+        records.extend(self.settings.features.iter().filter_map(level));
         self.propose(vec![Precondition::ClusterIdUnset], records, Ok(cluster_id.to_owned()))
             .unwrap_or_else(|error| self.unchanged(Err(error)))
     }

@@ -28,6 +28,7 @@ mod producer_ids;
 mod reassignments;
 mod sessions;
 mod update_features;
+mod voters;
 
 pub(crate) use alter_configs::check_form;
 pub use alter_configs::{AlterConfigsRequest, AlterResource, ConfigOp, ConfigOpKind, ResourceResult};
@@ -49,6 +50,7 @@ pub use reassignments::{
 };
 pub use sessions::{Lifecycle, Parting};
 pub use update_features::{FeatureUpdate, UpdateFeaturesRequest, UpgradeType};
+pub use voters::{ChangeError, KRAFT_VERSION, VoterChange, VoterKey};
 
 use crate::{
     error::ErrorCode,
@@ -57,7 +59,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sessions::Sessions;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// What decisions depend on besides the image.
 #[derive(Clone)]
@@ -72,6 +77,8 @@ pub struct Settings {
     pub config_rules: Arc<dyn ConfigRules + Send + Sync>,
     /// What a new cluster is finalized at.
     pub features: &'static [Feature],
+    /// Levels of a new cluster that are others than the table's.
+    pub initial_levels: BTreeMap<String, i16>,
     /// How long brokers are waited for, and what is looked after.
     pub lifecycle: Lifecycle,
 }

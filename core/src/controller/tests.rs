@@ -48,6 +48,7 @@ pub(super) fn settings() -> Settings {
         default_replication_factor: 1,
         config_rules: Arc::new(TestRules),
         features: FEATURES,
+        initial_levels: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! UpdateFeatures: features are finalized at other levels (KIP-584, KIP-778).
 
-use super::{ApiError, Controller, Decision, Feature};
+use super::{ApiError, Controller, Decision, Feature, KRAFT_VERSION};
 use crate::{error::ErrorCode, metadata::Record};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,12 @@ impl Controller {
             }
             UpgradeType::SafeDowngrade | UpgradeType::UnsafeDowngrade if *level > current => {
                 return invalid("Can't downgrade to a newer version.");
+            }
+            // Voters that changed are not those of anybody's configuration any more.
+            UpgradeType::SafeDowngrade | UpgradeType::UnsafeDowngrade
+                if *level < current && name == KRAFT_VERSION =>
+            {
+                return invalid("Can't downgrade the version of this feature.");
             }
             // What was written under the present version may have no form in an older one.
             UpgradeType::SafeDowngrade if *level < current && name == METADATA_VERSION => {

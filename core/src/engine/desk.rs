@@ -5,11 +5,12 @@ use super::{GatherId, ShardMessage};
 use crate::{
     controller::{
         AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionsRequest, AlteredPartitions, ApiError,
-        BrokerHeartbeatRequest, Controller, CreatePartitionsRequest, CreateTopicsRequest, CreatedTopic,
-        Decision, DeleteTopicsRequest, DeletedTopicResult, ElectLeadersRequest, ElectedTopic, HeartbeatReply,
-        ListReassignmentsRequest, NamedResult, OfflineReplicasRequest, Parting, ProducerIdBlock,
-        ReassignPartitionsRequest, Reassigned, RegisterBrokerRequest, Registrant, ResourceResult, Settings,
-        TopicReassignments, UnregisterBrokerRequest, UpdateFeaturesRequest,
+        BrokerHeartbeatRequest, ChangeError, Controller, CreatePartitionsRequest, CreateTopicsRequest,
+        CreatedTopic, Decision, DeleteTopicsRequest, DeletedTopicResult, ElectLeadersRequest, ElectedTopic,
+        HeartbeatReply, ListReassignmentsRequest, NamedResult, OfflineReplicasRequest, Parting,
+        ProducerIdBlock, ReassignPartitionsRequest, Reassigned, RegisterBrokerRequest, Registrant,
+        ResourceResult, Settings, TopicReassignments, UnregisterBrokerRequest, UpdateFeaturesRequest,
+        VoterChange, VoterKey,
     },
     error::ErrorCode,
     ids::NodeId,
@@ -17,7 +18,7 @@ use crate::{
 };
 use corelane_seam::{Monotonic, ShardId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
 /// What is asked of the controller.
@@ -53,6 +54,8 @@ pub enum ControllerRequest {
     ListReassignments(ListReassignmentsRequest),
     /// A broker cannot serve some of its replicas any more.
     OfflineReplicas(OfflineReplicasRequest),
+    /// AddRaftVoter, RemoveRaftVoter; or a voter says where it is reached.
+    ChangeVoters(VoterChange),
 }
 
 /// How far the quorum's log has come.
@@ -70,6 +73,8 @@ pub struct QuorumStanding {
     pub voters: Vec<VoterStanding>,
     /// How far each node has come that follows without a vote. Of a leader only.
     pub observers: Vec<VoterStanding>,
+    /// Where voters are reached (`HOST:PORT`), as far as anybody has said. Of a leader only.
+    pub endpoints: Vec<(NodeId, String)>,
 }
 
 /// How far a voter or an observer has come, as the leader knows. Times are of the calendar.
@@ -120,6 +125,8 @@ pub enum ControllerResponse {
     ListReassignments(Vec<TopicReassignments>),
     /// Others lead what they can.
     OfflineReplicas(Result<(), ApiError>),
+    /// AddRaftVoter, RemoveRaftVoter; or a voter says where it is reached.
+    ChangeVoters(Result<(), ApiError>),
     /// The quorum cannot decide: not the leader, or the change was lost. The outcome is not known.
     Unavailable(ErrorCode),
 }
@@ -129,7 +136,7 @@ pub enum ControllerResponse {
 pub const CONTROLLER_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The layout of what travels. Another one is refused.
-const BODY_VERSION: u8 = 1;
+const BODY_VERSION: u8 = 2;
 
 impl ControllerRequest {
     /// As it travels to the active controller.
@@ -191,6 +198,8 @@ pub enum ReplyTo {
     Peer(u64),
     /// This node's own broker, as a process.
     Itself,
+    /// This node as a voter of the quorum.
+    Announcer,
 }
 
 struct Due {
@@ -204,6 +213,8 @@ struct Due {
 pub struct DeskEffects {
     /// To propose to the quorum, in order.
     pub proposals: Vec<Batch>,
+    /// Changes of who votes, for the quorum; what becomes of each goes to [`Desk::voters_changed`] under its number.
+    pub voter_changes: Vec<(u64, VoterChange)>,
     /// Replies to data shards, in order; after the image that shows what they speak of.
     pub replies: Vec<(ShardId, ShardMessage)>,
     /// Replies to other nodes, by [`ReplyTo::Peer`].
@@ -212,6 +223,8 @@ pub struct DeskEffects {
     pub front_replies: Vec<(GatherId, ControllerResponse)>,
     /// Replies to this node's own broker.
     pub own_replies: Vec<ControllerResponse>,
+    /// Replies to this node as a voter.
+    pub announcer_replies: Vec<ControllerResponse>,
 }
 
 /// The controller with its replies. The calling order of a leader: [`lead`](Self::lead),
@@ -222,6 +235,9 @@ pub struct Desk {
     leads: bool,
     standing: Option<QuorumStanding>,
     due: VecDeque<Due>,
+    /// Changes of who votes that the quorum has not answered.
+    changes: BTreeMap<u64, (ReplyTo, VoterChange)>,
+    next_change: u64,
 }
 
 impl Desk {
@@ -232,6 +248,8 @@ impl Desk {
             leads: false,
             standing: None,
             due: VecDeque::new(),
+            changes: BTreeMap::new(),
+            next_change: 0,
         }
     }
 
@@ -371,6 +389,7 @@ impl Desk {
                 let decision = controller.offline_replicas(&request);
                 self.answer(to, decision, Answer::OfflineReplicas, effects);
             }
+            Asked::ChangeVoters(change) => self.change_voters(to, change, effects),
         }
     }
 
@@ -386,6 +405,54 @@ impl Desk {
         effects.proposals.extend(batch);
         self.due.push_back(Due { at: due, to, response: wrap(reply) });
         self.settle(effects);
+    }
+
+    fn change_voters(&mut self, to: ReplyTo, change: VoterChange, effects: &mut DeskEffects) {
+        let refused = change.check_supported(self.controller.committed()).and_then(|()| match change {
+            VoterChange::Add { .. } => self.can_be_reached(),
+            VoterChange::Remove { .. } | VoterChange::Move { .. } => Ok(()),
+        });
+        if let Err(error) = refused {
+            return reply(to, ControllerResponse::ChangeVoters(Err(error)), effects);
+        }
+        self.next_change += 1;
+        effects.voter_changes.push((self.next_change, change.clone()));
+        self.changes.insert(self.next_change, (to, change));
+    }
+
+    /// A voter that nobody can call is no use to another one.
+    fn can_be_reached(&self) -> Result<(), ApiError> {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let is_located =
+            |voter: &VoterStanding| standing.endpoints.iter().any(|(node, _)| *node == voter.node);
+        match standing.voters.iter().find(|voter| !is_located(voter)) {
+            None => Ok(()),
+            Some(lost) => Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                format!("Voter {} has no controller listener that another voter could reach", lost.node),
+            )),
+        }
+    }
+
+    /// What became of a change of who votes. `standing` is how the quorum stands now.
+    pub fn voters_changed(
+        &mut self,
+        id: u64,
+        result: &Result<(), ChangeError>,
+        standing: QuorumStanding,
+        effects: &mut DeskEffects,
+    ) {
+        let Some((to, change)) = self.changes.remove(&id) else { return };
+        let voters: Vec<VoterKey> = standing.voters.iter().map(|it| (it.node, it.directory)).collect();
+        self.standing = Some(standing);
+        let response = match result {
+            Ok(()) => ControllerResponse::ChangeVoters(Ok(())),
+            Err(error) => match change.refusal(error, &voters) {
+                Some(refusal) => ControllerResponse::ChangeVoters(Err(refusal)),
+                None => ControllerResponse::Unavailable(ErrorCode::NotController),
+            },
+        };
+        reply(to, response, effects);
     }
 
     /// A batch was committed and applied. The image that results goes to the shards before the replies.
@@ -423,6 +490,7 @@ fn reply(to: ReplyTo, response: ControllerResponse, effects: &mut DeskEffects) {
         ReplyTo::Peer(id) => effects.peer_replies.push((id, response)),
         ReplyTo::Front(gather) => effects.front_replies.push((gather, response)),
         ReplyTo::Itself => effects.own_replies.push(response),
+        ReplyTo::Announcer => effects.announcer_replies.push(response),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{Values, Visitor};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, CreateAclsRequest, DeleteAclsRequest,
-    DescribeAclsRequest, DescribeClientQuotasRequest, DescribeLogDirsRequest, DescribeProducersRequest,
-    DescribeQuorumRequest, DescribeUserScramCredentialsRequest, ElectLeadersRequest,
-    ListConfigResourcesRequest, ListPartitionReassignmentsRequest, UpdateFeaturesRequest,
-    alter_configs_request, alter_partition_reassignments_request, create_acls_request, delete_acls_request,
+    AddRaftVoterRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, CreateAclsRequest,
+    DeleteAclsRequest, DescribeAclsRequest, DescribeClientQuotasRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
+    ElectLeadersRequest, ListConfigResourcesRequest, ListPartitionReassignmentsRequest,
+    RemoveRaftVoterRequest, UpdateFeaturesRequest, add_raft_voter_request, alter_configs_request,
+    alter_partition_reassignments_request, create_acls_request, delete_acls_request,
     describe_client_quotas_request, describe_log_dirs_request, describe_producers_request,
     describe_quorum_request, describe_user_scram_credentials_request, elect_leaders_request,
     list_partition_reassignments_request, update_features_request,
@@ -28,6 +29,8 @@ pub fn visit(visitor: &mut impl Visitor) {
     visitor.request::<DeleteAclsRequest>(delete_acls);
     visitor.request::<DescribeClientQuotasRequest>(describe_client_quotas);
     visitor.request::<DescribeUserScramCredentialsRequest>(describe_user_scram_credentials);
+    visitor.request::<AddRaftVoterRequest>(add_raft_voter);
+    visitor.request::<RemoveRaftVoterRequest>(remove_raft_voter);
 }
 
 fn alter_configs(g: &mut Values) -> AlterConfigsRequest {
@@ -122,6 +125,35 @@ fn quorum_topic(g: &mut Values) -> describe_quorum_request::TopicData {
 fn quorum_partition(g: &mut Values) -> describe_quorum_request::PartitionData {
     let mut value = describe_quorum_request::PartitionData::default();
     value.partition_index = g.i32();
+    value.unknown_tagged_fields = g.tagged_fields(0);
+    value
+}
+
+fn add_raft_voter(g: &mut Values) -> AddRaftVoterRequest {
+    let mut value = AddRaftVoterRequest::default();
+    value.cluster_id = g.nullable(Values::text);
+    value.timeout_ms = g.i32();
+    value.voter_id = g.i32();
+    value.voter_directory_id = g.uuid();
+    value.listeners = g.list(raft_voter_listener);
+    value.unknown_tagged_fields = g.tagged_fields(0);
+    value
+}
+
+fn raft_voter_listener(g: &mut Values) -> add_raft_voter_request::Listener {
+    let mut value = add_raft_voter_request::Listener::default();
+    value.name = g.text();
+    value.host = g.text();
+    value.port = g.i16().cast_unsigned();
+    value.unknown_tagged_fields = g.tagged_fields(0);
+    value
+}
+
+fn remove_raft_voter(g: &mut Values) -> RemoveRaftVoterRequest {
+    let mut value = RemoveRaftVoterRequest::default();
+    value.cluster_id = g.nullable(Values::text);
+    value.voter_id = g.i32();
+    value.voter_directory_id = g.uuid();
     value.unknown_tagged_fields = g.tagged_fields(0);
     value
 }

@@ -7,7 +7,7 @@
 
 pub(crate) mod identity;
 pub(crate) mod serve;
-mod source;
+pub(crate) mod source;
 pub(crate) mod wire;
 
 use crate::{
@@ -29,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After an answer that brought nothing and did not wait.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The answer to a pull that is not served.
+pub(crate) fn refusal(reason: &str) -> Bytes {
+    Pulled::Refused(reason.to_owned()).encode()
+}
 
 /// Who observes, and whom it asks.
 #[derive(Clone, Debug)]
@@ -102,11 +107,21 @@ impl Observer {
                  controller.quorum.bootstrap.servers",
             ));
         };
-        Ok(Observer {
+        Ok(Observer::over(meta, sources, Image::new(), None))
+    }
+
+    /// From where somebody else has come to.
+    pub(crate) fn over(
+        meta: Meta,
+        sources: Sources,
+        image: Image,
+        position: Option<StoredLogId>,
+    ) -> Observer {
+        Observer {
             meta,
             sources,
-            image: Image::new(),
-            position: None,
+            image,
+            position,
             committed_end: 0,
             leader: None,
             term: 0,
@@ -116,7 +131,7 @@ impl Observer {
             not_before: Monotonic(0),
             outputs: Vec::new(),
             ended: false,
-        })
+        }
     }
 
     /// The cluster that this directory belongs to.
@@ -154,6 +169,7 @@ impl Observer {
             log_end: self.committed_end,
             voters: Vec::new(),
             observers: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -180,7 +196,7 @@ impl Observer {
                 self.outputs.push(QuorumOutput::Proposed { id, result });
             }
             QuorumInput::Called { id, .. } => {
-                let body = Pulled::Refused("this node is no controller".to_owned()).encode();
+                let body = refusal("this node is no controller");
                 self.outputs.push(QuorumOutput::Answer { id, body });
             }
             QuorumInput::Stop if !self.ended => {

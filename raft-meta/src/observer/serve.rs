@@ -255,8 +255,8 @@ impl Observers {
         self.known.insert(pull.node, known);
     }
 
-    /// How far each observer has come that has asked this node lately.
-    pub fn standings(&self, now: Now) -> Vec<VoterStanding> {
+    /// How far each observer has come that has asked this node lately. A voter that had to ask is none.
+    pub fn standings(&self, now: Now, voters: &[VoterStanding]) -> Vec<VoterStanding> {
         let unix_ms = |at: Monotonic| {
             let ago_ms = i64::try_from(now.monotonic.since(at).as_millis()).unwrap_or(i64::MAX);
             now.unix_ms.saturating_sub(ago_ms)
@@ -271,7 +271,10 @@ impl Observers {
                 last_caught_up_ms: known.caught_up.map(unix_ms),
             })
         };
-        heard.filter_map(standing).collect()
+        let is_voter = |it: &VoterStanding| {
+            voters.iter().any(|voter| voter.node == it.node && voter.directory == it.directory)
+        };
+        heard.filter_map(standing).filter(|it| !is_voter(it)).collect()
     }
 }
 

@@ -17,7 +17,8 @@ struct Avoided {
 }
 
 /// See the module.
-pub(super) struct Sources {
+pub(crate) struct Sources {
+    node: NodeId,
     /// Observers begin with different controllers.
     turn: usize,
     /// As configured: these endpoints are this node's way, whatever others say.
@@ -38,10 +39,38 @@ impl Sources {
         // Voters that are named are all there are.
         let bootstrap = if voters.is_empty() { bootstrap } else { Vec::new() };
         Some(Sources {
+            node,
             turn: usize::try_from(node.0).unwrap_or(0),
             configured: voters,
             bootstrap: (1..).map(|id: i32| NodeId(-id)).zip(bootstrap).collect(),
             learned: Vec::new(),
+            avoided: BTreeMap::new(),
+            told: None,
+        })
+    }
+
+    /// Of a controller: `known` are those that its log or its configuration names. What controllers tell counts more.
+    /// `None` without anybody else.
+    pub fn of_controllers(
+        node: NodeId,
+        known: Vec<(NodeId, String)>,
+        bootstrap: Vec<String>,
+    ) -> Option<Sources> {
+        let mut learned: Vec<(NodeId, String)> = Vec::new();
+        for (other, endpoint) in known {
+            if other != node && !learned.iter().any(|(known, _)| *known == other) {
+                learned.push((other, endpoint));
+            }
+        }
+        if learned.is_empty() && bootstrap.is_empty() {
+            return None;
+        }
+        Some(Sources {
+            node,
+            turn: usize::try_from(node.0).unwrap_or(0),
+            configured: Vec::new(),
+            bootstrap: (1..).map(|id: i32| NodeId(-id)).zip(bootstrap).collect(),
+            learned,
             avoided: BTreeMap::new(),
             told: None,
         })
@@ -64,7 +93,7 @@ impl Sources {
         let named = voters.iter().filter(|(_, endpoint)| !endpoint.is_empty());
         let node =
             |(id, endpoint): &(u64, String)| Some((NodeId(i32::try_from(*id).ok()?), endpoint.clone()));
-        let learned: Vec<_> = named.filter_map(node).collect();
+        let learned: Vec<_> = named.filter_map(node).filter(|(id, _)| *id != self.node).collect();
         let is_news = self.configured.is_empty() && !learned.is_empty() && learned != self.learned;
         if is_news {
             self.learned = learned;

@@ -5,7 +5,7 @@ use crate::{
     world::{MS, World},
 };
 use corelane_core::{ids::NodeId, log::Fault};
-use corelane_raft_meta::{ChangeError, VoterChange};
+use corelane_raft_meta::{ChangeError, QuorumSettings, Seat, VoterChange};
 use std::collections::BTreeMap;
 
 /// More than any answer to a change takes.
@@ -198,7 +198,7 @@ fn a_node_that_nobody_added_waits_and_leads_nothing() {
     let settings = world.settings(4);
     world.start_with(4, settings);
     world.run_ms(30_000);
-    assert_eq!((world.nodes[&4].leader, world.nodes[&4].term, world.calls), (None, 0, 0));
+    assert_eq!((world.nodes[&4].leader, world.nodes[&4].term), (None, 0));
 }
 
 #[test]
@@ -210,7 +210,8 @@ fn a_voter_that_moves_is_found_where_it_says() {
     world.nodes.get_mut(&moved).expect("a node").endpoint = "elsewhere:9093".to_owned();
     world.start_all();
     let proposal = world.propose(leader);
-    world.run_ms(5_000);
+    // Later it asks others by itself.
+    world.run_ms(2_000);
     assert!(!world.holds(moved, proposal));
     let node = &world.nodes[&moved];
     let (voter, endpoint) = (NodeId(moved), node.endpoint.clone());
@@ -226,6 +227,68 @@ fn a_voter_that_moves_is_found_where_it_says() {
     world.until("another leader", 20_000, |world| world.leader().is_some());
     assert!(is_writable(&mut world, 1_000));
     assert!(world.nodes[&third].quorum.is_some());
+    assert_eq!(world.checker.violations, [""; 0]);
+}
+
+fn observes(world: &World, id: i32) -> bool {
+    world.nodes[&id].quorum.as_ref().is_some_and(Seat::observes)
+}
+
+#[test]
+fn a_controller_without_a_vote_follows_from_the_start_and_after_its_removal() {
+    let mut world = world(8, 3, 4);
+    for id in [1, 2, 3] {
+        let settings = world.settings(id);
+        world.start_with(id, settings);
+    }
+    world.until("a leader", 10_000, |world| world.leader().is_some());
+    let leader = world.leader().expect("formed");
+    // It knows only where to ask.
+    let settings = QuorumSettings { voters: Vec::new(), ..world.settings(4) };
+    world.start_with(4, settings);
+    // More than the log keeps.
+    for _ in 0..100 {
+        let proposal = world.propose(leader);
+        world.until("the batch", 5_000, |world| world.holds(leader, proposal));
+    }
+    world.until("the fourth has it", 5_000, |world| world.agrees());
+    assert!(observes(&world, 4));
+    assert_eq!(world.nodes[&4].leader, world.leader(), "it knows who leads");
+    let now = world.now();
+    let standing = world.nodes[&leader].quorum.as_ref().expect("it lives").standing(now);
+    let observers: Vec<_> = standing.observers.iter().map(|it| (it.node.0, it.directory)).collect();
+    assert_eq!(observers, [(4, Some(world.nodes[&4].directory_id))]);
+
+    let fourth = add(&world, 4);
+    assert_eq!(changed(&mut world, fourth), Ok(()));
+    world.until("a vote", 5_000, |world| !observes(world, 4));
+    let proposal = world.propose(leader);
+    world.until("it has that", 5_000, |world| world.holds(4, proposal));
+
+    let directory = world.nodes[&4].directory_id;
+    assert_eq!(changed(&mut world, remove(4, directory)), Ok(()));
+    let proposal = world.propose(world.leader().expect("still"));
+    world.until("it has that too", 15_000, |world| world.holds(4, proposal));
+    world.until("it follows", 15_000, |world| observes(world, 4));
+    let proposal = world.propose(world.leader().expect("still"));
+    world.until("and all that comes", 1_000, |world| world.holds(4, proposal));
+    assert_eq!(world.checker.violations, [""; 0]);
+}
+
+#[test]
+fn a_controller_that_was_removed_while_it_was_away_finds_out_and_follows() {
+    let mut world = formed(9, 3, 3);
+    let away = others(&world)[0];
+    let directory = world.nodes[&away].directory_id;
+    world.kill(away);
+    assert_eq!(changed(&mut world, remove(away, directory)), Ok(()));
+    let proposal = world.propose(world.leader().expect("still"));
+    world.start_all();
+    world.until("it has what came", 20_000, |world| world.holds(away, proposal));
+    assert!(observes(&world, away));
+    let fourth = add(&world, away);
+    assert_eq!(changed(&mut world, fourth), Ok(()));
+    world.until("a vote again", 5_000, |world| !observes(world, away));
     assert_eq!(world.checker.violations, [""; 0]);
 }
 

@@ -11,7 +11,7 @@ use corelane_core::{
     metadata::{Batch, Image, Record},
 };
 use corelane_raft_meta::{
-    Bounds, CALL_BYTES_MAX, ChangeError, Observer, Quorum, QuorumInput, QuorumOutput, QuorumSettings, Timing,
+    Bounds, CALL_BYTES_MAX, ChangeError, Observer, QuorumInput, QuorumOutput, QuorumSettings, Seat, Timing,
     VoterChange,
 };
 use corelane_seam::{FileHandle, FileOperation, Monotonic, Now, Token};
@@ -35,7 +35,7 @@ pub struct Weather {
 }
 
 pub struct Node {
-    pub quorum: Option<Quorum>,
+    pub quorum: Option<Seat>,
     pub disk: MemoryDisk,
     pub directory_id: u128,
     pub image: Image,
@@ -185,6 +185,7 @@ impl World {
         QuorumSettings {
             node_id: NodeId(id),
             voters: founders.map(|(id, _)| (NodeId(*id), endpoint(*id))).collect(),
+            directories: BTreeMap::new(),
             joins: self.nodes[&id].joins,
             directory: PathBuf::from("/quorum"),
             cluster_id: Some("cluster".to_owned()),
@@ -219,15 +220,19 @@ impl World {
         let seed = self.random.next();
         let mut choice = Random(self.random.next());
         let now = self.now();
+        let founders = self.nodes.iter().filter(|(_, node)| node.is_founder);
+        // Who knows no voters knows where to ask.
+        let knows_nobody = settings.voters.is_empty();
+        let bootstrap = founders.filter(|_| knows_nobody).map(|(id, _)| endpoint(*id)).collect();
         let node = self.nodes.get_mut(&id).expect("a node");
-        let opened = Quorum::open(QuorumSettings { seed, ..settings }, &node.disk, now);
+        let opened = Seat::open(QuorumSettings { seed, ..settings }, bootstrap, &node.disk, now);
         let mut quorum = match opened {
             Ok(quorum) => quorum,
             Err(fatal) => {
                 return self.checker.violations.push(format!("refused: {id} does not start: {fatal}"));
             }
         };
-        quorum.set_choice(Box::new(move |count| choice.below(count)));
+        quorum.quorum_mut().set_choice(Box::new(move |count| choice.below(count)));
         node.image = quorum.image();
         node.located = located(&quorum.endpoints());
         (node.leader, node.writable, node.fatal, node.stopped) = (None, false, None, false);
@@ -343,8 +348,17 @@ impl World {
                 return self.later((20_000, MS), Event::Begin(id, life, token, operation));
             }
             QuorumOutput::Call { id: call, to, ref body } => {
-                let call = Call { from: id, life: node.life, id: call, to: to.0, is_copy: false };
-                self.send(call, body.clone());
+                // Endpoints without ids are those of the founders, in order.
+                let (is_found, to) = match to.0 {
+                    to @ 0.. => {
+                        let place = self.nodes.get(&to).map(|node| &node.endpoint);
+                        (self.nodes[&id].located.get(&to) == place, to)
+                    }
+                    to => (true, -to),
+                };
+                let life = self.nodes[&id].life;
+                let call = Call { from: id, life, id: call, to, is_copy: false };
+                self.send(call, is_found, body.clone());
             }
             QuorumOutput::Answer { id: asked, ref body } => {
                 assert!(body.len() <= CALL_BYTES_MAX);
@@ -366,6 +380,10 @@ impl World {
             }
             QuorumOutput::LeaderChanged { leader, term, writable } => {
                 (node.leader, node.term) = (leader.map(|leader| leader.0), term);
+                // Observers learn so where voters are.
+                if let Some(quorum) = &node.quorum {
+                    node.located = located(&quorum.endpoints());
+                }
                 let was_writable = std::mem::replace(&mut node.writable, writable);
                 if let Some(leader) = leader {
                     self.checker.leader(term, leader.0);
@@ -394,7 +412,7 @@ impl World {
                 // Endpoints without ids are those of the voters, in order.
                 let to = to.0.abs();
                 let call = Call { from: id, life: watching.life, id: call, to, is_copy: false };
-                self.send(call, body.clone());
+                self.send(call, true, body.clone());
             }
             QuorumOutput::Applied { offset, ref batch, ref image } => {
                 watching.image = image.clone();
@@ -440,14 +458,10 @@ impl World {
         }
     }
 
-    fn send(&mut self, call: Call, body: Bytes) {
+    fn send(&mut self, call: Call, is_found: bool, body: Bytes) {
         assert!(body.len() <= CALL_BYTES_MAX);
         self.calls += 1;
         self.largest = self.largest.max(body.len());
-        let is_found = match (self.nodes.get(&call.from), self.nodes.get(&call.to)) {
-            (Some(from), Some(to)) => from.located.get(&call.to) == Some(&to.endpoint),
-            _ => true,
-        };
         match self.travel(call.from, call.to).filter(|_| is_found) {
             Some(time) => self.later(time, Event::Call(call, body.clone())),
             None => self.fail(call),
@@ -580,7 +594,7 @@ impl World {
 
     /// A hash over what every process that lives has scheduled.
     pub fn trace(&self) -> u64 {
-        let traces = self.nodes.values().filter_map(|node| node.quorum.as_ref().map(Quorum::trace));
+        let traces = self.nodes.values().filter_map(|node| Some(node.quorum.as_ref()?.quorum().trace()));
         traces.fold(self.now_ns, |all, trace| all.rotate_left(7) ^ trace)
     }
 }

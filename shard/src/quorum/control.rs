@@ -32,6 +32,8 @@ pub(super) enum Origin {
     Front(GatherId),
     /// This broker's own life.
     Life,
+    /// What this node says of itself as a voter.
+    Announcer,
 }
 
 #[derive(Debug)]

@@ -4,11 +4,13 @@
 //! - `server`: the controller's listener; other nodes' calls.
 //! - `member`: this node's part in the quorum, with a vote or without.
 //! - `nodes`: calls of other nodes, and to them; who is not connected any more (`parted`).
+//! - `announce`: what this node says of itself as a voter.
 //! - `addresses`: where the quorum's nodes are.
 //! - `front`: clients of Kafka's protocol on the controller's listener.
 //! - `control`: this node's requests for the active controller, wherever it is.
 
 mod addresses;
+mod announce;
 mod control;
 mod front;
 mod member;
@@ -22,6 +24,8 @@ use crate::{
     peers::{Ended, PeerSettings, Peers},
 };
 use addresses::Addresses;
+pub use announce::Announcement;
+use announce::Announcer;
 use control::{Control, Leader, Next, Origin};
 use corelane_core::{
     config::BrokerConfig,
@@ -67,6 +71,8 @@ pub struct QuorumShardSettings {
     /// How this broker introduces itself, with the directory's cluster id, and how it lives in its cluster; `None`: it is
     /// only a controller.
     pub broker: Option<(RegisterBrokerRequest, LifeSettings)>,
+    /// What it says of itself to the active controller; `None`: it is only a broker.
+    pub announcement: Option<Announcement>,
     /// For topic ids.
     pub seed: u64,
     /// A bug on purpose, for tests that prove that tests can fail.
@@ -87,6 +93,7 @@ pub struct QuorumShard {
     /// As the broker registers with.
     data_directories: Vec<uuid::Uuid>,
     life: Option<BrokerLife>,
+    announcer: Option<Announcer>,
     node: NodeId,
     leader: Leader,
     term: u64,
@@ -151,6 +158,7 @@ impl QuorumShard {
                 .as_ref()
                 .map_or_else(Vec::new, |(registration, _)| registration.directories.clone()),
             life: settings.broker.map(|(registration, life)| BrokerLife::new(registration, life)),
+            announcer: settings.announcement.map(Announcer::new),
             node,
             leader: Leader::Unknown,
             term: 0,
@@ -214,6 +222,7 @@ impl QuorumShard {
         self.answer_clients(now, of_clients, out);
         loop {
             self.live(now);
+            self.announce(now);
             self.pursue(now, &mut effects, out);
             self.calls_ended(now, &mut effects, out);
             self.tell(now, std::mem::take(&mut effects), out);
@@ -244,6 +253,7 @@ impl QuorumShard {
             self.control.next_deadline(self.leader),
             self.front.next_deadline(),
             self.server.next_sweep(),
+            self.announcer.as_ref().and_then(|it| it.next_deadline(&self.quorum)),
         ];
         let next = deadlines.into_iter().flatten().min();
         if let Some(at) = next.filter(|_| next != self.timer_set) {
@@ -274,8 +284,10 @@ impl QuorumShard {
                 self.leader_changed(now, leader, term, writable, effects);
             }
             QuorumOutput::Located(_) => self.locate_voters(now, out),
-            // Nothing here asks for changes of the voters.
-            QuorumOutput::VotersChanged { .. } => {}
+            QuorumOutput::VotersChanged { id, result } => {
+                let standing = self.quorum.standing(now);
+                self.desk.voters_changed(id, &result, standing, effects);
+            }
             QuorumOutput::Fatal(fatal) => self.fatal(now, fatal, out),
             QuorumOutput::Stopped => self.end(now, out),
         }
@@ -386,6 +398,14 @@ impl QuorumShard {
         self.control.ask(now, Origin::Life, request);
     }
 
+    /// What this node says of itself as a voter.
+    fn announce(&mut self, now: Now) {
+        let request = self.announcer.as_mut().and_then(|it| it.poll(now, &self.quorum));
+        if let Some(request) = request {
+            self.control.ask(now, Origin::Announcer, request);
+        }
+    }
+
     /// Takes on what waits for the controller.
     fn pursue(&mut self, now: Now, effects: &mut DeskEffects, out: &mut Operations) {
         loop {
@@ -400,6 +420,7 @@ impl QuorumShard {
                         Origin::Shard(shard, gather) => ReplyTo::Gather(shard, gather),
                         Origin::Front(gather) => ReplyTo::Front(gather),
                         Origin::Life => ReplyTo::Itself,
+                        Origin::Announcer => ReplyTo::Announcer,
                     };
                     self.decide(now, to, request, effects);
                 }
@@ -431,7 +452,13 @@ impl QuorumShard {
                 self.answer_clients(now, effects, out);
             }
             Origin::Life => self.life_answered(now, response),
+            Origin::Announcer => self.announced(now, &response),
         }
+    }
+
+    fn announced(&mut self, now: Now, response: &ControllerResponse) {
+        let QuorumShard { announcer, quorum, .. } = self;
+        announcer.iter_mut().for_each(|it| it.answered(now, quorum, response));
     }
 
     fn life_answered(&mut self, now: Now, response: ControllerResponse) {
@@ -464,6 +491,9 @@ impl QuorumShard {
         }
         let is_let_in = self.life.as_ref().is_some_and(|life| life.is_let_in_by(&self.image));
         self.introduced |= is_let_in || self.fault == Fault::LeadAsBefore;
+        for (id, change) in effects.voter_changes {
+            self.quorum.handle(now, QuorumInput::ChangeVoters { id, change });
+        }
         if self.introduced && std::mem::take(&mut self.image_changed) {
             for to in self.shards() {
                 let message = ShardMessage::Image(Box::new(self.image.clone()));
@@ -479,6 +509,9 @@ impl QuorumShard {
         }
         for response in effects.own_replies {
             self.life_answered(now, response);
+        }
+        for response in effects.announcer_replies {
+            self.announced(now, &response);
         }
         for (origin, response) in self.control.caught_up(self.applied_end()) {
             self.deliver(now, origin, response, out);

@@ -23,7 +23,8 @@ pub fn exercise(data: &[u8]) {
     entries.extend(environment::entries(pairs(variables)).0);
     entries.extend(pairs(overrides).map(|(key, value)| (Source::Override, key, value)));
     for allow_unknown in [false, true] {
-        let options = ReadOptions { allow_unknown, host_name: || "broker.test".to_owned() };
+        let options =
+            ReadOptions { allow_unknown, host_name: || "broker.test".to_owned(), ..ReadOptions::default() };
         match BrokerConfig::from_entries(&entries, &options) {
             Ok((config, warnings)) => {
                 let _ = warnings.iter().map(ToString::to_string).count();

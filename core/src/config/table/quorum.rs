@@ -1,8 +1,6 @@
 //! The metadata quorum, replication, metrics, policies.
 
-use super::reason::{
-    LINES, MARKS, METADATA_LOG, METRICS, OTHER_QUORUM, OTHER_SOCKETS, STATIC_VOTERS, THREADS,
-};
+use super::reason::{LINES, MARKS, METADATA_LOG, METRICS, OTHER_QUORUM, OTHER_SOCKETS, THREADS};
 
 rows! {
     "alter.config.policy.class.name": Class = None, Any, ReadOnly, Refused("policy classes") =>
@@ -23,10 +21,10 @@ rows! {
         "How often the controller logs its slowest events.";
     "controller.quorum.append.linger.ms": Int = Some("25"), AtLeast(0), ReadOnly, Without(OTHER_QUORUM) =>
         "How long the quorum's leader gathers records before it writes them.";
-    "controller.quorum.auto.join.enable": Boolean = Some("false"), Any, ReadOnly, Without(STATIC_VOTERS) =>
-        "Whether a controller joins the voters by itself.";
+    "controller.quorum.auto.join.enable": Boolean = Some("false"), Any, ReadOnly, Honoured =>
+        "Whether a controller without a vote asks for one by itself.";
     "controller.quorum.bootstrap.servers": List = Some(""), Any, ReadOnly, Honoured =>
-        "Where a node that is only a broker finds controllers, host:port each; of a controller, only this node itself.";
+        "Where a node without a vote finds controllers, host:port each.";
     "controller.quorum.election.backoff.max.ms": Int = Some("1000"),
         AtLeast(0),
         ReadOnly, Without(OTHER_QUORUM) =>

@@ -11,7 +11,6 @@ pub const SHARE_GROUPS: &str = "share groups are not served";
 pub const STREAMS_GROUPS: &str = "streams groups are not served";
 pub const LINES: &str = "each shard keeps one line to each other node, and gives up an answer and a connection after times of its own";
 pub const OTHER_QUORUM: &str = "the quorum speaks a protocol of its own, with times and sizes of its own";
-pub const STATIC_VOTERS: &str = "the voters are those of controller.quorum.voters";
 pub const MARKS: &str = "high watermarks are recorded every five seconds";
 pub const METADATA_LOG: &str = "the metadata log keeps its own size and rolls by its own rules";
 pub const JOURNAL: &str = "recovery reads the journal, which needs no checkpoints of this kind";

@@ -68,3 +68,15 @@ fn what_cannot_be_is_refused_in_kafkas_words_and_then_nothing_of_the_request_is_
     let newer = controller.update_features(&ask("kraft.version", 1, Upgrade));
     assert!(newer.reply.is_err());
 }
+
+#[test]
+fn voters_that_may_change_may_change_forever() {
+    let mut controller = controller(1);
+    let up = controller.update_features(&ask(KRAFT_VERSION, 1, Upgrade));
+    assert_eq!(committed(&mut controller, up), Ok(()));
+    for kind in [SafeDowngrade, UnsafeDowngrade] {
+        let error = controller.update_features(&ask(KRAFT_VERSION, 0, kind)).reply.expect_err("no way back");
+        let words = "Invalid update version 0 for feature kraft.version. Can't downgrade the version of this feature.";
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::InvalidUpdateVersion, words));
+    }
+}

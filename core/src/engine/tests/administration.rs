@@ -6,27 +6,29 @@ use super::{
     files::Files,
 };
 use crate::{
+    controller::{ChangeError, VoterChange},
     engine::{Input, ShardMessage},
     error::{ErrorCode, Fatal},
+    ids::NodeId,
 };
 use corelane_seam::{ConnectionId, ShardId};
 use kafka_protocol::{
     messages::{
-        AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
-        AlterPartitionReassignmentsResponse, BrokerId, CreateAclsRequest, CreateAclsResponse,
-        CreateTopicsResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest,
+        AddRaftVoterRequest, AddRaftVoterResponse, AlterConfigsRequest, AlterConfigsResponse,
+        AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, BrokerId, CreateAclsRequest,
+        CreateAclsResponse, CreateTopicsResponse, DeleteAclsRequest, DeleteAclsResponse, DescribeAclsRequest,
         DescribeAclsResponse, DescribeClientQuotasRequest, DescribeClientQuotasResponse,
         DescribeConfigsRequest, DescribeConfigsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
         DescribeProducersRequest, DescribeProducersResponse, DescribeQuorumRequest, DescribeQuorumResponse,
         DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, ElectLeadersRequest,
         ElectLeadersResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
         ListConfigResourcesRequest, ListConfigResourcesResponse, ListPartitionReassignmentsRequest,
-        ListPartitionReassignmentsResponse, ProduceResponse, UnregisterBrokerRequest,
-        UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse, alter_configs_request,
-        alter_partition_reassignments_request as reassign, create_acls_request, delete_acls_request,
-        describe_client_quotas_request as quotas, describe_configs_request,
-        describe_configs_response::DescribeConfigsResourceResult, describe_log_dirs_request,
-        describe_producers_request, describe_quorum_request,
+        ListPartitionReassignmentsResponse, ProduceResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse,
+        UnregisterBrokerRequest, UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+        add_raft_voter_request, alter_configs_request, alter_partition_reassignments_request as reassign,
+        create_acls_request, delete_acls_request, describe_client_quotas_request as quotas,
+        describe_configs_request, describe_configs_response::DescribeConfigsResourceResult,
+        describe_log_dirs_request, describe_producers_request, describe_quorum_request,
         describe_user_scram_credentials_request as scram, elect_leaders_request,
         incremental_alter_configs_request as incremental, list_partition_reassignments_request,
         update_features_request,
@@ -485,13 +487,95 @@ fn the_quorum_is_described_with_its_voter_and_who_follows_without_a_vote() {
         let nodes: Vec<_> = response.nodes.iter().map(|node| &node.listeners[0]).collect();
         let expected = if version >= 2 { 1 } else { 0 };
         assert_eq!(nodes.len(), expected);
-        assert!(nodes.iter().all(|node| (node.host.as_str(), node.port) == ("broker.test", 9092)));
+        let place = ("CONTROLLER", "broker.test", 9093);
+        assert!(nodes.iter().all(|it| (it.name.as_str(), it.host.as_str(), it.port) == place));
     }
     for (topic, index) in [("t", 0), ("__cluster_metadata", 1)] {
         let response = ask(&mut broker, 2, topic, index);
         let error = response.topics[0].partitions[0].error_code;
         assert_eq!(error, ErrorCode::UnknownTopicOrPartition.code());
     }
+}
+
+fn add_voter(id: i32, directory: u128, listeners: &[(&str, &str, u16)]) -> AddRaftVoterRequest {
+    let listener = |(name, host, port): &(&str, &str, u16)| {
+        let listener = add_raft_voter_request::Listener::default();
+        listener.with_name(text(name)).with_host(text(host)).with_port(*port)
+    };
+    AddRaftVoterRequest::default()
+        .with_cluster_id(None)
+        .with_timeout_ms(1000)
+        .with_voter_id(id)
+        .with_voter_directory_id(uuid::Uuid::from_u128(directory))
+        .with_listeners(listeners.iter().map(listener).collect())
+}
+
+#[test]
+fn a_voter_is_added_or_removed_when_the_quorum_says_so_and_a_refusal_is_told_in_kafkas_words() {
+    let (mut broker, client) = broker();
+    let listeners = [("OTHER", "o", 1), ("controller", "::1", 9093)];
+    broker.send(client, 0, &add_voter(2, 0xD2, &listeners));
+    let endpoint = "[::1]:9093".to_owned();
+    let added = VoterChange::Add { voter: NodeId(2), directory: 0xD2, endpoint };
+    assert_eq!(broker.voter_changes(), [added]);
+    assert!(broker.response::<AddRaftVoterResponse>(client, 0).is_none(), "not before it is committed");
+    broker.voters_changed(Ok(()));
+    let response: AddRaftVoterResponse = broker.response(client, 0).expect("committed");
+    assert_eq!((response.error_code, response.error_message), (0, None));
+
+    let directory = uuid::Uuid::from_u128(9);
+    let remove = RemoveRaftVoterRequest::default()
+        .with_cluster_id(Some(text("test")))
+        .with_voter_id(NODE.0)
+        .with_voter_directory_id(directory);
+    broker.send(client, 0, &remove);
+    assert_eq!(broker.voter_changes(), [VoterChange::Remove { voter: NODE, directory: 9 }]);
+    broker.voters_changed(Err(ChangeError::VoterNotFound(NODE)));
+    let response: RemoveRaftVoterResponse = broker.response(client, 0).expect("refused");
+    let told = response.error_message.expect("why").to_string();
+    assert_eq!(response.error_code, ErrorCode::VoterNotFound.code());
+    let words = "Cannot remove voter ReplicaKey(id=1, directoryId=AAAAAAAAAAAAAAAAAAAACQ) from the set of voters \
+                 [ReplicaKey(id=1, directoryId=AAAAAAAAAAAAAAAAAAAA0Q)]";
+    assert_eq!(told, words);
+
+    broker.send(client, 0, &remove);
+    broker.voters_changed(Err(ChangeError::NotLeader { leader: None }));
+    let response: RemoveRaftVoterResponse = broker.response(client, 0).expect("refused");
+    assert_eq!(response.error_code, ErrorCode::NotController.code());
+}
+
+#[test]
+fn a_request_about_a_voter_that_cannot_be_is_refused_before_the_quorum_hears_of_it() {
+    let (mut broker, client) = broker();
+    let here = [("CONTROLLER", "h", 9093)];
+    let long = "h".repeat(256);
+    let invalid = ErrorCode::InvalidRequest.code();
+    let mut elsewhere = add_voter(2, 1, &here);
+    elsewhere.cluster_id = Some(text("another"));
+    for (request, code, words) in [
+        (elsewhere, 104, "The given id \"another\" doesn't match the cluster id \"test\""),
+        (add_voter(-1, 1, &here), invalid, "Add voter request didn't include a valid voter"),
+        (add_voter(2, 0, &here), invalid, "Add voter request didn't include a valid voter"),
+        (
+            add_voter(2, 1, &[("OTHER", "o", 1)]),
+            invalid,
+            "Add voter request didn't include the endpoint (Endpoints(endpoints={ListenerName(OTHER)=o/<unresolved>:1})) \
+             for the default listener ListenerName(CONTROLLER)",
+        ),
+        (add_voter(2, 1, &[("CONTROLLER", "", 1)]), invalid, "is no address"),
+        (add_voter(2, 1, &[("CONTROLLER", "h", 0)]), invalid, "is no address"),
+        (add_voter(2, 1, &[("CONTROLLER", "a b", 1)]), invalid, "is no address"),
+        (add_voter(2, 1, &[("CONTROLLER", &long, 1)]), invalid, "is no address"),
+    ] {
+        let response: AddRaftVoterResponse = broker.ask(client, 0, &request);
+        let told = response.error_message.expect("why").to_string();
+        assert_eq!(response.error_code, code, "{told}");
+        assert!(told.contains(words), "{told}");
+    }
+    let remove = RemoveRaftVoterRequest::default().with_cluster_id(None).with_voter_id(1);
+    let response: RemoveRaftVoterResponse = broker.ask(client, 0, &remove);
+    assert_eq!(response.error_code, invalid);
+    assert_eq!(broker.voter_changes(), []);
 }
 
 #[test]

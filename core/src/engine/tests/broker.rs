@@ -4,7 +4,8 @@ use super::files::Files;
 use crate::{
     config::BrokerConfig,
     controller::{
-        ApiError, BrokerHeartbeatRequest, ConfigRules, FEATURES, Lifecycle, RegisterBrokerRequest, Settings,
+        ApiError, BrokerHeartbeatRequest, ChangeError, ConfigRules, FEATURES, KRAFT_VERSION, Lifecycle,
+        RegisterBrokerRequest, Settings, VoterChange,
     },
     engine::{
         ControllerRequest, ControllerResponse, Desk, DeskEffects, Effects, Engine, Input, Place,
@@ -70,6 +71,8 @@ pub struct Broker {
     late: Option<(usize, Vec<ShardMessage>)>,
     /// Journal writes that were asked for, to count groups.
     pub flushes: usize,
+    /// Under the desk's numbers.
+    voter_changes: Vec<(u64, VoterChange)>,
     /// Whether invariants are asserted after each input.
     pub checks: bool,
     /// Shards whose clean stop is complete, which take no message any more.
@@ -126,6 +129,7 @@ impl Broker {
             default_replication_factor: 1,
             config_rules: Arc::new(NoRules),
             features: FEATURES,
+            initial_levels: BTreeMap::from([(KRAFT_VERSION.to_owned(), 1)]),
             lifecycle: Lifecycle::default(),
         };
         let mut broker = Broker {
@@ -147,6 +151,7 @@ impl Broker {
             correlation: 0,
             late: None,
             flushes: 0,
+            voter_changes: Vec::new(),
             checks: true,
             stopped: vec![false; usize::from(shards)],
         };
@@ -218,6 +223,7 @@ impl Broker {
             self.image.apply(offset, &batch).expect("decisions hold");
             self.desk.applied(offset, &batch, &mut effects);
         }
+        self.voter_changes.append(&mut effects.voter_changes);
         let quorum = ShardId(u16::try_from(self.engines.len()).expect("few"));
         if changed {
             for shard in 0..quorum.0 {
@@ -396,32 +402,51 @@ impl Broker {
         }
         if let ShardMessage::AskController { gather, request } = message {
             let mut effects = DeskEffects::default();
+            self.desk.stand(self.standing());
             let random = &mut self.random;
-            let end = self.applied + 1;
-            let node = NODE;
-            self.desk.stand(QuorumStanding {
-                leader: Some(node),
-                term: 1,
-                committed_end: end,
-                log_end: end,
-                voters: vec![VoterStanding {
-                    node,
-                    directory: Some(0xD1),
-                    log_end: Some(end),
-                    last_fetch_ms: Some(self.now.unix_ms),
-                    last_caught_up_ms: Some(self.now.unix_ms),
-                }],
-                observers: vec![VoterStanding {
-                    node: NodeId(NODE.0 + 1),
-                    directory: Some(0xD2),
-                    log_end: Some(end - 1),
-                    last_fetch_ms: Some(self.now.unix_ms - 10),
-                    last_caught_up_ms: None,
-                }],
-            });
             let to = ReplyTo::Gather(from, gather);
             self.desk.ask(self.now.monotonic, to, request, &mut || random.uuid(), &mut effects);
             self.commit(effects);
         }
+    }
+
+    /// How the quorum stands: this node alone, and one that follows.
+    fn standing(&self) -> QuorumStanding {
+        let (node, end) = (NODE, self.applied + 1);
+        QuorumStanding {
+            leader: Some(node),
+            term: 1,
+            committed_end: end,
+            log_end: end,
+            voters: vec![VoterStanding {
+                node,
+                directory: Some(0xD1),
+                log_end: Some(end),
+                last_fetch_ms: Some(self.now.unix_ms),
+                last_caught_up_ms: Some(self.now.unix_ms),
+            }],
+            observers: vec![VoterStanding {
+                node: NodeId(NODE.0 + 1),
+                directory: Some(0xD2),
+                log_end: Some(end - 1),
+                last_fetch_ms: Some(self.now.unix_ms - 10),
+                last_caught_up_ms: None,
+            }],
+            endpoints: vec![(NODE, "broker.test:9093".to_owned())],
+        }
+    }
+
+    /// What the quorum was asked to change about its voters and has not answered.
+    pub fn voter_changes(&self) -> Vec<VoterChange> {
+        self.voter_changes.iter().map(|(_, change)| change.clone()).collect()
+    }
+
+    /// The quorum answers the oldest change.
+    pub fn voters_changed(&mut self, result: Result<(), ChangeError>) {
+        let (id, _) = self.voter_changes.remove(0);
+        let mut effects = DeskEffects::default();
+        self.desk.voters_changed(id, &result, self.standing(), &mut effects);
+        self.commit(effects);
+        self.settle();
     }
 }

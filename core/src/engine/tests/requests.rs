@@ -126,7 +126,7 @@ fn every_version_of_api_versions_is_answered_and_an_unknown_one_with_the_version
             .iter()
             .map(|feature| (feature.name.as_str(), feature.min_version_level, feature.max_version_level))
             .collect();
-        let expected = [("group.version", 1, 1), ("metadata.version", 30, 30)];
+        let expected = [("group.version", 1, 1), ("kraft.version", 1, 1), ("metadata.version", 30, 30)];
         assert_eq!(finalized, if version >= 3 { &expected[..] } else { &[] });
         // A feature that is supported from 0 is told of only to who can read it (KAFKA-17492).
         let supported =
