@@ -28,6 +28,7 @@ mod metadata_quorum;
 mod producer_perf_test;
 mod progress;
 mod reassign_partitions;
+mod storage;
 mod topics;
 
 use args::Opt;
@@ -67,6 +68,7 @@ pub const TOOLS: &[Tool] = &[
     metadata_quorum::TOOL,
     producer_perf_test::TOOL,
     reassign_partitions::TOOL,
+    storage::TOOL,
     topics::TOOL,
 ];
 

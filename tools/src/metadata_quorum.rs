@@ -1,8 +1,8 @@
-//! `kafka-metadata-quorum` (`org.apache.kafka.tools.MetadataQuorumCommand`): `describe`.
+//! `kafka-metadata-quorum` (`org.apache.kafka.tools.MetadataQuorumCommand`): `describe`, `add-controller`, `remove-controller`.
 
 use crate::{
     Tool,
-    args::{Argparse, COMMAND_CONFIG, Opt, Parsed},
+    args::{Argparse, Opt, Parsed},
     client::{ClientError, Cluster, Properties, Role, error::Result, topic_name},
     console::{Console, Outcome, Stop},
     java::{id_text, table},
@@ -15,33 +15,85 @@ use kafka_protocol::messages::{
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod voters;
+
 const OPTIONS: &[Opt] = &[
     Opt::text("bootstrap-server", "BOOTSTRAP_SERVER", "Brokers to begin with, as HOST1:PORT1,HOST2:PORT2."),
     Opt::text("bootstrap-controller", "BOOTSTRAP_CONTROLLER", "Controllers to begin with."),
-    COMMAND_CONFIG,
+    Opt::text(
+        "command-config",
+        "COMMAND_CONFIG",
+        "A properties file with settings of the client; add-controller: also the settings of the controller.",
+    ),
     Opt::flag("status", "describe: who leads, who votes, how far behind they are."),
     Opt::flag("replication", "describe: how far each replica is."),
     Opt::flag("human-readable", "describe --replication: times as so long ago."),
+    Opt::integer("controller-id", "CONTROLLER_ID", "remove-controller: which one."),
+    Opt::integer("i", "CONTROLLER_ID", "The same.").alias_of("controller-id"),
+    Opt::text(
+        "controller-directory-id",
+        "CONTROLLER_DIRECTORY_ID",
+        "remove-controller: the id of its directory, as describe tells it.",
+    ),
+    Opt::text("d", "CONTROLLER_DIRECTORY_ID", "The same.").alias_of("controller-directory-id"),
+    Opt::flag("dry-run", "add-controller, remove-controller: only say what would be done."),
 ];
+
+/// What a command's usage line begins with.
+macro_rules! form {
+    ($rest:literal) => {
+        concat!(
+            "(--bootstrap-server BOOTSTRAP_SERVER |\n                             \
+             --bootstrap-controller BOOTSTRAP_CONTROLLER)\n                             ",
+            $rest
+        )
+    };
+}
 
 const PARSER: Argparse = Argparse {
     name: "kafka-metadata-quorum",
-    form: "[-h] [--command-config COMMAND_CONFIG]\n                             (--bootstrap-server BOOTSTRAP_SERVER |\n                             \
-           --bootstrap-controller BOOTSTRAP_CONTROLLER)\n                             \
-           {describe,add-controller,remove-controller}\n                             ...",
+    form: concat!(
+        "[-h] [--command-config COMMAND_CONFIG]\n                             ",
+        form!("{describe,add-controller,remove-controller}\n                             ...")
+    ),
     purpose: "This tool describes kraft metadata quorum status.",
     options: OPTIONS,
 };
 
+const DESCRIBE: Argparse =
+    Argparse { form: form!("describe [-h] [--status] [--replication] [--human-readable]"), ..PARSER };
+
+const ADD: Argparse = Argparse { form: form!("add-controller [-h] [--dry-run]"), ..PARSER };
+
+const REMOVE: Argparse = Argparse {
+    form: form!(
+        "remove-controller [-h]\n                             --controller-id \
+         CONTROLLER_ID\n                             --controller-directory-id \
+         CONTROLLER_DIRECTORY_ID\n                             [--dry-run]"
+    ),
+    ..PARSER
+};
+
 pub const TOOL: Tool = Tool {
     name: "kafka-metadata-quorum",
-    purpose: "Show the quorum that keeps the metadata.",
+    purpose: "Show the quorum that keeps the metadata, and change who votes in it.",
     options: OPTIONS,
     run,
 };
 
+/// Whose usage is shown with what is wrong: that of the command that is named, as argparse4j does it.
+fn parser(arguments: &[String]) -> &'static Argparse {
+    let command = arguments.iter().find_map(|argument| match argument.as_str() {
+        "describe" => Some(&DESCRIBE),
+        "add-controller" => Some(&ADD),
+        "remove-controller" => Some(&REMOVE),
+        _ => None,
+    });
+    command.unwrap_or(&PARSER)
+}
+
 fn run(arguments: &[String], console: &mut Console) -> Outcome {
-    let parsed = PARSER.parse(console, arguments)?;
+    let parsed = parser(arguments).parse(console, arguments)?;
     let command = match parsed.rest.first().map(String::as_str) {
         None => return Err(PARSER.error(console, "too few arguments")),
         Some(command @ ("describe" | "add-controller" | "remove-controller")) => command,
@@ -64,29 +116,31 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
             return Err(PARSER.error(console, message));
         }
     };
-    if command != "describe" {
-        return Err(Stop::failed(format!(
-            "{command} is not built yet: controllers are neither added nor removed"
-        )));
-    }
-    check(&parsed)?;
     let mut properties = match parsed.value("command-config")? {
         Some(path) => Properties::load(path)
             .map_err(|_| Stop::failed(format!("Properties file {path} does not exists!")))?,
         None => Properties::default(),
     };
     properties.set(kind, servers);
-    let mut cluster = Cluster::new(Role::Admin, &properties)?;
+    let connect = || -> Outcome<Cluster> { Ok(Cluster::new(Role::Admin, &properties)?) };
+    match command {
+        "add-controller" => voters::add(&parsed, &properties, connect, console),
+        "remove-controller" => voters::remove(&REMOVE, &parsed, connect, console),
+        _ => {
+            check(&parsed)?;
+            describe(&parsed, &mut connect()?, console)
+        }
+    }
+}
+
+fn describe(parsed: &Parsed, cluster: &mut Cluster, console: &mut Console) -> Outcome {
     if parsed.has("replication") {
-        let (quorum, _) = quorum(&mut cluster)?;
-        say!(
-            console,
-            "{}",
-            replication(&quorum, parsed.has("human-readable"), now_ms())?.trim_end_matches('\n')
-        );
+        let (quorum, _) = quorum(cluster)?;
+        let table = replication(&quorum, parsed.has("human-readable"), now_ms())?;
+        say!(console, "{}", table.trim_end_matches('\n'));
     } else {
-        let id = cluster_id(&mut cluster)?;
-        let (quorum, nodes) = quorum(&mut cluster)?;
+        let id = cluster_id(cluster)?;
+        let (quorum, nodes) = quorum(cluster)?;
         say!(console, "{}", status(&id, &quorum, &nodes)?);
     }
     Ok(())

@@ -30,7 +30,7 @@ pub use client::{Client, QUIET, jars, python, run, run_with_input, target};
 pub use kafka::KafkaBroker;
 pub use member::{Member, Said};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
-pub use tools::{Pair, Ran, installed, kafkas_apart, our_command, ours};
+pub use tools::{JavaTools, Pair, Ran, installed, kafkas_apart, our_command, ours};
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
 /// finds is what was sent, where it was acknowledged.

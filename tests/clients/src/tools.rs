@@ -41,6 +41,7 @@ fn class(tool: &str) -> &'static str {
         "kafka-log-dirs" => "org.apache.kafka.tools.LogDirsCommand",
         "kafka-metadata-quorum" => "org.apache.kafka.tools.MetadataQuorumCommand",
         "kafka-producer-perf-test" => "org.apache.kafka.tools.ProducerPerformance",
+        "kafka-storage" => "kafka.tools.StorageTool",
         "kafka-reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
         "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
         other => panic!("which class is {other}?"),

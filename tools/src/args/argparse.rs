@@ -32,7 +32,8 @@ impl Argparse {
             Ok(parsed) => match parsed.misfit() {
                 Some((name, value, kind)) => {
                     let message = format!(
-                        "argument --{name}: could not convert '{value}' to {kind} (For input string: \"{value}\")"
+                        "argument {}: could not convert '{value}' to {kind} (For input string: \"{value}\")",
+                        self.shown(name)
                     );
                     Err(self.error(console, &message))
                 }
@@ -42,10 +43,18 @@ impl Argparse {
                 Err(self.error(console, &format!("unrecognized arguments: '--{name}'")))
             }
             Err(super::ArgumentError::NoArgument(name)) => {
-                Err(self.error(console, &format!("argument --{name}: expected one argument")))
+                Err(self.error(console, &format!("argument {}: expected one argument", self.shown(name))))
             }
             Err(error) => Err(self.error(console, &error.to_string())),
         }
+    }
+
+    /// All names of an option.
+    fn shown(&self, name: &str) -> String {
+        let first = self.options.iter().find(|option| option.name == name).and_then(|it| it.same_as);
+        let first = first.unwrap_or(name);
+        let others = self.options.iter().filter(|option| option.same_as == Some(first));
+        others.fold(format!("--{first}"), |shown, option| format!("{shown}/-{}", option.name))
     }
 
     /// Ends with the usage line and a message.
