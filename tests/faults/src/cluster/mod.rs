@@ -7,8 +7,10 @@
 //! - `history`: what they saw, and the judge of it.
 //! - `disturbance`: what is done to a node, and how that ends.
 //! - `rounds`: one disturbance after the other, under load.
+//! - `apart`: controllers and brokers as nodes of their own, on loopback.
 //! - `failover`: how long producers wait, here and with Apache Kafka's nodes (`kafka`).
 
+pub mod apart;
 pub mod disturbance;
 pub mod failover;
 pub mod ground;
