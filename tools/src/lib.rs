@@ -7,6 +7,7 @@
 pub mod args;
 mod broker_api_versions;
 pub mod client;
+mod cluster;
 mod completions;
 mod configs;
 pub mod console;
@@ -17,6 +18,7 @@ mod consumer_perf_test;
 mod coordinator;
 mod delete_records;
 mod dump_log;
+mod features;
 mod get_offsets;
 mod install;
 mod interrupt;
@@ -55,6 +57,7 @@ pub struct Tool {
 /// All there are.
 pub const TOOLS: &[Tool] = &[
     broker_api_versions::TOOL,
+    cluster::TOOL,
     configs::TOOL,
     console_consumer::TOOL,
     console_producer::TOOL,
@@ -62,6 +65,7 @@ pub const TOOLS: &[Tool] = &[
     consumer_perf_test::TOOL,
     delete_records::TOOL,
     dump_log::TOOL,
+    features::TOOL,
     get_offsets::TOOL,
     leader_election::TOOL,
     log_dirs::TOOL,

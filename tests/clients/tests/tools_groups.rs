@@ -119,6 +119,7 @@ fn what_the_coordinator_keeps_is_printed_as_by_kafka() {
     let groups = printed("GroupMetadataMessageFormatter");
     assert!(groups.contains(r#""protocolType":"consumer""#), "{groups}");
     assert_eq!(printed("TransactionLogMessageFormatter"), "", "there are no transactions in it");
+    assert_eq!(printed("ShareGroupMessageFormatter"), "", "there are no share groups in it");
     pair.same("kafka-console-consumer", &[&server[..], &all, &["--formatter", OF_OLD]].concat());
     pair.finish();
     broker.stop();

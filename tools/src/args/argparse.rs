@@ -1,6 +1,6 @@
 //! What argparse4j says for the few of Kafka's tools that are built on it, of a command line that is wrong.
 
-use super::{Opt, Parsed, usage};
+use super::{HELP, Opt, Parsed, usage};
 use crate::console::{Console, Stop};
 
 /// A tool that is built on argparse4j.
@@ -22,30 +22,63 @@ impl Argparse {
     /// # Errors
     /// [`Stop::Code`], all said.
     pub fn parse(&self, console: &mut Console, arguments: &[String]) -> Result<Parsed, Stop> {
-        if arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
+        if self.is_help(arguments) {
             let Argparse { name, form, purpose, options } = self;
-            console
-                .line(format_args!("usage: {name} {form}\n\n{purpose}\n\n{}", usage(options).trim_end()))?;
+            console.line(format_args!(
+                "usage: {name} {form}\n\n{purpose}\n\n{}",
+                usage(options, &[HELP]).trim_end()
+            ))?;
             return Err(Stop::Code(0));
         }
+        self.read(arguments).map_err(|message| self.error(console, &message))
+    }
+
+    /// Whether the help is asked for.
+    pub fn is_help(&self, arguments: &[String]) -> bool {
+        arguments.iter().any(|argument| argument == "-h" || argument == "--help")
+    }
+
+    /// Reads the arguments, without saying anything.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(&self, arguments: &[String]) -> Result<Parsed, String> {
         match Parsed::parse(self.options, arguments) {
             Ok(parsed) => match parsed.misfit() {
-                Some((name, value, kind)) => {
-                    let message = format!(
-                        "argument {}: could not convert '{value}' to {kind} (For input string: \"{value}\")",
-                        self.shown(name)
-                    );
-                    Err(self.error(console, &message))
-                }
+                Some((name, value, kind)) => Err(format!(
+                    "argument {}: could not convert '{value}' to {kind} (For input string: \"{value}\")",
+                    self.shown(name)
+                )),
                 None => Ok(parsed),
             },
             Err(super::ArgumentError::Unrecognized(name)) => {
-                Err(self.error(console, &format!("unrecognized arguments: '--{name}'")))
+                Err(format!("unrecognized arguments: '--{name}'"))
             }
             Err(super::ArgumentError::NoArgument(name)) => {
-                Err(self.error(console, &format!("argument {}: expected one argument", self.shown(name))))
+                Err(format!("argument {}: expected one argument", self.shown(name)))
             }
-            Err(error) => Err(self.error(console, &error.to_string())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Which of the commands is given; `commands` are those that there are, each with the options that not all of them have.
+    ///
+    /// # Errors
+    /// Where none is given, or one that is not there, or an option of another.
+    pub fn command<'a>(
+        &self,
+        parsed: &Parsed,
+        commands: &[(&'a str, &[&'static str])],
+    ) -> Result<&'a str, String> {
+        let Some(given) = parsed.rest.first() else { return Err("too few arguments".into()) };
+        let Some((command, own)) = commands.iter().find(|(name, _)| name == given) else {
+            let names: Vec<String> = commands.iter().map(|(name, _)| format!("'{name}'")).collect();
+            return Err(format!("invalid choice: '{given}' (choose from {})", names.join(", ")));
+        };
+        let others = commands.iter().flat_map(|(_, options)| options.iter());
+        match others.filter(|option| !own.contains(option)).find(|option| parsed.has(option)) {
+            Some(option) => Err(format!("unrecognized arguments: '--{option}'")),
+            None => Ok(command),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A tool's command line with the checks that Kafka's tools make of it (`org.apache.kafka.server.util.CommandLineUtils`),
 //! in the same words.
 
-use super::{Opt, Parsed, usage};
+use super::{COMMON, Opt, Parsed, usage};
 use crate::{
     console::{Console, Stop},
     say,
@@ -134,7 +134,7 @@ impl Command {
 }
 
 fn usage_stop(console: &mut Console, options: &[Opt], message: &str) -> Stop {
-    match console.complain(&format!("{message}\n{}", usage(options).trim_end())) {
+    match console.complain(&format!("{message}\n{}", usage(options, COMMON).trim_end())) {
         Ok(()) => Stop::Code(1),
         Err(stop) => stop,
     }

@@ -1,15 +1,15 @@
 //! The usage text: two columns of together at most 80 characters, in the order of names, as joptsimple's.
 
-use super::{COMMON, Kind, Opt, Takes};
+use super::{Kind, Opt, Takes};
 use std::{cmp::min, iter};
 
 const WIDTH: usize = 80;
 const GAP: usize = 2;
 const INDENT: usize = 2;
 
-/// The table of all options.
-pub fn usage(options: &[Opt]) -> String {
-    let mut sorted: Vec<&Opt> = options.iter().chain(COMMON).collect();
+/// The table of all options, with those that every tool of its kind has.
+pub fn usage(options: &[Opt], common: &[Opt]) -> String {
+    let mut sorted: Vec<&Opt> = options.iter().chain(common).collect();
     sorted.sort_by_key(|option| option.name);
     let mut rows = vec![("Option".into(), "Description".into()), ("------".into(), "-----------".into())];
     rows.extend(sorted.into_iter().map(|option| (left(option), right(option))));
@@ -89,7 +89,7 @@ mod tests {
             ),
             Opt::integer("partitions", "# of partitions of the topic", "How many.").or("1"),
         ];
-        let text = usage(OPTIONS);
+        let text = usage(OPTIONS, super::super::COMMON);
         let expected = "\
 Option                                   Description
 ------                                   -----------

@@ -106,4 +106,7 @@ pub const COMMAND_CONFIG: Opt =
     Opt::text("command-config", "config file", "A properties file with settings of the client.");
 
 /// What every tool of Kafka's that is built on joptsimple has.
-pub const COMMON: &[Opt] = &[Opt::flag("help", "Print this."), Opt::flag("version", "Print the version.")];
+pub const COMMON: &[Opt] = &[HELP, Opt::flag("version", "Print the version.")];
+
+/// What every tool has.
+const HELP: Opt = Opt::flag("help", "Print this.");

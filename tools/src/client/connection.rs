@@ -193,9 +193,9 @@ impl Connection {
         self.version_up_to::<R>(i16::MAX)
     }
 
-    /// Whether the broker has this version, whatever this client has.
-    pub fn offers<R: Request>(&self, version: i16) -> bool {
-        self.versions.get(&R::KEY).is_some_and(|(least, most)| (*least..=*most).contains(&version))
+    /// What the broker has, whatever this client has.
+    pub fn offered<R: Request>(&self) -> Option<Versions> {
+        self.versions.get(&R::KEY).copied()
     }
 
     /// [`Connection::call`] in a version that the protocol crate does not know, which looks like `layout` that it does.

@@ -33,14 +33,14 @@ pub const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// The version that knows [`EARLIEST_PENDING_UPLOAD`]. The protocol crate ends before it, and nothing but its number is new.
 const VERSION_MAX: i16 = 11;
 
-/// The version of ListOffsets that brought a special timestamp, and its name in Kafka's messages.
-fn special(timestamp: i64) -> (i16, &'static str) {
+/// The version of ListOffsets that brought a special timestamp.
+fn version_of(timestamp: i64) -> i16 {
     match timestamp {
-        MAX_TIMESTAMP => (7, "MAX_TIMESTAMP"),
-        EARLIEST_LOCAL => (8, "EARLIEST_LOCAL_TIMESTAMP"),
-        LATEST_TIERED => (9, "LATEST_TIERED_TIMESTAMP"),
-        EARLIEST_PENDING_UPLOAD => (VERSION_MAX, "EARLIEST_PENDING_UPLOAD_TIMESTAMP"),
-        _ => (0, ""),
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => VERSION_MAX,
+        _ => 0,
     }
 }
 
@@ -136,13 +136,17 @@ fn ask(
     committed_only: bool,
 ) -> Result<Answers> {
     let layout = connection.version::<ListOffsetsRequest>()?;
-    let version = if connection.offers::<ListOffsetsRequest>(VERSION_MAX) { VERSION_MAX } else { layout };
+    let (least, most) = connection.offered::<ListOffsetsRequest>().unwrap_or((layout, layout));
+    let version = if (least..=most).contains(&VERSION_MAX) { VERSION_MAX } else { layout };
     let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
     let mut answers = Answers::new();
     for (place, timestamp) in places {
-        let (needed, name) = special(*timestamp);
+        let needed = version_of(*timestamp);
         if version < needed {
-            let told = format!("Broker {} does not support {name} offset specs", connection.peer());
+            let told = format!(
+                "The node does not support LIST_OFFSETS with version in range [{needed},{VERSION_MAX}]. The supported range \
+                 is [{least},{most}]."
+            );
             answers.insert((*place).clone(), Err(ClientError::Unsupported(told)));
             continue;
         }

@@ -16,11 +16,12 @@ const LOGGING: &str = "org.apache.kafka.tools.consumer.LoggingMessageFormatter";
 const NOTHING: &str = "org.apache.kafka.tools.consumer.NoOpMessageFormatter";
 const OFFSETS: &str = "org.apache.kafka.tools.consumer.OffsetsMessageFormatter";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.GroupMetadataMessageFormatter";
+const SHARE_GROUPS: &str = "org.apache.kafka.tools.consumer.ShareGroupMessageFormatter";
 const TRANSACTIONS: &str = "org.apache.kafka.tools.consumer.TransactionLogMessageFormatter";
 
 /// Whether this class can print.
 pub fn is_known(class: &str) -> bool {
-    [DEFAULT, LOGGING, NOTHING, OFFSETS, GROUPS, TRANSACTIONS].contains(&class)
+    [DEFAULT, LOGGING, NOTHING, OFFSETS, GROUPS, SHARE_GROUPS, TRANSACTIONS].contains(&class)
 }
 
 /// Why a record was not printed.
@@ -77,6 +78,7 @@ impl Formatter {
             DEFAULT | LOGGING => Ok(Formatter::Lines(Box::new(Lines::new(&options.properties)))),
             OFFSETS => Ok(Formatter::Entries(Coordinator::Groups, Entry::is_offset)),
             GROUPS => Ok(Formatter::Entries(Coordinator::Groups, Entry::is_classic_group)),
+            SHARE_GROUPS => Ok(Formatter::Entries(Coordinator::Groups, Entry::is_share_group)),
             TRANSACTIONS => Ok(Formatter::Entries(Coordinator::Transactions, |_| true)),
             other => Err(other.into()),
         }

@@ -13,6 +13,9 @@ pub const OFFSET: i16 = 1;
 /// A group of the classic protocol.
 pub const CLASSIC_GROUP: i16 = 2;
 
+/// What belongs to a share group.
+pub const SHARE_GROUP: std::ops::RangeInclusive<i16> = 10..=15;
+
 /// A type whose values have one version, with compact lengths.
 const fn modern(number: i16, key: Fields, value: Fields) -> Type {
     Type { number, key, value, latest: 0, flexible: 0 }

@@ -124,6 +124,11 @@ impl Entry {
         self.kind == groups::CLASSIC_GROUP
     }
 
+    /// Whether it is of a share group.
+    pub fn is_share_group(&self) -> bool {
+        groups::SHARE_GROUP.contains(&self.kind)
+    }
+
     /// With what the members of a classic group of consumers told each other read too, where it can be.
     pub fn with_members_read(mut self) -> Entry {
         if let (true, Some((_, value))) = (self.is_classic_group(), &mut self.value) {

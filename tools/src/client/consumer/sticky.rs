@@ -205,10 +205,13 @@ mod tests {
         assert_eq!(shared, [vec![1], vec![0]], "t-0 is still to be given back");
     }
 
+    /// Partitions by topic.
+    type Had = &'static [(&'static str, &'static [i32])];
+
     /// A group: its topics, and of each member the topics it wants and what it had.
     struct Group {
         topics: &'static [(&'static str, i32)],
-        members: &'static [(&'static [&'static str], &'static [(&'static str, &'static [i32])])],
+        members: &'static [(&'static [&'static str], Had)],
         /// What Kafka's assignor makes of it: how much each has, from least to most, and how much stays where it was.
         loads: &'static [usize],
         kept: usize,
