@@ -30,6 +30,7 @@ mod metadata_quorum;
 mod producer_perf_test;
 mod progress;
 mod reassign_partitions;
+mod releases;
 mod storage;
 mod topics;
 

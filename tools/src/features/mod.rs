@@ -7,12 +7,13 @@ use crate::{
     args::{Argparse, COMMAND_CONFIG, Opt, Parsed},
     client::{ClientError, Cluster, Connection, Properties, Role, error::Result, text},
     console::{Console, Outcome, Stop},
+    releases::{LATEST, METADATA_VERSION, level_of, level_text, name_and_level, version_text},
     say,
 };
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, UpdateFeaturesRequest, update_features_request::FeatureUpdateKey,
 };
-use levels::{FEATURES, METADATA};
+use levels::FEATURES;
 use std::collections::{BTreeMap, BTreeSet};
 
 const OPTIONS: &[Opt] = &[
@@ -114,10 +115,10 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
 }
 
 fn map_versions(parsed: &Parsed, console: &mut Console) -> Outcome {
-    let latest = levels::release(levels::PRODUCTION).unwrap_or_default();
+    let latest = version_text(LATEST).unwrap_or_default();
     let release = parsed.value("release-version")?.unwrap_or(latest);
-    let level = levels::level_of(release).map_err(Stop::Failed)?;
-    say!(console, "{METADATA}={level} ({release})");
+    let level = level_of(release, true).map_err(Stop::Failed)?;
+    say!(console, "{METADATA_VERSION}={level} ({release})");
     for feature in FEATURES {
         say!(console, "{}={}", feature.name, feature.default(level));
     }
@@ -127,9 +128,9 @@ fn map_versions(parsed: &Parsed, console: &mut Console) -> Outcome {
 fn tell_dependencies(parsed: &Parsed, console: &mut Console) -> Outcome {
     for wanted in parsed.values("feature") {
         let (name, level) = name_and_level(wanted).map_err(Stop::Failed)?;
-        if name == METADATA {
-            let Some(release) = levels::release(level) else {
-                return Err(Stop::failed(format!("Unknown {METADATA} {level}")));
+        if name == METADATA_VERSION {
+            let Some(release) = version_text(level) else {
+                return Err(Stop::failed(format!("Unknown {METADATA_VERSION} {level}")));
             };
             say!(console, "{name}={level} ({release}) has no dependencies.");
             continue;
@@ -141,22 +142,11 @@ fn tell_dependencies(parsed: &Parsed, console: &mut Console) -> Outcome {
             None => say!(console, "{name}={level} has no dependencies."),
             Some(need) => {
                 say!(console, "{name}={level} requires:");
-                say!(console, "    {METADATA}={need} ({})", levels::level_text(METADATA, need));
+                say!(console, "    {METADATA_VERSION}={need} ({})", level_text(METADATA_VERSION, need));
             }
         }
     }
     Ok(())
-}
-
-fn name_and_level(text: &str) -> std::result::Result<(&str, i16), String> {
-    let (name, level) = text
-        .split_once('=')
-        .ok_or_else(|| format!("Can't parse feature=level string {text}: equals sign not found."))?;
-    let (name, level) = (name.trim(), level.trim());
-    let level = level.parse().map_err(|_| {
-        format!("Can't parse feature=level string {text}: unable to parse {level} as a short.")
-    })?;
-    Ok((name, level))
 }
 
 fn describe(parsed: &Parsed, cluster: &mut Cluster, console: &mut Console) -> Outcome {
@@ -178,7 +168,7 @@ fn describe(parsed: &Parsed, cluster: &mut Cluster, console: &mut Console) -> Ou
     for feature in supported {
         let finalized = answer.finalized_features.iter().find(|finalized| finalized.name == feature.name);
         let level = finalized.map_or(0, |finalized| finalized.max_version_level);
-        let text = |level| levels::level_text(&feature.name, level);
+        let text = |level| level_text(&feature.name, level);
         say!(
             console,
             "Feature: {:<40}  SupportedMinVersion: {:<15}  SupportedMaxVersion: {:<15}  FinalizedVersionLevel: {:<15}  \
@@ -229,8 +219,8 @@ fn wanted(command: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Upda
         if parsed.has("metadata") || parsed.has("feature") {
             return Err(Stop::failed("Can not specify `release-version` with other feature flags."));
         }
-        let level = levels::level_of(release).map_err(Stop::Failed)?;
-        updates.insert(METADATA.into(), level);
+        let level = level_of(release, true).map_err(Stop::Failed)?;
+        updates.insert(METADATA_VERSION.into(), level);
         let others = FEATURES.iter().map(|feature| (feature.name, feature.default(level)));
         // Nothing is upgraded to 0.
         let others = others.filter(|(_, level)| command != "upgrade" || *level > 0);
@@ -239,7 +229,7 @@ fn wanted(command: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Upda
     }
     if let Some(metadata) = parsed.value("metadata")? {
         say!(console, " `metadata` flag is deprecated and may be removed in a future release.");
-        updates.insert(METADATA.into(), levels::level_of(metadata).map_err(Stop::Failed)?);
+        updates.insert(METADATA_VERSION.into(), level_of(metadata, true).map_err(Stop::Failed)?);
     }
     for feature in parsed.values("feature") {
         let (name, level) = name_and_level(feature).map_err(Stop::Failed)?;
@@ -252,7 +242,7 @@ fn wanted(command: &str, parsed: &Parsed, console: &mut Console) -> Outcome<Upda
                  maxVersionLevel:0 is < 1.",
             ));
         }
-        if updates.insert(name.to_owned(), level).is_some() {
+        if updates.insert(name.clone(), level).is_some() {
             return Err(Stop::failed(format!("Feature {name} was specified more than once.")));
         }
     }
@@ -356,14 +346,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_feature_and_its_level_stand_on_both_sides_of_an_equals_sign() {
-        assert_eq!(name_and_level(" group.version = 1"), Ok(("group.version", 1)));
-        assert!(name_and_level("group.version").is_err());
-        assert!(name_and_level("group.version=one").is_err());
-        assert!(name_and_level("group.version=40000").is_err());
-    }
-
-    #[test]
     fn a_release_upgrades_only_what_it_has() {
         let wanted = |command, arguments: &[&str]| {
             let arguments: Vec<String> = arguments.iter().map(|&it| it.into()).collect();
@@ -372,7 +354,7 @@ mod tests {
             wanted(command, &parsed, &mut console)
         };
         let upgrade = wanted("upgrade", &["--release-version", "3.9"]).expect("a release");
-        assert_eq!(upgrade, Updates::from([("kraft.version".into(), 1), (METADATA.into(), 21)]));
+        assert_eq!(upgrade, Updates::from([("kraft.version".into(), 1), (METADATA_VERSION.into(), 21)]));
         let downgrade = wanted("downgrade", &["--release-version", "3.9"]).expect("a release");
         assert_eq!(downgrade.len(), 7);
         assert!(wanted("upgrade", &["--release-version", "3.9", "--feature", "a=1"]).is_err());

@@ -5,7 +5,7 @@ use crate::{
     args::Parsed,
     console::{Console, Outcome, Stop},
     java::id_text,
-    say,
+    releases, say,
 };
 use corelane_core::{
     config::{
@@ -51,23 +51,23 @@ pub fn run(parsed: &Parsed, config: &BrokerConfig, console: &mut Console) -> Out
 
 /// The release and the single features that were asked for.
 fn asked(parsed: &Parsed) -> Outcome<(i16, BTreeMap<String, i16>)> {
-    let pairs = parsed.values("feature").into_iter().map(features::name_and_level);
+    let pairs = parsed.values("feature").into_iter().map(releases::name_and_level);
     let asked = pairs.collect::<Result<BTreeMap<_, _>, _>>().map_err(Stop::failed)?;
     let named = parsed.value("release-version")?;
-    let named = named.map(|name| features::level_of(name, false)).transpose().map_err(Stop::failed)?;
-    let release = match (named, asked.get(features::METADATA_VERSION)) {
+    let named = named.map(|name| releases::level_of(name, false)).transpose().map_err(Stop::failed)?;
+    let release = match (named, asked.get(releases::METADATA_VERSION)) {
         (Some(_), Some(_)) => {
             return Err(Stop::failed(
                 "Use --release-version instead of --feature metadata.version=X to avoid ambiguity.",
             ));
         }
         (Some(level), None) => level,
-        (None, Some(level)) => match features::version_text(*level) {
-            Some(text) => features::level_of(text, false)
+        (None, Some(level)) => match releases::version_text(*level) {
+            Some(text) => releases::level_of(text, false)
                 .map_err(|_| Stop::failed(format!("metadata.version {text} is not yet stable.")))?,
             None => return Err(Stop::failed(format!("No MetadataVersion with feature level {level}"))),
         },
-        (None, None) => features::level_of("4.3", false).map_err(Stop::failed)?,
+        (None, None) => releases::level_of("4.3", false).map_err(Stop::failed)?,
     };
     Ok((release, asked))
 }
@@ -179,7 +179,7 @@ fn format(
         return Ok(());
     }
     say!(console, "Bootstrap metadata: {}", bootstrap_text(beginning));
-    let release = features::version_text(release).unwrap_or_default();
+    let release = releases::version_text(release).unwrap_or_default();
     for directory in empty {
         let (kind, id) = kind(config, beginning, &directory);
         say!(console, "Formatting {kind} {} with metadata.version {release}.", directory.display());
@@ -211,15 +211,15 @@ fn kind(config: &BrokerConfig, beginning: &Beginning, directory: &Path) -> (&'st
 
 /// As Kafka writes `BootstrapMetadata`.
 fn bootstrap_text(beginning: &Beginning) -> String {
-    let release = beginning.levels.get(features::METADATA_VERSION).copied().unwrap_or_default();
+    let release = beginning.levels.get(releases::METADATA_VERSION).copied().unwrap_or_default();
     let others = beginning
         .levels
         .iter()
-        .filter(|(name, level)| **level > 0 && *name != features::METADATA_VERSION && *name != KRAFT_VERSION);
+        .filter(|(name, level)| **level > 0 && *name != releases::METADATA_VERSION && *name != KRAFT_VERSION);
     let record = |name: &str, level: i16| {
         format!("ApiMessageAndVersion(FeatureLevelRecord(name='{name}', featureLevel={level}) at version 0)")
     };
-    let records: Vec<String> = std::iter::once(record(features::METADATA_VERSION, release))
+    let records: Vec<String> = std::iter::once(record(releases::METADATA_VERSION, release))
         .chain(others.map(|(name, level)| record(name, *level)))
         .collect();
     format!(
