@@ -518,8 +518,12 @@ fn describe_row(broker: &BrokerConfig, row: &'static Row) -> DescribedConfig {
     };
     let sensitive = row.kind == Kind::Password;
     // What wins over this setting in its meaning does not change what this setting itself is.
-    let synonyms: Vec<Synonym> =
+    let mut synonyms: Vec<Synonym> =
         broker.settings.synonyms(names).into_iter().skip_while(|it| it.name != row.name).collect();
+    if row.update == Update::Dynamic {
+        // Kafka knows no default of these.
+        synonyms.retain(|it| it.source != ConfigSource::Default);
+    }
     let source = synonyms.first().map_or(ConfigSource::Default, |first| first.source);
     DescribedConfig {
         name: row.name,

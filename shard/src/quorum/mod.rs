@@ -379,19 +379,17 @@ impl QuorumShard {
                     (true, false) => info!("the disk has room again"),
                     (true, true) | (false, false) => {}
                 }
+                let is_out = self.directory_offline && !self.is_alone();
+                let offline_directories = if is_out { self.data_directories.clone() } else { Vec::new() };
                 ControllerRequest::Heartbeat(BrokerHeartbeatRequest {
                     id: self.node,
                     epoch,
                     applied,
                     // A leader that acknowledges nothing stands in the way of those who could.
-                    want_fence: self.directory_offline && !self.is_alone(),
+                    want_fence: is_out,
                     want_shut_down,
                     is_full,
-                    offline_directories: if self.directory_offline && !self.is_alone() {
-                        self.data_directories.clone()
-                    } else {
-                        Vec::new()
-                    },
+                    offline_directories,
                 })
             }
         };

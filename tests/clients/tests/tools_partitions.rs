@@ -115,8 +115,10 @@ fn throttles_of_reassignments_are_set_changed_and_cleared_as_by_kafka() -> Resul
     let with = |arguments: &[&'static str]| {
         [&["--bootstrap-server", &servers, "--reassignment-json-file", json][..], arguments].concat()
     };
-    let compare_settings = |pair: &mut Pair| {
-        for (kind, name) in [("topics", "{}"), ("brokers", "1"), ("brokers", "2"), ("brokers", "3")] {
+    // While partitions move, what is under way for whoever comes second is another; of brokers all is alike.
+    let everything = [("topics", "{}"), ("brokers", "1"), ("brokers", "2"), ("brokers", "3")];
+    let compare_settings = |pair: &mut Pair, of: &[(&'static str, &'static str)]| {
+        for (kind, name) in of {
             let describe =
                 ["--bootstrap-server", &servers, "--describe", "--entity-type", kind, "--entity-name", name];
             pair.each("kafka-configs", &describe, [THEIRS, OURS]);
@@ -125,22 +127,22 @@ fn throttles_of_reassignments_are_set_changed_and_cleared_as_by_kafka() -> Resul
     let each =
         |pair: &mut Pair, arguments: &[&'static str]| pair.each(tool, &with(arguments), [THEIRS, OURS]);
     each(&mut pair, &["--execute", "--additional", "--throttle", "1000"]);
-    compare_settings(&mut pair);
+    compare_settings(&mut pair, &everything);
     each(&mut pair, &["--verify"]);
     let listed = || ours(tool, &["--bootstrap-server", &servers, "--list"], "").out;
     let under_way = listed();
     ensure!(under_way.contains(THEIRS) && under_way.contains(OURS), "both are held back: {under_way}");
-    compare_settings(&mut pair);
+    compare_settings(&mut pair, &everything);
     let changed =
         ["--execute", "--additional", "--throttle", "100000000", "--replica-alter-log-dirs-throttle", "5"];
     each(&mut pair, &changed);
-    compare_settings(&mut pair);
+    compare_settings(&mut pair, &everything[1..]);
     let patience = Duration::from_secs(60);
     cluster.await_that(patience, "both are moved", |_| listed().starts_with("No partition reassignments"))?;
     each(&mut pair, &["--verify", "--preserve-throttles"]);
-    compare_settings(&mut pair);
+    compare_settings(&mut pair, &everything[1..]);
     each(&mut pair, &["--verify"]);
-    compare_settings(&mut pair);
+    compare_settings(&mut pair, &everything);
     let left =
         ["--bootstrap-server", &servers, "--describe", "--entity-type", "brokers", "--entity-name", "1"];
     let left = ours("kafka-configs", &left, "").out;
