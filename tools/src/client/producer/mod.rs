@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_record_is_as_large_as_its_fields_and_their_lengths() {
-        assert_eq!([0, 63, 64, 8191, 8192, 1_048_500].map(varint_bytes), [1, 1, 2, 2, 3, 4]);
+        assert_eq!([0, 63, 64, 8191, 8192, 1_048_576].map(varint_bytes), [1, 1, 2, 2, 3, 4]);
         assert_eq!(size(&ProducerRecord::default()), 3);
         let record = ProducerRecord { key: Some(b"k"), value: Some(&[0; 64]), headers: &[(b"h", None)] };
         assert_eq!(size(&record), 2 + 66 + 1 + 3);
