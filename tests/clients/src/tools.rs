@@ -223,7 +223,9 @@ impl Pair {
         let own = ours(tool, arguments, input);
         assert!(java.err.contains(sentence), "{java:?}");
         let seen = |ran: Ran, err: &str| Ran { err: err.into(), ..ran };
-        let found = own.err.trim_end().to_owned();
+        // What they log is not what they say.
+        let found = own.err.lines().filter(|line| !line.starts_with("[20"));
+        let found = found.collect::<Vec<_>>().join("\n");
         self.note(tool, arguments, &seen(java, sentence), &seen(own, &found));
     }
 
