@@ -577,6 +577,9 @@ impl Quorum {
         if self.ended {
             return self.observers.end();
         }
+        if self.observers.is_idle() {
+            return;
+        }
         let voters = self.located_voters();
         let view = View { log: &self.log, applied: &self.applied.borrow(), voters: &voters };
         self.observers.serve(now.monotonic, &view);

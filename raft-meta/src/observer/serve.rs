@@ -95,6 +95,11 @@ impl Observers {
         (self.leader, self.term) = (leader, term);
     }
 
+    /// Whether nobody asks, nobody waits, and nothing is kept: [`serve`](Self::serve) would do nothing.
+    pub fn is_idle(&self) -> bool {
+        self.fresh.is_empty() && self.waiting.is_empty() && self.snapshot.is_none()
+    }
+
     /// Answers whom there is something to tell, or who has waited long enough.
     pub fn serve(&mut self, now: Monotonic, view: &View<'_>) {
         for (id, from, body) in std::mem::take(&mut self.fresh) {

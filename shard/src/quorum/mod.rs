@@ -7,7 +7,7 @@
 //! - `announce`: what this node says of itself as a voter.
 //! - `addresses`: where the quorum's nodes are.
 //! - `front`: clients of Kafka's protocol on the controller's listener.
-//! - `control`: this node's requests for the active controller, wherever it is.
+//! - `requests`, `control`: this node's requests for the active controller, wherever it is.
 
 mod addresses;
 mod announce;
@@ -16,7 +16,9 @@ mod front;
 mod member;
 mod nodes;
 mod parted;
+mod requests;
 mod server;
+mod stop;
 
 use crate::log_control::LogControl;
 use crate::{
@@ -26,15 +28,11 @@ use crate::{
 use addresses::Addresses;
 pub use announce::Announcement;
 use announce::Announcer;
-use control::{Control, Leader, Next, Origin};
+use control::{Control, Leader, Origin};
 use corelane_core::{
     config::BrokerConfig,
-    controller::{BrokerHeartbeatRequest, RegisterBrokerRequest, Settings},
-    engine::{
-        BrokerLife, ControllerRequest, ControllerResponse, Desk, DeskEffects, Front, FrontEffects,
-        LifeAnswer, LifeRequest, LifeSettings, Place, Random, ReplyTo, ShardMessage, Standing,
-    },
-    error::{ErrorCode, Fatal},
+    controller::{RegisterBrokerRequest, Settings},
+    engine::{BrokerLife, Desk, DeskEffects, Front, FrontEffects, LifeSettings, Place, Random, ShardMessage},
     ids::NodeId,
     log::Fault,
     metadata::Image,
@@ -357,130 +355,6 @@ impl QuorumShard {
         }
     }
 
-    // ---- requests for the controller ----
-
-    /// Whoever leads hears of this broker soon.
-    fn hurry(&mut self, now: Now) {
-        self.life.iter_mut().for_each(|life| life.hurry(now.monotonic));
-    }
-
-    /// What this broker's own life asks.
-    fn live(&mut self, now: Now) {
-        let applied = self.image.last_applied();
-        let request = self.life.as_mut().and_then(|life| life.poll(now.monotonic, applied));
-        let Some(request) = request else { return };
-        let request = match request {
-            LifeRequest::Register(registration) => ControllerRequest::RegisterBroker(*registration),
-            LifeRequest::Heartbeat { epoch, applied, want_shut_down, is_full } => {
-                match (std::mem::replace(&mut self.said_full, is_full), is_full) {
-                    (false, true) => {
-                        warn!("the disk is full: nothing more is stored here until there is room")
-                    }
-                    (true, false) => info!("the disk has room again"),
-                    (true, true) | (false, false) => {}
-                }
-                let is_out = self.directory_offline && !self.is_alone();
-                let offline_directories = if is_out { self.data_directories.clone() } else { Vec::new() };
-                ControllerRequest::Heartbeat(BrokerHeartbeatRequest {
-                    id: self.node,
-                    epoch,
-                    applied,
-                    // A leader that acknowledges nothing stands in the way of those who could.
-                    want_fence: is_out,
-                    want_shut_down,
-                    is_full,
-                    offline_directories,
-                })
-            }
-        };
-        self.control.ask(now, Origin::Life, request);
-    }
-
-    /// What this node says of itself as a voter.
-    fn announce(&mut self, now: Now) {
-        let request = self.announcer.as_mut().and_then(|it| it.poll(now, &self.quorum));
-        if let Some(request) = request {
-            self.control.ask(now, Origin::Announcer, request);
-        }
-    }
-
-    /// Takes on what waits for the controller.
-    fn pursue(&mut self, now: Now, effects: &mut DeskEffects, out: &mut Operations) {
-        loop {
-            let next_correlation = &mut self.next_correlation;
-            let mut correlation = || {
-                *next_correlation = next_correlation.wrapping_add(1);
-                *next_correlation
-            };
-            match self.control.next(now, self.leader, &mut correlation) {
-                Some(Next::Decide(origin, request)) => {
-                    let to = match origin {
-                        Origin::Shard(shard, gather) => ReplyTo::Gather(shard, gather),
-                        Origin::Front(gather) => ReplyTo::Front(gather),
-                        Origin::Life => ReplyTo::Itself,
-                        Origin::Announcer => ReplyTo::Announcer,
-                    };
-                    self.decide(now, to, request, effects);
-                }
-                Some(Next::Call(to, frame)) => self.peers.call(now, to, frame, out, &mut self.ended),
-                Some(Next::Fail(origin)) => {
-                    let lost = ControllerResponse::Unavailable(ErrorCode::NotController);
-                    self.deliver(now, origin, lost, out);
-                }
-                None => return,
-            }
-        }
-    }
-
-    fn decide(&mut self, now: Now, to: ReplyTo, request: ControllerRequest, effects: &mut DeskEffects) {
-        let random = &mut self.random;
-        self.desk.stand(self.quorum.standing(now));
-        self.desk.ask(now.monotonic, to, request, &mut || random.uuid(), effects);
-    }
-
-    fn deliver(&mut self, now: Now, origin: Origin, response: ControllerResponse, out: &mut Operations) {
-        match origin {
-            Origin::Shard(to, gather) => {
-                let message = ShardMessage::ControllerAnswer { gather, response };
-                out.push(Operation::Message { to, message });
-            }
-            Origin::Front(gather) => {
-                let mut effects = FrontEffects::default();
-                self.front.controller_answered(now, gather, response, &mut effects);
-                self.answer_clients(now, effects, out);
-            }
-            Origin::Life => self.life_answered(now, response),
-            Origin::Announcer => self.announced(now, &response),
-        }
-    }
-
-    fn announced(&mut self, now: Now, response: &ControllerResponse) {
-        let QuorumShard { announcer, quorum, .. } = self;
-        announcer.iter_mut().for_each(|it| it.answered(now, quorum, response));
-    }
-
-    fn life_answered(&mut self, now: Now, response: ControllerResponse) {
-        let answer = match response {
-            ControllerResponse::RegisterBroker(result) => LifeAnswer::Registered(result),
-            ControllerResponse::Heartbeat(result) => LifeAnswer::Heartbeat(
-                result
-                    .map(|reply| Standing { fenced: reply.fenced, should_shut_down: reply.should_shut_down }),
-            ),
-            _ => LifeAnswer::Lost,
-        };
-        let answered = self.life.as_mut().map_or(Ok(()), |life| life.answered(now.monotonic, answer));
-        if let Err(refused) = answered {
-            self.refused(&refused.to_string());
-        }
-    }
-
-    fn refused(&self, refused: &str) {
-        let text = format!("this broker cannot join its cluster: {refused}");
-        error!("{text}");
-        // Whoever started the broker may have gone; nothing depends on it.
-        let _ = self.reports.send(Report::Fatal(Fatal::new(text)));
-    }
-
     /// Proposes, tells the shards of a new image, then sends the replies that lean on it.
     fn tell(&mut self, now: Now, effects: DeskEffects, out: &mut Operations) {
         for batch in effects.proposals {
@@ -562,65 +436,6 @@ impl QuorumShard {
             | ShardMessage::Stop => {
                 debug_assert!(false, "a data shard's word came to the quorum's shard")
             }
-        }
-    }
-
-    // ---- the end ----
-
-    fn stop(&mut self, now: Now) {
-        if self.stop == Stop::No {
-            self.stop = Stop::Asked;
-            let is_alone = self.is_alone();
-            match &mut self.life {
-                // To be let go means to lead nothing more: without anyone to take over, clients would only be told so.
-                Some(life) if !is_alone => life.stop(now.monotonic),
-                Some(_) => {}
-                // Nothing is kept here; a leader hands over.
-                None => {
-                    self.stop = Stop::Told;
-                    self.quorum.handle(now, QuorumInput::Stop);
-                }
-            }
-        }
-    }
-
-    fn is_alone(&self) -> bool {
-        self.image.brokers().all(|broker| broker.id == self.node)
-    }
-
-    /// Data shards stop when nothing is led here any more, or when there is nobody who could lead it, or decide who does.
-    fn stop_if_let_go(&mut self, out: &mut Operations) {
-        let others_decide = self.voters.iter().any(|voter| *voter != self.node);
-        let forsaken = || others_decide && self.parted.leaves_no_majority(&self.voters);
-        let may_stop = || self.life.as_ref().is_none_or(BrokerLife::may_stop);
-        if self.stop == Stop::Asked && (self.is_alone() || may_stop() || forsaken()) {
-            self.tell_stop(out);
-        }
-    }
-
-    fn tell_stop(&mut self, out: &mut Operations) {
-        if self.stop != Stop::Told {
-            self.stop = Stop::Told;
-            out.extend(self.shards().map(|to| Operation::Message { to, message: ShardMessage::Stop }));
-        }
-    }
-
-    fn fatal(&mut self, now: Now, fatal: Fatal, out: &mut Operations) {
-        error!("the metadata quorum cannot go on: {fatal}");
-        for to in self.shards() {
-            out.push(Operation::Message { to, message: ShardMessage::DirectoryOffline(fatal.clone()) });
-        }
-        // Whoever started the broker may have gone; nothing depends on it.
-        let _ = self.reports.send(Report::Fatal(fatal));
-        self.end(now, out);
-    }
-
-    fn end(&mut self, now: Now, out: &mut Operations) {
-        if !self.stopped {
-            self.stopped = true;
-            self.tell_stop(out);
-            self.server.close_all(out);
-            self.peers.close_all(now, out, &mut self.ended);
         }
     }
 }

@@ -371,8 +371,15 @@ fn records(batch: Batch<'_>) -> Result<Contents, String> {
     let read = decoded.records().map(|record| {
         let record = record.map_err(|fault| fault.to_string())?;
         let headers: Vec<_> = { record.headers }.collect();
-        let told = format!("{:?} {:?} {headers:?}", record.key, record.value);
-        Ok((record.offset, told.into_bytes()))
+        let mut told = Vec::new();
+        for part in [record.key, record.value] {
+            told.extend_from_slice(&part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
+            told.extend_from_slice(part.unwrap_or_default());
+        }
+        if !headers.is_empty() {
+            told.extend_from_slice(format!("{headers:?}").as_bytes());
+        }
+        Ok((record.offset, told))
     });
     read.collect()
 }

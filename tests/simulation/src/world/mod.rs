@@ -117,7 +117,8 @@ struct Queued<M> {
     /// Random, so that the order of simultaneous events is the seed's choice.
     tie: u64,
     number: u64,
-    event: Event<M>,
+    /// Apart, for the queue moves what it holds.
+    event: Box<Event<M>>,
 }
 
 impl<M> PartialEq for Queued<M> {
@@ -302,7 +303,7 @@ impl<S: Shard> World<S> {
                     self.events_at_this_time = 0;
                 }
                 self.now_ns = queued.at_ns;
-                queued.event
+                *queued.event
             };
             self.events += 1;
             self.events_at_this_time += 1;
@@ -476,7 +477,7 @@ impl<S: Shard> World<S> {
     fn schedule_at(&mut self, at_ns: u64, event: Event<S::Message>) {
         let tie = self.rng.next_u64();
         self.queued += 1;
-        self.queue.push(Reverse(Queued { at_ns, tie, number: self.queued, event }));
+        self.queue.push(Reverse(Queued { at_ns, tie, number: self.queued, event: Box::new(event) }));
     }
 
     fn fail(&mut self, text: String) {
