@@ -121,8 +121,9 @@ fn voters_come_and_go() -> Result<()> {
 
     // Two of three decide, of which one is new.
     scene.kill(second);
-    scene.create_topic("created-by-two")?;
+    // What is asked of the one that is killed may be lost, of which clients ask again.
     scene.await_clients(&mut load, "with two of three voters")?;
+    scene.create_topic("created-by-two")?;
     scene.start_all()?;
     let lost = scene.directory_of(third)?;
     scene.kill(third);
