@@ -573,6 +573,11 @@ impl Quorum {
         out.append(&mut self.outbox.take());
     }
 
+    /// Says whether no leader speaks to this node, so that nobody waits here for news.
+    pub(crate) fn forgotten(&mut self, is_forgotten: bool) {
+        self.observers.forgotten(is_forgotten);
+    }
+
     fn serve_observers(&mut self, now: Now) {
         if self.ended {
             return self.observers.end();

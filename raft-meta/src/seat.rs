@@ -201,6 +201,7 @@ impl Seat {
                 out.push(QuorumOutput::LeaderChanged { leader, term, writable });
             }
         }
+        self.quorum.forgotten(!is_served);
     }
 
     /// What the observer says, if it is news.

@@ -61,6 +61,8 @@ pub(crate) struct Observers {
     cluster_id: String,
     leader: Option<NodeId>,
     term: u64,
+    /// No leader speaks to this node: others may know more.
+    is_forgotten: bool,
     /// Pulls that have come and were not looked at yet.
     fresh: Vec<(u64, NodeId, Bytes)>,
     waiting: BTreeMap<u64, Waiting>,
@@ -77,6 +79,7 @@ impl Observers {
             cluster_id: cluster_id.to_owned(),
             leader: None,
             term: 0,
+            is_forgotten: false,
             fresh: Vec::new(),
             waiting: BTreeMap::new(),
             snapshot: None,
@@ -98,6 +101,12 @@ impl Observers {
     /// Whether nobody asks, nobody waits, and nothing is kept: [`serve`](Self::serve) would do nothing.
     pub fn is_idle(&self) -> bool {
         self.fresh.is_empty() && self.waiting.is_empty() && self.snapshot.is_none()
+    }
+
+    /// Whether no leader speaks to this node. It tells what it has, and lets nobody wait for more: two nodes that were
+    /// removed while they were away would wait for each other for ever.
+    pub fn forgotten(&mut self, is_forgotten: bool) {
+        self.is_forgotten = is_forgotten;
     }
 
     /// Answers whom there is something to tell, or who has waited long enough.
@@ -191,6 +200,9 @@ impl Observers {
         }
         let (start, end) = (index(position).map_or(0, |at| at + 1), index(applied).map_or(0, |at| at + 1));
         let entries = view.log.limited(start, end);
+        if entries.is_empty() && self.is_forgotten {
+            return Some(Pulled::Refused("no leader speaks to this node".to_owned()));
+        }
         let is_news = self.term > term || (self.term == term && self.leader.is_some() && !knows_leader);
         if entries.is_empty() && !is_news && now < waiting.until {
             return None;

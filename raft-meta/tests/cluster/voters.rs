@@ -292,6 +292,30 @@ fn a_controller_that_was_removed_while_it_was_away_finds_out_and_follows() {
     assert_eq!(world.checker.violations, [""; 0]);
 }
 
+#[test]
+fn two_that_were_removed_while_they_were_away_do_not_wait_for_each_other() {
+    // Whom a node asks first depends on its id.
+    for pair in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+        let mut world = formed(10, 5, 5);
+        let others = others(&world);
+        let away = [others[pair.0], others[pair.1]];
+        away.iter().for_each(|id| world.kill(*id));
+        for id in away {
+            let change = remove(id, world.nodes[&id].directory_id);
+            assert_eq!(changed(&mut world, change), Ok(()));
+        }
+        // Of the next term they hear, and not who leads in it.
+        let leader = world.leader().expect("still");
+        world.kill(leader);
+        world.until("another leader", 20_000, |world| world.leader().is_some());
+        world.start_all();
+        world.until("they follow", 20_000, |world| away.iter().all(|id| observes(world, *id)));
+        let proposal = world.propose(world.leader().expect("still"));
+        world.until("they have what came", 20_000, |world| away.iter().all(|id| world.holds(*id, proposal)));
+        assert_eq!(world.checker.violations, [""; 0]);
+    }
+}
+
 /// The administrator of a cluster whose voters come and go.
 #[derive(Default)]
 struct Administrator {
