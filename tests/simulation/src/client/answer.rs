@@ -3,6 +3,7 @@
 use super::{
     group::GroupAnswer,
     history::Seen,
+    quorum::QuorumAnswer,
     record,
     request::{Fetch, Request},
 };
@@ -82,6 +83,7 @@ pub enum Answer {
     ListOffsets(Result<Offset, ErrorCode>),
     DeleteRecords(Result<Offset, ErrorCode>),
     Group(GroupAnswer),
+    Quorum(QuorumAnswer),
 }
 
 fn code(number: i16) -> Result<ErrorCode, String> {
@@ -204,6 +206,7 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
             (id, Answer::DeleteRecords(outcome))
         }
         Request::Group { request, .. } => request.decode(version, frame)?,
+        Request::Quorum(request) => request.decode(version, frame)?,
     })
 }
 

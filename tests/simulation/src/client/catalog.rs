@@ -1,6 +1,6 @@
 //! What clients know together: topics, watermarks, and the numbers that are taken.
 
-use super::{answer::Answer, history::RecordId, request::Request, routes::Routes};
+use super::{answer::Answer, history::RecordId, quorum::KnownQuorum, request::Request, routes::Routes};
 use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, TopicId},
@@ -33,6 +33,8 @@ pub struct Catalog {
     deleted_below: BTreeMap<PartitionId, Offset>,
     /// Where records may be deleted on some replicas only: nobody was told that they are.
     maybe_deleted: BTreeSet<PartitionId>,
+    /// Who may vote.
+    pub quorum: KnownQuorum,
     /// Who leads what.
     pub routes: Routes,
     /// Whether someone has asked for partitions to be moved since all was well.
@@ -139,9 +141,20 @@ impl Catalog {
 
     /// Takes note of what is asked.
     pub fn asked(&mut self, request: &Request) {
-        if let Request::DeleteTopic { topic, .. } = request {
-            self.topics.remove(topic);
-            self.deleted.insert(*topic);
+        match request {
+            Request::DeleteTopic { topic, .. } => {
+                self.topics.remove(topic);
+                self.deleted.insert(*topic);
+            }
+            Request::Quorum(request) => self.quorum.asked(request),
+            _ => {}
+        }
+    }
+
+    /// Takes note that nobody waits for an answer any more.
+    pub fn ended(&mut self, request: &Request) {
+        if let Request::Quorum(request) = request {
+            self.quorum.ended(request);
         }
     }
 

@@ -1,7 +1,11 @@
 //! What clients know, in the order in which they came to know it. Invariants judge this and nothing else.
 
+use super::quorum::Voter;
 use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 /// A record's own number, carried in its value, never used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,6 +148,27 @@ pub enum Event {
         partition: PartitionId,
         /// Its replicas, the preferred leader first.
         replicas: Vec<i32>,
+    },
+    /// Someone asked for a change of who votes in the metadata quorum, for the first time or again.
+    VoterChangeAsked {
+        /// Whose vote.
+        voter: Voter,
+        /// Whether it votes afterwards.
+        votes: bool,
+    },
+    /// That was done.
+    VoterChanged {
+        /// Whose vote.
+        voter: Voter,
+        /// Whether it votes now.
+        votes: bool,
+        /// When it was asked.
+        asked: Moment,
+    },
+    /// Who votes in the metadata quorum: at first, and when it is asked for while nothing is being changed.
+    Voters {
+        /// All of them.
+        voters: BTreeSet<Voter>,
     },
     /// A member of a group got its assignment.
     Assigned {

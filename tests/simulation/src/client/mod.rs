@@ -10,6 +10,7 @@ pub mod group;
 pub mod history;
 pub mod model;
 pub mod notes;
+pub mod quorum;
 pub mod record;
 pub mod request;
 pub mod routes;

@@ -4,6 +4,7 @@ use super::{
     answer::{Answer, FetchedPartition, Produced},
     group::{GroupAnswer, GroupRequest, Reported},
     history::{Acks, Event, History, Moment},
+    quorum::QuorumAnswer,
     request::{Batch, Request, Spec},
 };
 use corelane_core::error::ErrorCode;
@@ -30,6 +31,11 @@ pub fn sent(history: &mut History, request: &Request) {
         }
         Request::Reassign { partition, replicas, .. } => {
             history.note(Event::ReassignmentAsked { partition: *partition, replicas: replicas.clone() });
+        }
+        Request::Quorum(request) => {
+            if let Some((voter, votes)) = request.change() {
+                history.note(Event::VoterChangeAsked { voter, votes });
+            }
         }
         Request::ApiVersions
         | Request::Metadata
@@ -70,6 +76,11 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
         (Request::Reassign { partition, replicas, .. }, Answer::Reassign(ErrorCode::None)) => {
             let (partition, replicas) = (*partition, replicas.clone());
             history.note(Event::Reassigned { partition, replicas, asked });
+        }
+        (Request::Quorum(request), Answer::Quorum(QuorumAnswer::Changed(ErrorCode::None))) => {
+            if let Some((voter, votes)) = request.change() {
+                history.note(Event::VoterChanged { voter, votes, asked });
+            }
         }
         (Request::ListOffsets { partition, spec, .. }, Answer::ListOffsets(Ok(offset))) => {
             let shown = |wanted: Spec| (*spec == wanted).then_some(*offset);

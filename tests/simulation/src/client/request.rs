@@ -3,6 +3,7 @@
 use super::{
     group::GroupRequest,
     history::{Acks, RecordId},
+    quorum::QuorumRequest,
 };
 use bytes::Bytes;
 use corelane_core::{
@@ -157,6 +158,7 @@ pub enum Request {
         group: Rc<str>,
         request: GroupRequest,
     },
+    Quorum(QuorumRequest),
 }
 
 /// Which broker a request is for.
@@ -198,7 +200,8 @@ impl Request {
             | Request::AlterConfig { .. }
             | Request::InitProducerId
             | Request::ElectLeaders
-            | Request::Reassign { .. } => Destination::Any,
+            | Request::Reassign { .. }
+            | Request::Quorum(_) => Destination::Any,
         }
     }
 
@@ -231,6 +234,7 @@ impl Request {
             Request::ListOffsets { .. } => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
             Request::DeleteRecords { .. } => &[0, 1, 2],
             Request::Group { request, .. } => request.versions(),
+            Request::Quorum(request) => request.versions(),
         }
     }
 
@@ -297,6 +301,7 @@ impl Request {
                 encode_request(correlation, id, version, &delete_records(*partition, topic, *before))
             }
             Request::Group { group, request } => request.encode(group, correlation, version),
+            Request::Quorum(request) => request.encode(correlation, version),
         };
         encoded.unwrap_or_else(|error| panic!("cannot encode {self:?} as version {version}: {error}"))
     }

@@ -54,6 +54,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::PowerCut
             | Event::Unsettled
             | Event::Settled => {}

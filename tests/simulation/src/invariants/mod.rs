@@ -3,11 +3,13 @@
 mod commits_never_go_back;
 mod group_has_one_owner;
 mod last_of_key_wins;
+mod last_word;
 mod no_duplicate_of_idempotent;
 mod no_topic_lost;
 mod nothing_acknowledged_lost;
 mod offsets_dense;
 mod replicas_are_where_asked;
+mod voters_are_who_was_asked;
 mod watermark_monotonic;
 mod what_was_read_never_changes;
 
@@ -29,6 +31,7 @@ const ALL: &[(&str, Check)] = &[
     ("nothing_acknowledged_lost", nothing_acknowledged_lost::check),
     ("no_topic_lost", no_topic_lost::check),
     ("replicas_are_where_asked", replicas_are_where_asked::check),
+    ("voters_are_who_was_asked", voters_are_who_was_asked::check),
     ("offsets_dense", offsets_dense::check),
     ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),

@@ -37,6 +37,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }

@@ -39,6 +39,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::TopicCompacted { .. }
             | Event::PowerCut
             | Event::Unsettled

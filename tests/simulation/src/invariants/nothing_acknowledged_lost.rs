@@ -103,6 +103,9 @@ fn judge(history: &History, promises: impl Fn(&Event) -> Promised) -> Result<(),
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::Unsettled
             | Event::Settled => {}
         }
@@ -140,6 +143,9 @@ impl Keys {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::PowerCut
             | Event::Unsettled
             | Event::Settled => return,

@@ -42,6 +42,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
             | Event::PowerCut

@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::{
     history::{Acks, Event, Moment, RecordId, Seen},
+    quorum::Voter,
     record,
 };
 use corelane_core::ids::{Offset, PartitionId, ProducerId, TopicId};
@@ -84,6 +85,39 @@ fn a_partition_is_where_the_last_reassignment_put_it() {
     // Back is anywhere.
     let back = Event::ReassignmentAsked { partition: P, replicas: None };
     assert_eq!(refuted(vec![placed(&[1, 2]), back, placed(&[4])]), None);
+}
+
+#[test]
+fn whoever_was_added_votes_and_whoever_was_removed_does_not() {
+    let voter = |node| Voter { node, directory: 7 };
+    let asked = |node, votes| Event::VoterChangeAsked { voter: voter(node), votes };
+    let changed =
+        |node, votes, asked| Event::VoterChanged { voter: voter(node), votes, asked: Moment(asked) };
+    let told = |nodes: &[i32]| Event::Voters { voters: nodes.iter().map(|node| voter(*node)).collect() };
+    let wrong = Some("voters_are_who_was_asked");
+    // Nobody comes or goes unasked, nor with another directory.
+    let then = |nodes: &[i32]| refuted(vec![told(&[1, 2]), told(&[1, 2]), told(nodes)]);
+    assert_eq!((then(&[1, 2]), then(&[1]), then(&[1, 2, 3])), (None, wrong, wrong));
+    let other = Event::Voters { voters: [voter(1), Voter { node: 2, directory: 8 }].into() };
+    assert_eq!(refuted(vec![told(&[1, 2]), other]), wrong);
+    // What was done counts; what was not answered may.
+    let added = |nodes: &[i32]| {
+        refuted(vec![told(&[1, 2]), asked(3, true), changed(3, true, 1), told(nodes), told(nodes)])
+    };
+    assert_eq!((added(&[1, 2, 3]), added(&[1, 2])), (None, wrong));
+    let removed =
+        |nodes: &[i32]| refuted(vec![told(&[1, 2]), asked(2, false), changed(2, false, 1), told(nodes)]);
+    assert_eq!((removed(&[1]), removed(&[1, 2])), (None, wrong));
+    let open = |nodes: &[i32]| refuted(vec![told(&[1, 2]), asked(3, true), told(nodes)]);
+    assert_eq!((open(&[1, 2, 3]), open(&[1, 2]), open(&[1, 3])), (None, None, wrong));
+    // The later of two counts, and either of two that overlap.
+    let two = |second_asked: usize, nodes: &[i32]| {
+        let first = [told(&[1, 2]), asked(3, true), changed(3, true, 1)];
+        let second = [asked(3, false), changed(3, false, second_asked), told(nodes)];
+        refuted(first.into_iter().chain(second).collect())
+    };
+    assert_eq!((two(3, &[1, 2]), two(3, &[1, 2, 3])), (None, wrong));
+    assert_eq!((two(1, &[1, 2]), two(1, &[1, 2, 3])), (None, None));
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::ReassignmentAsked { .. }
             | Event::Reassigned { .. }
             | Event::Placed { .. }
+            | Event::VoterChangeAsked { .. }
+            | Event::VoterChanged { .. }
+            | Event::Voters { .. }
             | Event::PowerCut => continue,
             Event::Unsettled | Event::Settled => {
                 settled = *event == Event::Settled;

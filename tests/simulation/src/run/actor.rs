@@ -120,6 +120,7 @@ impl Actor {
             outside
                 .world
                 .detail(|| format!("client {} is told {:?} of {:?}", self.number, one.outcome, one.request));
+            outside.catalog.ended(&one.request);
             match &one.outcome {
                 Outcome::Answered(answer) => {
                     for (topic, name) in outside.catalog.answered(&one.request, answer) {

@@ -2,17 +2,29 @@
 
 use super::Options;
 use crate::{
+    client::quorum::{Controller, Voter},
     rng::Rng,
     world::{Accepting, Boot, Factory, Listener},
 };
 use corelane_core::{
-    config::{BrokerConfig, ReadOptions, Source},
+    config::{
+        BrokerConfig, ReadOptions, Source,
+        formatted::{
+            BOOTSTRAP_PROPERTIES, Beginning, InitialQuorum, InitialVoter, META_PROPERTIES, MetaProperties,
+        },
+    },
+    ids::NodeId,
     log::Fault,
 };
+use corelane_seam::Disk;
 use corelane_shard::{BrokerSettings, LogControl, Node, Report, assemble};
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, channel},
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
 };
 
 /// Of the clients' listener.
@@ -20,6 +32,12 @@ const PORT: u16 = 9092;
 
 /// Of the listener of those that have others.
 const CONTROLLER_PORT: u16 = 9093;
+
+/// Its name, as configurations have it that say nothing.
+const CONTROLLER_LISTENER: &str = "CONTROLLER";
+
+/// Where all is stored.
+const DIRECTORY: &str = "/data";
 
 /// Of a partition, where there are as many brokers.
 const REPLICAS: usize = 3;
@@ -32,8 +50,10 @@ const CLUSTER_ID: &str = "c2ltdWxhdGVkLWNsdXN0ZQ";
 pub(super) struct Cluster {
     /// How many there are.
     pub brokers: usize,
-    /// How many of them, the first ones, are controllers as well. The others have no vote.
+    /// How many of them, the first ones, are controllers as well. The others never have a vote.
     pub voters: usize,
+    /// How many of those vote at first, if they change.
+    pub founders: Option<usize>,
     fault: Fault,
     times: Option<Times>,
 }
@@ -65,15 +85,20 @@ impl Times {
 impl Cluster {
     /// Draws what the brokers have in common; of one, nothing.
     pub fn draw(rng: &mut Rng, options: &Options) -> Cluster {
-        let Options { brokers, fault, .. } = *options;
+        let Options { brokers, fault, founders, .. } = *options;
+        let founders = founders.filter(|_| brokers > 1).map(|founders| founders.min(brokers));
         let times = (brokers > 1).then(|| Times::draw(&mut rng.fork("cluster")));
         let voters = if options.few_vote { brokers.saturating_sub(2).max(1) } else { brokers };
-        Cluster { brokers, voters, fault, times }
+        Cluster { brokers, voters, founders, fault, times }
     }
 
     /// The node id of the broker at this place.
     pub fn node(index: usize) -> i32 {
         1 + i32::try_from(index).expect("few brokers")
+    }
+
+    fn directory(index: usize) -> u128 {
+        1_000 + u128::try_from(index).expect("few brokers")
     }
 
     /// The machine of the broker at this place.
@@ -112,18 +137,60 @@ impl Cluster {
         if self.brokers > 1 && index < self.voters { vec![clients, nodes] } else { vec![clients] }
     }
 
+    /// All that may vote where that changes.
+    pub fn controllers(&self) -> Vec<Controller> {
+        let controller = |index| Controller {
+            voter: Voter { node: Cluster::node(index), directory: Cluster::directory(index) },
+            listener: CONTROLLER_LISTENER,
+            host: Cluster::host(index).into(),
+            port: CONTROLLER_PORT,
+        };
+        let count = self.founders.map_or(0, |_| self.voters);
+        (0..count).map(controller).collect()
+    }
+
+    /// Leaves on a new disk what `kafka-storage format` does, if the voters change: the founders are the initial
+    /// controllers, the others join them.
+    pub fn format(&self, disk: &dyn Disk, index: usize) {
+        let Some(founders) = self.founders else { return };
+        let founder = |index| InitialVoter {
+            node: NodeId(Cluster::node(index)),
+            host: Cluster::host(index),
+            port: CONTROLLER_PORT,
+            directory: Cluster::directory(index),
+        };
+        let quorum = match index < founders {
+            true => InitialQuorum::Voters((0..founders).map(founder).collect()),
+            false => InitialQuorum::Existing,
+        };
+        let meta = MetaProperties {
+            cluster_id: CLUSTER_ID.to_owned(),
+            node_id: NodeId(Cluster::node(index)),
+            directory_id: Some(Cluster::directory(index)),
+        };
+        let beginning = Beginning { quorum, levels: BTreeMap::new() };
+        for (name, text) in [(META_PROPERTIES, meta.render()), (BOOTSTRAP_PROPERTIES, beginning.render())] {
+            let path = Path::new(DIRECTORY).join(name);
+            disk.replace(&path, text.as_bytes()).expect("a disk without faults");
+        }
+    }
+
     fn entries(&self, index: usize) -> Vec<(&'static str, String)> {
         let host = Cluster::host(index);
         let mut entries =
-            vec![("log.dirs", "/data".to_owned()), ("auto.create.topics.enable", "false".to_owned())];
+            vec![("log.dirs", DIRECTORY.to_owned()), ("auto.create.topics.enable", "false".to_owned())];
         if self.brokers == 1 {
             entries.push(("listeners", format!("PLAINTEXT://{host}:{PORT}")));
             return entries;
         }
-        let voter = |index| format!("{}@{}:{CONTROLLER_PORT}", Cluster::node(index), Cluster::host(index));
-        let voters: Vec<String> = (0..self.voters).map(voter).collect();
+        let endpoint = |index| format!("{}:{CONTROLLER_PORT}", Cluster::host(index));
+        let voter = |index| format!("{}@{}", Cluster::node(index), endpoint(index));
+        let controllers: (_, Vec<String>) = match self.founders {
+            None => ("controller.quorum.voters", (0..self.voters).map(voter).collect()),
+            Some(_) => ("controller.quorum.bootstrap.servers", (0..self.voters).map(endpoint).collect()),
+        };
         let (roles, controller) = if index < self.voters {
-            ("broker,controller", format!(",CONTROLLER://{host}:{CONTROLLER_PORT}"))
+            ("broker,controller", format!(",{CONTROLLER_LISTENER}://{host}:{CONTROLLER_PORT}"))
         } else {
             ("broker", String::new())
         };
@@ -131,7 +198,7 @@ impl Cluster {
             ("listeners", format!("PLAINTEXT://{host}:{PORT}{controller}")),
             ("node.id", Cluster::node(index).to_string()),
             ("process.roles", roles.to_owned()),
-            ("controller.quorum.voters", voters.join(",")),
+            (controllers.0, controllers.1.join(",")),
             ("corelane.cluster.id", CLUSTER_ID.to_owned()),
             ("default.replication.factor", self.brokers.min(REPLICAS).to_string()),
             ("min.insync.replicas", "2".to_owned()),

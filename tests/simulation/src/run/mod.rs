@@ -7,6 +7,7 @@
 
 mod actor;
 mod broker;
+mod options;
 mod replicas;
 
 use crate::{
@@ -25,9 +26,9 @@ use crate::{
 };
 use actor::Actor;
 use broker::Cluster;
-use corelane_core::log::Fault;
 use corelane_seam::ConnectionId;
 use corelane_shard::{Node, Report};
+pub use options::Options;
 use replicas::Watch;
 use std::{cell::RefCell, rc::Rc, sync::mpsc::Receiver};
 
@@ -38,12 +39,6 @@ const WAKE_HEAL: u64 = 1 << 41;
 const WAKE_DISTURB: u64 = (1 << 32) + 1;
 const WAKE_DEADLINE: u64 = (1 << 32) + 2;
 const WAKE_REST: u64 = (1 << 32) + 3;
-
-/// How many brokers most clusters have.
-const BROKERS: usize = 3;
-
-/// How many the others have: partitions have places to go to, and a majority can lose two.
-const BROKERS_OF_LARGE: usize = 5;
 
 /// The client that reads everything back.
 const AUDITOR: usize = 0;
@@ -74,35 +69,8 @@ const HEALS_AFTER_NS_MAX: u64 = 12_000_000_000;
 /// Longer than any operation of the disk, in ns.
 const REST_NS: u64 = 3_000_000_000;
 
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Decides everything.
-    pub seed: u64,
-    /// How many brokers there are.
-    pub brokers: usize,
-    /// Two of them have no vote in the quorum.
-    pub few_vote: bool,
-    /// A bug on purpose.
-    pub fault: Fault,
-    /// Prints every event.
-    pub trace: bool,
-    /// Events after which the run counts as stuck.
-    pub events_max: u64,
-}
-
-impl Options {
-    /// An ordinary run: of one broker, or, if the seed is odd, of a cluster, one in five of which is large.
-    pub fn new(seed: u64) -> Options {
-        let brokers = match seed % 10 {
-            9 => BROKERS_OF_LARGE,
-            1 | 3 | 5 | 7 => BROKERS,
-            _ => 1,
-        };
-        let few_vote = seed % 8 == 7;
-        Options { seed, brokers, few_vote, fault: Fault::None, trace: false, events_max: 3_000_000 }
-    }
-}
+/// Longer than the active controller works on a change of the voters, in ns.
+const CHANGE_NS: u64 = 6_000_000_000;
 
 /// A run in which nothing was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +199,7 @@ impl Run {
                 let (factory, reports) = broker::factory(&mut rng.fork("broker"), &cluster, index);
                 let process = world.add_process(&Cluster::host(index), cluster.listeners(index), factory);
                 disk_faults::repair(&world, process);
+                cluster.format(world.disk(process), index);
                 Broker { process, reports, serving: false, disk_is_bad: false, disk_is_full: false }
             })
             .collect();
@@ -252,14 +221,21 @@ impl Run {
             Actor::new(Client::new(number, &known, own.fork("wire")), own)
         });
         let actors = actors.collect();
+        let mut history = if options.brokers > 1 { History::of_cluster() } else { History::default() };
+        let mut catalog = Catalog::new(options.brokers);
+        catalog.quorum.controllers = cluster.controllers();
+        if let Some(founders) = cluster.founders {
+            let voters = catalog.quorum.controllers.iter().take(founders).map(|it| it.voter);
+            history.note(Event::Voters { voters: voters.collect() });
+        }
         Run {
             events_max: options.events_max,
             rng,
             world,
             brokers,
             watch,
-            history: if options.brokers > 1 { History::of_cluster() } else { History::default() },
-            catalog: Catalog::new(options.brokers),
+            history,
+            catalog,
             actors,
             starts: 0,
             disturbances: Vec::new(),
@@ -345,7 +321,15 @@ impl Run {
         self.brokers.iter_mut().for_each(|broker| broker.disk_is_full = false);
         // What acks=1 acknowledged is readable once it is flushed; a slow disk may have that under way yet.
         self.pause(REST_NS)?;
-        self.heal()
+        self.heal()?;
+        if self.catalog.quorum.controllers.is_empty() {
+            return Ok(());
+        }
+        // A change whose answer was lost may be under way yet.
+        self.pause(CHANGE_NS)?;
+        self.heal()?;
+        self.catalog.quorum.settled();
+        Ok(())
     }
 
     /// Waits until a cluster is well.
@@ -430,6 +414,8 @@ impl Run {
         let is_sound = |broker: &Broker| broker.serving && !broker.is_excused();
         self.emptied.is_none()
             && self.voters > 2
+            // Nobody formats it again there.
+            && self.catalog.quorum.controllers.is_empty()
             && index < self.voters
             && self.passing == 0
             && !self.catalog.are_reassigned

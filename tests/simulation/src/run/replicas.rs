@@ -246,8 +246,10 @@ impl Run {
             let start = held.iter().map(|it| it.view.log_start).max().unwrap_or_default();
             let end = held.iter().map(|it| it.view.high_watermark).min().unwrap_or_default();
             for replica in held.iter().filter(|replica| !replica.view.offline) {
-                let Some(contents) = self.contents(replica, start, compacted)? else { continue };
-                let missing = known.range(..end).find(|(offset, _)| !contents.contains_key(offset));
+                let Some((from, contents)) = self.contents(replica, start, compacted)? else { continue };
+                // What retention has taken since is not missing.
+                let missing =
+                    known.range(from..end.max(from)).find(|(offset, _)| !contents.contains_key(offset));
                 if let Some((offset, (other, has))) = missing.filter(|_| !compacted) {
                     return Err(unequal(id, *offset, (*other, has), (replica.process, &[])));
                 }
@@ -279,15 +281,16 @@ impl Run {
             .is_none_or(|(_, known)| self.catalog.is_compacted(&known.name))
     }
 
-    /// What a replica has between `start` and what it knows to be committed; nothing if it is not there any more.
+    /// What a replica has between `start` and what it knows to be committed, and from where on: `start`, or where the log
+    /// starts by now. Nothing if it is not there any more.
     fn contents(
         &mut self,
         replica: &Held,
         start: Offset,
         compacted: bool,
-    ) -> Result<Option<Contents>, Broken> {
+    ) -> Result<Option<(Offset, Contents)>, Broken> {
         let ReplicaView { id, high_watermark, .. } = replica.view;
-        let (mut from, mut looks) = (start, 0);
+        let (mut begin, mut from, mut looks) = (start, start, 0);
         let mut contents = Contents::new();
         while from < high_watermark {
             looks += 1;
@@ -309,7 +312,7 @@ impl Run {
                 }
                 // Retention goes on.
                 Some(Err(ReadError::OutOfRange { start, .. })) if start > from => {
-                    from = start;
+                    (begin, from) = (start, start);
                     contents.clear();
                     continue;
                 }
@@ -344,7 +347,7 @@ impl Run {
                 return Err(fail(text));
             }
         }
-        Ok(Some(contents))
+        Ok(Some((begin, contents)))
     }
 }
 

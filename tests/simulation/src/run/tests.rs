@@ -1,16 +1,20 @@
 //! Determinism, and proof that the checkers see bugs.
 
-use super::*;
+use super::{
+    options::{BROKERS, BROKERS_OF_LARGE},
+    *,
+};
 use crate::{
     client::{
         history::Acks,
         model::Ended,
+        quorum::{QuorumRequest, Voter},
         record,
         request::{Batch, Request},
     },
     workload::Desk,
 };
-use corelane_core::{ids::PartitionId, records::Codec};
+use corelane_core::{ids::PartitionId, log::Fault, records::Codec};
 
 #[test]
 fn the_same_seed_is_the_same_run() {
@@ -35,7 +39,7 @@ fn is_caught(brokers: usize, fault: Fault, promises: &[&str]) {
 /// The same from a seed on that is known to be near one that shows it.
 fn is_caught_from(first: u64, brokers: usize, fault: Fault, promises: &[&str]) {
     let seed = (first..first + SEEDS).find(|seed| {
-        let outcome = run(&Options { fault, brokers, ..Options::new(*seed) });
+        let outcome = run(&Options { fault, brokers, founders: None, ..Options::new(*seed) });
         outcome.is_err_and(|failed| promises.contains(&failed.promise))
     });
     assert!(seed.is_some(), "{fault:?} went unseen in {SEEDS} seeds");
@@ -185,7 +189,9 @@ fn a_parked_reply_that_outlives_the_loss_of_a_leadership_is_caught() {
 
 /// The power goes everywhere, and one broker's logs are gone afterwards; its metadata is not.
 fn wipe_the_logs_of_one(seed: u64, fault: Fault) -> Result<(), Broken> {
-    let mut run = Run::new(&Options { fault, brokers: BROKERS, ..Options::new(seed) });
+    // What was formatted for voters that change would be gone as well.
+    let options = Options { fault, brokers: BROKERS, founders: None, ..Options::new(seed) };
+    let mut run = Run::new(&options);
     (0..BROKERS).for_each(|index| run.start_later(index));
     run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
     let create = Request::CreateTopic { name: run.catalog.new_name(), partitions: 1, configs: Vec::new() };
@@ -220,4 +226,49 @@ fn a_broker_whose_data_disk_is_empty_is_not_counted_in_sync_though_its_metadata_
     }
     let is_seen = |seed| wipe_the_logs_of_one(seed, Fault::ForgetDataDirectory).is_err();
     assert!(seeds.into_iter().any(is_seen));
+}
+
+impl Run {
+    /// How many changes of the voters were done.
+    fn voters_changed(&self) -> usize {
+        self.history.events().filter(|(_, event)| matches!(event, Event::VoterChanged { .. })).count()
+    }
+
+    /// Asks for a change of the voters until it is done.
+    fn change_voters(&mut self, change: &QuorumRequest) -> Result<(), Broken> {
+        let before = self.voters_changed();
+        self.until(Some(Request::Quorum(change.clone())), |run| run.voters_changed() > before)
+    }
+}
+
+/// One controller founds a cluster, the others are added, and the first one is removed.
+#[test]
+fn voters_come_and_go_and_one_that_is_told_wrongly_is_caught() {
+    let options = Options { brokers: BROKERS_OF_LARGE, founders: Some(1), ..Options::new(13) };
+    let mut run = Run::new(&options);
+    (0..BROKERS_OF_LARGE).for_each(|index| run.start_later(index));
+    let story = |run: &mut Run| {
+        run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
+        let controllers = run.catalog.quorum.controllers.clone();
+        for controller in &controllers[1..] {
+            run.change_voters(&QuorumRequest::Add(controller.clone()))?;
+        }
+        run.change_voters(&QuorumRequest::Remove(controllers[0].voter))?;
+        run.calm()?;
+        run.alone(Box::new(Audit::new()))?;
+        run.judge()
+    };
+    story(&mut run).expect("a good story");
+    let told = run.history.events().filter_map(|(_, event)| match event {
+        Event::Voters { voters } => Some(voters.iter().map(|voter| voter.node).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [vec![1], vec![2, 3, 4, 5]]);
+    // An acknowledgement that was none.
+    let voter = Voter { node: 2, directory: run.catalog.quorum.controllers[1].voter.directory };
+    let asked = run.history.now();
+    run.history.note(Event::VoterChangeAsked { voter, votes: false });
+    run.history.note(Event::VoterChanged { voter, votes: false, asked });
+    let again = run.alone(Box::new(Audit::new())).and_then(|()| run.judge());
+    assert_eq!(again.expect_err("it votes").promise, "voters_are_who_was_asked");
 }

@@ -1,10 +1,12 @@
-//! The audit: every topic, and every record of every partition, read while nothing else is under way.
+//! The audit: every topic, every record of every partition, and who votes if that changes, read while nothing else is
+//! under way.
 
 use super::{Desk, Operation, is_passing};
 use crate::client::{
     answer::{Answer, FetchedPartition, Topic},
     history::{Event, Seen},
     model::{Ended, Outcome},
+    quorum::{QuorumAnswer, QuorumRequest},
     request::{Fetch, Request, Spec, Wanted},
 };
 use corelane_core::{
@@ -183,11 +185,17 @@ impl Operation for Audit {
 
     fn begin(&mut self, desk: &mut Desk<'_>) {
         desk.ask(Request::Metadata);
+        if !desk.catalog.quorum.controllers.is_empty() {
+            desk.ask(Request::Quorum(QuorumRequest::Describe));
+        }
     }
 
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         match (ended.request, ended.outcome) {
             (_, Outcome::Answered(Answer::Metadata(topics))) => self.topics(topics, desk),
+            (_, Outcome::Answered(Answer::Quorum(QuorumAnswer::Voters(Ok(voters))))) => {
+                desk.history.note(Event::Voters { voters });
+            }
             (Request::ListOffsets { partition, .. }, Outcome::Answered(Answer::ListOffsets(Ok(offset)))) => {
                 if let Some(reading) = self.reading.get_mut(&partition) {
                     (reading.start, reading.next) = (Some(offset), offset);

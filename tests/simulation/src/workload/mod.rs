@@ -7,6 +7,7 @@
 mod alter_config;
 mod api_versions;
 pub mod audit;
+mod change_voters;
 pub mod clock_jump;
 pub mod consumer_session;
 pub mod crash;
@@ -176,13 +177,18 @@ const OPERATIONS: &[(u64, Make)] = &[
 /// What is done to a cluster only.
 const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make), (8, reassign::make), (4, throttle::make)];
 
+/// What is done to a quorum whose voters change.
+const OF_CHANGING_VOTERS: &[(u64, Make)] = &[(40, change_voters::make)];
+
 /// The next operation of a client. Without topics it makes one.
 pub fn draw(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     if desk.catalog.topics().len() == 0 {
         return create_topic::make(desk);
     }
     let of_clusters = if desk.catalog.routes.are_many() { OF_CLUSTERS } else { &[] };
-    let all = || OPERATIONS.iter().chain(of_clusters);
+    let may_change = !desk.catalog.quorum.controllers.is_empty();
+    let of_voters = if may_change { OF_CHANGING_VOTERS } else { &[] };
+    let all = || OPERATIONS.iter().chain(of_clusters).chain(of_voters);
     let total = all().map(|(weight, _)| weight).sum();
     let mut drawn = desk.rng.below(total);
     for (weight, make) in all() {
