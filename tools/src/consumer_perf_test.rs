@@ -8,7 +8,9 @@ use crate::{
         consumer::{Consumer, Rebalance, Subscription},
     },
     console::{Console, Outcome, Stop},
-    interrupt, java, log, say,
+    interrupt, java, log,
+    metrics::Metrics,
+    say,
 };
 use chrono::{DateTime, Local};
 use std::time::{Duration, Instant};
@@ -41,7 +43,7 @@ pub const TOOL: Tool = Tool {
         .or("2097152"),
         Opt::text("consumer.config", "config file", "(DEPRECATED) As --command-config."),
         Opt::text("command-config", "config file", "A properties file with settings of the consumer."),
-        Opt::flag("print-metrics", "Accepted; there are no metrics to print."),
+        Opt::flag("print-metrics", "What the consumer counted, when all is read."),
         Opt::flag("show-detailed-stats", "Tell how it goes after each interval."),
         Opt::perhaps("timeout", "milliseconds", "How long no record may come.").or("10000"),
         Opt::long("messages", "count", "(DEPRECATED) As --num-records."),
@@ -82,9 +84,6 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         Some(pattern) => Subscription::Pattern(java::whole(pattern).map_err(Stop::Failed)?),
         None => Subscription::Topics(command.value("topic")?.into_iter().map(str::to_owned).collect()),
     };
-    if command.has("print-metrics") {
-        log::warn("--print-metrics: this consumer has no metrics to print");
-    }
     interrupt::listen();
     let mut consumer = Consumer::new(&properties(&command)?, subscription, interrupt::is_set)?;
     let began = (Local::now(), Instant::now());
@@ -101,6 +100,7 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     };
     let consumed = run.consume(&mut consumer, console);
     let ended = (Local::now(), Instant::now());
+    let client = consumer.client().clone();
     if let Err(error) = consumer.close() {
         log::warn(&format!("Closing the consumer: {error}"));
     }
@@ -109,6 +109,12 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         let date = |time: DateTime<Local>| time.format(&dates).to_string();
         let times = format!("{}, {}", date(began.0), date(ended.0));
         say!(console, "{times}, {}", run.read.line(Read::default(), ended.1 - began.1, run.join));
+    }
+    if command.has("print-metrics") {
+        let mut metrics = Metrics::new(&client.client_id);
+        metrics.add("consumer-metrics", client.traffic.counts());
+        metrics.add("consumer-fetch-manager-metrics", [("records-consumed-total", run.read.records as f64)]);
+        metrics.print(console)?;
     }
     Ok(())
 }
@@ -138,6 +144,7 @@ fn properties(command: &Command) -> Outcome<Properties> {
     let group = command
         .value("group")?
         .map_or_else(|| format!("perf-consumer-{}", rand::random_range(0..100_000)), str::to_owned);
+    properties.set_default("client.id", "perf-consumer-client");
     properties.set("group.id", group);
     properties
         .set("max.partition.fetch.bytes", command.integer("fetch-size")?.unwrap_or_default().to_string());

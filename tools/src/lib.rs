@@ -27,6 +27,7 @@ mod leader_election;
 mod log;
 mod log_dirs;
 mod metadata_quorum;
+mod metrics;
 mod producer_perf_test;
 mod progress;
 mod reassign_partitions;

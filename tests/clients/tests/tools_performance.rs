@@ -1,7 +1,7 @@
 //! The tools that measure, in both editions. What they measured is masked, how they say it is compared.
 
-use corelane_client_tests::{Broker, Pair, ours};
-use std::collections::BTreeSet;
+use corelane_client_tests::{Broker, JavaTools, Pair, ours};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every number is `#`.
 fn masked(out: &str) -> String {
@@ -44,6 +44,65 @@ fn read(out: &str) -> String {
         cells.map(cell).collect::<Vec<_>>().join(", ")
     };
     out.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The metrics at the end of an output, in the order of their names; their columns are as wide as the longest name.
+fn metrics(out: &str) -> BTreeMap<String, String> {
+    let (_, told) = out.split_once("\nMetric Name ").expect("a header");
+    let (header, lines) = told.split_once('\n').expect("lines below it");
+    let width = "Metric Name ".len() + header.strip_suffix("   Value").expect("two columns").len();
+    let line = |line: &str| {
+        let (name, value) = line.split_at(width);
+        let value = value.strip_prefix(" : ").unwrap_or_else(|| panic!("{line:?} stands out of its column"));
+        (name.trim_end().to_owned(), value.to_owned())
+    };
+    lines.lines().filter(|line| !line.is_empty()).map(line).collect()
+}
+
+#[test]
+fn metrics_have_kafkas_names_and_form_and_count_what_was_done() {
+    let broker = Broker::start();
+    let server = ["--bootstrap-server", broker.address()];
+    let mut java = JavaTools::start();
+    let producer = "kafka-producer-perf-test";
+    let send = ["--topic", "counted", "--num-records", "50", "--record-size", "10", "--throughput", "-1"];
+    let consumer = "kafka-consumer-perf-test";
+    // What both have sent.
+    let read = ["--topic", "counted", "--num-records", "100", "--group", "counters"];
+    for (tool, arguments, count, wanted) in [
+        (
+            producer,
+            &send[..],
+            "producer-metrics:record-send-total:{client-id=perf-producer-client}",
+            "50.000",
+        ),
+        (
+            consumer,
+            &read,
+            "consumer-fetch-manager-metrics:records-consumed-total:{client-id=perf-consumer-client}",
+            "100.000",
+        ),
+    ] {
+        let arguments = [&server[..], arguments, &["--print-metrics"]].concat();
+        let own = ours(tool, &arguments, "");
+        assert_eq!(own.code, 0, "{own:?}");
+        let own = metrics(&own.out);
+        if tool == consumer {
+            // The group reads all of it once more.
+            let reset =
+                ["--reset-offsets", "--to-earliest", "--all-topics", "--group", "counters", "--execute"];
+            let reset = ours("kafka-consumer-groups", &[&server[..], &reset].concat(), "");
+            assert_eq!(reset.code, 0, "{reset:?}");
+        }
+        let theirs = java.run(tool, &arguments, "");
+        let theirs = metrics(&theirs.out);
+        let unknown: Vec<_> = own.keys().filter(|name| !theirs.contains_key(*name)).collect();
+        assert!(unknown.is_empty(), "Kafka has no {unknown:?} among {:?}", theirs.keys());
+        assert_eq!((own[count].as_str(), theirs[count].as_str()), (wanted, wanted));
+        let requests = own.iter().find(|(name, _)| name.contains(":request-total:")).expect("requests");
+        assert!(requests.1.parse::<f64>().expect("a number") > 0.0, "{requests:?}");
+    }
+    broker.stop();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{
     error::{ClientError, Result},
     security::Security,
+    traffic::Traffic,
 };
 use crate::log;
 use corelane_core::config::properties;
@@ -12,6 +13,7 @@ use std::{
     ops::{Bound, RangeBounds},
     path::Path,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -158,6 +160,8 @@ pub struct ClientConfig {
     pub backoff_max: Duration,
     /// `security.protocol` and what belongs to it.
     pub security: Security,
+    /// What the connections of this client moved.
+    pub traffic: Arc<Traffic>,
 }
 
 impl ClientConfig {
@@ -186,6 +190,7 @@ impl ClientConfig {
             connect_timeout: properties.millis("socket.connection.setup.timeout.ms", 10_000)?,
             backoff: properties.millis("retry.backoff.ms", 100)?,
             backoff_max: properties.millis("retry.backoff.max.ms", 1000)?,
+            traffic: Arc::default(),
             security: Security::read(role, properties).inspect_err(|error| {
                 // Where Kafka's tools print a stack trace.
                 if let Some(cause) = error.cause() {

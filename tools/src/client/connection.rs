@@ -4,6 +4,7 @@ use super::{
     config::ClientConfig,
     error::{ClientError, Result},
     security::{Sasl, Transport, authenticate},
+    traffic::Open,
 };
 use bytes::Bytes;
 use corelane_core::wire;
@@ -35,8 +36,8 @@ pub struct Connection {
     client_id: String,
     request_timeout: Duration,
     next_correlation: i32,
-    /// Of requests that wait for an answer.
-    waiting: VecDeque<i32>,
+    /// Of requests that wait for an answer, and since when.
+    waiting: VecDeque<(i32, Instant)>,
     /// Answers that came while the client said again who it is.
     early: VecDeque<Bytes>,
     /// Bytes of an answer that is not whole yet.
@@ -48,6 +49,7 @@ pub struct Connection {
     sasl: Option<Arc<Sasl>>,
     /// When the client has to say again who it is, with its next request.
     renewal: Option<Instant>,
+    open: Open,
 }
 
 impl Connection {
@@ -90,6 +92,7 @@ impl Connection {
             answer: ApiVersionsResponse::default(),
             sasl: config.security.sasl.clone(),
             renewal: None,
+            open: Open::new(&config.traffic),
         };
         if connection.sasl.is_some() {
             // As Kafka's clients: what an old broker cannot read before SASL, it takes for a token of Kerberos.
@@ -313,7 +316,8 @@ impl Connection {
         self.transport.socket().set_write_timeout(timeout(self.request_timeout)).map_err(failed)?;
         self.transport.send(&encoded).map_err(failed)?;
         self.next_correlation = correlation.wrapping_add(1);
-        self.waiting.push_back(correlation);
+        self.open.traffic().sent(encoded.len());
+        self.waiting.push_back((correlation, Instant::now()));
         Ok(())
     }
 
@@ -375,10 +379,16 @@ impl Connection {
         let (correlation, message) = wire::decode_response::<T>(version, frame)
             .map_err(|error| ClientError::wire(&self.peer, &error))?;
         match self.waiting.pop_front() {
-            Some(expected) if expected == correlation => Ok(message),
-            expected => Err(ClientError::Protocol {
+            Some((expected, since)) if expected == correlation => {
+                self.open.traffic().answered(since.elapsed());
+                Ok(message)
+            }
+            other => Err(ClientError::Protocol {
                 peer: self.peer.clone(),
-                reason: format!("an answer to request {correlation} instead of {expected:?}"),
+                reason: format!(
+                    "an answer to request {correlation} instead of {:?}",
+                    other.map(|(expected, _)| expected)
+                ),
             }),
         }
     }
@@ -403,6 +413,7 @@ impl Connection {
         if self.partial.len() < 4 + bytes {
             return Ok(None);
         }
+        self.open.traffic().received(4 + bytes);
         let rest = self.partial.split_off(4 + bytes);
         let frame = std::mem::replace(&mut self.partial, rest);
         Ok(Some(Bytes::from(frame).slice(4..)))

@@ -15,11 +15,13 @@ pub mod member_data;
 pub mod offsets;
 pub mod producer;
 pub mod security;
+pub mod traffic;
 
 pub use cluster::{Cluster, Node};
 pub use config::{ClientConfig, Properties, Role};
 pub use connection::Connection;
 pub use error::{ClientError, Result};
+pub use traffic::Traffic;
 
 use kafka_protocol::{
     messages::{GroupId, TopicName},

@@ -12,7 +12,9 @@ use crate::{
     console::{Console, Outcome, Stop},
     interrupt,
     java::id_text,
-    log, say,
+    log,
+    metrics::Metrics,
+    say,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use stats::Stats;
@@ -52,7 +54,7 @@ const OPTIONS: &[Opt] = &[
     Opt::text("command-property", "PROP-NAME=PROP-VALUE", "Settings of the producer; several may follow."),
     Opt::text("producer.config", "CONFIG-FILE", "(DEPRECATED) As --command-config."),
     Opt::text("command-config", "CONFIG-FILE", "A properties file with settings of the producer."),
-    Opt::flag("print-metrics", "Accepted; there are no metrics to print."),
+    Opt::flag("print-metrics", "What the producer counted, when all is sent."),
     Opt::text(
         "transactional-id",
         "TRANSACTIONAL-ID",
@@ -131,9 +133,6 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     }
     let parsed = PARSER.parse(console, &spread(arguments))?;
     let plan = plan(&parsed, console)?;
-    if parsed.has("print-metrics") {
-        log::warn("--print-metrics: this producer has no metrics to print");
-    }
     console.flush()?;
     interrupt::listen();
     let mut producer = Producer::new(&plan.properties)?;
@@ -149,10 +148,19 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         console.flush()?;
     }
     let (all, steady) = send(&plan, &mut producer)?;
+    let client = producer.client().clone();
     producer.close();
+    let sent = all.lock().unwrap_or_else(PoisonError::into_inner).count();
     for stats in [Some(all), steady].into_iter().flatten() {
         let line = stats.lock().unwrap_or_else(PoisonError::into_inner).total();
         say!(console, "{line}");
+    }
+    if parsed.has("print-metrics") {
+        let mut metrics = Metrics::new(&client.client_id);
+        let of_producer = [("record-send-total", sent as f64)].into_iter();
+        let of_traffic = client.traffic.counts().into_iter().chain(client.traffic.latencies());
+        metrics.add("producer-metrics", of_producer.chain(of_traffic));
+        metrics.print(console)?;
     }
     Ok(())
 }

@@ -95,6 +95,11 @@ impl Stats {
         self.window_began = Instant::now();
     }
 
+    /// How many records were sent.
+    pub fn count(&self) -> u64 {
+        self.total.count
+    }
+
     /// The last line.
     pub fn total(&mut self) -> String {
         let (records, megabytes) = self.total.rates(self.began.elapsed());

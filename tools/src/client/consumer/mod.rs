@@ -15,7 +15,7 @@ pub use chunk::ConsumedRecord;
 pub use config::{ConsumerConfig, GroupProtocol};
 
 use super::{
-    Cluster, Properties, TopicPartition,
+    ClientConfig, Cluster, Properties, TopicPartition,
     cluster::Topics,
     error::{ClientError, Result},
     groups,
@@ -81,6 +81,11 @@ pub enum Rebalance {
 }
 
 impl Consumer {
+    /// The settings that every client has.
+    pub fn client(&self) -> &ClientConfig {
+        self.cluster.config()
+    }
+
     /// Reads the settings; connects when records are asked for. `interrupted` says when to give up waiting.
     ///
     /// # Errors

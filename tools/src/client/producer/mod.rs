@@ -12,7 +12,7 @@ pub use batch::{Acknowledged, Done};
 pub use config::ProducerConfig;
 
 use super::{
-    Properties, TopicPartition,
+    ClientConfig, Properties, TopicPartition,
     error::{ClientError, Result},
 };
 use batch::Batch;
@@ -74,6 +74,11 @@ impl Producer {
             thread::Builder::new().name("producer".into()).spawn(move || sender.run()).map_err(failed)?;
         let transactions = Transactions::new(&config);
         Ok(Producer { shared, config, transactions, wake, thread: Some(thread) })
+    }
+
+    /// The settings that every client has.
+    pub fn client(&self) -> &ClientConfig {
+        &self.config.client
     }
 
     /// Makes the producer of a transactional id the only one of that id. Comes before everything else.
