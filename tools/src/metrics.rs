@@ -54,7 +54,7 @@ mod tests {
         let mut metrics = Metrics::new("me");
         metrics.add("producer-metrics", [("request-total", 7.0), ("connection-count", f64::NAN)]);
         let lines = [
-            "\nMetric Name                                       Value",
+            "\nMetric Name                                        Value",
             "producer-metrics:connection-count:{client-id=me} : NaN",
             "producer-metrics:request-total:{client-id=me}    : 7.000",
         ];
