@@ -174,7 +174,6 @@ fn data_seed(
         fault: settings.fault,
         ..StoreSettings::new(shard, config.data_dir.clone(), boot)
     };
-    let idle_max = config.connection_idle_ms_max.and_then(|ms| u64::try_from(ms).ok());
     DataSeed {
         place: Place { shard, shards: settings.shards, quorum, node: config.node_id },
         config: Arc::clone(config),
@@ -185,12 +184,17 @@ fn data_seed(
             shard,
             quorum,
             frame_bytes_max: config.request_bytes_max,
-            idle_max: idle_max.map(Duration::from_millis),
+            idle_max: idle_max(config),
             load,
             log: settings.log.clone(),
             reports: settings.reports.clone(),
         },
     }
+}
+
+/// `connections.max.idle.ms`, if it bounds.
+pub(crate) fn idle_max(config: &BrokerConfig) -> Option<Duration> {
+    config.connection_idle_ms_max.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
 }
 
 /// `max.connections` and `max.connections.per.ip`.

@@ -19,7 +19,7 @@ use corelane_seam::{
     CloseReason, Completion, ConnectionId, ListenerId, Monotonic, Now, Operation, Part, Shard, ShardId,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::mpsc::Sender, time::Duration};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 type Operations = Vec<Operation<ShardMessage>>;
 
@@ -131,7 +131,6 @@ impl DataShard {
         // Whoever asked for it shall find it done when he is answered.
         if let Some(filter) = effects.log_filter.take() {
             self.settings.log.apply(&filter);
-            warn!("the levels of the log were altered: {filter}");
         }
         out.extend(effects.messages.drain(..).map(|(to, message)| Operation::Message { to, message }));
         out.extend(effects.files.drain(..).map(|(token, operation)| Operation::File { token, operation }));

@@ -2,6 +2,7 @@
 
 use corelane_core::loggers::Loggers;
 use std::{fmt, sync::Arc};
+use tracing::warn;
 
 /// What the log takes, and how it is told to take something else.
 #[derive(Clone)]
@@ -22,8 +23,10 @@ impl LogControl {
         &self.loggers
     }
 
+    /// From now on the log takes this, and says so.
     pub(crate) fn apply(&self, filter: &str) {
         (self.apply)(filter);
+        warn!("the levels of the log were altered: {filter}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     console::{Console, Outcome, Stop},
     say,
 };
-use kafka_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse, UnregisterBrokerRequest};
+use kafka_protocol::messages::{DescribeClusterResponse, UnregisterBrokerRequest};
 
 const OPTIONS: &[Opt] = &[
     Opt::text("bootstrap-server", "BOOTSTRAP_SERVER", "Brokers to begin with, as HOST1:PORT1,HOST2:PORT2."),
@@ -58,10 +58,6 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
-/// `DescribeClusterRequest`'s types of endpoints.
-const BROKERS: i8 = 1;
-const CONTROLLERS: i8 = 2;
-
 fn run(arguments: &[String], console: &mut Console) -> Outcome {
     let first = arguments.first().and_then(|first| COMMANDS.iter().find(|(command, _)| command == first));
     let parser = first.map_or(PARSER, |(command, _)| parser_of(command));
@@ -72,13 +68,14 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
     if command == "unregister" && !parsed.has("id") {
         return Err(wrong(console, "argument --id/-i is required"));
     }
-    let servers = match (brokers, controllers) {
+    let (kind, servers) = match (brokers, controllers) {
         (Some(_), Some(_)) => {
             let message =
                 "argument --bootstrap-controller/-C: not allowed with argument --bootstrap-server/-b";
             return Err(wrong(console, message));
         }
-        (Some(servers), None) | (None, Some(servers)) => servers,
+        (Some(servers), None) => ("bootstrap.servers", servers),
+        (None, Some(servers)) => ("bootstrap.controllers", servers),
         (None, None) => {
             let message = "one of the arguments --bootstrap-server/-b --bootstrap-controller/-C is required";
             return Err(wrong(console, message));
@@ -88,17 +85,16 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         Some(path) => Properties::load(path).map_err(Stop::Failed)?,
         None => Properties::default(),
     };
-    properties.set("bootstrap.servers", servers);
+    properties.set(kind, servers);
     let mut cluster = Cluster::new(Role::Admin, &properties)?;
-    let kind = if controllers.is_some() { CONTROLLERS } else { BROKERS };
     match command {
         "cluster-id" => {
-            let id = describe(&mut cluster, kind, false).map_err(told)?.cluster_id;
+            let id = describe(&mut cluster, false).map_err(told)?.cluster_id;
             say!(console, "Cluster ID: {}", &*id);
             Ok(())
         }
         "unregister" => unregister(&mut cluster, parsed.integer("id")?.unwrap_or_default(), console),
-        _ => list(&mut cluster, kind, parsed.has("include-fenced-brokers"), console),
+        _ => list(&mut cluster, parsed.has("include-fenced-brokers"), console),
     }
 }
 
@@ -120,26 +116,8 @@ fn told(error: ClientError) -> Stop {
     Stop::failed(format!("{}: {error}", error.class()))
 }
 
-fn describe(cluster: &mut Cluster, kind: i8, fenced: bool) -> Result<DescribeClusterResponse> {
-    cluster.retry("describeCluster", |cluster| {
-        cluster.on_any(|connection| {
-            let version = connection.version::<DescribeClusterRequest>()?;
-            if fenced && version < 2 {
-                let told = "Including fenced broker endpoints is not supported with version ";
-                return Err(ClientError::Unsupported(format!("{told}{version}")));
-            }
-            let mut request = DescribeClusterRequest::default();
-            if version >= 1 {
-                request.endpoint_type = kind;
-            }
-            request.include_fenced_brokers = fenced;
-            let answer = connection.call(version, &request)?;
-            match ClientError::of(answer.error_code, answer.error_message.as_deref()) {
-                Some(error) => Err(error),
-                None => Ok(answer),
-            }
-        })
-    })
+fn describe(cluster: &mut Cluster, fenced: bool) -> Result<DescribeClusterResponse> {
+    cluster.retry("describeCluster", |cluster| cluster.describe(fenced))
 }
 
 fn unregister(cluster: &mut Cluster, id: i32, console: &mut Console) -> Outcome {
@@ -161,12 +139,13 @@ fn unregister(cluster: &mut Cluster, id: i32, console: &mut Console) -> Outcome 
     Ok(())
 }
 
-fn list(cluster: &mut Cluster, kind: i8, fenced: bool, console: &mut Console) -> Outcome {
-    if fenced && kind == CONTROLLERS {
+fn list(cluster: &mut Cluster, fenced: bool, console: &mut Console) -> Outcome {
+    let of_controllers = cluster.config().of_controllers;
+    if fenced && of_controllers {
         let told = "The option --include-fenced-brokers is only supported with --bootstrap-server option";
         return Err(Stop::failed(told));
     }
-    let answer = match describe(cluster, kind, fenced) {
+    let answer = match describe(cluster, fenced) {
         Ok(answer) => answer,
         Err(error @ (ClientError::Unsupported(_) | ClientError::Broker { code: 35, .. })) => {
             say!(console, "{error}");
@@ -179,8 +158,8 @@ fn list(cluster: &mut Cluster, kind: i8, fenced: bool, console: &mut Console) ->
     let host = nodes.iter().map(|node| node.host.chars().count()).max().unwrap_or(100);
     let racks = nodes.iter().filter_map(|node| node.rack.as_ref()).filter(|rack| !rack.is_empty());
     let rack = racks.map(|rack| rack.chars().count()).max().unwrap_or(10);
-    let state = |text: &str| if kind == BROKERS { format!("{text:<10} ") } else { String::new() };
-    let what = if kind == BROKERS { "broker" } else { "controller" };
+    let state = |text: &str| if of_controllers { String::new() } else { format!("{text:<10} ") };
+    let what = if of_controllers { "controller" } else { "broker" };
     let title = "ENDPOINT_TYPE";
     say!(
         console,

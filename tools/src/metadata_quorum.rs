@@ -162,7 +162,7 @@ fn check(parsed: &Parsed) -> Outcome {
 }
 
 fn cluster_id(cluster: &mut Cluster) -> Result<String> {
-    cluster.retry("describeCluster", |cluster| Ok(cluster.describe()?.cluster_id.to_string()))
+    cluster.retry("describeCluster", |cluster| Ok(cluster.describe(false)?.cluster_id.to_string()))
 }
 
 fn quorum(cluster: &mut Cluster) -> Result<(PartitionData, Vec<Node>)> {

@@ -2,7 +2,7 @@
 //! for an answer before the change is committed.
 
 use super::{
-    respond::{ReplyTo, text, too_many},
+    respond::{ReplyTo, too_many},
     voters,
 };
 use crate::{
@@ -28,19 +28,11 @@ pub(super) fn start(
         return Ok(end);
     }
     let reply_to = ReplyTo::new(header);
-    let answer = move |result: Result<(), ApiError>| {
-        let response = match result {
-            Ok(()) => AddRaftVoterResponse::default().with_error_message(None),
-            Err(error) => AddRaftVoterResponse::default()
-                .with_error_code(error.code.code())
-                .with_error_message(Some(text(error.message))),
-        };
-        reply_to.encode(&response)
-    };
-    match change(context, &request) {
-        Ok(change) => Ok(voters::ask(context, "AddRaftVoter", request.timeout_ms, change, answer)),
-        Err(error) => Ok(Start::Ready(answer(Err(error)))),
-    }
+    let change = change(context, &request);
+    Ok(voters::ask(context, "AddRaftVoter", request.timeout_ms, change, move |error, message| {
+        let response = AddRaftVoterResponse::default().with_error_code(error.code());
+        reply_to.encode(&response.with_error_message(message))
+    }))
 }
 
 fn change(context: &Context<'_>, request: &AddRaftVoterRequest) -> Result<VoterChange, ApiError> {

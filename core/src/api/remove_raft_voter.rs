@@ -1,9 +1,6 @@
 //! RemoveRaftVoter (key 81), version 0 (KIP-853): the quorum gets one voter less.
 
-use super::{
-    respond::{ReplyTo, text},
-    voters,
-};
+use super::{respond::ReplyTo, voters};
 use crate::{
     controller::{ApiError, VoterChange},
     engine::{Context, Start},
@@ -24,19 +21,11 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: RemoveRaftVoterRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    let answer = move |result: Result<(), ApiError>| {
-        let response = match result {
-            Ok(()) => RemoveRaftVoterResponse::default().with_error_message(None),
-            Err(error) => RemoveRaftVoterResponse::default()
-                .with_error_code(error.code.code())
-                .with_error_message(Some(text(error.message))),
-        };
-        reply_to.encode(&response)
-    };
-    match change(context, &request) {
-        Ok(change) => Ok(voters::ask(context, "RemoveRaftVoter", TIMEOUT_MS, change, answer)),
-        Err(error) => Ok(Start::Ready(answer(Err(error)))),
-    }
+    let change = change(context, &request);
+    Ok(voters::ask(context, "RemoveRaftVoter", TIMEOUT_MS, change, move |error, message| {
+        let response = RemoveRaftVoterResponse::default().with_error_code(error.code());
+        reply_to.encode(&response.with_error_message(message))
+    }))
 }
 
 fn change(context: &Context<'_>, request: &RemoveRaftVoterRequest) -> Result<VoterChange, ApiError> {

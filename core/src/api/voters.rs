@@ -1,6 +1,9 @@
 //! What AddRaftVoter and RemoveRaftVoter share.
 
-use super::controlled::{self, WRONG_KIND};
+use super::{
+    controlled::{self, WRONG_KIND},
+    respond::text,
+};
 use crate::{
     controller::{ApiError, VoterChange},
     engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
@@ -20,15 +23,22 @@ pub(super) fn check_cluster(context: &Context<'_>, named: Option<&StrBytes>) -> 
     }
 }
 
-/// Asks the controller for the change.
+/// Asks the controller for the change, if the request means one; `encode` makes the response.
 pub(super) fn ask(
     context: &Context<'_>,
     name: &'static str,
     timeout_ms: i32,
-    change: VoterChange,
-    answer: impl Fn(Result<(), ApiError>) -> Response + 'static,
+    change: Result<VoterChange, ApiError>,
+    encode: impl Fn(ErrorCode, Option<StrBytes>) -> Response + 'static,
 ) -> Start {
-    let request = ControllerRequest::ChangeVoters(change);
+    let answer = move |result: Result<(), ApiError>| match result {
+        Ok(()) => encode(ErrorCode::None, None),
+        Err(error) => encode(error.code, Some(text(error.message))),
+    };
+    let request = match change {
+        Ok(change) => ControllerRequest::ChangeVoters(change),
+        Err(error) => return Start::Ready(answer(Err(error))),
+    };
     controlled::ask(context, name, timeout_ms, request, move |_, told| {
         answer(match told {
             Ok(ControllerResponse::ChangeVoters(result)) => result,

@@ -7,14 +7,15 @@
 
 use super::{
     Ask, Context, ControllerRequest, ControllerResponse, FetchSessions, FollowerSessions, Gather, GatherId,
-    OwnerRequest, OwnerResponse, Place, ProducerIdPool, Random, Response, Start, Step, gather::GatherIds,
+    OwnerRequest, OwnerResponse, Place, ProducerIdPool, Random, Response, Start, Step, config_in_force,
+    gather::GatherIds,
 };
 use crate::{
     api,
     config::BrokerConfig,
     ids::{Map, NodeId},
     loggers::Loggers,
-    metadata::{ConfigResource, Image},
+    metadata::Image,
     timers::{TimerId, Timers},
 };
 use bytes::Bytes;
@@ -109,12 +110,8 @@ impl Front {
 
     /// The configuration in force, made when it is asked for: administrators are rarer than metadata.
     fn config(&mut self) -> Arc<BrokerConfig> {
-        let config = self.config.get_or_insert_with(|| {
-            let cluster = self.image.configs(&ConfigResource::BrokerDefault);
-            let node = self.image.configs(&ConfigResource::Broker(self.place.node));
-            Arc::new(self.static_config.with_dynamic(&cluster, &node))
-        });
-        Arc::clone(config)
+        let make = || config_in_force(&self.static_config, &self.image, self.place.node);
+        Arc::clone(self.config.get_or_insert_with(make))
     }
 
     /// Who the controllers are.

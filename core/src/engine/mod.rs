@@ -183,6 +183,13 @@ const MAINTENANCE_MS_MIN: u64 = 50;
 /// How long a reign counts as new: in that time its followers have heard of it.
 const NEW_REIGN_MS: u64 = 1_000;
 
+/// What a node was started with, with what was altered since.
+fn config_in_force(started_with: &BrokerConfig, image: &Image, node: NodeId) -> Arc<BrokerConfig> {
+    let cluster = image.configs(&ConfigResource::BrokerDefault);
+    let own = image.configs(&ConfigResource::Broker(node));
+    Arc::new(started_with.with_dynamic(&cluster, &own))
+}
+
 /// One data shard.
 pub struct Engine {
     place: Place,
@@ -395,9 +402,7 @@ impl Engine {
 
     fn take_image(&mut self, now: Now, image: Image, effects: &mut Effects, answers: &mut Answers) {
         let first = self.phase == Phase::Starting;
-        let cluster = image.configs(&ConfigResource::BrokerDefault);
-        let broker = image.configs(&ConfigResource::Broker(self.place.node));
-        self.config = Arc::new(self.static_config.with_dynamic(&cluster, &broker));
+        self.config = config_in_force(&self.static_config, &image, self.place.node);
         self.owner.store.set_producer_expiration_ms(i64::from(self.config.producer_id_expiration_ms));
         self.owner.know(image.clone(), Arc::clone(&self.config));
         self.owner.know_brokers(self.place.node, &image, &self.config);

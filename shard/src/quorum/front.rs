@@ -8,7 +8,6 @@ use super::{
 use bytes::Bytes;
 use corelane_core::engine::{Controllers, FrontEffects, GatherId, OwnerResponse, ShardMessage};
 use corelane_seam::{ConnectionId, Now, Operation};
-use tracing::warn;
 
 impl QuorumShard {
     /// Frames of Kafka's protocol came.
@@ -41,7 +40,6 @@ impl QuorumShard {
     pub(super) fn answer_clients(&mut self, now: Now, effects: FrontEffects, out: &mut Operations) {
         if let Some(filter) = effects.log_filter {
             self.log.apply(&filter);
-            warn!("the levels of the log were altered: {filter}");
         }
         for (gather, request) in effects.asks {
             self.control.ask(now, Origin::Front(gather), request);

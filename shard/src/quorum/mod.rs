@@ -20,8 +20,9 @@ mod requests;
 mod server;
 mod stop;
 
-use crate::log_control::LogControl;
 use crate::{
+    assemble::idle_max,
+    log_control::LogControl,
     node::Report,
     peers::{Ended, PeerSettings, Peers},
 };
@@ -146,7 +147,6 @@ impl QuorumShard {
         let mut random = Random(settings.seed);
         let front =
             Front::new(place, Arc::clone(&settings.config), settings.log.loggers().clone(), random.draw());
-        let idle_max = settings.config.connection_idle_ms_max.and_then(|ms| u64::try_from(ms).ok());
         let peers = PeerSettings { silence_max: PEER_SILENCE_MAX, frame_bytes_max: PEER_FRAME_BYTES_MAX };
         QuorumShard {
             quorum,
@@ -171,7 +171,7 @@ impl QuorumShard {
             serves: false,
             next_proposal: 0,
             control: Control::new(node),
-            server: Server::new(idle_max.map(Duration::from_millis)),
+            server: Server::new(idle_max(&settings.config)),
             front,
             log: settings.log,
             peers: Peers::new(peers),

@@ -1,6 +1,6 @@
 //! The tools that ask controllers and no broker (`--bootstrap-controller`, KIP-919), ours beside Apache Kafka's.
 
-use corelane_client_tests::{Broker, Pair};
+use corelane_client_tests::{Broker, Pair, kafkas_apart, ours};
 use corelane_fault_tests::cluster::Ground;
 
 /// What goes on while two tools look at it.
@@ -37,6 +37,13 @@ fn controllers_are_asked_without_a_broker_as_kafkas_are() {
     );
     pair.same_lines(configs, &with(&[&["--describe"], &of_loggers[..]].concat()));
     pair.same(configs, &with(&["--describe", "--entity-type", "brokers", "--entity-default"]));
+
+    pair.same("kafka-features", &with(&["describe"]));
+    for command in ["cluster-id", "list-endpoints"] {
+        let arguments = [&[command][..], &server].concat();
+        let (java, own) = (kafkas_apart("kafka-cluster", &arguments), ours("kafka-cluster", &arguments, ""));
+        assert_eq!(own, java, "{command}");
+    }
 
     let unsupported = "not yet supported when communicating directly with the controller quorum";
     let refused = pair.same(configs, &with(&["--describe", "--entity-type", "topics"]));

@@ -358,7 +358,7 @@ pub fn alter_configs(cluster: &mut Cluster, resource: &AlterConfigsResource) -> 
 /// As [`Cluster::retry`].
 pub fn live_brokers(cluster: &mut Cluster) -> Result<Vec<i32>> {
     cluster.retry("listNodes", |cluster| {
-        Ok(cluster.describe()?.brokers.iter().map(|broker| broker.broker_id.0).collect())
+        Ok(cluster.describe(false)?.brokers.iter().map(|broker| broker.broker_id.0).collect())
     })
 }
 

@@ -261,7 +261,7 @@ impl Cluster {
 
     /// Asks any controller for the controllers (KIP-919).
     fn controllers(&mut self) -> Result<()> {
-        let answer = self.on_some(|connection| describe(connection, true))?;
+        let answer = self.on_some(|connection| describe(connection, true, false))?;
         let node = |node: DescribeClusterBroker| {
             let port = u16::try_from(node.port).unwrap_or_default();
             (node.broker_id.0, Node { id: node.broker_id.0, host: node.host.to_string(), port, rack: None })
@@ -271,13 +271,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Asks any node to describe the cluster: its id, and its brokers, or its controllers where only those are asked.
+    /// Asks any node to describe the cluster: its id, and its brokers, those that are fenced too if wanted, or its
+    /// controllers where only those are asked.
     ///
     /// # Errors
     /// [`ClientError::Broker`]; [`ClientError::Connection`].
-    pub fn describe(&mut self) -> Result<DescribeClusterResponse> {
+    pub fn describe(&mut self, fenced: bool) -> Result<DescribeClusterResponse> {
         let of_controllers = self.config.of_controllers;
-        self.on_any(|connection| describe(connection, of_controllers))
+        self.on_any(|connection| describe(connection, of_controllers, fenced))
     }
 
     /// Asks any broker for the brokers and for topics.
@@ -392,12 +393,21 @@ impl Cluster {
     }
 }
 
-fn describe(connection: &mut Connection, of_controllers: bool) -> Result<DescribeClusterResponse> {
+fn describe(
+    connection: &mut Connection,
+    of_controllers: bool,
+    fenced: bool,
+) -> Result<DescribeClusterResponse> {
     let version = connection.version::<DescribeClusterRequest>()?;
+    if fenced && version < 2 {
+        let told = "Including fenced broker endpoints is not supported with version ";
+        return Err(ClientError::Unsupported(format!("{told}{version}")));
+    }
     let mut request = DescribeClusterRequest::default();
     if of_controllers {
         request.endpoint_type = CONTROLLERS;
     }
+    request.include_fenced_brokers = fenced;
     let answer = connection.call(version, &request)?;
     match ClientError::of(answer.error_code, answer.error_message.as_deref()) {
         Some(error) => Err(error),

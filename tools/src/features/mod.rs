@@ -88,18 +88,19 @@ fn run(arguments: &[String], console: &mut Console) -> Outcome {
         Some(path) => Properties::load(path).map_err(Stop::Failed)?,
         None => Properties::default(),
     };
-    let servers = match (parsed.value("bootstrap-server")?, parsed.value("bootstrap-controller")?) {
+    let (kind, servers) = match (parsed.value("bootstrap-server")?, parsed.value("bootstrap-controller")?) {
         (Some(_), Some(_)) => {
             let message = "argument --bootstrap-controller: not allowed with argument --bootstrap-server";
             return Err(wrong(message.into()));
         }
-        (Some(servers), None) | (None, Some(servers)) => servers,
+        (Some(servers), None) => ("bootstrap.servers", servers),
+        (None, Some(servers)) => ("bootstrap.controllers", servers),
         (None, None) => {
             let message = "You must specify either --bootstrap-controller or --bootstrap-server.";
             return Err(wrong(message.into()));
         }
     };
-    properties.set("bootstrap.servers", servers);
+    properties.set(kind, servers);
     let mut cluster = Cluster::new(Role::Admin, &properties)?;
     match command {
         "describe" => describe(&parsed, &mut cluster, console),
