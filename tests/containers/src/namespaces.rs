@@ -115,8 +115,7 @@ impl Namespaces {
         let containers = BTreeMap::new();
         let mut cluster = Namespaces { containers, project, image, names, next_address: 2, _host: host };
         for (at, name) in services.iter().enumerate() {
-            // As engines name them: twelve hexadecimal digits.
-            let id = format!("{:06x}{:06x}", std::process::id(), at + 1);
+            let id = container_id(std::process::id(), at);
             let container = Container { id, address: None, said_before: String::new(), life: None };
             cluster.containers.insert(name.clone(), container);
             cluster.start(name)?;
@@ -310,6 +309,12 @@ impl Cluster for Namespaces {
     }
 }
 
+/// As engines name them: twelve hexadecimal digits that are not all decimal ones. A container without a name of its own has
+/// this one for its host, and resolvers take a number for an IPv4 address.
+fn container_id(process: u32, at: usize) -> String {
+    format!("c{process:08x}{:03x}", at + 1)
+}
+
 /// Ends a container at once, as the kernel ends a process tree; what its broker said.
 fn end(life: Life) -> String {
     let Life { published, holder, mut broker } = life;
@@ -326,6 +331,27 @@ impl Drop for Namespaces {
             let said = container.life.take().map(end).unwrap_or_default();
             if std::thread::panicking() {
                 eprintln!("what {service} said:\n{}{said}", container.said_before);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::ToSocketAddrs as _;
+
+    #[test]
+    fn a_containers_id_is_never_taken_for_an_address() {
+        // What the kernel's resolver makes of a number is why it matters.
+        let number = ("002216000003", 1).to_socket_addrs().expect("octal").next().expect("one");
+        assert_eq!(number.ip(), Ipv4Addr::new(18, 56, 0, 3));
+        for process in [0, 1, 2216, 0x1234, 0x2216, 4_194_304] {
+            for at in [0, 2, 4094] {
+                let id = container_id(process, at);
+                assert_eq!(id.len(), 12, "{id}");
+                assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+                assert!(id.parse::<u64>().is_err(), "{id}");
             }
         }
     }
