@@ -68,6 +68,15 @@ const _: () = assert!(
         > crate::records::compress::EXPANSION_BASE_BYTES * crate::records::compress::EXPANSION_MAX
 );
 
+/// Longest index file of a segment that is read.
+pub const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Aborted transactions that end in one segment; the next one begins another. With 24 bytes for each, and 24 for each
+/// block of the largest segment, an index fits into its bound.
+pub const ABORTED_PER_SEGMENT_MAX: usize = 1024 * 1024;
+
+const _: () = assert!((ABORTED_PER_SEGMENT_MAX + (1 << 32) / corelane_seam::BLOCK) * 24 < INDEX_BYTES_MAX);
+
 /// Partitions, resources, users that one request of administration may name. Some take four bytes there and two hundred
 /// in the answer; this many take about 20 MB, and no tool names as many at once.
 pub const NAMED_PER_REQUEST_MAX: usize = 100_000;

@@ -86,8 +86,7 @@ impl DescribeProducers {
                         .with_producer_epoch(i32::from(seen.epoch))
                         .with_last_sequence(seen.last_sequence)
                         .with_last_timestamp(seen.last_timestamp_ms)
-                        // Of the transaction coordinator that wrote the last marker: none has.
-                        .with_coordinator_epoch(-1)
+                        .with_coordinator_epoch(seen.coordinator_epoch)
                         .with_current_txn_start_offset(seen.transaction_start)
                 });
                 PartitionResponse::default()

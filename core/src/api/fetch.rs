@@ -57,6 +57,9 @@ struct Fetch {
     urgent: bool,
 }
 
+/// `isolation.level=read_committed` (Kafka's `IsolationLevel`).
+pub(super) const READ_COMMITTED: i8 = 1;
+
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     bytes: usize,
@@ -160,7 +163,7 @@ impl Fetch {
             node: context.place.node,
             session,
             incremental,
-            read_committed: request.isolation_level == 1,
+            read_committed: request.isolation_level == READ_COMMITTED,
             places: Places::default(),
             owners: Vec::new(),
             owner_of: Vec::new(),
@@ -206,6 +209,7 @@ impl Fetch {
                             bytes_max: usize::try_from(wanted.bytes_max).unwrap_or(0),
                             current_leader_epoch: wanted.current_leader_epoch,
                             last_fetched_epoch: wanted.last_fetched_epoch,
+                            is_committed_only: self.read_committed,
                         },
                     );
                 }
@@ -303,8 +307,7 @@ pub(super) fn partition(
         high_watermark: Offset(result.high_watermark),
         last_stable_offset: Offset(result.last_stable_offset),
         log_start_offset: Offset(result.log_start_offset),
-        // Without transactions no record is aborted.
-        aborted_transactions: (read_committed && result.error.is_none()).then(Vec::new),
+        aborted_transactions: (read_committed && result.error.is_none()).then_some(result.aborted),
         preferred_read_replica: result.nearest,
         diverging_epoch: result
             .diverging

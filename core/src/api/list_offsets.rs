@@ -4,6 +4,7 @@
 //! earliest and latest-tiered (-5, v9) none, as without tiered storage (KIP-405, KIP-1005). Leader epochs from v4.
 
 use super::{
+    fetch::READ_COMMITTED,
     places::{ByOwner, Places},
     respond::ReplyTo,
     topics,
@@ -41,6 +42,7 @@ pub(super) fn start(
     let version = header.api_version;
     let mut gather = ListOffsets { reply_to: ReplyTo::new(header), places: Places::default() };
     let mut by_owner = ByOwner::default();
+    let is_committed_only = request.isolation_level == READ_COMMITTED;
     for topic in request.topics {
         let image = topics::find(context, &topic.name, Uuid::nil());
         gather.places.topic(topic.name, Uuid::nil());
@@ -51,7 +53,7 @@ pub(super) fn start(
             match known {
                 Ok((id, Some(what))) => {
                     let current_leader_epoch = LeaderEpoch(partition.current_leader_epoch);
-                    let query = OffsetQuery { place, id, current_leader_epoch, what };
+                    let query = OffsetQuery { place, id, current_leader_epoch, what, is_committed_only };
                     by_owner.push(context.owner(id), query);
                 }
                 Ok((_, None)) => gather.places.set(place, OffsetResult::failed(ErrorCode::None)),

@@ -104,4 +104,6 @@ pub struct ProducerSeen {
     pub last_timestamp_ms: i64,
     /// First offset of its open transaction; -1 without one.
     pub transaction_start: i64,
+    /// Of the transaction coordinator that wrote its last marker; -1 where none has.
+    pub coordinator_epoch: i32,
 }

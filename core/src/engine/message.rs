@@ -12,6 +12,7 @@ use crate::{
     ids::{LeaderEpoch, NodeId, Offset, PartitionId},
     loggers::Level,
     metadata::{Image, MetadataOffset},
+    wire::AbortedTransaction,
 };
 use bytes::Bytes;
 use corelane_seam::{ConnectionId, Part, ShardId};
@@ -311,6 +312,8 @@ pub struct ReadPartition {
     pub current_leader_epoch: LeaderEpoch,
     /// Epoch of the last record the client has, for divergence (KIP-595's fetch, clients from v12); `UNKNOWN`: no check.
     pub last_fetched_epoch: LeaderEpoch,
+    /// Only what is of decided transactions, with the names of those that were aborted (`isolation.level`).
+    pub is_committed_only: bool,
 }
 
 /// What was read of one partition.
@@ -334,6 +337,8 @@ pub struct ReadResult {
     pub records: Vec<Part>,
     /// Their length.
     pub bytes: usize,
+    /// For a reader of what is committed only: whose records among these are of no account, from which offset on.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl ReadResult {
@@ -349,6 +354,7 @@ impl ReadResult {
             current_leader_epoch: None,
             records: Vec::new(),
             bytes: 0,
+            aborted: Vec::new(),
         }
     }
 }
@@ -371,6 +377,8 @@ pub struct OffsetQuery {
     pub current_leader_epoch: LeaderEpoch,
     /// What about.
     pub what: OffsetSpec,
+    /// Among what is of decided transactions only (`isolation.level`).
+    pub is_committed_only: bool,
 }
 
 /// Which offset (`ListOffsetsRequest`'s special timestamps).
@@ -378,7 +386,7 @@ pub struct OffsetQuery {
 pub enum OffsetSpec {
     /// -2: the log's start.
     Earliest,
-    /// -1: the high watermark (the last stable offset when reading committed, the same until there are transactions).
+    /// -1: the high watermark; the last stable offset when only what is committed is read.
     Latest,
     /// -3: the record with the largest timestamp (KIP-734).
     MaxTimestamp,

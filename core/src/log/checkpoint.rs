@@ -16,7 +16,9 @@ use zerocopy::{
     little_endian::{I32, I64, U32, U64},
 };
 
-const MAGIC: [u8; 8] = *b"CLCKPT\x00\x03";
+const MAGIC: [u8; 8] = *b"CLCKPT\x00\x04";
+/// Before there were transactions: the same, without the part about them.
+const MAGIC_3: [u8; 8] = *b"CLCKPT\x00\x03";
 /// Before logs were cut: without the serial.
 const MAGIC_2: [u8; 8] = *b"CLCKPT\x00\x02";
 /// Before there was compaction: the same, without the part about it.
@@ -44,12 +46,24 @@ pub(crate) struct Closed {
     pub bytes: u64,
     pub max_timestamp: Option<MaxTimestamp>,
     pub first_timestamp_ms: Option<i64>,
+    /// Its index names aborted transactions.
+    pub has_aborted: bool,
+    /// Every transaction that ends behind it begins at or behind this.
+    pub open_from: Offset,
 }
 
 impl From<&Segment> for Closed {
     fn from(segment: &Segment) -> Closed {
-        let &Segment { next, bytes, max_timestamp, first_timestamp_ms, .. } = segment;
-        Closed { name: segment.name(), next, bytes, max_timestamp, first_timestamp_ms }
+        let &Segment { next, bytes, max_timestamp, first_timestamp_ms, has_aborted, open_from, .. } = segment;
+        Closed {
+            name: segment.name(),
+            next,
+            bytes,
+            max_timestamp,
+            first_timestamp_ms,
+            has_aborted,
+            open_from,
+        }
     }
 }
 
@@ -105,6 +119,14 @@ struct CleaningImage {
     first_timestamp_ms: I64,
 }
 
+/// Of each closed segment, what is known of transactions; behind the part about compaction.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct TransactionsImage {
+    open_from: I64,
+    has_aborted: u8,
+}
+
 impl Checkpoint {
     /// For its file, with a CRC32C at the end.
     pub fn encode(&self) -> Vec<u8> {
@@ -144,6 +166,11 @@ impl Checkpoint {
             };
             out.extend_from_slice(image.as_bytes());
         }
+        for closed in &self.closed {
+            let open_from = I64::new(closed.open_from.0);
+            let image = TransactionsImage { open_from, has_aborted: u8::from(closed.has_aborted) };
+            out.extend_from_slice(image.as_bytes());
+        }
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         out
     }
@@ -155,27 +182,32 @@ impl Checkpoint {
             return None;
         }
         let (head, rest) = Head::ref_from_prefix(content).ok()?;
-        if ![MAGIC, MAGIC_2, MAGIC_1].contains(&head.magic) {
+        if ![MAGIC, MAGIC_3, MAGIC_2, MAGIC_1].contains(&head.magic) {
             return None;
         }
         let (epochs, rest) = rest.split_at_checked(usize::try_from(head.epochs_bytes.get()).ok()?)?;
         let (producers, rest) = rest.split_at_checked(usize::try_from(head.producers_bytes.get()).ok()?)?;
         let count = usize::try_from(head.closed.get()).ok()?;
         let (images, rest) = <[ClosedImage]>::ref_from_prefix_with_elems(rest, count).ok()?;
-        let (cleaned_to, cut_serial, cleanings) = match head.magic {
-            MAGIC_1 => rest.is_empty().then_some((Offset::ZERO, 0, None))?,
+        let (cleaned_to, cut_serial, cleanings, transactions) = match head.magic {
+            MAGIC_1 => rest.is_empty().then_some((Offset::ZERO, 0, None, None))?,
             magic => {
                 let (cleaned_to, rest) = I64::ref_from_prefix(rest).ok()?;
                 let (cut_serial, rest) = match magic {
                     MAGIC_2 => (0, rest),
                     _ => U32::ref_from_prefix(rest).ok().map(|(serial, rest)| (serial.get(), rest))?,
                 };
-                let cleanings = <[CleaningImage]>::ref_from_bytes_with_elems(rest, count).ok()?;
-                (Offset(cleaned_to.get()), cut_serial, Some(cleanings))
+                let (cleanings, rest) = <[CleaningImage]>::ref_from_prefix_with_elems(rest, count).ok()?;
+                let transactions = match magic {
+                    MAGIC => Some(<[TransactionsImage]>::ref_from_bytes_with_elems(rest, count).ok()?),
+                    _ => rest.is_empty().then_some(None)?,
+                };
+                (Offset(cleaned_to.get()), cut_serial, Some(cleanings), transactions)
             }
         };
         let closed = images.iter().enumerate().map(|(index, image)| {
             let cleaning = cleanings.map(|all| &all[index]);
+            let transactions = transactions.map(|all| &all[index]);
             Closed {
                 name: SegmentName {
                     base: Offset(image.base.get()),
@@ -191,6 +223,9 @@ impl Checkpoint {
                 first_timestamp_ms: cleaning
                     .map(|image| image.first_timestamp_ms.get())
                     .filter(|first| *first != i64::MIN),
+                has_aborted: transactions.is_some_and(|image| image.has_aborted != 0),
+                open_from: transactions
+                    .map_or(Offset(image.next.get()), |image| Offset(image.open_from.get())),
             }
         });
         Some(Checkpoint {
@@ -222,6 +257,8 @@ mod tests {
             bytes: 777,
             max_timestamp,
             first_timestamp_ms: max_timestamp.map(|max| max.timestamp_ms),
+            has_aborted: serial > 0,
+            open_from: Offset(base + 7),
         };
         Checkpoint {
             id: PartitionId { topic: TopicId(Uuid::from_u128(5)), index: 6 },
@@ -240,14 +277,39 @@ mod tests {
         assert_eq!(Checkpoint::decode(&checkpoint().encode()), Some(checkpoint()));
     }
 
+    /// As it is read from an image of before there were transactions.
+    fn before_transactions() -> Checkpoint {
+        let mut checkpoint = checkpoint();
+        for closed in &mut checkpoint.closed {
+            (closed.has_aborted, closed.open_from) = (false, closed.next);
+        }
+        checkpoint
+    }
+
+    /// Without checksum and what is said of transactions.
+    fn image_before_transactions() -> Vec<u8> {
+        let mut bytes = checkpoint().encode();
+        bytes.truncate(bytes.len() - 4 - 2 * size_of::<TransactionsImage>());
+        bytes
+    }
+
+    #[test]
+    fn a_checkpoint_of_before_transactions_is_read() {
+        let mut bytes = image_before_transactions();
+        bytes[..8].copy_from_slice(&MAGIC_3);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        assert_eq!(Checkpoint::decode(&bytes), Some(before_transactions()));
+    }
+
     #[test]
     fn a_checkpoint_of_before_compaction_is_read() {
-        let mut bytes = checkpoint().encode();
-        bytes.truncate(bytes.len() - 4 - 2 * size_of::<CleaningImage>() - 4 - 8);
+        let mut bytes = image_before_transactions();
+        bytes.truncate(bytes.len() - 2 * size_of::<CleaningImage>() - 4 - 8);
         bytes[..8].copy_from_slice(&MAGIC_1);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
-        let mut expected = checkpoint();
+        let mut expected = before_transactions();
         (expected.cleaned_to, expected.cut_serial) = (Offset::ZERO, 0);
         for closed in &mut expected.closed {
             (closed.name.cleaning, closed.first_timestamp_ms) = (0, None);
@@ -257,14 +319,13 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_before_logs_were_cut_is_read() {
-        let mut bytes = checkpoint().encode();
-        bytes.truncate(bytes.len() - 4);
+        let mut bytes = image_before_transactions();
         let behind = 2 * size_of::<CleaningImage>();
         bytes.drain(bytes.len() - behind - 4..bytes.len() - behind);
         bytes[..8].copy_from_slice(&MAGIC_2);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
-        assert_eq!(Checkpoint::decode(&bytes), Some(Checkpoint { cut_serial: 0, ..checkpoint() }));
+        assert_eq!(Checkpoint::decode(&bytes), Some(Checkpoint { cut_serial: 0, ..before_transactions() }));
     }
 
     #[test]

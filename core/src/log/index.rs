@@ -1,6 +1,7 @@
-//! Sparse index of one segment, by offset and by time. It is a hint that saves reading: whatever it loses is found
-//! again in the segment itself.
+//! Sparse index of one segment, by offset and by time, and the aborted transactions that ended in it. It saves reading:
+//! whatever it loses is found again in the segment itself, and in those before it, where the transactions began.
 
+use super::producers::AbortedTransaction;
 use crate::{ids::Offset, records::BatchHeader};
 
 mod image;
@@ -72,13 +73,23 @@ pub struct SegmentIndex {
     /// The offset behind the last observed batch.
     next: Offset,
     max: Option<MaxTimestamp>,
+    /// In the order of their markers, which lie in this segment.
+    aborted: Vec<AbortedTransaction>,
 }
 
 impl SegmentIndex {
     /// Of a segment that begins at `base`, with an entry at least `interval_bytes` (`index.interval.bytes`) behind
     /// the one before.
     pub fn new(base: Offset, interval_bytes: u32) -> SegmentIndex {
-        SegmentIndex { base, interval_bytes, entries: Vec::new(), observed: 0, next: base, max: None }
+        SegmentIndex {
+            base,
+            interval_bytes,
+            entries: Vec::new(),
+            observed: 0,
+            next: base,
+            max: None,
+            aborted: Vec::new(),
+        }
     }
 
     /// Where the segment begins.
@@ -141,6 +152,26 @@ impl SegmentIndex {
         Ok(())
     }
 
+    /// Takes note that the batch observed last was the marker of an aborted transaction.
+    pub fn note_aborted(&mut self, aborted: AbortedTransaction) {
+        debug_assert!(
+            aborted.last < self.next && aborted.last >= self.base,
+            "its marker lies in this segment"
+        );
+        self.aborted.push(aborted);
+    }
+
+    /// The aborted transactions whose markers lie in this segment, in the order of these.
+    pub fn aborted(&self) -> &[AbortedTransaction] {
+        &self.aborted
+    }
+
+    /// Surely no record in front of `position` has this offset or a higher one.
+    pub fn bound_at(&self, position: u64) -> Offset {
+        let at = self.entries.partition_point(|entry| u64::from(entry.position) < position);
+        self.entries.get(at).map_or(self.next, |entry| self.absolute(entry.offset))
+    }
+
     /// Bytes that surely hold the batch with `offset`, if the segment has it at all: no more than the interval and
     /// one batch. None below the segment's base and beyond what was observed. Where compaction left a hole, the
     /// next batch may begin behind the span.
@@ -201,6 +232,8 @@ impl SegmentIndex {
             }
             None => *self = SegmentIndex::new(self.base, self.interval_bytes),
         }
+        let next = self.next;
+        self.aborted.truncate(self.aborted.partition_point(|aborted| aborted.last < next));
         self.observed
     }
 

@@ -25,12 +25,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
+#[cfg(test)]
+mod transaction_tests;
 mod watermarks;
 
 pub use compaction::CleanerSettings;
 pub use recovery::{Recovered, RecoveredLog, RecoveryReport, RecoverySettings, has_data, recover};
 pub use settings::{Boot, Fault, FlushPolicy, LogSettings, StoreSettings};
 pub use store::{
-    AppendError, Appended, CopyError, CutError, Event, Operations, Read, ReadError, ReadRequest, Slot, Store,
-    TimestampOffset,
+    AppendError, Appended, CopyError, CutError, EndTransaction, Event, Operations, Read, ReadError,
+    ReadRequest, Slot, Store, TimestampOffset,
 };

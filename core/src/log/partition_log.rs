@@ -5,7 +5,7 @@ use super::{
     checkpoint::{Checkpoint, Closed, Snapshot},
     epochs::LeaderEpochs,
     paths::SegmentName,
-    producers::ProducerStates,
+    producers::{ProducerStates, Spot},
     segment::{Segment, Stage},
     store::Cutting,
     tail::Tail,
@@ -13,7 +13,8 @@ use super::{
 use crate::{
     error::Fatal,
     ids::{LeaderEpoch, Offset, PartitionId},
-    records::{BatchHeader, header},
+    limits::ABORTED_PER_SEGMENT_MAX,
+    records::{Batch, BatchHeader, Marker, Scratch, header},
 };
 use corelane_seam::{BLOCK, Now};
 use std::{collections::VecDeque, path::PathBuf, sync::Arc};
@@ -219,8 +220,15 @@ impl PartitionLog {
         let (base, bytes) = (header.base_offset(), (head.len() + rest.len()) as u64);
         self.make_segment_for(now, bytes, &header);
         let segment = self.segments.back_mut().expect("just made");
+        let position = u32::try_from(segment.bytes).expect("a segment is below 4 GiB");
+        let spot = Spot { serial: segment.serial, position };
+        let aborted = self.producers.replay(&header, marker(&header, head, rest), spot, now.unix_ms);
         let index = Arc::make_mut(segment.index.as_mut().expect("an active segment has its index"));
         index.observe(&header, segment.bytes).expect("the segment was rolled where the index ends");
+        if let Some(aborted) = aborted {
+            index.note_aborted(aborted);
+            segment.has_aborted = true;
+        }
         segment.max_timestamp = index.max_timestamp();
         segment.first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
         segment.bytes += bytes;
@@ -229,7 +237,6 @@ impl PartitionLog {
         self.end = header.next_offset();
         self.tail.append(base, self.end, [head, rest], chunk_max);
         self.epochs.assign(header.leader_epoch(), base);
-        self.producers.replay(&header, now.unix_ms);
         self.unflushed_records += u64::from(header.last_offset_delta().unsigned_abs()) + 1;
         self.unflushed_since.get_or_insert(now.monotonic);
         base
@@ -243,7 +250,10 @@ impl PartitionLog {
             let old = u64::try_from(age_ms).is_ok_and(|age| age >= self.settings.segment_ms);
             // The index counts offsets in 32 bits.
             let far = header.last_offset().0 - segment.base.0 > i64::from(i32::MAX);
-            if segment.bytes > 0 && (full || old || far) {
+            // The index has room for so many.
+            let aborted = segment.index.as_ref().map_or(0, |index| index.aborted().len());
+            let crowded = aborted >= ABORTED_PER_SEGMENT_MAX;
+            if segment.bytes > 0 && (full || old || far || crowded) {
                 self.roll();
             }
         }
@@ -263,10 +273,20 @@ impl PartitionLog {
         u32::try_from(interval).expect("at most 1 MiB")
     }
 
-    /// Everything below is committed, and of no open transaction.
+    /// Everything below is committed, and of no transaction that is not decided: one that is open, or whose marker is
+    /// not committed yet.
     pub fn last_stable(&self) -> Offset {
-        let open = self.producers.first_open_transaction();
-        open.map_or(self.high_watermark, |open| open.min(self.high_watermark))
+        let first = self.producers.first_undecided();
+        // What was deleted of a transaction holds nothing back.
+        first.map_or(self.high_watermark, |(first, _)| first.max(self.start).min(self.high_watermark))
+    }
+
+    /// Every transaction that ends behind a segment begins at or behind this.
+    pub fn open_from(&self, segment: &Segment) -> Offset {
+        match segment.stage {
+            Stage::Active => self.producers.first_open_transaction().unwrap_or(self.end),
+            Stage::Closing | Stage::Closed => segment.open_from,
+        }
     }
 
     /// Where what compaction has not gone over begins. A mark that lies outside of the log is none.
@@ -282,11 +302,13 @@ impl PartitionLog {
     /// Ends the active segment, if there is one.
     pub fn roll(&mut self) {
         let snapshot = Snapshot::take(self.end, &self.epochs, &self.producers);
+        let open_from = self.producers.first_open_transaction().unwrap_or(self.end);
         if let Some(segment) = self.segments.back_mut().filter(|segment| segment.stage == Stage::Active) {
             if segment.bytes == 0 {
                 return;
             }
             segment.stage = Stage::Closing;
+            segment.open_from = open_from;
             segment.snapshot = Some(snapshot);
         }
     }
@@ -379,6 +401,7 @@ impl PartitionLog {
         assert!(self.start <= self.end, "{id}: log start ≤ log end");
         assert!(self.flushed <= self.written && self.written <= self.end, "{id}: flushed ≤ written ≤ end");
         assert!(self.high_watermark <= self.end, "{id}: high watermark ≤ log end");
+        assert!(self.last_stable() <= self.high_watermark, "{id}: last stable offset ≤ high watermark");
         assert!(self.durable_place <= self.flushed_place, "{id}: whole batches are flushed");
         assert!(self.persisted <= self.durable_place, "{id}: segments hold only what the journal flushed");
         assert!(self.flushed_place <= self.written_place, "{id}: flushed ≤ written");
@@ -410,4 +433,13 @@ impl PartitionLog {
             "{id}: what no segment holds is pinned"
         );
     }
+}
+
+/// What a control batch in two parts says of its producer's transaction.
+fn marker(header: &BatchHeader, head: &[u8], rest: &[u8]) -> Option<Marker> {
+    if !header.is_control() {
+        return None;
+    }
+    let whole = [head, rest].concat();
+    Batch::split_from(&whole).ok().and_then(|(batch, _)| Marker::of(&batch, &mut Scratch::default()))
 }

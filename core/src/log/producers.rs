@@ -1,17 +1,20 @@
-//! Idempotence of one partition (KIP-98, KIP-360): what each producer appended last, so that a sequence gap, a
-//! duplicate and a fenced incarnation are told apart.
+//! Idempotence and transactions of one partition (KIP-98, KIP-360): what each producer appended last, so that a sequence
+//! gap, a duplicate and a fenced incarnation are told apart, and which transactions are not decided.
 
 use crate::{
     error::ErrorCode,
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchHeader, ProducerBatch},
+    records::{BatchHeader, Marker, Outcome, ProducerBatch},
 };
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 mod snapshot;
+mod undecided;
 
 pub use snapshot::DamagedProducers;
+pub use undecided::{AbortedTransaction, Spot};
+use undecided::{Ended, Undecided};
 
 /// Batches per producer that a retry is recognised by: clients keep at most this many requests in flight when they
 /// are idempotent (`max.in.flight.requests.per.connection`).
@@ -53,7 +56,12 @@ pub struct Producer {
     pub last_seen_ms: i64,
     /// First offset of its open transaction.
     pub transaction_start: Option<Offset>,
+    /// Of the coordinator that wrote its latest marker, or [`NO_COORDINATOR`].
+    pub coordinator_epoch: i32,
 }
+
+/// Stands for "no marker seen"; epochs are not negative.
+pub const NO_COORDINATOR: i32 = -1;
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +92,7 @@ pub struct Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerStates {
     producers: BTreeMap<ProducerId, Producer>,
+    undecided: Undecided,
 }
 
 impl ProducerStates {
@@ -166,9 +175,48 @@ impl ProducerStates {
         Ok(Verdict::Append)
     }
 
+    /// Judges a coordinator's marker. Changes nothing: [`replay`](Self::replay) of its batch does.
+    ///
+    /// - An older epoch than the producer's: `INVALID_PRODUCER_EPOCH`. In transactions of version 2 (KIP-890) a marker
+    ///   has an epoch of its own, so the producer's own is refused as well, unless nothing is open (the marker came
+    ///   twice) or there is no later one.
+    /// - An older coordinator than one that wrote before: `TRANSACTION_COORDINATOR_FENCED`.
+    pub fn check_marker(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        marker: Marker,
+        transaction_version: u8,
+    ) -> Result<(), Refused> {
+        let Some(known) = self.producers.get(&id) else { return Ok(()) };
+        let is_late = transaction_version >= 2
+            && epoch == known.epoch
+            && known.transaction_start.is_some()
+            && epoch.0 != i16::MAX;
+        if epoch < known.epoch || is_late {
+            return Err(refused(
+                ErrorCode::InvalidProducerEpoch,
+                format!(
+                    "Marker of epoch {} for producer {}, whose last seen epoch is {}",
+                    epoch.0, id.0, known.epoch.0
+                ),
+            ));
+        }
+        if marker.coordinator_epoch < known.coordinator_epoch {
+            return Err(refused(
+                ErrorCode::TransactionCoordinatorFenced,
+                format!(
+                    "Marker of coordinator epoch {} for producer {}, for whom {} was seen",
+                    marker.coordinator_epoch, id.0, known.coordinator_epoch
+                ),
+            ));
+        }
+        Ok(())
+    }
+
     /// Notes that a batch was appended. Believes it: a follower and a recovering log take what the leader decided.
     ///
-    /// `last_seen_ms` is the time of the append, or of the recovery when the log is read again: the batch's own
+    /// `spot` is where it begins in the log's files; `last_seen_ms` is the time of the append, or of the recovery when the log is read again: the batch's own
     /// timestamps are the producer's and may be years old, by which it would expire at once.
     pub fn record(
         &mut self,
@@ -176,6 +224,7 @@ impl ProducerStates {
         base_offset: Offset,
         last_offset: Offset,
         timestamp_ms: i64,
+        spot: Spot,
         last_seen_ms: i64,
     ) {
         self.make_room_for(batch.id);
@@ -194,38 +243,68 @@ impl ProducerStates {
         producer.last_seen_ms = last_seen_ms;
         if batch.transactional && producer.transaction_start.is_none() {
             producer.transaction_start = Some(base_offset);
+            self.undecided.begin(base_offset, batch.id, Some(spot));
         }
     }
 
     /// [`record`](Self::record) from a batch in the log: what recovery, truncation and followers call for each batch
-    /// behind a snapshot. A batch without a producer changes nothing; a transaction marker (a control batch) ends
-    /// its producer's transaction.
-    pub fn replay(&mut self, header: &BatchHeader, last_seen_ms: i64) {
-        let Some(batch) = header.producer() else {
-            return;
-        };
-        if header.is_control() {
-            self.end_transaction(batch.id, batch.epoch, last_seen_ms);
-        } else {
+    /// behind a snapshot. A batch without a producer changes nothing. `marker` is what a control batch holds, if it is
+    /// a transaction's; it ends its producer's transaction, which is given if it was aborted.
+    pub fn replay(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<Marker>,
+        spot: Spot,
+        last_seen_ms: i64,
+    ) -> Option<AbortedTransaction> {
+        let batch = header.producer()?;
+        if !header.is_control() {
             let (base, last) = (header.base_offset(), header.last_offset());
-            self.record(&batch, base, last, header.max_timestamp_ms(), last_seen_ms);
+            self.record(&batch, base, last, header.max_timestamp_ms(), spot, last_seen_ms);
+            return None;
         }
+        // A control batch without a marker was emptied by a cleaner: all of its transaction is gone.
+        let marker = marker?;
+        let first =
+            self.end_transaction(batch.id, batch.epoch, marker, header.base_offset(), last_seen_ms)?;
+        let aborted = marker.outcome == Outcome::Abort;
+        aborted.then(|| AbortedTransaction { first, last: header.base_offset(), producer: batch.id })
     }
 
-    /// Notes a transaction marker of `epoch`: the producer's transaction is over, and batches of an older epoch are
-    /// fenced from here on, also from a producer that had not been seen.
-    pub fn end_transaction(&mut self, id: ProducerId, epoch: ProducerEpoch, last_seen_ms: i64) {
+    /// Notes a marker of `epoch` at an offset: the producer's transaction is over, and batches of an older epoch are
+    /// fenced from here on, also from a producer that had not been seen. Gives where the transaction began.
+    fn end_transaction(
+        &mut self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        marker: Marker,
+        at: Offset,
+        last_seen_ms: i64,
+    ) -> Option<Offset> {
         self.make_room_for(id);
         let producer = self.producers.entry(id).or_insert_with(|| Producer::new(epoch));
+        let (epoch_before, coordinator_before) = (producer.epoch, producer.coordinator_epoch);
         producer.enter(epoch);
-        producer.transaction_start = None;
+        producer.coordinator_epoch = marker.coordinator_epoch;
         producer.last_seen_ms = last_seen_ms;
+        let start = producer.transaction_start.take()?;
+        self.undecided.end(start, Ended { marker: at, epoch_before, coordinator_before });
+        Some(start)
     }
 
-    /// Forgets the batches from `end` on, where the log now ends. A producer of which none is left is forgotten: it has
-    /// no more than five batches in flight, so whatever it appended before the last five was acknowledged to it and
-    /// does not come again.
+    /// Forgets the batches from `end` on, where the log now ends, and the markers there: their transactions are open
+    /// again. A producer of which none is left is forgotten: it has no more than five batches in flight, so whatever it
+    /// appended before the last five was acknowledged to it and does not come again.
+    ///
+    /// A transaction whose marker was committed is not opened again, should an unclean election cut that off: its
+    /// coordinator is done with it, and nothing would ever end it.
     pub fn truncate(&mut self, end: Offset) {
+        for (start, id, ended) in self.undecided.truncate(end) {
+            let producer = self.producers.entry(id).or_insert_with(|| Producer::new(ended.epoch_before));
+            producer.enter(ended.epoch_before);
+            producer.coordinator_epoch = ended.coordinator_before;
+            producer.transaction_start = Some(start);
+        }
         self.producers.retain(|_, producer| {
             producer.batches.retain(|batch| batch.last_offset < end);
             producer.transaction_start = producer.transaction_start.filter(|start| *start < end);
@@ -233,9 +312,20 @@ impl ProducerStates {
         });
     }
 
+    /// Everything below is committed: a marker there has decided its transaction.
+    pub fn commit(&mut self, high_watermark: Offset) {
+        self.undecided.commit(high_watermark);
+    }
+
+    /// Where the earliest transaction begins that is open, or whose marker is not committed; and where that is in the
+    /// log's files, if it is known.
+    pub fn first_undecided(&self) -> Option<(Offset, Option<Spot>)> {
+        self.undecided.first()
+    }
+
     /// Where the earliest open transaction begins.
     pub fn first_open_transaction(&self) -> Option<Offset> {
-        self.producers.values().filter_map(|producer| producer.transaction_start).min()
+        self.undecided.first_open()
     }
 
     /// Forgets who has been silent for `expiration_ms` (`producer.id.expiration.ms`), but never one with an open
@@ -270,7 +360,13 @@ impl ProducerStates {
 
 impl Producer {
     fn new(epoch: ProducerEpoch) -> Producer {
-        Producer { epoch, batches: SmallVec::new(), last_seen_ms: 0, transaction_start: None }
+        Producer {
+            epoch,
+            batches: SmallVec::new(),
+            last_seen_ms: 0,
+            transaction_start: None,
+            coordinator_epoch: NO_COORDINATOR,
+        }
     }
 
     /// Goes on in `epoch`; the batches of another one are no duplicates of anything that may still come.

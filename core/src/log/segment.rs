@@ -61,6 +61,10 @@ pub(crate) struct Segment {
     pub first_timestamp_ms: Option<i64>,
     /// When the first record came (wall clock), for the roll by time.
     pub first_append_ms: i64,
+    /// Markers of aborted transactions lie in it: its index names these.
+    pub has_aborted: bool,
+    /// When it takes no more: every transaction that ends behind it begins at or behind this.
+    pub open_from: Offset,
     /// Always there until closed, then while memory lasts.
     pub index: Option<Arc<SegmentIndex>>,
     /// For writing, until closed.
@@ -93,6 +97,8 @@ impl Segment {
             max_timestamp: None,
             first_timestamp_ms: None,
             first_append_ms: 0,
+            has_aborted: false,
+            open_from: base,
             index: Some(Arc::new(SegmentIndex::new(base, index_interval_bytes))),
             writer: None,
             reader: None,

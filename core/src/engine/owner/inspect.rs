@@ -32,6 +32,7 @@ impl Owner {
                 last_sequence: last.map_or(-1, |last| last.last_sequence),
                 last_timestamp_ms: last.map_or(producer.last_seen_ms, |last| last.timestamp_ms),
                 transaction_start: producer.transaction_start.map_or(-1, |start| start.0),
+                coordinator_epoch: producer.coordinator_epoch,
             }
         });
         ProducersResult { error: ErrorCode::None, producers: seen.collect() }

@@ -56,6 +56,10 @@ impl Owner {
                 leader_epoch: epoch,
             })
         };
+        let end = match query.is_committed_only {
+            true => self.store.last_stable(slot).min(high_watermark),
+            false => high_watermark,
+        };
         let target = match query.what {
             OffsetSpec::Earliest => {
                 let start = self.store.log_start(slot);
@@ -65,7 +69,7 @@ impl Owner {
             OffsetSpec::Latest if !knows_what_is_committed => {
                 return Some(OffsetResult::failed(ErrorCode::OffsetNotAvailable));
             }
-            OffsetSpec::Latest => return plain(high_watermark, epoch.0),
+            OffsetSpec::Latest => return plain(end, epoch.0),
             OffsetSpec::MaxTimestamp => None,
             OffsetSpec::Timestamp(at) => Some(at),
         };
@@ -75,9 +79,9 @@ impl Owner {
         let out = &mut effects.files;
         match target {
             Some(at) => {
-                self.store.find_timestamp(now, slot, at, high_watermark, search, out, &mut self.events);
+                self.store.find_timestamp(now, slot, at, end, search, out, &mut self.events);
             }
-            None => self.store.find_max_timestamp(now, slot, high_watermark, search, out, &mut self.events),
+            None => self.store.find_max_timestamp(now, slot, end, search, out, &mut self.events),
         }
         None
     }

@@ -216,10 +216,11 @@ impl Owner {
         at_least_one: bool,
         effects: &mut Effects,
     ) -> Found {
+        let stable = self.store.last_stable(slot).min(high_watermark);
         let mut result = ReadResult {
             error: ErrorCode::None,
             high_watermark: high_watermark.0,
-            last_stable_offset: high_watermark.0,
+            last_stable_offset: stable.0,
             log_start_offset: self.store.log_start(slot).0,
             ..ReadResult::failed(ErrorCode::None)
         };
@@ -232,7 +233,11 @@ impl Owner {
         if is_unknown && follower.is_none() {
             return ReadResult::failed(ErrorCode::OffsetOutOfRange).into();
         }
-        let end = if follower.is_some() { self.store.log_end(slot) } else { high_watermark };
+        let end = match follower {
+            Some(_) => self.store.log_end(slot),
+            None if wanted.is_committed_only => stable,
+            None => high_watermark,
+        };
         if room == 0 && !at_least_one && result.log_start_offset <= wanted.from.0 && wanted.from < end {
             // There is something, but not for this answer: no file is opened in vain.
             return result.into();
@@ -241,11 +246,18 @@ impl Owner {
             LogRead { from: wanted.from, max_bytes: wanted.bytes_max.min(room), up_to: end, at_least_one };
         let out = &mut effects.files;
         let read = match follower {
-            Some(_) => self.store.read_unflushed(slot, request, out),
-            None => self.store.read(now, slot, request, out),
+            Some(_) => self.store.read_unflushed(slot, request, out).map(|read| (read, Vec::new())),
+            None => self.store.read(now, slot, request, out).and_then(|read| {
+                let wants = wanted.is_committed_only && read.bytes > 0;
+                let to = read.end.min(stable);
+                let aborted =
+                    if wants { self.store.aborted(slot, wanted.from, to, out)? } else { Vec::new() };
+                Ok((read, aborted))
+            }),
         };
         match read {
-            Ok(read) => {
+            Ok((read, aborted)) => {
+                result.aborted = aborted.iter().map(|one| (one.producer, one.first).into()).collect();
                 result.bytes = usize::try_from(read.bytes).unwrap_or(usize::MAX);
                 result.records = read.parts;
                 result.into()

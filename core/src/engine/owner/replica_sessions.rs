@@ -185,6 +185,7 @@ impl Session {
     fn reading(&self, id: PartitionId) -> Option<ReadPartition> {
         let position = self.positions.get(&id)?;
         Some(ReadPartition {
+            is_committed_only: false,
             place: 0,
             id,
             from: position.from,

@@ -6,17 +6,17 @@ use super::{
         index::SegmentIndex,
         partition_log::PartitionLog,
         paths::{self, SegmentName},
-        producers::ProducerStates,
+        producers::{AbortedTransaction, ProducerStates},
         segment::{Segment, Stage},
     },
     Cleanable, CleanerSettings, OffsetMap,
     offset_map::Full,
     plan::{Source, groups},
-    transactions::{AbortedTransaction, Transactions},
+    transactions::Transactions,
 };
 use crate::{
     ids::Offset,
-    limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES, COMPACTION_WORK_BYTES},
+    limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES, COMPACTION_WORK_BYTES, INDEX_BYTES_MAX},
     records::{Batch, BatchFault, BatchHeader, Batches, DecodedBatch, Filter, Filtered, Scratch, filter},
 };
 use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice};
@@ -33,6 +33,8 @@ const FLUSH_BYTES: u64 = 4 * 1024 * 1024;
 /// What is asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    OpenIndex,
+    ReadIndex,
     OpenSource,
     Read,
     OpenTarget,
@@ -85,7 +87,9 @@ pub(crate) struct Replacement {
 
 impl Replacement {
     /// The segment that it is from now on.
-    pub fn into_segment(self, first_append_ms: i64) -> Segment {
+    ///
+    /// `open_from` is that of the last segment whose place it takes.
+    pub fn into_segment(self, first_append_ms: i64, open_from: Offset) -> Segment {
         let SegmentName { base, serial, cleaning } = self.name;
         let mut segment = Segment::new(base, serial, 0, 0);
         let bytes = u64::from(self.index.observed_bytes());
@@ -94,6 +98,7 @@ impl Replacement {
         (segment.max_timestamp, segment.first_append_ms) = (self.index.max_timestamp(), first_append_ms);
         segment.first_timestamp_ms = self.first_timestamp_ms;
         (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
+        segment.open_from = open_from;
         segment
     }
 }
@@ -119,9 +124,11 @@ struct Target {
     is_different: bool,
 }
 
-/// The half that a pass is in.
+/// The part that a pass is in.
 #[derive(Debug)]
 enum Phase {
+    /// Indexes of segments in which aborted transactions ended are read, the last of these first.
+    Learning(Vec<SegmentName>),
     /// Keys of dirty records are noted.
     Mapping,
     /// What stays is written.
@@ -148,12 +155,14 @@ pub(crate) struct Pass {
     end: Offset,
     rules: Rules,
     map: OffsetMap,
+    /// Those that were aborted and touch what is cleaned.
+    aborted: Vec<AbortedTransaction>,
     transactions: Transactions,
     scratch: Scratch,
     phase: Phase,
     /// The source that is being read, up to where it was, and what the next read must bring at least.
     source: usize,
-    file: Option<FileHandle>,
+    file: Option<(FileHandle, usize)>,
     position: u64,
     batch_bytes: usize,
     /// Bytes of records that were gone over in this turn.
@@ -180,6 +189,7 @@ impl Pass {
         let end = sources.last().map_or(first_dirty, |last| last.next);
         let keys_max = u64::try_from(end.0 - first_dirty.0).unwrap_or(0);
         let retention_ms = i64::try_from(log.settings.delete_retention_ms).unwrap_or(i64::MAX);
+        let (aborted, unread) = aborted_before(log, end);
         Pass {
             sources,
             first_dirty,
@@ -192,9 +202,10 @@ impl Pass {
                 fault,
             },
             map: OffsetMap::new(settings.map_bytes_max, settings.map_load_max, keys_max, secret),
-            transactions: Transactions::new(aborted()),
+            transactions: Transactions::new(aborted.iter().copied()),
+            aborted,
             scratch: Scratch::default(),
-            phase: Phase::Mapping,
+            phase: if unread.is_empty() { Phase::Mapping } else { Phase::Learning(unread) },
             source: 0,
             file: None,
             position: 0,
@@ -207,6 +218,7 @@ impl Pass {
     pub fn next(&mut self, directory: &Path) -> Next {
         loop {
             let next = match &self.phase {
+                Phase::Learning(unread) => Some(self.next_of_learning(directory, unread)),
                 Phase::Mapping => self.next_of_mapping(directory),
                 Phase::Cleaning { .. } => self.next_of_cleaning(directory),
                 Phase::GivingUp(paths) => Some(match paths.last() {
@@ -218,6 +230,34 @@ impl Pass {
                 return next;
             }
         }
+    }
+
+    fn next_of_learning(&self, directory: &Path, unread: &[SegmentName]) -> Next {
+        let path = paths::index(directory, *unread.last().expect("else it is over"));
+        match &self.file {
+            None => Next::Ask(Step::OpenIndex, FileOperation::Open { path, how: OpenHow::Read }),
+            Some((file, len)) => {
+                let operation = FileOperation::Read { file: file.clone(), offset: 0, len: *len };
+                Next::Ask(Step::ReadIndex, operation)
+            }
+        }
+    }
+
+    /// Takes what an index says; the last one ends the phase.
+    fn learn(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let Phase::Learning(unread) = &mut self.phase else { return Ok(()) };
+        let name = unread.pop().expect("it was asked for");
+        let index = SegmentIndex::decode(bytes).ok().filter(|index| index.base() == name.base);
+        let index = index.ok_or_else(|| {
+            Trouble::Uncleanable(format!("the index of the segment that begins at {} is damaged", name.base))
+        })?;
+        self.aborted.extend(index.aborted());
+        self.file = None;
+        if unread.is_empty() {
+            self.transactions = Transactions::new(self.aborted.iter().copied());
+            self.phase = Phase::Mapping;
+        }
+        Ok(())
     }
 
     fn next_of_mapping(&mut self, directory: &Path) -> Option<Next> {
@@ -236,7 +276,7 @@ impl Pass {
         let end = self.end;
         self.sources.retain(|source| source.name.base < end);
         let groups = groups(&self.sources, self.rules.segment_bytes).into();
-        self.transactions = Transactions::new(aborted());
+        self.transactions = Transactions::new(self.aborted.iter().copied());
         self.go_to(0);
         self.phase = Phase::Cleaning { groups, target: None };
     }
@@ -249,7 +289,7 @@ impl Pass {
     fn next_of_source(&mut self, directory: &Path, end: usize) -> Option<Next> {
         while self.source < end {
             let source = self.sources[self.source];
-            let Some(file) = self.file.clone() else {
+            let Some((file, _)) = self.file.clone() else {
                 let path = paths::segment(directory, source.name);
                 return Some(Next::Ask(Step::OpenSource, FileOperation::Open { path, how: OpenHow::Read }));
             };
@@ -301,7 +341,15 @@ impl Pass {
     ) -> Result<Answered, Trouble> {
         let mut bytes = 0;
         match (step, result) {
-            (Step::OpenSource, FileResult::Opened(result)) => self.file = Some(opened(result)?.0),
+            (Step::OpenSource | Step::OpenIndex, FileResult::Opened(result)) => {
+                let (file, length) = opened(result)?;
+                self.file = Some((file, usize::try_from(length).unwrap_or(usize::MAX).min(INDEX_BYTES_MAX)));
+            }
+            (Step::ReadIndex, FileResult::Read(result)) => {
+                let slice = result.map_err(trouble)?;
+                bytes = slice.len() as u64;
+                self.learn(&slice)?;
+            }
             (Step::Read, FileResult::Read(result)) => {
                 let slice = result.map_err(trouble)?;
                 bytes = slice.len() as u64;
@@ -319,7 +367,7 @@ impl Pass {
     fn target(&mut self) -> Option<&mut Target> {
         match &mut self.phase {
             Phase::Cleaning { target, .. } => target.as_deref_mut(),
-            Phase::Mapping | Phase::GivingUp(_) => None,
+            Phase::Learning(_) | Phase::Mapping | Phase::GivingUp(_) => None,
         }
     }
 
@@ -331,7 +379,7 @@ impl Pass {
                 *target = None;
                 result.map_err(trouble)?;
             }
-            Phase::Mapping => {}
+            Phase::Learning(_) | Phase::Mapping => {}
         }
         Ok(())
     }
@@ -461,6 +509,9 @@ impl Pass {
 
     /// Whether what is being read still is a part of the log.
     pub fn is_source_of(&self, log: &PartitionLog) -> bool {
+        if let Phase::Learning(unread) = &self.phase {
+            return unread.iter().all(|name| log.segments.iter().any(|segment| segment.name() == *name));
+        }
         let Some(source) = self.sources.get(self.source) else { return true };
         log.segments.iter().any(|segment| segment.name() == source.name && segment.next > log.start)
     }
@@ -479,7 +530,7 @@ impl Pass {
         self.file = None;
         let made = match &self.phase {
             Phase::Cleaning { target: Some(target), .. } => Some(target.name),
-            Phase::Cleaning { target: None, .. } | Phase::Mapping => None,
+            Phase::Cleaning { target: None, .. } | Phase::Learning(_) | Phase::Mapping => None,
             Phase::GivingUp(_) => return,
         };
         let paths = made.map(|name| files_of(directory, name)).unwrap_or_default();
@@ -492,6 +543,23 @@ impl Pass {
     }
 }
 
+/// The aborted transactions that touch what lies below `end`, as far as memory knows, and the segments whose indexes
+/// tell of others. All of them have ended, maybe further on.
+fn aborted_before(log: &PartitionLog, end: Offset) -> (Vec<AbortedTransaction>, Vec<SegmentName>) {
+    let (mut known, mut unread) = (Vec::new(), Vec::new());
+    for segment in &log.segments {
+        match &segment.index {
+            _ if !segment.has_aborted => {}
+            Some(index) => known.extend(index.aborted()),
+            None => unread.push(segment.name()),
+        }
+        if log.open_from(segment) >= end {
+            break;
+        }
+    }
+    (known, unread)
+}
+
 fn decode<'a>(batch: Batch<'a>, scratch: &mut Scratch) -> Result<DecodedBatch<'a>, String> {
     DecodedBatch::within(batch, COMPACTED_BATCH_BYTES_MAX, scratch).map_err(|fault| fault.to_string())
 }
@@ -499,11 +567,6 @@ fn decode<'a>(batch: Batch<'a>, scratch: &mut Scratch) -> Result<DecodedBatch<'a
 /// All that may be there of a file in the making.
 fn files_of(directory: &Path, name: SegmentName) -> Vec<PathBuf> {
     vec![paths::index(directory, name), paths::segment(directory, name), paths::cleaned(directory, name)]
-}
-
-/// The aborted transactions of a log: none, before there are transactions. Their index will be the source.
-fn aborted() -> [AbortedTransaction; 0] {
-    []
 }
 
 /// Whether a batch is the last witness of its producer's sequence or epoch.

@@ -2,23 +2,11 @@
 //! records were aborted, and which markers no record needs any more.
 
 use crate::{
-    ids::{Map, Offset, ProducerId, Set},
-    records::{Batch, DecodedBatch, Scratch},
+    ids::{Map, ProducerId, Set},
+    log::producers::AbortedTransaction,
+    records::{Batch, Marker, Outcome, Scratch},
 };
 use std::{cmp::Reverse, collections::BinaryHeap};
-
-/// An aborted transaction of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct AbortedTransaction {
-    /// Its first record.
-    pub first: Offset,
-    /// Whose it was.
-    pub producer: ProducerId,
-}
-
-/// Kafka's control record types (the key of a marker: version and type, big-endian).
-const ABORT: u16 = 0;
-const COMMIT: u16 = 1;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -38,7 +26,8 @@ impl Transactions {
     }
 
     /// Takes note of the next batch. Gives whether it may go as a whole: a batch of records because its transaction was
-    /// aborted, a marker because nothing is left of its transaction.
+    /// aborted, a marker because nothing is left of its transaction. A file that was cleaned thus holds no records that a
+    /// reader would have to leave out.
     pub fn pass(&mut self, batch: &Batch<'_>, scratch: &mut Scratch) -> bool {
         let header = batch.header();
         while let Some(Reverse(next)) = self.aborted.peek().copied() {
@@ -50,11 +39,10 @@ impl Transactions {
         }
         let producer = header.producer_id();
         if header.is_control() {
-            return match marker_type(batch, scratch) {
-                Some(ABORT) => !self.open_aborted.remove(&producer).unwrap_or(false),
-                Some(COMMIT) => !self.open_committed.remove(&producer),
-                Some(_) => false,
-                // An empty one was cleaned before.
+            return match Marker::of(batch, scratch).map(|marker| marker.outcome) {
+                Some(Outcome::Abort) => !self.open_aborted.remove(&producer).unwrap_or(false),
+                Some(Outcome::Commit) => !self.open_committed.remove(&producer),
+                // An empty one was cleaned before; of another kind nothing is known.
                 None => header.record_count() <= 0,
             };
         }
@@ -70,18 +58,11 @@ impl Transactions {
     }
 }
 
-fn marker_type(batch: &Batch<'_>, scratch: &mut Scratch) -> Option<u16> {
-    let decoded = DecodedBatch::new(*batch, scratch).ok()?;
-    let first = decoded.records().next()?.ok()?;
-    let number = first.key?.get(2..4)?;
-    Some(u16::from_be_bytes([number[0], number[1]]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        ids::ProducerEpoch,
+        ids::{Offset, ProducerEpoch},
         records::{BatchBuilder, NewRecord},
     };
     use bytes::Bytes;
@@ -97,11 +78,14 @@ mod tests {
         builder.build()
     }
 
+    const ABORT: u16 = 0;
+    const COMMIT: u16 = 1;
+
     fn marker(offset: i64, kind: u16) -> Bytes {
         let mut builder = BatchBuilder::new().base_offset(Offset(offset)).producer(P, ProducerEpoch(0), -1);
         builder = builder.transactional().control();
         let key = [0_u16.to_be_bytes(), kind.to_be_bytes()].concat();
-        builder.push(NewRecord { key: Some(&key), value: Some(b"epoch"), ..NewRecord::default() });
+        builder.push(NewRecord { key: Some(&key), value: Some(&[0; 6]), ..NewRecord::default() });
         builder.build()
     }
 
@@ -112,7 +96,7 @@ mod tests {
 
     #[test]
     fn records_of_an_aborted_transaction_may_go_and_its_marker_only_when_none_was_seen() {
-        let aborted = [AbortedTransaction { first: Offset(5), producer: P }];
+        let aborted = [AbortedTransaction { first: Offset(5), last: Offset(7), producer: P }];
         let mut log = Transactions::new(aborted);
         assert!(!may_go(&mut log, &records(3, P)), "before the aborted one");
         assert!(!may_go(&mut log, &marker(4, COMMIT)), "its record was just seen");

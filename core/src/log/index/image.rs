@@ -1,13 +1,18 @@
 //! The index as bytes of a file.
 
 use super::{Entry, MaxTimestamp, SegmentIndex};
-use crate::ids::Offset;
+use crate::{
+    ids::{Offset, ProducerId},
+    log::producers::AbortedTransaction,
+};
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     byteorder::big_endian::{I64, U16, U32},
 };
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Before there were transactions: without those that were aborted.
+const VERSION_1: u16 = 1;
 /// Stands for "no timestamp yet".
 const NONE: i64 = i64::MIN;
 
@@ -33,6 +38,15 @@ struct EntryImage {
     max_timestamp_at: U32,
 }
 
+/// Behind the entries, up to the checksum.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct AbortedImage {
+    first: I64,
+    last: I64,
+    producer: I64,
+}
+
 /// Why bytes are not an index. Whatever the reason, the caller builds it anew from the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DamagedIndex {
@@ -51,7 +65,7 @@ pub enum DamagedIndex {
 }
 
 impl SegmentIndex {
-    /// For its file: version, what was observed, the entries, and CRC32C over all, big-endian.
+    /// For its file: version, what was observed, the entries, the aborted transactions, and CRC32C over all, big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let (max_timestamp_ms, max_timestamp_batch) =
             self.max.map_or((NONE, self.base.0), |max| (max.timestamp_ms, max.batch.0));
@@ -65,7 +79,9 @@ impl SegmentIndex {
             max_timestamp_batch: I64::new(max_timestamp_batch),
             entries: U32::new(u32::try_from(self.entries.len()).expect("positions ascend within a u32")),
         };
-        let bytes = size_of::<Head>() + self.entries.len() * size_of::<EntryImage>() + size_of::<u32>();
+        let aborted = self.aborted.len() * size_of::<AbortedImage>();
+        let entries = self.entries.len() * size_of::<EntryImage>();
+        let bytes = size_of::<Head>() + entries + aborted + size_of::<u32>();
         let mut out = Vec::with_capacity(bytes);
         out.extend_from_slice(head.as_bytes());
         for entry in &self.entries {
@@ -74,6 +90,14 @@ impl SegmentIndex {
                 position: U32::new(entry.position),
                 max_timestamp_before_ms: I64::new(entry.max_timestamp_before_ms),
                 max_timestamp_at: U32::new(entry.max_timestamp_at),
+            };
+            out.extend_from_slice(image.as_bytes());
+        }
+        for aborted in &self.aborted {
+            let image = AbortedImage {
+                first: I64::new(aborted.first.0),
+                last: I64::new(aborted.last.0),
+                producer: I64::new(aborted.producer.0),
             };
             out.extend_from_slice(image.as_bytes());
         }
@@ -89,11 +113,15 @@ impl SegmentIndex {
             return Err(DamagedIndex::Checksum);
         }
         let (head, images) = Head::ref_from_prefix(content).map_err(|_| DamagedIndex::Length)?;
-        if head.version.get() != VERSION {
-            return Err(DamagedIndex::Version(head.version.get()));
+        let version = head.version.get();
+        if version != VERSION && version != VERSION_1 {
+            return Err(DamagedIndex::Version(version));
         }
-        let images = <[EntryImage]>::ref_from_bytes(images).map_err(|_| DamagedIndex::Length)?;
-        if u32::try_from(images.len()) != Ok(head.entries.get()) {
+        let count = usize::try_from(head.entries.get()).map_err(|_| DamagedIndex::Length)?;
+        let (images, aborted) =
+            <[EntryImage]>::ref_from_prefix_with_elems(images, count).map_err(|_| DamagedIndex::Length)?;
+        let aborted = <[AbortedImage]>::ref_from_bytes(aborted).map_err(|_| DamagedIndex::Length)?;
+        if version == VERSION_1 && !aborted.is_empty() {
             return Err(DamagedIndex::Length);
         }
         let max = (head.max_timestamp_ms.get() != NONE).then(|| MaxTimestamp {
@@ -107,6 +135,7 @@ impl SegmentIndex {
             observed: head.observed.get(),
             next: Offset(head.next.get()),
             max,
+            aborted: Vec::with_capacity(aborted.len()),
         };
         for image in images {
             let entry = Entry {
@@ -119,6 +148,17 @@ impl SegmentIndex {
                 return Err(DamagedIndex::Content);
             }
             index.entries.push(entry);
+        }
+        for image in aborted {
+            let aborted = AbortedTransaction {
+                first: Offset(image.first.get()),
+                last: Offset(image.last.get()),
+                producer: ProducerId(image.producer.get()),
+            };
+            if !index.may_follow_aborted(&aborted) {
+                return Err(DamagedIndex::Content);
+            }
+            index.aborted.push(aborted);
         }
         index.is_consistent().then_some(index).ok_or(DamagedIndex::Content)
     }
@@ -134,6 +174,12 @@ impl SegmentIndex {
             && last.max_timestamp_before_ms <= entry.max_timestamp_before_ms
             && last.max_timestamp_at <= entry.max_timestamp_at
             && entry.max_timestamp_at < entry.offset
+    }
+
+    fn may_follow_aborted(&self, aborted: &AbortedTransaction) -> bool {
+        (self.base..self.next).contains(&aborted.last)
+            && aborted.first < aborted.last
+            && self.aborted.last().is_none_or(|before| before.last < aborted.last)
     }
 
     fn is_consistent(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The producers of a partition as bytes of a checkpoint.
 
-use super::{AppendedBatch, BATCHES_KEPT_PER_PRODUCER, Producer, ProducerStates};
+use super::{
+    AppendedBatch, BATCHES_KEPT_PER_PRODUCER, Ended, NO_COORDINATOR, Producer, ProducerStates, Spot,
+};
 use crate::ids::{Offset, ProducerEpoch, ProducerId};
 use smallvec::SmallVec;
 use zerocopy::{
@@ -8,7 +10,11 @@ use zerocopy::{
     byteorder::big_endian::{I16, I32, I64, U16, U32},
 };
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Before there were transactions: without the part about them.
+const VERSION_1: u16 = 1;
+/// No segment has this number: where a transaction begins in the files is not known.
+const NO_SPOT: u32 = u32::MAX;
 /// Stands for "no open transaction"; offsets are not negative.
 const NO_TRANSACTION: i64 = -1;
 
@@ -27,6 +33,29 @@ struct ProducerImage {
     last_seen_ms: I64,
     transaction_start: I64,
     batches: u8,
+}
+
+/// Behind the producers, one for each of them: what its transactions left.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct CoordinatedImage {
+    coordinator_epoch: I32,
+    /// Of its open transaction.
+    serial: U32,
+    position: U32,
+}
+
+/// A transaction whose marker was not committed, in the order of the markers.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct EndedImage {
+    start: I64,
+    marker: I64,
+    producer: I64,
+    epoch_before: I16,
+    coordinator_before: I32,
+    serial: U32,
+    position: U32,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -57,8 +86,8 @@ pub enum DamagedProducers {
 }
 
 impl ProducerStates {
-    /// For a checkpoint: version, count, each producer with its batches, and CRC32C, big-endian. The offset up to
-    /// which the snapshot speaks is the checkpoint's to say.
+    /// For a checkpoint: version, count, each producer with its batches, what their transactions left, and CRC32C,
+    /// big-endian. The offset up to which the snapshot speaks is the checkpoint's to say.
     pub fn encode(&self) -> Vec<u8> {
         let producers = u32::try_from(self.len()).expect("bounded by the transactions that can be open");
         let mut out = Vec::new();
@@ -83,6 +112,7 @@ impl ProducerStates {
                 out.extend_from_slice(image.as_bytes());
             }
         }
+        self.encode_transactions(&mut out);
         out.extend_from_slice(&crc32c::crc32c(&out).to_be_bytes());
         out
     }
@@ -95,8 +125,9 @@ impl ProducerStates {
             return Err(DamagedProducers::Checksum);
         }
         let (head, mut rest) = Head::ref_from_prefix(content).map_err(|_| DamagedProducers::Length)?;
-        if head.version.get() != VERSION {
-            return Err(DamagedProducers::Version(head.version.get()));
+        let version = head.version.get();
+        if version != VERSION && version != VERSION_1 {
+            return Err(DamagedProducers::Version(version));
         }
         let mut states = ProducerStates::new();
         for _ in 0..head.producers.get() {
@@ -107,8 +138,85 @@ impl ProducerStates {
             states.producers.insert(id, producer);
             rest = behind;
         }
+        if version == VERSION_1 {
+            let open = states.producers.iter();
+            let open = open.filter_map(|(id, producer)| Some((*id, producer.transaction_start?)));
+            for (id, start) in open {
+                states.undecided.begin(start, id, None);
+            }
+        } else {
+            rest = states.decode_transactions(rest)?;
+        }
         if rest.is_empty() { Ok(states) } else { Err(DamagedProducers::Length) }
     }
+
+    fn encode_transactions(&self, out: &mut Vec<u8>) {
+        for (_, producer) in self.iter() {
+            let spot = producer.transaction_start.and_then(|start| self.undecided.spot(start));
+            let (serial, position) = spot.map_or((NO_SPOT, 0), |spot| (spot.serial, spot.position));
+            let image = CoordinatedImage {
+                coordinator_epoch: I32::new(producer.coordinator_epoch),
+                serial: U32::new(serial),
+                position: U32::new(position),
+            };
+            out.extend_from_slice(image.as_bytes());
+        }
+        let ended = self.undecided.ended();
+        let count = u32::try_from(ended.len()).expect("bounded by the transactions that can be open");
+        out.extend_from_slice(U32::new(count).as_bytes());
+        for (start, transaction) in ended {
+            let ended = transaction.ended.expect("it is among those that ended");
+            let (serial, position) =
+                transaction.spot.map_or((NO_SPOT, 0), |spot| (spot.serial, spot.position));
+            let image = EndedImage {
+                start: I64::new(start.0),
+                marker: I64::new(ended.marker.0),
+                producer: I64::new(transaction.producer.0),
+                epoch_before: I16::new(ended.epoch_before.0),
+                coordinator_before: I32::new(ended.coordinator_before),
+                serial: U32::new(serial),
+                position: U32::new(position),
+            };
+            out.extend_from_slice(image.as_bytes());
+        }
+    }
+
+    fn decode_transactions<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], DamagedProducers> {
+        let count = self.producers.len();
+        let (images, rest) = <[CoordinatedImage]>::ref_from_prefix_with_elems(bytes, count)
+            .map_err(|_| DamagedProducers::Length)?;
+        for ((id, producer), image) in self.producers.iter_mut().zip(images) {
+            producer.coordinator_epoch = image.coordinator_epoch.get();
+            if let Some(start) = producer.transaction_start {
+                self.undecided.begin(start, *id, spot(image.serial, image.position));
+            }
+        }
+        let (count, rest) = U32::ref_from_prefix(rest).map_err(|_| DamagedProducers::Length)?;
+        let count = usize::try_from(count.get()).map_err(|_| DamagedProducers::Length)?;
+        let (images, rest) =
+            <[EndedImage]>::ref_from_prefix_with_elems(rest, count).map_err(|_| DamagedProducers::Length)?;
+        let mut before = i64::MIN;
+        for image in images {
+            let (start, marker) = (image.start.get(), image.marker.get());
+            if start >= marker || marker <= before {
+                return Err(DamagedProducers::Content);
+            }
+            before = marker;
+            let producer = ProducerId(image.producer.get());
+            self.undecided.begin(Offset(start), producer, spot(image.serial, image.position));
+            let ended = Ended {
+                marker: Offset(marker),
+                epoch_before: ProducerEpoch(image.epoch_before.get()),
+                coordinator_before: image.coordinator_before.get(),
+            };
+            self.undecided.end(Offset(start), ended);
+        }
+        Ok(rest)
+    }
+}
+
+fn spot(serial: U32, position: U32) -> Option<Spot> {
+    (serial.get() != NO_SPOT).then(|| Spot { serial: serial.get(), position: position.get() })
 }
 
 fn decode_producer(bytes: &[u8]) -> Result<(ProducerId, Producer, &[u8]), DamagedProducers> {
@@ -135,6 +243,7 @@ fn decode_producer(bytes: &[u8]) -> Result<(ProducerId, Producer, &[u8]), Damage
         batches,
         last_seen_ms: image.last_seen_ms.get(),
         transaction_start: (start != NO_TRANSACTION).then_some(Offset(start)),
+        coordinator_epoch: NO_COORDINATOR,
     };
     Ok((ProducerId(image.id.get()), producer, rest))
 }

@@ -6,7 +6,7 @@ use super::{
         epochs::LeaderEpochs,
         index::SegmentIndex,
         paths::{self, SegmentName},
-        producers::ProducerStates,
+        producers::{AbortedTransaction, ProducerStates, Spot},
         segment::{Segment, Stage, block_floor},
         tail::Mark,
     },
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::Fatal,
     ids::{Offset, PartitionId},
-    records::{Batch, BatchHeader, header::HEADER_BYTES},
+    records::{Batch, BatchHeader, Marker, Scratch, header::HEADER_BYTES},
 };
 use corelane_seam::{BLOCK, Disk};
 use std::{
@@ -28,6 +28,8 @@ use std::{
 
 /// Read at once from a segment.
 const WINDOW_BYTES: usize = 256 * 1024;
+/// A control batch with a transaction's marker is far shorter.
+const MARKER_BYTES_MAX: u64 = 4096;
 /// Distance of index entries in an index that is built again (`index.interval.bytes`' default).
 const INDEX_INTERVAL_BYTES: u32 = 4096;
 
@@ -265,21 +267,44 @@ impl Work<'_> {
         (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
         let index = paths::index(&self.directory, closed.name);
         let have = self.disk.read_at(&index, 0, &mut [0]).unwrap_or(0);
+        (segment.has_aborted, segment.open_from) = (closed.has_aborted, closed.open_from);
         if have == 0 {
-            self.rebuild_index(&mut segment, &path, &index)?;
+            self.rebuild_index(&segment, &path, &index)?;
         }
         self.log.segments.push(segment);
         Ok(())
     }
 
-    fn rebuild_index(&self, segment: &mut Segment, path: &Path, index_path: &Path) -> Result<(), Stop> {
-        let content = Content { disk: self.disk, path, overlay_at: segment.bytes, overlay: Vec::new() };
-        let mut index = SegmentIndex::new(segment.base, INDEX_INTERVAL_BYTES);
-        scan(&content, segment.bytes, None, &mut index, |_, _| {})?;
+    /// Reads a closed segment again. Where aborted transactions end in it, those before it are read, too: they may have
+    /// begun there.
+    fn rebuild_index(&self, segment: &Segment, path: &Path, index_path: &Path) -> Result<(), Stop> {
+        let mut producers = ProducerStates::new();
+        if segment.has_aborted {
+            for before in &self.log.segments {
+                let path = paths::segment(&self.directory, before.name());
+                self.read_closed(before, &path, &mut producers)?;
+            }
+        }
+        let index = self.read_closed(segment, path, &mut producers)?;
         self.disk
             .replace(index_path, &index.encode())
             .map_err(|error| failed("replacing", index_path, &error))?;
         Ok(())
+    }
+
+    /// The index of a closed segment, made from its batches; `producers` are those of the segments before it.
+    fn read_closed(
+        &self,
+        segment: &Segment,
+        path: &Path,
+        producers: &mut ProducerStates,
+    ) -> Result<SegmentIndex, Stop> {
+        let content = Content { disk: self.disk, path, overlay_at: segment.bytes, overlay: Vec::new() };
+        let mut index = SegmentIndex::new(segment.base, INDEX_INTERVAL_BYTES);
+        scan(&content, segment.bytes, None, &mut index, |header, marker, position| {
+            producers.replay(header, marker, spot(segment.serial, position), self.unix_ms)
+        })?;
+        Ok(index)
     }
 
     /// A segment that no checkpoint knows: the journal's bytes are put into it, and it is read. The last one goes
@@ -318,9 +343,9 @@ impl Work<'_> {
         let mut marks = Vec::new();
         let mut first_timestamp_ms = None;
         let unix_ms = self.unix_ms;
-        let bytes = scan(&content, end, covered_from, &mut index, |header, position| {
+        let bytes = scan(&content, end, covered_from, &mut index, |header, marker, position| {
             log.epochs.assign(header.leader_epoch(), header.base_offset());
-            log.producers.replay(header, unix_ms);
+            let aborted = log.producers.replay(header, marker, spot(serial, position), unix_ms);
             first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
             let total = header.total_bytes().unwrap_or(0) as u64;
             let (base, next) = (header.base_offset(), header.next_offset());
@@ -331,6 +356,7 @@ impl Work<'_> {
                 let whole = marks.partition_point(|mark: &Mark| mark.to <= keep_from);
                 marks.drain(..whole.saturating_sub(1));
             }
+            aborted
         })?;
         if !is_last && bytes < end && !pieces.is_empty() {
             return Err(offline(&path, bytes, "a batch is cut short, although later segments follow"));
@@ -340,6 +366,8 @@ impl Work<'_> {
             (index.next_offset(), bytes, index.max_timestamp());
         (segment.cleaning, segment.first_timestamp_ms) = (cleaning, first_timestamp_ms);
         segment.first_append_ms = unix_ms;
+        segment.has_aborted = !index.aborted().is_empty();
+        segment.open_from = log.producers.first_open_transaction().unwrap_or(segment.next);
         self.log.next_serial = self.log.next_serial.max(serial + 1);
         self.log.end = segment.next;
         // What compaction wrote takes no more: the journal's parts are of other files.
@@ -482,13 +510,14 @@ impl Content<'_> {
 }
 
 /// Goes over the batches of a segment that ends at `end` at the latest, checks what the journal covers
-/// (`covered_from`) whole, and gives where the last whole batch ends.
+/// (`covered_from`) whole, and gives where the last whole batch ends. `visit` tells which batches are markers of aborted
+/// transactions.
 fn scan(
     content: &Content<'_>,
     end: u64,
     covered_from: Option<u64>,
     index: &mut SegmentIndex,
-    mut visit: impl FnMut(&BatchHeader, u64),
+    mut visit: impl FnMut(&BatchHeader, Option<Marker>, u64) -> Option<AbortedTransaction>,
 ) -> Result<u64, Stop> {
     let mut window: (u64, Vec<u8>) = (0, Vec::new());
     let mut position = 0;
@@ -531,10 +560,26 @@ fn scan(
         if let Err(why) = index.observe(&header, position) {
             return Err(offline(content.path, position, &why.to_string()));
         }
-        visit(&header, position);
+        let marker = if header.is_control() { read_marker(content, position, total)? } else { None };
+        if let Some(aborted) = visit(&header, marker, position) {
+            index.note_aborted(aborted);
+        }
         position += total;
     }
     Ok(position)
+}
+
+fn read_marker(content: &Content<'_>, position: u64, bytes: u64) -> Result<Option<Marker>, Stop> {
+    if bytes > MARKER_BYTES_MAX {
+        return Ok(None);
+    }
+    let whole = content.read(position, usize::try_from(bytes).expect("a batch is below 2 GiB"))?;
+    let batch = Batch::split_from(&whole).ok();
+    Ok(batch.and_then(|(batch, _)| Marker::of(&batch, &mut Scratch::default())))
+}
+
+fn spot(serial: u32, position: u64) -> Spot {
+    Spot { serial, position: u32::try_from(position).expect("a segment is below 4 GiB") }
 }
 
 /// `len` bytes at `position`, read in larger pieces.

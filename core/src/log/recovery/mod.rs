@@ -112,6 +112,7 @@ impl RecoveredLog {
         (log.next_serial, log.offline) = (self.next_serial, self.offline);
         (log.cleaned_to, log.cut_serial) = (self.cleaned_to, self.cut_serial);
         (log.epochs, log.producers, log.snapshot) = (self.epochs, self.producers, self.snapshot);
+        log.producers.commit(log.high_watermark);
         log.segments = self.segments.into();
         if let Some(active) = log.segments.back().filter(|segment| segment.stage == Stage::Active) {
             let mut tail = Tail::starting_at(active.flushed);

@@ -291,7 +291,8 @@ fn replace(log: &mut PartitionLog, replacement: Replacement) -> Result<(), Gone>
         assert!(log.tail.start() >= end, "{}: closed segments are persisted, and not the last", log.id);
     }
     let first_append_ms = old.iter().map(|segment| segment.first_append_ms).max().unwrap_or(0);
-    log.segments.insert(at, replacement.into_segment(first_append_ms));
+    let open_from = old.last().map_or(log.start, |segment| segment.open_from);
+    log.segments.insert(at, replacement.into_segment(first_append_ms, open_from));
     log.replaced.extend(old.iter().map(|segment| segment.name()));
     Ok(())
 }

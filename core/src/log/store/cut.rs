@@ -351,9 +351,13 @@ fn cut_index(index: &SegmentIndex, to: Offset, span: &[u8]) -> io::Result<Segmen
     }
     let mut kept = index.clone();
     let from = kept.truncate(u32::try_from(position).expect("a segment is below 4 GiB"));
+    let known = kept.aborted().len();
     for (header, position) in headers.iter().filter(|(_, position)| *position >= u64::from(from)) {
         kept.observe(header, *position).map_err(|why| damaged(why.to_string()))?;
     }
+    let end = kept.next_offset();
+    let again = index.aborted()[known..].iter().take_while(|aborted| aborted.last < end);
+    again.for_each(|aborted| kept.note_aborted(*aborted));
     Ok(kept)
 }
 
@@ -377,6 +381,7 @@ fn apply(log: &mut PartitionLog, split: Option<(SegmentName, SegmentIndex)>) {
         let bytes = u64::from(index.observed_bytes());
         (segment.bytes, segment.written, segment.flushed, segment.allocated) = (bytes, bytes, bytes, bytes);
         (segment.next, segment.max_timestamp) = (index.next_offset(), index.max_timestamp());
+        segment.has_aborted = !index.aborted().is_empty();
         end = segment.next;
         segment.index = Some(Arc::new(index));
         mended = Some(name);
@@ -399,6 +404,9 @@ fn apply(log: &mut PartitionLog, split: Option<(SegmentName, SegmentIndex)>) {
         log.high_watermark = log.high_watermark.min(end);
         log.epochs.truncate_from_end(end);
         log.producers.truncate(end);
+        if let Some(segment) = log.segments.back_mut().filter(|segment| Some(segment.name()) == mended) {
+            segment.open_from = log.producers.first_open_transaction().unwrap_or(end);
+        }
         log.cleaned_to = log.cleaned_to.min(end);
     }
     (log.unflushed_records, log.unflushed_since) = (0, None);

@@ -174,6 +174,8 @@ pub struct Read {
     pub parts: Vec<Part>,
     /// The sum of their lengths.
     pub bytes: u64,
+    /// No record among them has this offset or a higher one.
+    pub end: Offset,
 }
 
 /// Why nothing was read.

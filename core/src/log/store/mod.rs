@@ -10,6 +10,7 @@ mod lookup;
 mod plan;
 mod read;
 mod relief;
+mod transactions;
 mod upkeep;
 mod watermarks;
 
@@ -18,6 +19,7 @@ pub use face::{
     AppendError, Appended, CopyError, CutError, Event, Operations, Read, ReadError, ReadRequest, Slot,
     TimestampOffset,
 };
+pub use transactions::EndTransaction;
 
 use super::{
     Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings, compaction,
@@ -321,7 +323,19 @@ impl Store {
                 }
             }
         }
+        self.append_checked(now, slot, leader_epoch, batch)
+    }
+
+    /// Appends a batch whose producer was checked, if there is room.
+    fn append_checked(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        leader_epoch: LeaderEpoch,
+        batch: &[u8],
+    ) -> Result<Appended, AppendError> {
         self.has_room_for(slot)?;
+        let header = BatchHeader::view(batch).expect("a validated batch has its header");
         let count = i64::from(header.last_offset_delta());
         let chunk_max = self.chunk_bytes_max();
         let log = self.log_mut(slot);
@@ -562,6 +576,7 @@ impl Store {
         let raised = offset.min(log.end);
         if raised > log.high_watermark {
             log.high_watermark = raised;
+            log.producers.commit(raised);
             self.watermarks.is_due |= log.is_replicated;
         }
     }

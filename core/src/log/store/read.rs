@@ -4,11 +4,12 @@ use super::{Job, Operations, Read, ReadError, ReadRequest, Slot, Store, lookup::
 use crate::{
     error::Fatal,
     ids::Offset,
+    limits::INDEX_BYTES_MAX,
     log::{
         index::{SegmentIndex, Span},
         partition_log::{Life, PartitionLog},
         paths::{self, SegmentName},
-        segment::Stage,
+        segment::{Segment, Stage},
     },
 };
 use corelane_seam::{FileHandle, FileOperation, FileResult, Now, OpenHow, Part};
@@ -16,9 +17,6 @@ use std::{ops::Range, sync::Arc};
 
 /// Indexes of closed segments that are kept in memory (6 MiB each for a full segment at Kafka's defaults).
 const INDEXES_MAX: usize = 32;
-/// Longest index file that is read: entries of a 4 GiB segment, one per block.
-const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
-
 /// What an index is that does not fit.
 const OF_ANOTHER: &str = "it is of another segment";
 
@@ -78,17 +76,20 @@ impl Store {
             return Err(ReadError::OutOfRange { start: log.start, end: log.end });
         }
         if from >= up_to {
-            return Ok(Read::default());
+            return Ok(Read { end: from, ..Read::default() });
         }
         let range = log.tail.find(request.from, up_to, request.max_bytes as u64, request.at_least_one);
         let result = match range {
-            Some(range) => memory_parts(log, range),
+            Some(range) => {
+                let end = log.tail.last_through(range.end).map_or(up_to, |last| last.next);
+                memory_parts(log, range).map(|parts| (parts, end))
+            }
             None => file_parts(log, &request),
         };
         match result {
-            Ok(parts) => {
+            Ok((parts, end)) => {
                 let bytes = parts.iter().map(Part::len).sum();
-                Ok(Read { parts, bytes })
+                Ok(Read { parts, bytes, end })
             }
             Err((name, missing)) => {
                 self.fetch(slot, name, missing, None, out);
@@ -288,16 +289,20 @@ fn memory_parts(log: &PartitionLog, range: Range<u64>) -> Result<Vec<Part>, (Seg
     Ok(parts)
 }
 
-/// A range of the file of the segment that holds `from`.
-fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (SegmentName, Missing)> {
+/// A range of the file of the segment that holds `from`, and an offset that nothing in it reaches.
+fn file_parts(
+    log: &PartitionLog,
+    request: &ReadRequest,
+) -> Result<(Vec<Part>, Offset), (SegmentName, Missing)> {
+    let nothing = (Vec::new(), request.from);
     let Some(segment) = log.segment_of(request.from).map(|index| &log.segments[index]) else {
-        return Ok(Vec::new());
+        return Ok(nothing);
     };
     let file: FileHandle = segment.reader.clone().ok_or((segment.name(), Missing::Reader))?;
     let index = segment.index.as_ref().ok_or((segment.name(), Missing::Index))?;
     // A copy of a compacted log has its holes in segments that were never compacted here.
     let has_holes = segment.cleaning > 0 || log.settings.compact;
-    let Some(span) = find(has_holes, index, request.from.max(segment.base)) else { return Ok(Vec::new()) };
+    let Some(span) = find(has_holes, index, request.from.max(segment.base)) else { return Ok(nothing) };
     // What the tail holds is read from there; only bytes in front of it are surely in the file.
     let in_file = match segment.in_tail {
         true => segment.bytes.min(
@@ -308,12 +313,30 @@ fn file_parts(log: &PartitionLog, request: &ReadRequest) -> Result<Vec<Part>, (S
     // Everything in front of the first batch that the tail knows lies below that batch's offset.
     let known = log.tail.marks().front().map_or(log.flushed, |mark| mark.base);
     let all_below = segment.next <= request.up_to || (segment.in_tail && known <= request.up_to);
-    let readable = if all_below { in_file } else { in_file.min(below(index, request.up_to)) };
+    let readable = match all_below {
+        true => in_file,
+        false => in_file.min(undecided_at(log, segment, request.up_to).unwrap_or_else(|| {
+            // Between two entries of the index nothing is known.
+            below(index, request.up_to)
+        })),
+    };
     let (from, least) = (u64::from(span.from), u64::from(span.to).min(readable));
     let most = (from + request.max_bytes as u64).min(readable);
     let end = if request.at_least_one { most.max(least) } else { most };
     let whole = end > from && (end >= least || request.at_least_one);
-    Ok(if whole { vec![Part::File { file, offset: from, len: end - from }] } else { Vec::new() })
+    if !whole {
+        return Ok(nothing);
+    }
+    let reached = index.bound_at(end);
+    Ok((vec![Part::File { file, offset: from, len: end - from }], reached))
+}
+
+/// Where in a segment the first undecided transaction begins, if that is where the reader's view ends: it sees everything
+/// in front of it, however long the transaction takes.
+fn undecided_at(log: &PartitionLog, segment: &Segment, up_to: Offset) -> Option<u64> {
+    let (first, spot) = log.producers.first_undecided()?;
+    let spot = spot.filter(|spot| spot.serial == segment.serial && segment.cleaning == 0)?;
+    (first == up_to).then_some(u64::from(spot.position))
 }
 
 /// Where what is asked for is, or what comes next where compaction left a hole.
