@@ -126,6 +126,7 @@ fn machine(config: &BrokerConfig, driver: Driver) -> Result<MachineSettings, Vec
     let asked = match driver {
         Driver::Auto => None,
         Driver::Glommio => Some(DriverKind::Glommio),
+        Driver::Ring => Some(DriverKind::Ring),
         Driver::Portable => Some(DriverKind::Portable),
     };
     let judgement = probe::judge(&probe::Readings::take(Some(directory)), wanted, asked);
@@ -229,7 +230,7 @@ fn driver_problem(error: &DriverError) -> Problem {
             "unset corelane.shards and corelane.cpu.pin, and report this text".into(),
         ),
         DriverError::Start { .. } | DriverError::System { .. } => (
-            "every shard needs a thread and, on the glommio driver, four rings and their memory",
+            "every shard needs a thread and, but on the portable driver, its rings and their memory",
             "raise what is short: ulimit -l unlimited; ulimit -n 1048576; ulimit -u unlimited; or set fewer shards, or --driver portable"
                 .into(),
         ),

@@ -1,8 +1,8 @@
 //! Measures the driver: an echo server of one shard, and so many round trips from so many connections, while
-//! `strace -fc` or `perf` looks on. `cargo run --example echo -- <connections> <rounds> <idle seconds>`.
+//! `strace -fc` or `perf` looks on. `cargo run --example echo -- <connections> <rounds> <idle seconds> <driver>`.
 
 use bytes::BytesMut;
-use corelane_io::{DriverSettings, ShardSettings, run};
+use corelane_io::{DriverKind, DriverSettings, ShardSettings, run};
 use corelane_seam::{Completion, ListenerId, Now, Operation, Part, Shard};
 use std::{
     io::{Read as _, Write as _},
@@ -49,18 +49,21 @@ fn cpu_seconds() -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
+    let name = std::env::args().nth(4).unwrap_or_else(|| DriverKind::default().to_string());
+    let driver = DriverKind::ALL.into_iter().find(|kind| kind.to_string() == name).ok_or("no such driver")?;
+    let mut arguments = std::env::args().skip(1).take(3).map(|argument| argument.parse::<u64>());
     let mut next = |default| arguments.next().transpose().map(|number| number.unwrap_or(default));
     let (connections, rounds, idle) = (next(16)?, next(1_000)?, next(0)?);
-    let shards = vec![ShardSettings { cpu: None, listens: vec![ListenerId(0)] }];
-    let running = run(DriverSettings::new(shards, vec!["127.0.0.1:0".parse()?]), vec![|| Echo])?;
+    let shards = vec![ShardSettings { listens: vec![ListenerId(0)], ..ShardSettings::default() }];
+    let settings = DriverSettings::new(shards, vec!["127.0.0.1:0".parse()?]);
+    let running = run(DriverSettings { driver, ..settings }, vec![|| Echo])?;
     let mut streams = Vec::new();
     for _ in 0..connections {
         let stream = TcpStream::connect(running.addresses()[0])?;
         stream.set_nodelay(true)?;
         streams.push(stream);
     }
-    let begun = Instant::now();
+    let (begun, cpu_before) = (Instant::now(), cpu_seconds());
     let mut buffer = [7; 128];
     for _ in 0..rounds {
         for stream in &mut streams {
@@ -70,11 +73,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             stream.read_exact(&mut buffer)?;
         }
     }
-    let took = begun.elapsed();
+    let requests = (rounds * connections) as f64;
     println!(
-        "{} requests, {:.1} µs each",
-        rounds * connections,
-        took.as_secs_f64() * 1e6 / (rounds * connections) as f64
+        "{requests} requests, {:.1} µs each; the process, its client included, used {:.1} µs of CPU each",
+        begun.elapsed().as_secs_f64() * 1e6 / requests,
+        (cpu_seconds() - cpu_before) * 1e6 / requests
     );
     if idle > 0 {
         std::thread::sleep(Duration::from_secs(2));

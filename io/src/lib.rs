@@ -11,6 +11,8 @@ mod lock;
 mod portable_driver;
 pub mod probe;
 pub mod record;
+mod ring_driver;
+mod uring;
 
 pub use clock::now;
 pub use disk::SystemDisk;

@@ -3,7 +3,7 @@
 //!
 //! [`Readings::take`] looks at the machine; [`judge`] judges the readings and touches nothing, so each judgement has a
 //! test. Where a driver was not asked for, it also chooses: what keeps the glommio driver from running, and not the
-//! portable one, is then a warning.
+//! portable one, is then a warning. The ring driver runs only where it is asked for.
 
 mod readings;
 
@@ -45,7 +45,7 @@ pub struct Wanted {
 const MEMLOCK_PER_SHARD: u64 = 512 << 10;
 /// Descriptors beside connections: segments, journals, rings, eventfds, logs.
 const FILES_BESIDE_CONNECTIONS: u64 = 1_024;
-const RING_WHY: &str = "every read, write and flush of the glommio driver goes through io_uring (--driver portable does without)";
+const RING_WHY: &str = "every read, write and flush goes through io_uring (--driver portable does without)";
 /// What the portable driver costs; measured under `corelane-bench produce`, see the README.
 const PORTABLE_COST: &str = "the portable driver serves instead, on epoll and threads for files: as safe, but an \
                              acknowledgement takes longer, where it was measured by a third to a half";
@@ -63,6 +63,7 @@ pub struct Judgement {
 pub fn judge(readings: &Readings, wanted: Wanted, asked: Option<DriverKind>) -> Judgement {
     let (driver, mut findings) = match asked {
         Some(DriverKind::Glommio) => (DriverKind::Glommio, glommio(readings, wanted).collect()),
+        Some(DriverKind::Ring) => (DriverKind::Ring, ring_driver(readings, wanted)),
         Some(DriverKind::Portable) => (DriverKind::Portable, Vec::new()),
         None => match glommio(readings, wanted).next() {
             None => (DriverKind::Glommio, Vec::new()),
@@ -82,6 +83,20 @@ pub fn judge(readings: &Readings, wanted: Wanted, asked: Option<DriverKind>) -> 
 /// What keeps the glommio driver from running.
 fn glommio(readings: &Readings, wanted: Wanted) -> impl Iterator<Item = Finding> {
     ring(readings).into_iter().chain(memory(readings, wanted)).chain(direct(readings))
+}
+
+/// What keeps the ring driver from running: what keeps the glommio driver from it, which has the quorum's shard, and a
+/// kernel that is too old.
+fn ring_driver(readings: &Readings, wanted: Wanted) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = glommio(readings, wanted).collect();
+    if findings.is_empty() && !readings.missing_for_ring.is_empty() {
+        findings.push(fatal(
+            format!("this kernel's io_uring lacks {}", readings.missing_for_ring.join(", ")),
+            "the ring driver waits in rings of that kind (--driver glommio does without)",
+            "boot Linux 6.1 or later",
+        ));
+    }
+    findings
 }
 
 fn fatal(what: impl Into<String>, why: impl Into<String>, mend: impl Into<String>) -> Finding {
@@ -173,7 +188,7 @@ fn direct(readings: &Readings) -> Option<Finding> {
     match &readings.direct {
         Some((path, DirectReading::Unsupported)) => Some(fatal(
             format!("the file system of {} does not support direct I/O", path.display()),
-            "the glommio driver writes acknowledged data past the page cache; on tmpfs nothing would survive a restart \
+            "acknowledged data is written past the page cache (--driver portable does without); on tmpfs nothing would survive a restart \
              of the machine anyway",
             "set log.dirs to a directory on ext4 or XFS",
         )),

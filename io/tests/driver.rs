@@ -1,4 +1,4 @@
-//! Both drivers on the real kernel, with toy shards: what the seam promises holds on either.
+//! All drivers on the real kernel, with toy shards: what the seam promises holds on each.
 
 use bytes::{Bytes, BytesMut};
 use corelane_io::{
@@ -21,11 +21,15 @@ use std::{
 };
 
 /// Makes each claim a test of each driver.
-macro_rules! on_both_drivers {
+macro_rules! on_all_drivers {
     ($($claim:ident,)*) => {
         mod glommio {
             $(#[test]
             fn $claim() { super::$claim(super::DriverKind::Glommio) })*
+        }
+        mod ring {
+            $(#[test]
+            fn $claim() { super::$claim(super::DriverKind::Ring) })*
         }
         mod portable {
             $(#[test]
@@ -34,7 +38,7 @@ macro_rules! on_both_drivers {
     };
 }
 
-on_both_drivers! {
+on_all_drivers! {
     many_connections_get_their_own_bytes_back,
     a_half_closed_peer_still_gets_its_answer,
     a_peer_that_never_reads_holds_up_no_one_and_can_be_closed,
@@ -79,7 +83,7 @@ fn toy<M: 'static>(script: impl FnMut(Now, Option<Completion<M>>, &mut Out<M>) +
 
 fn settings(driver: DriverKind, shards: usize, listens: bool) -> DriverSettings {
     let all = if listens { vec![ListenerId(0)] } else { vec![] };
-    let shards = vec![ShardSettings { cpu: None, listens: all }; shards];
+    let shards = vec![ShardSettings { listens: all, ..ShardSettings::default() }; shards];
     let listeners = if listens { vec!["127.0.0.1:0".parse().expect("an address")] } else { vec![] };
     DriverSettings { driver, ..DriverSettings::new(shards, listeners) }
 }
@@ -429,6 +433,33 @@ fn a_moved_connection_is_served_by_the_other_shard(driver: DriverKind) {
     stream.read_to_string(&mut all).expect("received");
     assert_eq!(all, stream.local_addr().expect("a name").to_string());
     finish(running);
+}
+
+/// Sends each number back, one more, until there have been enough; says so at the end. The first one begins.
+fn ping_pong(to: ShardId, begins: bool, tell: mpsc::Sender<()>) -> Make<u32> {
+    const ENOUGH: u32 = 2_000;
+    toy(move |_, completion, out| match completion {
+        None if begins => out.push(Operation::Message { to, message: 0 }),
+        Some(Completion::Message { message: ENOUGH, .. }) => tell.send(()).expect("someone waits"),
+        Some(Completion::Message { message, .. }) => {
+            out.push(Operation::Message { to, message: message + 1 });
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    })
+}
+
+#[test]
+fn shards_that_wait_in_rings_and_one_on_glommio_wake_each_other() {
+    for on_glommio in [false, true] {
+        let mut settings = settings(DriverKind::Ring, 2, false);
+        settings.shards[1].on_glommio = on_glommio;
+        let (tell, told) = mpsc::channel();
+        let make = vec![ping_pong(ShardId(1), true, tell.clone()), ping_pong(ShardId(0), false, tell)];
+        let running = start(settings, make);
+        told.recv_timeout(Duration::from_secs(20)).expect("an answer to each");
+        finish(running);
+    }
 }
 
 /// Connects to an address as soon as it is told which, says hello, and reports what comes back, or why nothing can.

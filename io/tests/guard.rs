@@ -80,7 +80,8 @@ fn start_again_and_again(with_guard: bool) {
     while begun.elapsed() < RUN_FOR {
         let progress = Arc::new(AtomicU64::new(0));
         let cpu = probe::usable_cpus().first().copied();
-        let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: Vec::new() }], vec![]);
+        let mut settings =
+            DriverSettings::new(vec![ShardSettings { cpu, ..ShardSettings::default() }], vec![]);
         settings.preempt_timer = OFTEN_TOO_SHORT_TO_START;
         if !with_guard {
             settings.guard_tick = Duration::ZERO;
@@ -106,7 +107,7 @@ fn start_again_and_again(with_guard: bool) {
 fn work_on(role: &str) {
     let progress = Arc::new(AtomicU64::new(0));
     let cpu = probe::usable_cpus().first().copied();
-    let mut settings = DriverSettings::new(vec![ShardSettings { cpu, listens: Vec::new() }], vec![]);
+    let mut settings = DriverSettings::new(vec![ShardSettings { cpu, ..ShardSettings::default() }], vec![]);
     settings.poll_budget = Duration::from_micros(50);
     settings.preempt_timer = match role {
         "without" => ALWAYS_TOO_SHORT,

@@ -70,7 +70,7 @@ impl io::Write for Lines {
 
 #[test]
 fn a_shard_that_is_kept_busy_too_long_is_logged_with_what_it_did() {
-    for driver in [DriverKind::Glommio, DriverKind::Portable] {
+    for driver in DriverKind::ALL {
         let lines = Lines::all();
         run_once(driver, format!("a slow request of {driver}"), || thread::sleep(Duration::from_millis(20)));
         let wanted = format!("busy_with=\"a slow request of {driver}\"");
@@ -86,7 +86,7 @@ fn alarms(lines: &Lines) -> usize {
 
 #[test]
 fn a_shard_that_does_not_come_back_is_reported_while_it_is_silent() {
-    for driver in [DriverKind::Glommio, DriverKind::Portable] {
+    for driver in DriverKind::ALL {
         let lines = Lines::all();
         let before = alarms(lines);
         run_once(driver, format!("silence of {driver}"), move || {

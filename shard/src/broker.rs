@@ -172,7 +172,8 @@ fn resolve(listener: &Listener) -> Result<SocketAddr, StartError> {
     found.next().ok_or_else(|| failed("the name has no address".to_owned()))
 }
 
-/// Data shards on cores of their own where that pays; the quorum's thread is never pinned. Clients come to data shards,
+/// Data shards on cores of their own where that pays; the quorum's thread is never pinned, and where data shards are on
+/// the ring driver it is on glommio. Clients come to data shards,
 /// controllers and brokers that want the controller to the quorum's.
 fn shard_settings(config: &BrokerConfig, machine: &MachineSettings, shards: u16) -> Vec<ShardSettings> {
     let enough = machine.cpus.len() >= usize::from(shards);
@@ -188,8 +189,9 @@ fn shard_settings(config: &BrokerConfig, machine: &MachineSettings, shards: u16)
     let data = (0..usize::from(shards)).map(|index| ShardSettings {
         cpu: if pin { machine.cpus.get(index % machine.cpus.len().max(1)).copied() } else { None },
         listens: listens(false),
+        on_glommio: false,
     });
-    data.chain([ShardSettings { cpu: None, listens: listens(true) }]).collect()
+    data.chain([ShardSettings { cpu: None, listens: listens(true), on_glommio: true }]).collect()
 }
 
 impl RunningBroker {

@@ -20,7 +20,7 @@ pub(crate) struct Doorbell {
 impl Doorbell {
     pub(crate) fn new() -> io::Result<Doorbell> {
         // Blocking on purpose: a read of a nonblocking eventfd through io_uring fails at once instead of waiting. The
-        // portable driver never reads: an epoll that is triggered by edges is woken by every ring.
+        // other drivers never read: an epoll or a poll that is triggered by edges is woken by every ring.
         // SAFETY: a plain system call that returns a descriptor or an error.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         if fd < 0 {
@@ -42,10 +42,15 @@ impl Doorbell {
 
     /// Wakes the shard if it sleeps.
     pub(crate) fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+        if self.must_wake() {
             self.ring_always();
         }
+    }
+
+    /// Whether the shard sleeps and no one else wakes it: who is told so must, by the eventfd or otherwise.
+    pub(crate) fn must_wake(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel)
     }
 
     /// Wakes the shard's next sleep at the latest.

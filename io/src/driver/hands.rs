@@ -1,6 +1,6 @@
 //! What the loop of a shard has done by its driver, because the drivers ask the kernel in different ways.
 
-use super::{context::Context, mesh::Moving};
+use super::{context::Context, mesh::Moving, shared::ShardShared};
 use bytes::BytesMut;
 use corelane_seam::{ConnectionId, FileOperation, Monotonic, Part, ShardId, Token};
 use std::{io, net::SocketAddr, os::fd::OwnedFd};
@@ -20,11 +20,17 @@ pub(crate) trait Hands<M> {
     /// After all else was gathered: what had to wait for its turn gets it, and paused listeners go on.
     fn go_on(&mut self, now: Monotonic, context: &mut Context<M, Self::Port>);
 
-    /// Tells the kernel what was asked since the last time. Whether there was anything.
+    /// Tells the kernel what was asked since the last time. Whether there was anything, and so may be something to
+    /// gather. A driver may leave it for the time when the thread sleeps, or the budget of its poll is used up.
     ///
     /// # Errors
     /// As [`gather`](Self::gather).
     fn submit(&mut self, context: &mut Context<M, Self::Port>) -> io::Result<bool>;
+
+    /// Wakes another shard, which sleeps, at the latest when this one has told the kernel what was asked, or sleeps.
+    fn wake(&mut self, _shard: ShardId, shared: &ShardShared, _context: &mut Context<M, Self::Port>) {
+        shared.doorbell.ring_always();
+    }
 
     /// Whether something waits for its turn, and for nothing else.
     fn has_ready(&self) -> bool;

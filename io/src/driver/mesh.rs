@@ -36,6 +36,7 @@ struct Outlet<M> {
     held: VecDeque<Envelope<M>>,
     starved: Starved,
     receiver: Arc<ShardShared>,
+    to: ShardId,
     unannounced: bool,
 }
 
@@ -52,7 +53,7 @@ impl<M> Outlet<M> {
         }
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, wake: &mut impl FnMut(ShardId)) {
         if self.queue.is_abandoned() {
             // The receiver has stopped; no one is left to read.
             self.held.clear();
@@ -66,8 +67,8 @@ impl<M> Outlet<M> {
             // The receiver may have emptied the queue before it could see that we starve.
             self.refill();
         }
-        if std::mem::take(&mut self.unannounced) {
-            self.receiver.doorbell.ring();
+        if std::mem::take(&mut self.unannounced) && self.receiver.doorbell.must_wake() {
+            wake(self.to);
         }
     }
 }
@@ -102,6 +103,7 @@ pub(crate) fn mesh<M>(shards: &[Arc<ShardShared>], capacity: usize) -> Vec<Mesh<
                 held: VecDeque::new(),
                 starved: Arc::clone(&starved),
                 receiver: Arc::clone(&shards[to]),
+                to: ShardId(to as u16),
                 unannounced: false,
             }));
             ends[to].inlets.push(Inlet {
@@ -134,11 +136,11 @@ impl<M> Mesh<M> {
         }
     }
 
-    /// Rings the bells of those who were sent something, once each, and queues what was held back.
-    pub(crate) fn flush(&mut self) {
+    /// Has those woken who were sent something and sleep, and queues what was held back.
+    pub(crate) fn flush(&mut self, mut wake: impl FnMut(ShardId)) {
         for outlet in self.outlets.iter_mut().flatten() {
             if outlet.unannounced || !outlet.held.is_empty() {
-                outlet.flush();
+                outlet.flush(&mut wake);
             }
         }
     }
@@ -202,7 +204,7 @@ mod tests {
             sender.send(ShardId(1), Envelope::Message(number));
         }
         while all.len() < 50 {
-            sender.flush();
+            sender.flush(|_| ());
             all.extend(received(&mut receiver));
         }
         assert_eq!(all, (0..50).collect::<Vec<_>>());
@@ -215,7 +217,7 @@ mod tests {
         for number in 0..6 {
             sender.send(ShardId(1), Envelope::Message(number));
         }
-        sender.flush();
+        sender.flush(|_| ());
         let starved = Arc::clone(&sender.outlets[1].as_ref().expect("an outlet").starved);
         assert!(starved.load(Ordering::Relaxed));
         assert_eq!(received(&mut receiver), [0, 1, 2]);
@@ -229,7 +231,7 @@ mod tests {
             sender.send(ShardId(1), Envelope::Message(number));
         }
         drop(receiver);
-        sender.flush();
+        sender.flush(|_| ());
         assert!(!sender.has_work());
     }
 }

@@ -1,17 +1,19 @@
-//! What both drivers share: settings, sockets, queues between shards, the loop of a shard, files on helper threads, the
+//! What the drivers share: settings, sockets, queues between shards, the loop of a shard, files on helper threads, the
 //! start and the end of all threads. Where the kernel is asked in two ways, the loop calls [`Hands`](hands::Hands), and
 //! each driver has its own.
 //!
-//! - `settings`, `launch`, `running`: a driver from its settings to its end.
+//! - `settings`, `launch`, `cpu`, `running`: a driver from its settings to its end.
 //! - `shard_loop`, `hands`, `context`: gathers completions, calls the shard, carries out operations.
 //! - `listen`, `accept`, `connect`, `slots`, `receive`, `send`: the network.
 //! - `blocking`, `helpers`, `os_file`: the disk.
-//! - `mesh`, `doorbell`, `shared`: other shards. `silence`: why a shard answers nothing.
+//! - `mesh`, `doorbell`, `shared`: other shards. `watch`, `silence`: who notices a shard that answers nothing, and why
+//!   it does not.
 
 pub(crate) mod accept;
 pub(crate) mod blocking;
 mod connect;
 pub(crate) mod context;
+pub(crate) mod cpu;
 pub(crate) mod doorbell;
 pub(crate) mod hands;
 pub(crate) mod helpers;
@@ -27,11 +29,12 @@ pub(crate) mod shard_loop;
 pub(crate) mod shared;
 pub(crate) mod silence;
 pub(crate) mod slots;
+pub(crate) mod watch;
 
 pub use running::{Running, Stopper};
 pub use settings::{DriverError, DriverKind, DriverSettings, Faults, ShardSettings};
 
-use crate::{glommio_driver, portable_driver};
+use crate::{glommio_driver, portable_driver, ring_driver};
 use corelane_seam::{ListenerId, Shard};
 use launch::Launch;
 use std::{net::SocketAddr, os::fd::OwnedFd};
@@ -85,6 +88,7 @@ impl Bound {
         let launch = Launch::new(self, make)?;
         match kind {
             DriverKind::Glommio => glommio_driver::run(launch),
+            DriverKind::Ring => ring_driver::run(launch),
             DriverKind::Portable => portable_driver::run(launch),
         }
     }

@@ -63,15 +63,23 @@ pub enum DriverKind {
     /// io_uring, and glommio to park the threads.
     #[default]
     Glommio,
+    /// io_uring alone: threads wait in their rings. Needs Linux 6.1.
+    Ring,
     /// epoll, and threads for files: for where io_uring is forbidden. Direct access to files where the file system has
     /// it, else buffered; flushed by fdatasync either way.
     Portable,
+}
+
+impl DriverKind {
+    /// All there are.
+    pub const ALL: [DriverKind; 3] = [DriverKind::Glommio, DriverKind::Ring, DriverKind::Portable];
 }
 
 impl fmt::Display for DriverKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DriverKind::Glommio => "glommio",
+            DriverKind::Ring => "ring",
             DriverKind::Portable => "portable",
         })
     }
@@ -84,6 +92,8 @@ pub struct ShardSettings {
     pub cpu: Option<usize>,
     /// At which of the addresses it accepts connections.
     pub listens: Vec<ListenerId>,
+    /// Of the ring driver: this shard runs on glommio all the same.
+    pub on_glommio: bool,
 }
 
 /// Deliberate faults. Only for tests.

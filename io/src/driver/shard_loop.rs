@@ -116,7 +116,7 @@ impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
                 self.shard.end_of_turn(clock::now(), &mut self.out);
                 self.carry_out();
             }
-            self.mesh.flush();
+            self.flush_mesh();
             if !self.hands.submit(&mut self.context)? && is_idle && !self.hands.has_ready() {
                 return Ok(Turn::Idle);
             }
@@ -124,6 +124,11 @@ impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
                 return Ok(Turn::Busy);
             }
         }
+    }
+
+    fn flush_mesh(&mut self) {
+        let (hands, context, shards) = (&mut self.hands, &mut self.context, &self.shared.shards);
+        self.mesh.flush(|to| hands.wake(to, &shards[to.index()], context));
     }
 
     fn me(&self) -> &ShardShared {

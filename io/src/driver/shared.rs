@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering},
     },
 };
@@ -37,6 +37,9 @@ pub(crate) struct ShardShared {
     pub(crate) turns: AtomicU64,
     /// The kernel's number of the shard's thread; 0 before it runs, and when it has ended.
     pub(crate) thread: AtomicI32,
+    /// Of the ring driver: a descriptor of the shard's ring, by which rings of other shards wake it. Here it lives on when
+    /// the shard has ended, until all shards have.
+    pub(crate) ring: OnceLock<OwnedFd>,
     /// Set by the shard with every completion that is not a mere timer, taken by the guard.
     pub(crate) traffic: AtomicBool,
 }
@@ -49,6 +52,7 @@ impl ShardShared {
             has_mail: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             thread: AtomicI32::new(0),
+            ring: OnceLock::new(),
             traffic: AtomicBool::new(false),
         })
     }

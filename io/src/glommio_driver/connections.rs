@@ -1,9 +1,6 @@
 //! Connections of one shard: what is asked on each, and what the kernel still holds of it.
 
-use super::{
-    Context,
-    ring::{Finished, Tag},
-};
+use super::Context;
 use crate::driver::{
     blocking::WarmJob,
     helpers::Job,
@@ -12,6 +9,7 @@ use crate::driver::{
     send::{Sending, Socket, Step},
     slots::{Name, SLOTS_MAX, Slots},
 };
+use crate::uring::ring::{Finished, Tag};
 use bytes::BytesMut;
 use corelane_seam::{CloseReason, Completion, ConnectionId, ListenerId, Part, ShardId, Token};
 use io_uring::{opcode, types};
@@ -231,9 +229,7 @@ impl Connections {
             Tag::Receive(name) => self.received(name, finished, context),
             Tag::Readable(name) => self.readable(name, finished, context),
             Tag::Writable(name) => self.writable(name, context),
-            Tag::Accept(_) | Tag::File(_) | Tag::Timer(_) | Tag::Cancel => {
-                unreachable!("not an entry of a connection")
-            }
+            _ => unreachable!("not an entry of a connection"),
         }
     }
 

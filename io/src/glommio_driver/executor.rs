@@ -1,13 +1,18 @@
 //! A shard's thread: a glommio executor with two tasks, the one that the guard wakes and the one that runs the loop.
 
-use super::{guard::Watched, hands::RingHands, ring::Ring};
-use crate::driver::{
-    launch::{Line, Seat, live},
-    shard_loop::{ShardLoop, Turn},
+use super::{guard::Watched, hands::GlommioHands};
+use crate::{
+    driver::{
+        cpu,
+        launch::{Line, Seat, live},
+        shard_loop::{ShardLoop, Turn},
+    },
+    uring::ring::Ring,
 };
 use corelane_seam::Shard;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, io::BufferedFile};
 use std::{
+    mem::ManuallyDrop,
     os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd},
     sync::Arc,
 };
@@ -20,20 +25,19 @@ const GLOMMIO_MEMORY: usize = 64 << 10;
 const COUNTER_BYTES: usize = 8;
 
 /// The thread's whole life.
-pub(super) fn run_shard<S: Shard>(
+pub(crate) fn run_shard<S: Shard>(
     seat: Seat<S::Message>,
     make: impl FnOnce() -> S,
     line: Line,
-    watched: &Arc<Vec<Watched>>,
+    watched: &Arc<Watched>,
 ) {
-    let index = seat.id.index();
     live(
         seat,
         line,
-        |seat| prepare(seat, &watched[index]),
+        |seat| prepare(seat, watched),
         |seat, Prepared { executor, ring, bell }| {
             // Goes before the executor does.
-            let _retiring = Retiring(&watched[index]);
+            let _retiring = Retiring(watched);
             run(seat, make, &executor, ring, bell, watched);
         },
     );
@@ -57,7 +61,7 @@ struct Prepared {
 /// Makes executor and ring.
 fn prepare<M>(seat: &Seat<M>, watched: &Watched) -> Result<Prepared, String> {
     // Where the kernel's workers may run, though the shard is pinned.
-    let cpus = allowed_cpus();
+    let cpus = cpu::allowed();
     let placement = match seat.settings.shards[seat.id.index()].cpu {
         Some(cpu) => Placement::Fixed(cpu),
         None => Placement::Unbound,
@@ -79,46 +83,35 @@ fn prepare<M>(seat: &Seat<M>, watched: &Watched) -> Result<Prepared, String> {
     Ok(Prepared { executor, ring, bell })
 }
 
-fn allowed_cpus() -> libc::cpu_set_t {
-    // SAFETY: `cpu_set_t` is plain data for which zero is valid; the kernel writes at most its size. When it fails the
-    // set is empty, and the kernel refuses it later, which is harmless.
-    unsafe {
-        let mut cpus: libc::cpu_set_t = std::mem::zeroed();
-        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut cpus);
-        cpus
-    }
-}
-
 fn run<S: Shard>(
     mut seat: Seat<S::Message>,
     make: impl FnOnce() -> S,
     executor: &LocalExecutor,
     ring: Ring,
     bell: OwnedFd,
-    watched: &Arc<Vec<Watched>>,
+    watched: &Arc<Watched>,
 ) {
-    let (index, shared, is_guarded) =
-        (seat.id.index(), Arc::clone(&seat.shared), !seat.settings.guard_tick.is_zero());
-    let id = seat.id;
-    let hands = RingHands::new(&mut seat);
-    let mut shard_loop = ShardLoop::new(make(), seat, hands, ring);
+    let (id, shared, is_guarded) = (seat.id, Arc::clone(&seat.shared), !seat.settings.guard_tick.is_zero());
+    let hands = GlommioHands::new(&mut seat);
+    // Leaked, should anything panic: the kernel may still hold what it owns.
+    let mut shard_loop = ManuallyDrop::new(ShardLoop::new(make(), seat, hands, ring));
     let result = executor.run(async {
         if is_guarded {
             let watched = Arc::clone(watched);
-            glommio::spawn_local(async move { watched[index].answer().await }).detach();
+            glommio::spawn_local(async move { watched.answer().await }).detach();
         }
         let result = drive(&mut shard_loop, bell).await;
-        watched[index].retire();
+        watched.retire();
         result
     });
     if let Err(reason) = result {
         shared.fail(id.0, reason);
     }
-    shard_loop.tear_down();
+    ManuallyDrop::into_inner(shard_loop).tear_down();
 }
 
 /// Runs the loop and sleeps in between.
-async fn drive<S: Shard>(shard_loop: &mut ShardLoop<S, RingHands>, bell: OwnedFd) -> Result<(), String> {
+async fn drive<S: Shard>(shard_loop: &mut ShardLoop<S, GlommioHands>, bell: OwnedFd) -> Result<(), String> {
     // SAFETY: the descriptor is ours, and from here on the file's, which closes it.
     let bell = unsafe { BufferedFile::from_raw_fd(bell.into_raw_fd()) };
     let result = loop {

@@ -52,7 +52,7 @@ fn catch_interrupts() -> io::Result<()> {
 
 /// What the guard knows of an executor.
 #[derive(Default)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     waker: Mutex<Option<Waker>>,
     /// The executor has run its first task, and so has left a waker.
     has_begun: AtomicBool,
@@ -64,7 +64,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// The first task of an executor: answers ticks, never ends by itself.
-    pub(super) async fn answer(&self) {
+    pub(crate) async fn answer(&self) {
         self.has_begun.store(true, Ordering::Release);
         poll_fn(|context| {
             lock(&self.waker).get_or_insert_with(|| context.waker().clone());
@@ -75,13 +75,13 @@ impl Watched {
     }
 
     /// Told before the executor runs, where the kernel puts what it has done for the shard.
-    pub(super) fn watch_ring(&self, ring: OwnedFd) {
+    pub(crate) fn watch_ring(&self, ring: OwnedFd) {
         *lock(&self.ring) = Some(ring);
     }
 
     /// Called on the executor's thread before it ends: no wake may reach an executor that is gone, and no one may keep
     /// its ring.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.has_begun.store(true, Ordering::Release);
         lock(&self.waker).take();
         lock(&self.ring).take();
@@ -113,18 +113,18 @@ impl Watched {
     }
 }
 
+/// Of each shard of the process, none for those that need no guard.
+pub(crate) type AllWatched = [Option<Arc<Watched>>];
+
 /// The guard's thread; ends when dropped.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Guard {
-    pub(super) fn start(
-        shared: Arc<Shared>,
-        watched: Arc<Vec<Watched>>,
-        tick: Duration,
-    ) -> io::Result<Guard> {
+    /// Guards the shards that `watched` has an entry of.
+    pub(crate) fn start(shared: Arc<Shared>, watched: Arc<AllWatched>, tick: Duration) -> io::Result<Guard> {
         catch_interrupts()?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
@@ -136,7 +136,9 @@ impl Guard {
                 let pause = if closely { tick } else { IDLE_TICK };
                 thread::park_timeout(pause);
                 for (index, watch) in watches.iter_mut().enumerate() {
-                    watch.tick((&shared.shards[index], &watched[index]), index, pause, tick);
+                    if let Some(watched) = &watched[index] {
+                        watch.tick((&shared.shards[index], watched), index, pause, tick);
+                    }
                 }
             }
         })?;

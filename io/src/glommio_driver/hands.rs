@@ -1,20 +1,20 @@
 //! The loop's hands: everything by the ring.
 
-use super::{
-    Context,
-    accept::Listeners,
-    connections::Connections,
-    files::Files,
-    ring::{Finished, Ring, Tag},
-    timer::Timer,
+use super::{Context, connections::Connections, timer::Timer};
+use crate::{
+    driver::{blocking::Blocking, hands::Hands, launch::Seat, mesh::Moving},
+    fs::Direct,
+    uring::{
+        accept::Listeners,
+        files::Files,
+        ring::{Finished, Ring, Tag},
+    },
 };
-use crate::driver::{blocking::Blocking, hands::Hands, launch::Seat, mesh::Moving};
-use crate::fs::Direct;
 use bytes::BytesMut;
 use corelane_seam::{ConnectionId, FileOperation, Monotonic, Part, ShardId, Token};
 use std::{collections::VecDeque, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-pub(super) struct RingHands {
+pub(super) struct GlommioHands {
     connections: Connections,
     files: Files,
     listeners: Listeners,
@@ -22,16 +22,16 @@ pub(super) struct RingHands {
     finished: VecDeque<Finished>,
 }
 
-impl RingHands {
+impl GlommioHands {
     /// Takes the listening sockets out of the seat.
-    pub(super) fn new<M>(seat: &mut Seat<M>) -> RingHands {
+    pub(super) fn new<M>(seat: &mut Seat<M>) -> GlommioHands {
         let blocking = Blocking {
             recorder: seat.shared.recorder.clone(),
             helpers: seat.helpers.clone(),
             direct: Direct::Demanded,
             skip_fdatasync: seat.settings.faults.skip_fdatasync,
         };
-        RingHands {
+        GlommioHands {
             connections: Connections::new(seat.id),
             files: Files::new(Arc::new(blocking)),
             listeners: Listeners::new(std::mem::take(&mut seat.sockets)),
@@ -52,12 +52,12 @@ impl RingHands {
             }
             Tag::File(key) => self.files.finished(key, finished, context),
             Tag::Timer(generation) => self.timer.finished(generation),
-            Tag::Cancel => {}
+            Tag::Cancel | Tag::Send(_) | Tag::Bell | Tag::Woken | Tag::Wake(_) => {}
         }
     }
 }
 
-impl<M> Hands<M> for RingHands {
+impl<M> Hands<M> for GlommioHands {
     type Port = Ring;
 
     fn gather(&mut self, context: &mut Context<M>) -> io::Result<bool> {
@@ -158,7 +158,7 @@ impl<M> Hands<M> for RingHands {
         let drained = context.port.drain(PATIENCE, |finished| match finished.tag {
             Tag::Accept(index) => drop(listeners.finished(index, finished)),
             Tag::File(_) => written.push(finished),
-            Tag::Receive(_) | Tag::Readable(_) | Tag::Writable(_) | Tag::Timer(_) | Tag::Cancel => {}
+            _ => {}
         });
         if drained {
             for finished in written {

@@ -6,27 +6,29 @@
 //! the ring, by other shards and by helper threads alike, and only while the shard sleeps.
 //!
 //! - `executor`: a shard's thread, its executor and its sleep; `guard`: glommio's lost wake-up.
-//! - `ring`, `hands`: what the loop of a shard has done by the ring; `accept`, `connections`, `files`, `timer`.
+//! - `hands`: what the loop of a shard has done by its ring; `connections`, `timer`. The ring itself, listeners and files
+//!   are in `uring`: the ring driver has the same.
 
-mod accept;
 mod connections;
 mod executor;
-mod files;
 mod guard;
 mod hands;
-mod ring;
 mod timer;
 
-use crate::driver::{
-    DriverError, Running, context,
-    launch::{Launch, failed},
+use crate::{
+    driver::{
+        DriverError, DriverSettings, Running,
+        launch::{Launch, failed},
+        shared::Shared,
+    },
+    uring::Context,
 };
 use corelane_seam::Shard;
-use guard::{Guard, Watched};
-use std::{sync::Arc, time::Duration};
+use guard::Guard;
+use std::sync::Arc;
 
-/// What every part of a shard's loop works with.
-type Context<M> = context::Context<M, ring::Ring>;
+pub(crate) use executor::run_shard;
+pub(crate) use guard::{AllWatched, Watched};
 
 /// Runs shards.
 pub(crate) fn run<S, F>(launch: Launch<F>) -> Result<Running, DriverError>
@@ -34,17 +36,28 @@ where
     S: Shard + 'static,
     F: FnOnce() -> S + Send + 'static,
 {
-    let watched: Arc<Vec<Watched>> =
-        Arc::new(launch.settings.shards.iter().map(|_| Watched::default()).collect());
-    let tick = launch.settings.guard_tick;
-    let seen = Arc::clone(&watched);
+    let watched: Arc<AllWatched> = launch.settings.shards.iter().map(|_| Some(Arc::default())).collect();
+    let (seen, settings) = (Arc::clone(&watched), Arc::clone(&launch.settings));
     launch.run(
         // The ring writes and flushes.
         0,
-        move |seat, make, line| executor::run_shard(seat, make, line, &watched),
-        move |shared| match tick {
-            Duration::ZERO => Ok(None),
-            tick => Guard::start(Arc::clone(shared), seen, tick).map(Some).map_err(failed("guard thread")),
+        move |seat, make, line| {
+            let watched = watched[seat.id.index()].as_ref().expect("of every shard");
+            run_shard(seat, make, line, watched);
         },
+        move |shared| guard(shared, seen, &settings),
     )
+}
+
+/// The guard of those shards that `watched` has an entry of, unless the settings want none.
+pub(crate) fn guard(
+    shared: &Arc<Shared>,
+    watched: Arc<AllWatched>,
+    settings: &DriverSettings,
+) -> Result<Option<Guard>, DriverError> {
+    let tick = settings.guard_tick;
+    if tick.is_zero() || watched.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    Guard::start(Arc::clone(shared), watched, tick).map(Some).map_err(failed("guard thread"))
 }

@@ -1,6 +1,7 @@
 //! The end of a shard's sleep, as a timeout of its ring.
 
-use super::{Context, ring::Tag};
+use super::Context;
+use crate::uring::ring::Tag;
 use corelane_seam::Monotonic;
 use io_uring::{opcode, types};
 

@@ -2,12 +2,11 @@
 
 use super::{hands::EpollHands, listeners::Listeners, poller::Poller};
 use crate::driver::{
-    Sockets,
+    Sockets, cpu,
     launch::{Line, Seat, live},
     shard_loop::{ShardLoop, Turn, kernel_failure},
 };
 use corelane_seam::Shard;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use std::sync::Arc;
 
 /// The thread's whole life.
@@ -24,12 +23,7 @@ pub(super) fn run_shard<S: Shard>(mut seat: Seat<S::Message>, make: impl FnOnce(
 /// Makes the epoll, and pins the thread where that was asked for.
 fn prepare<M>(seat: &Seat<M>, sockets: Sockets) -> Result<(Poller, Listeners), String> {
     if let Some(cpu) = seat.settings.shards[seat.id.index()].cpu {
-        if cpu >= CpuSet::MAX_CPU {
-            return Err(format!("CPU {cpu} is beyond what the kernel's sets hold"));
-        }
-        let mut cpus = CpuSet::new();
-        cpus.set(cpu);
-        sched_setaffinity(None, &cpus).map_err(|error| format!("pinning to CPU {cpu}: {error}"))?;
+        cpu::pin(cpu)?;
     }
     let poller = Poller::new().map_err(|error| format!("its epoll: {error}"))?;
     let bell = &seat.shared.shards[seat.id.index()].doorbell;

@@ -6,8 +6,7 @@
 //! one call gave. Files are read, written and flushed by helper threads, with direct access where the file system has
 //! it; an acknowledgement then costs two changes of threads.
 //!
-//! - `executor`: a shard's thread; `poller`: its epoll; `hands`: what the loop has done by it;
-//!   `watch`: who reports a shard that is stuck.
+//! - `executor`: a shard's thread; `poller`: its epoll; `hands`: what the loop has done by it.
 //! - `listeners`, `connections`: the network.
 
 mod connections;
@@ -15,16 +14,15 @@ mod executor;
 mod hands;
 mod listeners;
 mod poller;
-mod watch;
 
 use crate::driver::{
     DriverError, Running, context,
     launch::{Launch, failed},
+    watch::Watch,
 };
 use corelane_seam::Shard;
 use poller::Poller;
 use std::sync::Arc;
-use watch::Watch;
 
 /// What every part of a shard's loop works with.
 type Context<M> = context::Context<M, Poller>;

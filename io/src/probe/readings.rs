@@ -1,6 +1,6 @@
 //! Looking at the machine. Nothing here judges, and nothing panics.
 
-use crate::clock;
+use crate::{clock, uring::ring::Ring};
 use corelane_seam::{BLOCK, ChunkWriter};
 use io_uring::{IoUring, Probe, opcode};
 use std::{
@@ -15,6 +15,8 @@ use std::{
 pub struct Readings {
     /// Whether a ring can be made, and what it can do.
     pub ring: RingReading,
+    /// What the ring driver needs beyond that, and this kernel has not.
+    pub missing_for_ring: Vec<&'static str>,
     /// `/proc/sys/kernel/io_uring_disabled`, where the kernel has it.
     pub io_uring_disabled: Option<u8>,
     /// A seccomp filter decides which system calls this process may make.
@@ -74,6 +76,7 @@ impl Readings {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Readings {
             ring: ring(),
+            missing_for_ring: missing_for_ring(),
             io_uring_disabled: read_number("/proc/sys/kernel/io_uring_disabled"),
             is_filtered: is_filtered(),
             memlock: limit(libc::RLIMIT_MEMLOCK)
@@ -127,6 +130,16 @@ fn ring() -> RingReading {
     ];
     let missing = required.iter().filter(|(_, code)| !probe.is_supported(*code)).map(|(name, _)| *name);
     RingReading::Works { missing: missing.collect() }
+}
+
+/// Asked by what came last, in Linux 6.1: multishot receives, provided buffers and the rest came before it.
+fn missing_for_ring() -> Vec<&'static str> {
+    let refused = Ring::to_wait_in().err().and_then(|error| error.raw_os_error());
+    match refused {
+        Some(libc::EINVAL) => vec!["IORING_SETUP_DEFER_TASKRUN (Linux 6.1)"],
+        // What else forbids it forbids any ring.
+        _ => Vec::new(),
+    }
 }
 
 fn direct(directory: &Path) -> DirectReading {

@@ -3,6 +3,7 @@ use super::{readings::*, *};
 fn good() -> Readings {
     Readings {
         ring: RingReading::Works { missing: vec![] },
+        missing_for_ring: vec![],
         io_uring_disabled: Some(0),
         is_filtered: false,
         memlock: None,
@@ -30,9 +31,26 @@ fn only(readings: &Readings) -> Finding {
 
 #[test]
 fn a_good_machine_gives_no_finding() {
-    for asked in [None, Some(DriverKind::Glommio)] {
+    let judged = |asked| {
         let judgement = judge(&good(), WANTED, asked);
-        assert_eq!((judgement.driver, judgement.findings), (DriverKind::Glommio, vec![]));
+        assert_eq!(judgement.findings, vec![]);
+        judgement.driver
+    };
+    assert_eq!(judged(None), DriverKind::Glommio);
+    for asked in DriverKind::ALL {
+        assert_eq!(judged(Some(asked)), asked);
+    }
+}
+
+#[test]
+fn a_kernel_too_old_for_the_ring_driver_is_named_to_who_asks_for_it_and_to_no_one_else() {
+    let old = Readings { missing_for_ring: vec!["IORING_SETUP_DEFER_TASKRUN (Linux 6.1)"], ..good() };
+    let judgement = judge(&old, WANTED, Some(DriverKind::Ring));
+    let [finding] = &judgement.findings[..] else { panic!("{judgement:?}") };
+    assert!(finding.is_fatal && finding.what_is_wrong.contains("Linux 6.1"), "{finding}");
+    assert!(finding.why_it_matters.contains("--driver glommio"), "{finding}");
+    for asked in [None, Some(DriverKind::Glommio)] {
+        assert_eq!(judge(&old, WANTED, asked), judge(&good(), WANTED, asked));
     }
 }
 
@@ -151,7 +169,7 @@ fn what_every_driver_needs_is_fatal_for_every_driver() {
     let unwritable =
         Readings { direct: Some(("/data".into(), DirectReading::Failed("no space".to_owned()))), ..good() };
     for readings in [broken, unwritable] {
-        for asked in [None, Some(DriverKind::Glommio), Some(DriverKind::Portable)] {
+        for asked in DriverKind::ALL.map(Some).into_iter().chain([None]) {
             assert!(judge(&readings, WANTED, asked).findings.iter().any(|finding| finding.is_fatal));
         }
     }

@@ -233,7 +233,7 @@ impl Namespaces {
         command.envs(&self.image.environment);
         command.envs(settings.environment.iter().map(|(name, value)| (name, value.to_string())));
         // Today's engines forbid io_uring to whoever brings no profile.
-        if !settings.has_profile() && driver.as_deref() != Some("glommio") {
+        if !settings.has_profile() && !matches!(driver.as_deref(), Some("glommio" | "ring")) {
             let filter = without_io_uring()?;
             let child = move || seccompiler::apply_filter(&filter).map_err(std::io::Error::other);
             // SAFETY: between fork and exec it calls prctl and seccomp only; the filter was made before.

@@ -126,7 +126,7 @@ impl BrokerOptions {
 /// When the variable names none.
 pub fn driver() -> Option<DriverKind> {
     let name = std::env::var("CORELANE_TEST_DRIVER").ok()?;
-    let named = [DriverKind::Glommio, DriverKind::Portable].into_iter().find(|kind| kind.to_string() == name);
+    let named = DriverKind::ALL.into_iter().find(|kind| kind.to_string() == name);
     Some(named.unwrap_or_else(|| panic!("CORELANE_TEST_DRIVER={name}: there is no such driver")))
 }
 

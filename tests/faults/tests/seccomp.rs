@@ -71,7 +71,7 @@ fn serve_store_and_stop(filter: BpfProgram, driver: Option<DriverKind>) -> Strin
 
 #[test]
 fn the_broker_serves_stores_and_stops_under_its_seccomp_profile() {
-    for driver in [DriverKind::Glommio, DriverKind::Portable] {
+    for driver in DriverKind::ALL {
         let said = serve_store_and_stop(filter(&[], libc::EPERM), Some(driver));
         assert!(said.contains(&format!("driver={driver}")), "{said}");
     }

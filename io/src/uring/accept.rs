@@ -23,21 +23,21 @@ struct Listener {
 }
 
 #[derive(Default)]
-pub(super) struct Listeners {
+pub(crate) struct Listeners {
     all: Vec<Listener>,
     closing: bool,
     refusals: Refusals,
 }
 
 impl Listeners {
-    pub(super) fn new(sockets: Vec<(ListenerId, OwnedFd)>) -> Listeners {
+    pub(crate) fn new(sockets: Vec<(ListenerId, OwnedFd)>) -> Listeners {
         let all =
             sockets.into_iter().map(|(id, socket)| Listener { socket, id, state: State::Idle }).collect();
         Listeners { all, ..Listeners::default() }
     }
 
     /// Asks the kernel for connections where it does not know yet, and where a pause is over.
-    pub(super) fn arm<M>(&mut self, now: Monotonic, context: &mut Context<M>) {
+    pub(crate) fn arm<M>(&mut self, now: Monotonic, context: &mut Context<M>) {
         if self.closing {
             return;
         }
@@ -58,7 +58,7 @@ impl Listeners {
     }
 
     /// When a pause is over.
-    pub(super) fn deadline(&self) -> Option<Monotonic> {
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
         let paused = self.all.iter().filter_map(|listener| match listener.state {
             State::Paused(until) => Some(until),
             State::Idle | State::Armed => None,
@@ -67,7 +67,7 @@ impl Listeners {
     }
 
     /// An accept's entry: a connection, or why there is none.
-    pub(super) fn finished(&mut self, index: u64, finished: Finished) -> Option<Moving> {
+    pub(crate) fn finished(&mut self, index: u64, finished: Finished) -> Option<Moving> {
         let listener = self.all.get_mut(index as usize)?;
         if !finished.more {
             listener.state = State::Idle;
@@ -89,7 +89,7 @@ impl Listeners {
     }
 
     /// Begins to close; [`is_closed`](Self::is_closed) says when the addresses are free.
-    pub(super) fn close<M>(&mut self, context: &mut Context<M>) {
+    pub(crate) fn close<M>(&mut self, context: &mut Context<M>) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
@@ -102,7 +102,7 @@ impl Listeners {
 
     /// Whether the kernel has let go of every listening socket. Closes them then: a socket that is closed while an
     /// accept still holds it would keep its address, and a quick restart could not bind.
-    pub(super) fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         if self.closing && self.all.iter().all(|listener| !matches!(listener.state, State::Armed)) {
             self.all.clear();
         }

@@ -1,6 +1,6 @@
 //! A thread that reports a shard that should move and does not. It mends nothing: no wake-up is lost here.
 
-use crate::driver::{shared::Shared, silence::Vigil};
+use super::{shared::Shared, silence::Vigil};
 use std::{
     io,
     sync::{
@@ -15,13 +15,13 @@ use std::{
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The thread; ends when dropped.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Watch> {
+    pub(crate) fn start(shared: Arc<Shared>) -> io::Result<Watch> {
         let (stop, stops) = mpsc::channel();
         let thread = thread::Builder::new().name("corelane-watch".into()).spawn(move || {
             let mut vigils: Vec<(u64, Vigil)> = shared.shards.iter().map(|_| Default::default()).collect();

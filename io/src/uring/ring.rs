@@ -1,7 +1,9 @@
-//! The shard's own io_uring beside glommio's three: sockets, files and the timer. glommio only waits for the eventfd
-//! that it signals.
+//! A shard's io_uring. The ring driver waits in it; the glommio driver has it beside glommio's three, and glommio only
+//! waits for the eventfd that it signals.
 
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use crate::clock;
+use corelane_seam::Monotonic;
+use io_uring::{IoUring, Submitter, cqueue, opcode, squeue, types};
 use std::{
     collections::VecDeque,
     io,
@@ -15,21 +17,29 @@ const COMPLETIONS: u32 = 4096;
 
 /// What an entry of the ring was for. Travels through the kernel as 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(crate) enum Tag {
     /// A listener accepts.
     Accept(u64),
-    /// Bytes for a connection's buffer.
+    /// Bytes for a connection.
     Receive(u64),
     /// A connection without a buffer becomes readable.
     Readable(u64),
     /// A connection becomes writable.
     Writable(u64),
+    /// A connection sends.
+    Send(u64),
     /// A file operation.
     File(u64),
     /// The timer.
     Timer(u64),
     /// A cancellation has been looked at.
     Cancel,
+    /// The doorbell's eventfd was signalled.
+    Bell,
+    /// Another shard's ring has woken this one.
+    Woken,
+    /// Another shard, by its number, could not be woken by its ring.
+    Wake(u64),
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -45,6 +55,10 @@ impl Tag {
             Tag::File(value) => (5, value),
             Tag::Timer(value) => (6, value),
             Tag::Cancel => (7, 0),
+            Tag::Bell => (8, 0),
+            Tag::Woken => (9, 0),
+            Tag::Wake(value) => (10, value),
+            Tag::Send(value) => (11, value),
         };
         debug_assert!(value <= VALUE);
         kind << KIND_SHIFT | value
@@ -60,27 +74,39 @@ impl Tag {
             5 => Tag::File(value),
             6 => Tag::Timer(value),
             7 => Tag::Cancel,
+            8 => Tag::Bell,
+            9 => Tag::Woken,
+            10 => Tag::Wake(value),
+            11 => Tag::Send(value),
             _ => return None,
         })
+    }
+
+    /// Whether it answers an entry of this ring that is counted as held by the kernel. Others come of other rings, or
+    /// only of a failure.
+    fn is_counted(self) -> bool {
+        !matches!(self, Tag::Woken | Tag::Wake(_))
     }
 }
 
 /// An entry that came back: what for, and the result as the kernel gives it (negative errno).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Finished {
-    pub(super) tag: Tag,
-    pub(super) result: i32,
-    /// The entry stays armed (a multishot accept).
-    pub(super) more: bool,
+pub(crate) struct Finished {
+    pub(crate) tag: Tag,
+    pub(crate) result: i32,
+    /// The entry stays armed (a multishot accept or receive).
+    pub(crate) more: bool,
+    /// The provided buffer that the kernel took for it.
+    pub(crate) buffer: Option<u16>,
 }
 
 impl Finished {
-    pub(super) fn result(self) -> io::Result<usize> {
+    pub(crate) fn result(self) -> io::Result<usize> {
         usize::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
     }
 }
 
-pub(super) struct Ring {
+pub(crate) struct Ring {
     ring: IoUring,
     /// Entries that the kernel holds and will give back.
     in_flight: usize,
@@ -91,7 +117,7 @@ pub(super) struct Ring {
 impl Ring {
     /// A ring that signals `eventfd` with each completion while [`sleeping`](Self::sleep). Must be made on the thread
     /// that uses it.
-    pub(super) fn new(eventfd: RawFd) -> io::Result<Ring> {
+    pub(crate) fn new(eventfd: RawFd) -> io::Result<Ring> {
         let ring = Ring::build()?;
         ring.submitter().register_eventfd(eventfd)?;
         let mut ring = Ring { ring, in_flight: 0, waiting: VecDeque::new() };
@@ -99,8 +125,22 @@ impl Ring {
         Ok(ring)
     }
 
+    /// A ring that is waited in, see [`wait`](Self::wait): Linux 6.1 is the first that has it. Must be made on the thread
+    /// that uses it.
+    pub(crate) fn to_wait_in() -> io::Result<Ring> {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(COMPLETIONS).setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
+        let ring = builder.setup_single_issuer().setup_defer_taskrun().build(SUBMISSIONS)?;
+        Ok(Ring { ring, in_flight: 0, waiting: VecDeque::new() })
+    }
+
+    /// For what is registered with the kernel once.
+    pub(crate) fn submitter(&self) -> Submitter<'_> {
+        self.ring.submitter()
+    }
+
     /// A second descriptor of the ring, for whoever wants to know whether there is something in it.
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         // SAFETY: the ring's descriptor is open while it is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }.try_clone_to_owned()
     }
@@ -123,7 +163,7 @@ impl Ring {
     }
 
     /// Lets the kernel's own workers run on any of these CPUs, and not only where this thread is pinned.
-    pub(super) fn spread_workers(&self, cpus: &libc::cpu_set_t) -> io::Result<()> {
+    pub(crate) fn spread_workers(&self, cpus: &libc::cpu_set_t) -> io::Result<()> {
         self.ring.submitter().register_iowq_aff(cpus)
     }
 
@@ -131,7 +171,7 @@ impl Ring {
     ///
     /// # Safety
     /// What the entry points to stays where it is, and is not touched, until its completion was reaped.
-    pub(super) unsafe fn push(&mut self, entry: squeue::Entry, tag: Tag) {
+    pub(crate) unsafe fn push(&mut self, entry: squeue::Entry, tag: Tag) {
         self.in_flight += 1;
         self.waiting.push_back((entry.user_data(tag.encode()), None));
         self.feed();
@@ -141,10 +181,20 @@ impl Ring {
     ///
     /// # Safety
     /// As [`push`](Self::push), for both.
-    pub(super) unsafe fn push_linked(&mut self, first: (squeue::Entry, Tag), second: (squeue::Entry, Tag)) {
+    pub(crate) unsafe fn push_linked(&mut self, first: (squeue::Entry, Tag), second: (squeue::Entry, Tag)) {
         self.in_flight += 2;
         let first = first.0.user_data(first.1.encode()).flags(squeue::Flags::IO_LINK);
         self.waiting.push_back((first, Some(second.0.user_data(second.1.encode()))));
+        self.feed();
+    }
+
+    /// Queues an entry that has another ring wake its thread, if it still has one. Only a failure is told, to
+    /// [`Tag::Wake`] of `shard`.
+    pub(crate) fn wake(&mut self, ring: BorrowedFd<'_>, shard: u64) {
+        let fd = types::Fd(ring.as_raw_fd());
+        let entry = opcode::MsgRingData::new(fd, 0, Tag::Woken.encode(), None).build();
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Tag::Wake(shard).encode());
+        self.waiting.push_back((entry, None));
         self.feed();
     }
 
@@ -165,14 +215,18 @@ impl Ring {
     }
 
     /// Asks for an entry to come back early.
-    pub(super) fn cancel(&mut self, tag: Tag) {
+    pub(crate) fn cancel(&mut self, tag: Tag) {
         let entry = opcode::AsyncCancel::new(tag.encode()).build();
         // SAFETY: the entry points to nothing.
         unsafe { self.push(entry, Tag::Cancel) }
     }
 
+    fn has_unsubmitted(&mut self) -> bool {
+        !self.waiting.is_empty() || !self.ring.submission().is_empty()
+    }
+
     /// Whether the kernel has something to be told, or something to do for us in our time.
-    pub(super) fn wants_enter(&mut self) -> bool {
+    pub(crate) fn wants_enter(&mut self) -> bool {
         if !self.waiting.is_empty() {
             return true;
         }
@@ -181,7 +235,7 @@ impl Ring {
     }
 
     /// Submits what is queued and lets the kernel finish what it can without waiting.
-    pub(super) fn enter(&mut self) -> io::Result<()> {
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
         loop {
             self.feed();
             match self.enter_once(0) {
@@ -194,6 +248,33 @@ impl Ring {
                 Ok(()) => {}
             }
         }
+    }
+
+    /// Submits what is queued and sleeps until something has completed, or until this time.
+    pub(crate) fn wait(&mut self, until: Option<Monotonic>) -> io::Result<()> {
+        self.feed();
+        // What found no room in the queue must be submitted before the thread may sleep.
+        let wait_for = usize::from(self.waiting.is_empty());
+        let entered = match until {
+            None => self.ring.submitter().submit_and_wait(wait_for),
+            Some(until) => {
+                let pause = types::Timespec::from(until.since(clock::monotonic()));
+                self.ring.submitter().submit_with_args(wait_for, &types::SubmitArgs::new().timespec(&pause))
+            }
+        };
+        match entered {
+            Ok(_) => Ok(()),
+            // Time is up; a signal; the completion queue overflows, or memory is short: reap first, and come again.
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Whether completions are there to be taken.
+    pub(crate) fn has_finished(&mut self) -> bool {
+        !self.ring.completion().is_empty()
     }
 
     fn enter_once(&mut self, wait_for: u32) -> io::Result<()> {
@@ -213,33 +294,34 @@ impl Ring {
     }
 
     /// Takes all completions that are there.
-    pub(super) fn reap(&mut self, into: &mut VecDeque<Finished>) {
+    pub(crate) fn reap(&mut self, into: &mut VecDeque<Finished>) {
         for entry in self.ring.completion() {
-            let more = cqueue::more(entry.flags());
-            if !more {
+            let (more, buffer) = (cqueue::more(entry.flags()), cqueue::buffer_select(entry.flags()));
+            let tag = Tag::decode(entry.user_data());
+            if !more && tag.is_none_or(Tag::is_counted) {
                 self.in_flight -= 1;
             }
-            if let Some(tag) = Tag::decode(entry.user_data()) {
-                into.push_back(Finished { tag, result: entry.result(), more });
+            if let Some(tag) = tag {
+                into.push_back(Finished { tag, result: entry.result(), more, buffer });
             }
         }
     }
 
     /// From now on completions signal the eventfd. False when there is something to do already.
-    pub(super) fn sleep(&mut self) -> bool {
+    pub(crate) fn sleep(&mut self) -> bool {
         self.ring.completion().enable_eventfd();
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         self.ring.completion().is_empty() && !self.wants_enter()
     }
 
     /// Completions signal nothing: we look for them ourselves.
-    pub(super) fn awake(&mut self) {
+    pub(crate) fn awake(&mut self) {
         self.ring.completion().disable_eventfd();
     }
 
     /// Takes back everything from the kernel, blocking, for as long as `patience`; each completion goes to `finish`.
     /// False when the kernel still holds something: its memory must then never be freed.
-    pub(super) fn drain(&mut self, patience: Duration, mut finish: impl FnMut(Finished)) -> bool {
+    pub(crate) fn drain(&mut self, patience: Duration, mut finish: impl FnMut(Finished)) -> bool {
         let deadline = Instant::now() + patience;
         if self.in_flight > 0 {
             let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
@@ -247,7 +329,7 @@ impl Ring {
             unsafe { self.push(all, Tag::Cancel) };
         }
         let mut finished = VecDeque::new();
-        while self.in_flight > 0 && Instant::now() < deadline {
+        while (self.in_flight > 0 || self.has_unsubmitted()) && Instant::now() < deadline {
             if self.enter().is_err() {
                 return false;
             }
@@ -276,6 +358,10 @@ mod tests {
             Tag::File(9),
             Tag::Timer(u64::from(u32::MAX)),
             Tag::Cancel,
+            Tag::Bell,
+            Tag::Woken,
+            Tag::Wake(4_095),
+            Tag::Send(VALUE),
         ];
         for tag in all {
             assert_eq!(Tag::decode(tag.encode()), Some(tag));

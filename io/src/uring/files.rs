@@ -34,17 +34,17 @@ enum Flush {
     Pretended,
 }
 
-pub(super) struct Files {
+pub(crate) struct Files {
     jobs: Slab<Job>,
     blocking: Arc<Blocking>,
 }
 
 impl Files {
-    pub(super) fn new(blocking: Arc<Blocking>) -> Files {
+    pub(crate) fn new(blocking: Arc<Blocking>) -> Files {
         Files { jobs: Slab::new(), blocking }
     }
 
-    pub(super) fn start<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
+    pub(crate) fn start<M>(&mut self, token: Token, operation: FileOperation, context: &mut Context<M>) {
         match operation {
             FileOperation::Write { file, offset, data, flush } => {
                 self.write(token, file, offset, data, flush, context);
@@ -138,7 +138,7 @@ impl Files {
     }
 
     /// An entry of a file operation came back.
-    pub(super) fn finished<M>(&mut self, key: u64, finished: Finished, context: &mut Context<M>) {
+    pub(crate) fn finished<M>(&mut self, key: u64, finished: Finished, context: &mut Context<M>) {
         let result = finished.result();
         match self.jobs.remove(key as usize) {
             Job::Write { token, data, flush, recorded, .. } => {
