@@ -16,6 +16,7 @@ use crate::{
         Response, Start, Step,
     },
     error::ErrorCode,
+    records::BatchHeader,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -53,8 +54,8 @@ pub(super) fn start(
         -1 => Acks::All,
         _ => return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidRequiredAcks))),
     };
-    if request.transactional_id.is_some() {
-        return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidTxnState)));
+    if let Some(error) = refused_transaction(&request) {
+        return Ok(Start::Ready(refuse_all(reply_to, request, error)));
     }
     let mut produce = Produce { reply_to, acks, places: Places::default() };
     let mut by_owner = ByOwner::default();
@@ -169,6 +170,20 @@ fn partition(index: i32, result: AppendResult, version: i16) -> PartitionProduce
             .collect();
     }
     response
+}
+
+/// Nothing is appended of a transaction that no coordinator knows of: none could end it. Whoever sends such records without
+/// saying whose they are has no right to (as in Kafka's `handleProduceRequest`).
+fn refused_transaction(request: &ProduceRequest) -> Option<ErrorCode> {
+    if request.transactional_id.is_some() {
+        return Some(ErrorCode::InvalidTxnState);
+    }
+    let mut batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let is_transactional = batches.any(|partition| {
+        let records = partition.records.as_deref().unwrap_or_default();
+        BatchHeader::view(records).is_some_and(BatchHeader::is_transactional)
+    });
+    is_transactional.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 /// The same error for every partition.

@@ -5,7 +5,11 @@ use super::{
     clients::{alter, batch, create, delete_records, delete_topic, name, produce},
     files::Files,
 };
-use crate::error::ErrorCode;
+use crate::{
+    error::ErrorCode,
+    ids::{ProducerEpoch, ProducerId},
+    records::{BatchBuilder, NewRecord},
+};
 use bytes::Bytes;
 use corelane_seam::ConnectionId;
 use kafka_protocol::{
@@ -16,7 +20,7 @@ use kafka_protocol::{
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, FindCoordinatorRequest,
         FindCoordinatorResponse, IncrementalAlterConfigsResponse, InitProducerIdRequest,
         InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceResponse,
+        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
         create_partitions_request::CreatePartitionsTopic,
         describe_configs_request::DescribeConfigsResource,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
@@ -173,6 +177,25 @@ fn a_transactional_id_gets_no_producer_id() {
         broker.ask(client, 4, &InitProducerIdRequest::default().with_transactional_id(Some(id)));
     assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
     assert_eq!((response.producer_id.0, response.producer_epoch), (-1, -1));
+}
+
+#[test]
+fn records_of_a_transaction_that_no_coordinator_knows_are_not_appended() {
+    let (mut broker, client) = broker();
+    let mut transactional = BatchBuilder::new().producer(ProducerId(5), ProducerEpoch(0), 0).transactional();
+    transactional.push(NewRecord { value: Some(b"a"), ..NewRecord::default() });
+    let mut request = produce("t", -1, &[(0, transactional.build())]);
+    let code = |broker: &mut Broker, request: &ProduceRequest| {
+        let response: ProduceResponse = broker.ask(client, 9, request);
+        response.responses[0].partition_responses[0].error_code
+    };
+    let refused = code(&mut broker, &request);
+    assert_eq!(refused, ErrorCode::TransactionalIdAuthorizationFailed.code());
+    request.transactional_id = Some(StrBytes::from_static_str("tx").into());
+    assert_eq!(code(&mut broker, &request), ErrorCode::InvalidTxnState.code());
+    let plain = produce("t", -1, &[(0, batch(&["b"]))]);
+    let response: ProduceResponse = broker.ask(client, 9, &plain);
+    assert_eq!(response.responses[0].partition_responses[0].base_offset, 0, "nothing was appended before");
 }
 
 #[test]
