@@ -60,6 +60,7 @@ mod topics;
 mod unregister_broker;
 mod update_features;
 mod voters;
+mod write_txn_markers;
 
 #[cfg(test)]
 mod tests;
@@ -130,6 +131,7 @@ table! {
     DeleteRecords 0..=2 Exclusive delete_records::start;
     InitProducerId 0..=5 Exclusive init_producer_id::start;
     OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
+    WriteTxnMarkers 1..=1 Exclusive write_txn_markers::start;
     DescribeAcls 1..=3 Exclusive describe_acls::start | controllers;
     CreateAcls 1..=3 Exclusive create_acls::start | controllers;
     DeleteAcls 1..=3 Exclusive delete_acls::start | controllers;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{
         Acks, AppendPartition, AppendRequest, AppendResult, Context, Gather, OwnerRequest, OwnerResponse,
-        Response, Start, Step,
+        Response, Start, Step, What,
     },
     error::ErrorCode,
     records::BatchHeader,
@@ -73,7 +73,8 @@ pub(super) fn start(
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();
-                    by_owner.push(context.owner(id), AppendPartition { place, id, records });
+                    by_owner
+                        .push(context.owner(id), AppendPartition { place, id, what: What::Records(records) });
                 }
                 Err(error) => produce.places.set(place, AppendResult::failed(error, None)),
             }

@@ -10,6 +10,7 @@ use crate::{
     error::{ErrorCode, Fatal},
     groups,
     ids::{LeaderEpoch, NodeId, Offset, PartitionId},
+    log::EndTransaction,
     loggers::Level,
     metadata::{Image, MetadataOffset},
     wire::AbortedTransaction,
@@ -195,8 +196,17 @@ pub struct AppendPartition {
     pub place: u32,
     /// Where to.
     pub id: PartitionId,
-    /// A slice of the request's frame.
-    pub records: Bytes,
+    /// What is appended.
+    pub what: What,
+}
+
+/// What is appended to a partition.
+#[derive(Debug)]
+pub enum What {
+    /// A producer's batch: a slice of the request's frame.
+    Records(Bytes),
+    /// The marker that ends a producer's transaction.
+    End(EndTransaction),
 }
 
 /// What became of a batch.

@@ -4,12 +4,12 @@ use super::{Answers, Asker, JobId, Owner};
 use crate::{
     config::{self, CompressionType, TopicConfig},
     engine::{
-        message::{Acks, AppendPartition, AppendRequest, AppendResult},
+        message::{Acks, AppendPartition, AppendRequest, AppendResult, What},
         partition::Parked,
     },
     error::ErrorCode,
     log::AppendError,
-    records::{Codec, ProduceRules, TimestampType, validate},
+    records::{Codec, ProduceRules, Rejected, TimestampType, validate},
 };
 use corelane_seam::Now;
 
@@ -94,39 +94,35 @@ impl Owner {
             );
             return Err(refuse(ErrorCode::NotEnoughReplicas, text));
         }
-        let rules = produce_rules(&partition.config, delayed.version);
-        let checked = validate(&delayed.partition.records, &rules, now.unix_ms, &mut self.scratch);
-        let valid = checked.map_err(|rejected| {
-            Refused::Because(Box::new(AppendResult {
-                record_errors: rejected
-                    .records
-                    .into_iter()
-                    .map(|record| (record.index, record.message))
-                    .collect(),
-                ..AppendResult::failed(rejected.code, Some(rejected.message))
-            }))
-        })?;
         let Some(slot) = self.store.slot(id) else {
             return Err(refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")));
         };
-        let appended = self.store.append(now, slot, partition.leader_epoch, &valid.batch).map_err(
-            |error| match error {
-                AppendError::Full => Refused::NoRoom,
-                AppendError::Offline(reason) => refuse(ErrorCode::KafkaStorageError, reason.0),
-                AppendError::DiskReserve => refuse(
-                    ErrorCode::KafkaStorageError,
-                    "the disk is full up to its reserve; free space or lower retention".to_owned(),
-                ),
-                AppendError::Producer(refused) => refuse(refused.code, refused.message),
-                AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
-            },
-        )?;
+        let epoch = partition.leader_epoch;
+        let (appended, append_time_ms) = match &delayed.partition.what {
+            What::Records(records) => {
+                let rules = produce_rules(&partition.config, delayed.version);
+                let valid = validate(records, &rules, now.unix_ms, &mut self.scratch)
+                    .map_err(|rejected| Refused::Because(Box::new(rejected.into())))?;
+                (self.store.append(now, slot, epoch, &valid.batch), valid.facts.append_time_ms)
+            }
+            What::End(end) => (self.store.end_transaction(now, slot, epoch, *end), None),
+        };
+        let appended = appended.map_err(|error| match error {
+            AppendError::Full => Refused::NoRoom,
+            AppendError::Offline(reason) => refuse(ErrorCode::KafkaStorageError, reason.0),
+            AppendError::DiskReserve => refuse(
+                ErrorCode::KafkaStorageError,
+                "the disk is full up to its reserve; free space or lower retention".to_owned(),
+            ),
+            AppendError::Producer(refused) => refuse(refused.code, refused.message),
+            AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
+        })?;
         let done = AppendResult {
             error: ErrorCode::None,
             message: None,
             record_errors: Vec::new(),
             base_offset: appended.base_offset.0,
-            log_append_time_ms: valid.facts.append_time_ms.unwrap_or(-1),
+            log_append_time_ms: append_time_ms.unwrap_or(-1),
             log_start_offset: self.store.log_start(slot).0,
         };
         let parked =
@@ -151,6 +147,16 @@ impl Owner {
     fn append_done(&mut self, job: JobId, place: u32, result: AppendResult, answers: &mut Answers) {
         self.jobs.prepare(job, place, result);
         self.jobs.settle(job, place, None, answers);
+    }
+}
+
+impl From<Rejected> for AppendResult {
+    fn from(rejected: Rejected) -> AppendResult {
+        let records = rejected.records.into_iter();
+        AppendResult {
+            record_errors: records.map(|record| (record.index, record.message)).collect(),
+            ..AppendResult::failed(rejected.code, Some(rejected.message))
+        }
     }
 }
 

@@ -21,11 +21,13 @@ use kafka_protocol::{
         FindCoordinatorResponse, IncrementalAlterConfigsResponse, InitProducerIdRequest,
         InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
         OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
+        WriteTxnMarkersRequest, WriteTxnMarkersResponse,
         create_partitions_request::CreatePartitionsTopic,
         describe_configs_request::DescribeConfigsResource,
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
         offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic},
+        write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic},
     },
     protocol::StrBytes,
 };
@@ -196,6 +198,59 @@ fn records_of_a_transaction_that_no_coordinator_knows_are_not_appended() {
     let plain = produce("t", -1, &[(0, batch(&["b"]))]);
     let response: ProduceResponse = broker.ask(client, 9, &plain);
     assert_eq!(response.responses[0].partition_responses[0].base_offset, 0, "nothing was appended before");
+}
+
+/// (partition, error) of each topic of each marker.
+fn write_markers(
+    broker: &mut Broker,
+    client: ConnectionId,
+    markers: &[(i64, i16, i32, &[(&str, &[i32])])],
+) -> Vec<(i64, Vec<Vec<(i32, i16)>>)> {
+    let marker = |(producer, epoch, coordinator, topics): &(i64, i16, i32, &[(&str, &[i32])])| {
+        let topics = topics.iter().map(|(topic, indexes)| {
+            WritableTxnMarkerTopic::default().with_name(name(topic)).with_partition_indexes(indexes.to_vec())
+        });
+        WritableTxnMarker::default()
+            .with_producer_id((*producer).into())
+            .with_producer_epoch(*epoch)
+            .with_coordinator_epoch(*coordinator)
+            .with_transaction_result(true)
+            .with_topics(topics.collect())
+    };
+    let request = WriteTxnMarkersRequest::default().with_markers(markers.iter().map(marker).collect());
+    let response: WriteTxnMarkersResponse = broker.ask(client, 1, &request);
+    let results = response.markers.iter().map(|marker| {
+        let topics = marker.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions.map(|partition| (partition.partition_index, partition.error_code)).collect()
+        });
+        (marker.producer_id.0, topics.collect())
+    });
+    results.collect()
+}
+
+#[test]
+fn a_marker_is_written_to_every_partition_it_names_and_fences_what_is_older() {
+    let (mut broker, client) = broker();
+    let none = ErrorCode::None.code();
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    let results = write_markers(
+        &mut broker,
+        client,
+        &[(5, 1, 3, &[("t", &[0, 1, 9]), ("nothing", &[0])]), (6, 0, 3, &[("t", &[1])])],
+    );
+    let of_5 = vec![vec![(0, none), (1, none), (9, unknown)], vec![(0, unknown)]];
+    assert_eq!(results, [(5, of_5), (6, vec![vec![(1, none)]])]);
+    let mut old = BatchBuilder::new().producer(ProducerId(5), ProducerEpoch(0), 0);
+    old.push(NewRecord { value: Some(b"a"), ..NewRecord::default() });
+    let response: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(0, old.build())]));
+    let refused = response.responses[0].partition_responses[0].error_code;
+    assert_eq!(refused, ErrorCode::InvalidProducerEpoch.code());
+    let fenced = ErrorCode::TransactionCoordinatorFenced.code();
+    let results = write_markers(&mut broker, client, &[(5, 1, 2, &[("t", &[0])])]);
+    assert_eq!(results, [(5, vec![vec![(0, fenced)]])], "a coordinator that has been replaced");
+    let response: ProduceResponse = broker.ask(client, 9, &produce("t", -1, &[(1, batch(&["b"]))]));
+    assert_eq!(response.responses[0].partition_responses[0].base_offset, 2, "two markers stand before it");
 }
 
 #[test]
