@@ -1,8 +1,7 @@
 //! OffsetFetch (key 9), versions 1-10 (all topics v2: KIP-88; leader epoch v5: KIP-320; stable offsets v7: KIP-447;
 //! several groups v8: KIP-709; member epochs v9, topic ids v10: KIP-848).
 //!
-//! A reply waits until everything that was committed before is durable: what is told cannot be lost afterwards. Nothing is
-//! ever unstable here as long as there are no transactions.
+//! A reply waits until everything that was committed before is durable: what is told cannot be lost afterwards.
 
 use super::{
     groups::{self, WRONG_KIND, numbers, told, topic_of},
@@ -49,6 +48,7 @@ pub(super) fn start(
     if let Some(refusal) = too_many(partitions_named(&request)) {
         return Ok(refusal);
     }
+    let require_stable = request.require_stable;
     let (mut names, mut requests, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     let mut add = |group: GroupId, member: Option<(String, i32)>, topics: Asked| {
         let known = topics.as_ref().map(|topics| {
@@ -59,6 +59,7 @@ pub(super) fn start(
             group: group.as_str().into(),
             member,
             topics: known,
+            require_stable,
         })));
         names.push(group);
         asked.push(topics);
@@ -185,7 +186,7 @@ fn topic((topic, error): &Found, version: i16) -> OffsetFetchResponseTopics {
             .with_committed_offset(found.offset)
             .with_committed_leader_epoch(found.leader_epoch)
             .with_metadata(Some(text(&*found.metadata)))
-            .with_error_code(error.code())
+            .with_error_code(of_partition(*error, found))
     });
     let told = OffsetFetchResponseTopics::default().with_partitions(partitions.collect());
     if version >= TOPIC_IDS_FROM {
@@ -195,13 +196,18 @@ fn topic((topic, error): &Found, version: i16) -> OffsetFetchResponseTopics {
     }
 }
 
+/// The topic's error, or the partition's own.
+fn of_partition(topic: ErrorCode, found: &CommittedOffset) -> i16 {
+    if topic.is_none() { found.error.code() } else { topic.code() }
+}
+
 fn old_topic((topic, error): &Found, version: i16) -> OffsetFetchResponseTopic {
     let partitions = topic.partitions.iter().map(|(partition, found)| {
         let told = OffsetFetchResponsePartition::default()
             .with_partition_index(*partition)
             .with_committed_offset(found.offset)
             .with_metadata(Some(text(&*found.metadata)))
-            .with_error_code(error.code());
+            .with_error_code(of_partition(*error, found));
         if version >= LEADER_EPOCH_FROM { told.with_committed_leader_epoch(found.leader_epoch) } else { told }
     });
     OffsetFetchResponseTopic::default()

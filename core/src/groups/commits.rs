@@ -7,9 +7,10 @@ use super::{
     coordinator::{Coordinator, tombstone},
     face::{
         CommitOffsets, CommittedOffset, DeleteOffsets, FetchOffsets, Outcome, Reply, Response, Scene, Ticket,
-        TopicOffsets,
+        TopicOffsets, Transaction,
     },
     group::Group,
+    offsets::Committed,
     records::{OffsetValue, Record},
 };
 use crate::{error::ErrorCode, ids::TopicId};
@@ -21,44 +22,46 @@ impl Coordinator {
             Ok(member) => member,
             Err(error) => return Outcome::reply(ticket, Err(error)),
         };
-        let now_ms = scene.now.unix_ms;
-        let mut out = Outcome::default();
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
-            let mut results = Vec::with_capacity(topic.partitions.len());
-            for (partition, new) in topic.partitions {
-                if new.metadata.encode_utf16().count() > scene.config.groups.offset_metadata_max {
-                    results.push((partition, ErrorCode::OffsetMetadataTooLarge));
-                    continue;
-                }
-                if let Some(member) = &member
-                    && member
-                        .position
-                        .held_since(topic.id, partition)
-                        .is_none_or(|at| request.generation < at)
-                {
-                    // One partition that is not the member's any more spoils the request, as in Kafka.
-                    return Outcome::reply(ticket, Err(consumer::stale(member)));
-                }
-                results.push((partition, ErrorCode::None));
-                out.records.push(Record::Offset {
-                    group: Arc::clone(&request.group),
-                    topic: Arc::clone(&topic.name),
-                    partition,
-                    value: Some(OffsetValue {
-                        offset: new.offset,
-                        leader_epoch: new.leader_epoch,
-                        metadata: new.metadata,
-                        committed_at_ms: now_ms,
-                        expires_at_ms: request.retention_ms.map(|ms| now_ms.saturating_add(ms)),
-                        topic_id: topic.id,
-                    }),
-                });
+        let generation = request.generation;
+        write_down(scene, ticket, request, |topic, partition| match &member {
+            Some(member) if member.position.held_since(topic, partition).is_none_or(|at| generation < at) => {
+                Err(consumer::stale(member))
             }
-            topics.push(TopicOffsets { name: topic.name, id: topic.id, partitions: results });
+            _ => Ok(()),
+        })
+    }
+
+    /// Offsets as a part of a producer's transaction. Its members are judged like those who commit outside of one, if the
+    /// producer names one at all (KIP-447); committing is no sign of life of theirs.
+    pub(super) fn commit_in_transaction(
+        &mut self,
+        scene: Scene<'_>,
+        ticket: Ticket,
+        request: CommitOffsets,
+        transaction: Transaction,
+    ) -> Outcome {
+        let names_nobody = request.generation < 0 && request.member.is_empty() && request.instance.is_none();
+        let allowed = match self.groups.get(&request.group) {
+            None if request.generation >= 0 => Err(ErrorCode::IllegalGeneration),
+            None => Ok(()),
+            Some(_) if names_nobody => Ok(()),
+            Some(Group::Classic(group)) => {
+                group.validate_commit(request.generation, &request.member, request.instance.as_deref())
+            }
+            Some(Group::Consumer(group)) => {
+                let late = group.validate_commit(&request.member, request.generation, i16::MAX);
+                match late {
+                    Ok(None) => Ok(()),
+                    // Its clients know no stale epochs.
+                    Ok(Some(_)) | Err(ErrorCode::StaleMemberEpoch) => Err(ErrorCode::IllegalGeneration),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        if let Err(error) = allowed {
+            return Outcome::reply(ticket, Err(error));
         }
-        out.replies.push((ticket, Ok(Response::Commit(topics))));
-        out
+        Outcome { transaction: Some(transaction), ..write_down(scene, ticket, request, |_, _| Ok(())) }
     }
 
     /// Whether offsets may be committed; in an epoch that is over, only those of partitions that the member had then
@@ -98,27 +101,41 @@ impl Coordinator {
         {
             group.validate_fetch(member, *epoch)?;
         }
-        let told = |value: &OffsetValue| CommittedOffset {
-            offset: value.offset,
-            leader_epoch: value.leader_epoch,
-            metadata: value.metadata.clone(),
+        // A transaction may decide otherwise: whoever wants what is stable asks again (KIP-447).
+        let is_unstable = |topic: &Arc<str>, partition| {
+            request.require_stable && self.pending.has(&request.group, topic, partition)
+        };
+        let told = |it: &Committed| CommittedOffset {
+            error: ErrorCode::None,
+            offset: it.value.offset,
+            leader_epoch: it.value.leader_epoch,
+            metadata: it.value.metadata.clone(),
         };
         let Some(topics) = &request.topics else {
-            let all = self.offsets.of_group(&request.group).map(|(name, partitions)| TopicOffsets {
-                name: Arc::clone(name),
-                id: partitions.values().map(|value| value.topic_id).next().unwrap_or(TopicId::ZERO),
-                partitions: partitions.iter().map(|(partition, value)| (*partition, told(value))).collect(),
+            let all = self.offsets.of_group(&request.group).map(|(name, partitions)| {
+                let of_partition = |(partition, it): (&i32, &Committed)| match is_unstable(name, *partition) {
+                    true => (*partition, CommittedOffset::failed(ErrorCode::UnstableOffsetCommit)),
+                    false => (*partition, told(it)),
+                };
+                TopicOffsets {
+                    name: Arc::clone(name),
+                    id: partitions.values().map(|it| it.value.topic_id).next().unwrap_or(TopicId::ZERO),
+                    partitions: partitions.iter().map(of_partition).collect(),
+                }
             });
             return Ok(Response::Offsets(all.collect()));
         };
         let of_topic = |topic: &TopicOffsets<()>| {
             let find = |partition: i32| {
-                let value = self.offsets.get(&request.group, &topic.name, partition);
+                if is_unstable(&topic.name, partition) {
+                    return CommittedOffset::failed(ErrorCode::UnstableOffsetCommit);
+                }
+                let committed = self.offsets.get(&request.group, &topic.name, partition);
                 // A topic of the same name that was created anew has nothing committed.
-                let same = |value: &&OffsetValue| {
-                    value.topic_id == topic.id || value.topic_id == TopicId::ZERO || topic.id == TopicId::ZERO
+                let same = |it: &&Committed| {
+                    [topic.id, TopicId::ZERO].contains(&it.value.topic_id) || topic.id == TopicId::ZERO
                 };
-                value.filter(same).map_or_else(CommittedOffset::none, told)
+                committed.filter(same).map_or_else(CommittedOffset::none, told)
             };
             let partitions = topic.partitions.iter().map(|(partition, ())| (*partition, find(*partition)));
             TopicOffsets { name: Arc::clone(&topic.name), id: topic.id, partitions: partitions.collect() }
@@ -145,7 +162,8 @@ impl Coordinator {
                     continue;
                 }
                 results.push((*partition, ErrorCode::None));
-                if self.offsets.get(&request.group, &topic.name, *partition).is_some() {
+                let is_committed = self.offsets.get(&request.group, &topic.name, *partition).is_some();
+                if is_committed || self.pending.has(&request.group, &topic.name, *partition) {
                     out.records.push(tombstone(&request.group, &topic.name, *partition));
                 }
             }
@@ -154,4 +172,46 @@ impl Coordinator {
         out.replies.push((ticket, Ok(Response::Deleted(topics))));
         out
     }
+}
+
+/// The records of a commit, and its answer: each partition's own error. One partition of which `may_commit` refuses the offset
+/// spoils the request, as in Kafka.
+fn write_down(
+    scene: Scene<'_>,
+    ticket: Ticket,
+    request: CommitOffsets,
+    may_commit: impl Fn(TopicId, i32) -> Result<(), ErrorCode>,
+) -> Outcome {
+    let now_ms = scene.now.unix_ms;
+    let mut out = Outcome::default();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut results = Vec::with_capacity(topic.partitions.len());
+        for (partition, new) in topic.partitions {
+            if new.metadata.encode_utf16().count() > scene.config.groups.offset_metadata_max {
+                results.push((partition, ErrorCode::OffsetMetadataTooLarge));
+                continue;
+            }
+            if let Err(error) = may_commit(topic.id, partition) {
+                return Outcome::reply(ticket, Err(error));
+            }
+            results.push((partition, ErrorCode::None));
+            out.records.push(Record::Offset {
+                group: Arc::clone(&request.group),
+                topic: Arc::clone(&topic.name),
+                partition,
+                value: Some(OffsetValue {
+                    offset: new.offset,
+                    leader_epoch: new.leader_epoch,
+                    metadata: new.metadata,
+                    committed_at_ms: now_ms,
+                    expires_at_ms: request.retention_ms.map(|ms| now_ms.saturating_add(ms)),
+                    topic_id: topic.id,
+                }),
+            });
+        }
+        topics.push(TopicOffsets { name: topic.name, id: topic.id, partitions: results });
+    }
+    out.replies.push((ticket, Ok(Response::Commit(topics))));
+    out
 }

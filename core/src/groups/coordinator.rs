@@ -6,10 +6,15 @@ use super::{
     consumer::{self, ConsumerGroup, Refusal, Topics},
     face::{Client, ListedGroup, Outcome, Reply, Request, Response, Scene, Then, Ticket},
     group::Group,
-    offsets::Offsets,
+    offsets::{Committed, Offsets},
+    pending::Pending,
     records::{GroupId, Record},
 };
-use crate::{error::ErrorCode, ids::TopicId};
+use crate::{
+    error::ErrorCode,
+    ids::{Offset, ProducerId, TopicId},
+    records::Outcome as MarkerOutcome,
+};
 use corelane_seam::Monotonic;
 use kafka_protocol::{
     messages::{
@@ -26,6 +31,7 @@ use tracing::info;
 pub struct Coordinator {
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) offsets: Offsets,
+    pub(super) pending: Pending,
     pub(super) alarms: Alarms,
     topics: Topics,
     /// Where the look for expired offsets goes on.
@@ -72,6 +78,9 @@ impl Coordinator {
                 Outcome::reply(ticket, Ok(self.describe_consumer(scene, &group)))
             }
             Request::Commit(request) => self.commit(scene, ticket, request),
+            Request::CommitInTransaction(request, transaction) => {
+                self.commit_in_transaction(scene, ticket, request, transaction)
+            }
             Request::FetchOffsets(request) => Outcome::reply(ticket, self.fetch(&request)),
             Request::DeleteOffsets(request) => self.delete_offsets(ticket, &request),
             Request::Describe(group) => {
@@ -83,15 +92,26 @@ impl Coordinator {
         }
     }
 
-    /// Applies a record that was appended, or is read from the log.
-    pub fn replay(&mut self, record: Record) {
+    /// Applies a record that was appended, or is read from the log, at an offset; in whose transaction, if in one.
+    pub fn replay(&mut self, record: Record, at: Offset, transaction: Option<ProducerId>) {
         match record {
             Record::Offset { group, topic, partition, value } => {
+                let value = value.map(|value| Committed { value, at });
                 if value.is_some() && !self.groups.contains_key(&group) {
                     // Whoever commits without being a member makes a group of nothing but offsets.
                     self.groups.insert(Arc::clone(&group), Group::classic());
                 }
-                self.offsets.replay(&group, &topic, partition, value);
+                match (value, transaction) {
+                    (Some(committed), Some(producer)) => {
+                        self.pending.put(producer, &group, (topic, partition), committed);
+                    }
+                    (value, _) => {
+                        if value.is_none() {
+                            self.pending.forget(&group, &topic, partition);
+                        }
+                        self.offsets.replay(&group, &topic, partition, value);
+                    }
+                }
             }
             Record::ClassicGroup { group, value: Some(value) } => {
                 self.groups.insert(group, Group::Classic(Box::new(ClassicGroup::from_value(&value))));
@@ -104,6 +124,17 @@ impl Coordinator {
                 }
             }
             record => self.replay_consumer(record),
+        }
+    }
+
+    /// Applies the marker of a producer's transaction, which was appended or is read from the log: what it has committed
+    /// counts from now on, unless it was aborted or something was committed behind it.
+    pub fn end_transaction(&mut self, producer: ProducerId, outcome: MarkerOutcome) {
+        for (group, topic, partition, committed) in self.pending.take(producer) {
+            let newer = self.offsets.get(&group, &topic, partition).is_some_and(|it| it.at > committed.at);
+            if outcome == MarkerOutcome::Commit && !newer {
+                self.offsets.replay(&group, &topic, partition, Some(committed));
+            }
         }
     }
 
@@ -226,7 +257,7 @@ impl Coordinator {
         for (name, id) in topics {
             for (group, partitions) in self.offsets.groups_of_topic(name) {
                 let gone =
-                    partitions.iter().filter(|(_, it)| it.topic_id == *id || it.topic_id == TopicId::ZERO);
+                    partitions.iter().filter(|(_, it)| [*id, TopicId::ZERO].contains(&it.value.topic_id));
                 out.records.extend(gone.map(|(partition, _)| tombstone(group, name, *partition)));
             }
         }
@@ -430,6 +461,9 @@ impl Coordinator {
         };
         let mut out = Outcome::default();
         if reply.is_ok() {
+            for (topic, partition) in self.pending.of_group(id) {
+                out.records.push(tombstone(id, topic, *partition));
+            }
             for (topic, partitions) in self.offsets.of_group(id) {
                 out.records.extend(partitions.keys().map(|partition| tombstone(id, topic, *partition)));
             }

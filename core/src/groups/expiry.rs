@@ -57,7 +57,9 @@ impl Coordinator {
         records: &mut Vec<Record>,
     ) -> bool {
         let idle_since = match group {
-            Group::Classic(group) if !may_expire(group) => return self.offsets.is_empty_of(id),
+            Group::Classic(group) if !may_expire(group) => {
+                return self.offsets.is_empty_of(id) && self.pending.is_empty_of(id);
+            }
             Group::Classic(group) => group.empty_since_ms().filter(|_| group.protocol_type.is_some()),
             Group::Consumer(_) => None,
         };
@@ -66,11 +68,13 @@ impl Coordinator {
             Some(at) => now_ms >= at,
             None => now_ms.saturating_sub(idle_since.unwrap_or(value.committed_at_ms)) >= retention_ms,
         };
-        let mut all_gone = true;
+        // A transaction that is open may bring more.
+        let mut all_gone = self.pending.is_empty_of(id);
         for (topic, partitions) in self.offsets.of_group(id) {
             let read = group.is_subscribed(topic);
-            for (partition, value) in partitions {
-                if !read && is_over(value) {
+            for (partition, committed) in partitions {
+                let awaited = self.pending.has(id, topic, *partition);
+                if !read && !awaited && is_over(&committed.value) {
                     records.push(tombstone(id, topic, *partition));
                 } else {
                     all_gone = false;

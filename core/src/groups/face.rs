@@ -1,7 +1,13 @@
 //! What a coordinator is asked, and what it answers.
 
 use super::records::{GroupId, MemberId, Record};
-use crate::{config::BrokerConfig, engine::Asker, error::ErrorCode, ids::TopicId, metadata::Image};
+use crate::{
+    config::BrokerConfig,
+    engine::Asker,
+    error::ErrorCode,
+    ids::{ProducerEpoch, ProducerId, TopicId},
+    metadata::Image,
+};
 use bytes::Bytes;
 use corelane_seam::Now;
 use kafka_protocol::messages::{
@@ -60,6 +66,8 @@ pub enum Request {
     DescribeConsumer(GroupId),
     /// OffsetCommit.
     Commit(CommitOffsets),
+    /// TxnOffsetCommit; answered like OffsetCommit.
+    CommitInTransaction(CommitOffsets, Transaction),
     /// OffsetFetch.
     FetchOffsets(FetchOffsets),
     /// OffsetDelete.
@@ -87,6 +95,15 @@ pub struct CommitOffsets {
     pub version: i16,
     /// The offsets.
     pub topics: Vec<TopicOffsets<NewOffset>>,
+}
+
+/// Whose transaction something is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Whose.
+    pub producer: ProducerId,
+    /// In which incarnation.
+    pub epoch: ProducerEpoch,
 }
 
 /// Something of partitions of one topic.
@@ -120,6 +137,8 @@ pub struct FetchOffsets {
     pub member: Option<(String, i32)>,
     /// Of which partitions; `None` for all that there are.
     pub topics: Option<Vec<TopicOffsets<()>>>,
+    /// Not what a transaction that is open may yet replace (KIP-447): UNSTABLE_OFFSET_COMMIT instead.
+    pub require_stable: bool,
 }
 
 /// OffsetDelete of one group.
@@ -134,6 +153,8 @@ pub struct DeleteOffsets {
 /// A committed offset, or that there is none (-1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
+    /// Why it is not told.
+    pub error: ErrorCode,
     /// -1 when there is none.
     pub offset: i64,
     /// -1 when not known.
@@ -145,7 +166,12 @@ pub struct CommittedOffset {
 impl CommittedOffset {
     /// There is none.
     pub fn none() -> CommittedOffset {
-        CommittedOffset { offset: -1, leader_epoch: -1, metadata: "".into() }
+        CommittedOffset::failed(ErrorCode::None)
+    }
+
+    /// It is not told.
+    pub fn failed(error: ErrorCode) -> CommittedOffset {
+        CommittedOffset { error, offset: -1, leader_epoch: -1, metadata: "".into() }
     }
 }
 
@@ -231,6 +257,8 @@ pub struct Outcome {
     pub applied: bool,
     /// The records need not be one batch: each says something by itself.
     pub may_split: bool,
+    /// The records are a part of this transaction: they are appended in its name.
+    pub transaction: Option<Transaction>,
     /// To go out when everything up to and with these records is committed; if they are not, their error goes out.
     pub replies: Vec<(Ticket, Reply)>,
     /// What the coordinator does when its records are committed, or are not.
@@ -246,7 +274,7 @@ impl Request {
             Request::Heartbeat(request) => &request.group_id,
             Request::Leave(request) => &request.group_id,
             Request::ConsumerHeartbeat(request, _) => &request.group_id,
-            Request::Commit(request) => &request.group,
+            Request::Commit(request) | Request::CommitInTransaction(request, _) => &request.group,
             Request::FetchOffsets(request) => &request.group,
             Request::DeleteOffsets(request) => &request.group,
             Request::Describe(group) | Request::DescribeConsumer(group) | Request::Delete(group) => group,

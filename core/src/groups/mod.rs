@@ -18,6 +18,7 @@ mod expiry;
 mod face;
 mod group;
 mod offsets;
+mod pending;
 pub mod records;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use coordinator::Coordinator;
 pub use face::{
     Client, CommitOffsets, CommittedOffset, DeleteOffsets, DescribedGroup, DescribedMember, FetchOffsets,
     ListedGroup, NewOffset, Outcome, Reply, Request, Response, Scene, Then, Ticket, TopicOffsets,
+    Transaction,
 };
 pub use records::GroupId;
 

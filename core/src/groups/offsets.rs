@@ -1,17 +1,26 @@
 //! Committed offsets, as replayed.
 
 use super::records::{GroupId, OffsetValue};
+use crate::ids::Offset;
 use std::{collections::BTreeMap, sync::Arc};
 
-type OfTopic = BTreeMap<i32, OffsetValue>;
+type OfTopic = BTreeMap<i32, Committed>;
 type OfGroup = BTreeMap<Arc<str>, OfTopic>;
+
+/// A committed offset, and where its record lies in the coordinator's log: of two commits the later one counts, also when
+/// one of them waited for the end of its transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub value: OffsetValue,
+    pub at: Offset,
+}
 
 /// The committed offsets of one coordinator's groups: by group, topic and partition, none of them empty.
 #[derive(Debug, Default)]
 pub(super) struct Offsets(BTreeMap<GroupId, OfGroup>);
 
 impl Offsets {
-    pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetValue> {
+    pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.0.get(group)?.get(topic)?.get(&partition)
     }
 
@@ -31,7 +40,7 @@ impl Offsets {
     }
 
     /// Applies a record: a commit, or a tombstone.
-    pub fn replay(&mut self, group: &GroupId, topic: &Arc<str>, partition: i32, value: Option<OffsetValue>) {
+    pub fn replay(&mut self, group: &GroupId, topic: &Arc<str>, partition: i32, value: Option<Committed>) {
         match value {
             Some(value) => {
                 let topics = match self.0.get_mut(group) {

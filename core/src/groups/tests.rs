@@ -1,5 +1,7 @@
 //! What a coordinator decides: the replies and the exact records.
 
+mod transactions;
+
 use super::{
     records::{GroupValue, MemberValue, OffsetValue, Record},
     *,
@@ -8,7 +10,7 @@ use crate::{
     config::BrokerConfig,
     engine::{Asker, GatherId},
     error::ErrorCode,
-    ids::TopicId,
+    ids::{Offset, TopicId},
     metadata::Image,
 };
 use bytes::Bytes;
@@ -71,7 +73,10 @@ impl Bench {
 
     fn replay(&mut self, outcome: &Outcome) {
         if !outcome.applied {
-            outcome.records.iter().for_each(|record| self.coordinator.replay(record.clone()));
+            outcome
+                .records
+                .iter()
+                .for_each(|record| self.coordinator.replay(record.clone(), Offset(0), None));
         }
         self.coordinator.check();
     }
@@ -305,7 +310,7 @@ fn a_coordinator_that_replays_what_another_wrote_knows_the_same() {
     for record in log {
         // Through the bytes, as a log holds it.
         let read = Record::decode(&record.key(), record.value().as_deref());
-        other.coordinator.replay(read.expect("it reads").expect("it is ours"));
+        other.coordinator.replay(read.expect("it reads").expect("it is ours"), Offset(0), None);
     }
     let now = other.now;
     other.with(|coordinator, scene| coordinator.loaded(Scene { now, ..scene }));

@@ -4,7 +4,7 @@
 use crate::{
     error::ErrorCode,
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchHeader, Marker, Outcome, ProducerBatch},
+    records::{BatchHeader, Marker, NO_SEQUENCE, Outcome, ProducerBatch},
 };
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -132,6 +132,8 @@ impl ProducerStates {
     /// - Anything else but the next sequence: `OUT_OF_ORDER_SEQUENCE_NUMBER`, also for duplicates older than those
     ///   five (the client can tell by what was acknowledged to it).
     /// - A batch outside the producer's open transaction: `INVALID_TXN_STATE`.
+    ///
+    /// What a coordinator appends in the producer's name has no sequence, and is judged by its epoch only.
     pub fn check(&self, batch: &ProducerBatch) -> Result<Verdict, Refused> {
         let Some(known) = self.producers.get(&batch.id) else {
             return Ok(Verdict::Append);
@@ -145,7 +147,7 @@ impl ProducerStates {
                 ),
             ));
         }
-        if batch.epoch == known.epoch {
+        if batch.epoch == known.epoch && batch.base_sequence != NO_SEQUENCE {
             let original = known.batches.iter().find(|kept| {
                 kept.base_sequence == batch.base_sequence && kept.last_sequence == batch.last_sequence
             });
@@ -157,7 +159,7 @@ impl ProducerStates {
                 });
             }
             check_next_in_sequence(known, batch)?;
-        } else if batch.base_sequence != 0 {
+        } else if batch.epoch != known.epoch && batch.base_sequence > 0 {
             return Err(refused(
                 ErrorCode::OutOfOrderSequenceNumber,
                 format!(
@@ -230,16 +232,18 @@ impl ProducerStates {
         self.make_room_for(batch.id);
         let producer = self.producers.entry(batch.id).or_insert_with(|| Producer::new(batch.epoch));
         producer.enter(batch.epoch);
-        if producer.batches.len() == BATCHES_KEPT_PER_PRODUCER {
-            producer.batches.remove(0);
+        if batch.base_sequence != NO_SEQUENCE {
+            if producer.batches.len() == BATCHES_KEPT_PER_PRODUCER {
+                producer.batches.remove(0);
+            }
+            producer.batches.push(AppendedBatch {
+                base_sequence: batch.base_sequence,
+                last_sequence: batch.last_sequence,
+                base_offset,
+                last_offset,
+                timestamp_ms,
+            });
         }
-        producer.batches.push(AppendedBatch {
-            base_sequence: batch.base_sequence,
-            last_sequence: batch.last_sequence,
-            base_offset,
-            last_offset,
-            timestamp_ms,
-        });
         producer.last_seen_ms = last_seen_ms;
         if batch.transactional && producer.transaction_start.is_none() {
             producer.transaction_start = Some(base_offset);

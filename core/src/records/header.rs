@@ -20,6 +20,9 @@ const MAGIC_AT: usize = 16;
 pub const MAGIC_V2: i8 = 2;
 /// "No timestamp" of a record or batch.
 pub const NO_TIMESTAMP: i64 = -1;
+/// A batch of an idempotent producer that stands outside of its sequences: markers, and what coordinators append in a
+/// producer's name.
+pub const NO_SEQUENCE: i32 = -1;
 /// "No producer id" of a batch that is not idempotent.
 pub const NO_PRODUCER_ID: i64 = -1;
 

@@ -4,7 +4,7 @@
 use super::{
     build::{BatchBuilder, NewRecord},
     compress::Scratch,
-    header::Batch,
+    header::{Batch, NO_SEQUENCE},
     read::DecodedBatch,
 };
 use crate::ids::{ProducerEpoch, ProducerId};
@@ -14,8 +14,6 @@ const ABORT: u16 = 0;
 const COMMIT: u16 = 1;
 /// A marker's record is under 20 bytes; what decompresses to more than this is none.
 const RECORD_BYTES_MAX: usize = 1024;
-/// A marker stands outside of its producer's sequences.
-const NO_SEQUENCE: i32 = -1;
 
 /// How a transaction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub mod walk;
 pub use build::{BatchBuilder, NewRecord};
 pub use compress::Scratch;
 pub use filter::{Filter, Filtered, filter};
-pub use header::{Batch, BatchFault, BatchHeader, Batches, Codec, ProducerBatch, TimestampType};
+pub use header::{Batch, BatchFault, BatchHeader, Batches, Codec, NO_SEQUENCE, ProducerBatch, TimestampType};
 pub use marker::{Marker, Outcome};
 pub use read::{DecodedBatch, Headers, Record, RecordHeader, Records};
 pub use validate::{BatchFacts, ProduceRules, RecordError, Rejected, Validated, validate};

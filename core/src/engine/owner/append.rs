@@ -1,6 +1,6 @@
 //! Appends: validated, given to the log, and answered when the producer's condition is met.
 
-use super::{Answers, Asker, JobId, Owner};
+use super::{Answers, Asker, JobId, Owner, groups::Deferred};
 use crate::{
     config::{self, CompressionType, TopicConfig},
     engine::{
@@ -105,7 +105,18 @@ impl Owner {
                     .map_err(|rejected| Refused::Because(Box::new(rejected.into())))?;
                 (self.store.append(now, slot, epoch, &valid.batch), valid.facts.append_time_ms)
             }
-            What::End(end) => (self.store.end_transaction(now, slot, epoch, *end), None),
+            What::End(end) => {
+                match self.groups.defers_marker(id) {
+                    Some(Deferred::Refused(error)) => return Err(refuse(error, String::new())),
+                    Some(Deferred::NoRoom) => return Err(Refused::NoRoom),
+                    None => {}
+                }
+                let ended = self.store.end_transaction(now, slot, epoch, *end);
+                if ended.is_ok() {
+                    self.groups.transaction_ended(id, end);
+                }
+                (ended, None)
+            }
         };
         let appended = appended.map_err(|error| match error {
             AppendError::Full => Refused::NoRoom,

@@ -222,6 +222,18 @@ fn a_marker_of_an_older_epoch_or_coordinator_is_refused() {
 }
 
 #[test]
+fn what_a_coordinator_appends_in_a_producers_name_is_judged_by_its_epoch_only() {
+    let mut states = ProducerStates::new();
+    append(&mut states, within(1, 0), 10);
+    let coordinated = |epoch| ProducerBatch { base_sequence: NO_SEQUENCE, ..within(epoch, 0) };
+    append(&mut states, ProducerBatch { last_sequence: NO_SEQUENCE, ..coordinated(1) }, 11);
+    append(&mut states, ProducerBatch { last_sequence: NO_SEQUENCE, ..coordinated(1) }, 12);
+    assert_eq!(code(&states, coordinated(0)), ErrorCode::InvalidProducerEpoch);
+    append(&mut states, within(1, 1), 13);
+    assert_eq!(states.first_open_transaction(), Some(Offset(10)));
+}
+
+#[test]
 fn what_is_undecided_survives_a_snapshot() {
     let mut states = ProducerStates::new();
     append(&mut states, within(0, 0), 10);

@@ -7,7 +7,7 @@ use crate::{
     groups::{Coordinator, Scene, records::Record},
     ids::{Offset, PartitionId},
     log::{ReadError, ReadRequest, Slot},
-    records::{Batch, DecodedBatch, Scratch},
+    records::{Batch, DecodedBatch, Marker, Scratch},
 };
 use corelane_seam::{Monotonic, Now, Part};
 use tracing::{error, info, warn};
@@ -176,6 +176,10 @@ fn replay(
         }
         any = true;
         let (next, first) = (header.next_offset(), loading.next);
+        let whose = header.is_transactional().then(|| header.producer_id());
+        if let Some(marker) = Marker::of(&batch, &mut scratch) {
+            coordinator.end_transaction(header.producer_id(), marker.outcome);
+        }
         if !header.is_control() {
             let damaged = |fault: &dyn std::fmt::Debug| {
                 Fatal::new(format!("the batch at offset {} is damaged: {fault:?}", header.base_offset()))
@@ -186,7 +190,7 @@ fn replay(
                 let Some(key) = record.key.filter(|_| record.offset >= first) else { continue };
                 loading.records += 1;
                 match Record::decode(key, record.value) {
-                    Ok(Some(record)) => coordinator.replay(record),
+                    Ok(Some(decoded)) => coordinator.replay(decoded, record.offset, whose),
                     Ok(None) => {}
                     Err(fault) => warn!(
                         partition = id.index,

@@ -12,11 +12,13 @@ use crate::{
         message::{GroupQuery, OwnerResponse},
     },
     error::ErrorCode,
-    groups::{Coordinator, ListedGroup, Outcome, Reply, Request, Scene, Then, Ticket, records::Record},
+    groups::{
+        Coordinator, ListedGroup, Outcome, Reply, Request, Scene, Then, Ticket, Transaction, records::Record,
+    },
     ids::{Offset, PartitionId, TopicId},
-    log::{AppendError, Fault},
+    log::{AppendError, EndTransaction, Fault},
     metadata::Image,
-    records::{BatchBuilder, NewRecord},
+    records::{BatchBuilder, NO_SEQUENCE, NewRecord},
 };
 use corelane_seam::{Monotonic, Now};
 use hosts::Hosts;
@@ -72,6 +74,24 @@ struct Pending {
 }
 
 impl Groups {
+    /// Why the marker of a transaction cannot be appended to a partition of `__consumer_offsets` now: what the transaction
+    /// has committed is not known yet, or was decided and is not in the log yet, so that it would come behind the marker.
+    pub(super) fn defers_marker(&self, id: PartitionId) -> Option<Deferred> {
+        let hosted = self.hosted.get(id)?;
+        match &hosted.phase {
+            Phase::Loading(_) => Some(Deferred::Refused(ErrorCode::CoordinatorLoadInProgress)),
+            Phase::Failed | Phase::Stopped => Some(Deferred::Refused(ErrorCode::NotCoordinator)),
+            Phase::Serving => (!hosted.blocked.is_empty()).then_some(Deferred::NoRoom),
+        }
+    }
+
+    /// A marker was appended: what its transaction has committed counts, or is forgotten.
+    pub(super) fn transaction_ended(&mut self, id: PartitionId, end: &EndTransaction) {
+        if let Some(hosted) = self.hosted.get_mut(id) {
+            hosted.coordinator.end_transaction(end.producer, end.marker.outcome);
+        }
+    }
+
     /// Asserts what must hold between any two inputs.
     pub fn check(&self) {
         self.hosted.check();
@@ -239,12 +259,14 @@ impl Owner {
     fn append_decision(&mut self, now: Now, id: PartitionId, mut outcome: Outcome, answers: &mut Answers) {
         while !outcome.records.is_empty() {
             let records = next_batch(&mut outcome);
-            match self.append_group_records(now, id, &records) {
-                Ok(()) => {
-                    let applied = outcome.applied;
+            match self.append_group_records(now, id, &records, outcome.transaction) {
+                Ok(first) => {
+                    let (applied, whose) = (outcome.applied, outcome.transaction.map(|it| it.producer));
                     let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
                     if !applied {
-                        records.into_iter().for_each(|record| hosted.coordinator.replay(record));
+                        for (at, record) in (first.0..).zip(records) {
+                            hosted.coordinator.replay(record, Offset(at), whose);
+                        }
                     }
                 }
                 Err(Refusal::NoRoom) => {
@@ -309,7 +331,14 @@ impl Owner {
         }
     }
 
-    fn append_group_records(&mut self, now: Now, id: PartitionId, records: &[Record]) -> Result<(), Refusal> {
+    /// Appends records as one batch, of a producer's transaction if it is given. Gives the first one's offset.
+    fn append_group_records(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        records: &[Record],
+        transaction: Option<Transaction>,
+    ) -> Result<Offset, Refusal> {
         let Some(partition) = self.partitions.get(&id).filter(|partition| partition.offline.is_none()) else {
             return Err(Refusal::Because(ErrorCode::NotLeaderOrFollower));
         };
@@ -317,6 +346,10 @@ impl Owner {
             return Err(Refusal::Because(ErrorCode::NotEnoughReplicas));
         }
         let mut batch = BatchBuilder::new().codec(self.groups.config.groups.topic_codec);
+        if let Some(Transaction { producer, epoch }) = transaction {
+            // The coordinator counts no sequences.
+            batch = batch.producer(producer, epoch, NO_SEQUENCE).transactional();
+        }
         for record in records {
             let (key, value) = (record.key(), record.value());
             batch.push(NewRecord {
@@ -334,7 +367,7 @@ impl Owner {
             return Err(Refusal::Because(ErrorCode::KafkaStorageError));
         };
         match self.store.append(now, slot, partition.leader_epoch, &bytes) {
-            Ok(_) => Ok(()),
+            Ok(appended) => Ok(appended.base_offset),
             Err(AppendError::Full) => Err(Refusal::NoRoom),
             Err(AppendError::Offline(_) | AppendError::DiskReserve | AppendError::Unknown) => {
                 Err(Refusal::Because(ErrorCode::KafkaStorageError))
@@ -436,6 +469,14 @@ impl Owner {
             }
         }
     }
+}
+
+/// Why a marker is not appended.
+pub(super) enum Deferred {
+    /// The coordinator of transactions tries again.
+    Refused(ErrorCode),
+    /// When there is room.
+    NoRoom,
 }
 
 enum Refusal {

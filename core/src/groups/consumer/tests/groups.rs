@@ -62,6 +62,7 @@ fn a_member_commits_in_its_epoch_and_in_an_older_one_what_it_had_then_and_has_ye
 fn a_member_fetches_in_its_epoch_and_whoever_is_none_without() {
     let mut bench = giving_up();
     let fetch = |member: Option<(&str, i32)>| FetchOffsets {
+        require_stable: false,
         group: group(),
         member: member.map(|(name, epoch)| (name.into(), epoch)),
         topics: Some(topics("t", &[0], &())),
@@ -183,7 +184,8 @@ fn groups_of_nothing_but_offsets_take_members_of_the_new_protocol_and_keep_the_o
     assert_eq!(records[0], Record::ClassicGroup { group: group(), value: None });
     bench.restart();
     assert_eq!(bench.describe().members.len(), 1);
-    let all = FetchOffsets { group: group(), member: Some(("a".into(), 1)), topics: None };
+    let all =
+        FetchOffsets { group: group(), member: Some(("a".into(), 1)), topics: None, require_stable: false };
     let (reply, _) = bench.ask(Request::FetchOffsets(all));
     let Ok(Response::Offsets(told)) = reply else { panic!("{reply:?}") };
     assert_eq!(told[0].partitions[0].1.offset, 7);

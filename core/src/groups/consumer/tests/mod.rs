@@ -14,7 +14,7 @@ use crate::{
         Client, Coordinator, GroupId, Outcome, Reply, Request, Response, Scene, Ticket,
         records::{CurrentAssignment, MemberSubscription, Owned, Record, TopicPartitions},
     },
-    ids::{LeaderEpoch, NodeId, TopicId},
+    ids::{LeaderEpoch, NodeId, Offset, TopicId},
     metadata::{self, Batch, Image, MetadataOffset, PartitionRecord},
 };
 use corelane_seam::{Monotonic, Now, ShardId};
@@ -81,7 +81,7 @@ impl Bench {
     /// The coordinator is loaded from its log.
     pub fn restart(&mut self) {
         self.coordinator = Coordinator::new();
-        self.log.iter().for_each(|record| self.coordinator.replay(record.clone()));
+        self.log.iter().for_each(|record| self.coordinator.replay(record.clone(), Offset(0), None));
         let scene = Scene { now: self.now, image: &self.image, config: &self.config };
         self.coordinator.loaded(scene);
     }
@@ -145,7 +145,7 @@ impl Bench {
             assert_eq!(read, Ok(Some(record.clone())), "what is written can be read");
             self.log.push(record.clone());
             if !outcome.applied {
-                self.coordinator.replay(record.clone());
+                self.coordinator.replay(record.clone(), Offset(0), None);
             }
         }
         self.coordinator.check();
