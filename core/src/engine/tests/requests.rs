@@ -200,13 +200,13 @@ fn records_of_a_transaction_that_no_coordinator_knows_are_not_appended() {
     assert_eq!(response.responses[0].partition_responses[0].base_offset, 0, "nothing was appended before");
 }
 
-/// (partition, error) of each topic of each marker.
-fn write_markers(
-    broker: &mut Broker,
-    client: ConnectionId,
-    markers: &[(i64, i16, i32, &[(&str, &[i32])])],
-) -> Vec<(i64, Vec<Vec<(i32, i16)>>)> {
-    let marker = |(producer, epoch, coordinator, topics): &(i64, i16, i32, &[(&str, &[i32])])| {
+/// Producer, epoch, coordinator's epoch, and where it is written.
+type MarkerAsked<'a> = (i64, i16, i32, &'a [(&'a str, &'a [i32])]);
+/// Of each topic: (partition, error).
+type MarkerTold = (i64, Vec<Vec<(i32, i16)>>);
+
+fn write_markers(broker: &mut Broker, client: ConnectionId, markers: &[MarkerAsked<'_>]) -> Vec<MarkerTold> {
+    let marker = |(producer, epoch, coordinator, topics): &MarkerAsked<'_>| {
         let topics = topics.iter().map(|(topic, indexes)| {
             WritableTxnMarkerTopic::default().with_name(name(topic)).with_partition_indexes(indexes.to_vec())
         });
