@@ -41,6 +41,9 @@ macro_rules! on_all_drivers {
 on_all_drivers! {
     many_connections_get_their_own_bytes_back,
     a_half_closed_peer_still_gets_its_answer,
+    what_comes_before_it_is_asked_for_is_held_back_at_the_peer_and_arrives_whole,
+    a_burst_on_more_connections_than_a_shard_receives_from_at_once_is_lost_nowhere,
+    what_was_sent_before_a_reset_is_received_though_it_was_asked_for_later,
     a_peer_that_never_reads_holds_up_no_one_and_can_be_closed,
     ranges_sent_from_a_file_equal_the_file_cold_and_warm,
     a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else,
@@ -126,7 +129,7 @@ fn finish(running: Running) {
 }
 
 fn many_connections_get_their_own_bytes_back(driver: DriverKind) {
-    for room in [0, 4096] {
+    for room in [0, 4096, 100_000] {
         let running = start(settings(driver, 2, true), vec![echo(room), echo(room)]);
         let mut streams: Vec<_> = (0..200).map(|_| connect(running.addresses()[0])).collect();
         for round in 0..5_u8 {
@@ -147,6 +150,116 @@ fn a_half_closed_peer_still_gets_its_answer(driver: DriverKind) {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).expect("received");
     assert_eq!(all, b"last words");
+    finish(running);
+}
+
+/// Counts what comes on its connections, but asks for more only after it was told to go on; a connection's first byte
+/// says what it is for.
+fn reluctant(tell: mpsc::Sender<BytesMut>) -> Make<()> {
+    let (mut waiting, mut goes_on) = (None, false);
+    toy(move |_, completion: Option<Completion<()>>, out| match completion {
+        Some(Completion::Accepted { connection, .. }) => {
+            out.push(Operation::Receive { connection, buffer: BytesMut::with_capacity(1) });
+        }
+        Some(Completion::Received { bytes: 0, .. }) => {}
+        Some(Completion::Received { buffer, .. }) if buffer[..] == b"G"[..] => {
+            goes_on = true;
+            let connection = waiting.take().expect("bytes came first");
+            out.push(Operation::Receive { connection, buffer: BytesMut::with_capacity(10_000) });
+        }
+        Some(Completion::Received { connection, buffer, .. }) => {
+            tell.send(buffer).expect("the test listens");
+            if goes_on {
+                out.push(Operation::Receive { connection, buffer: BytesMut::with_capacity(10_000) });
+            } else {
+                waiting = Some(connection);
+            }
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    })
+}
+
+fn what_comes_before_it_is_asked_for_is_held_back_at_the_peer_and_arrives_whole(driver: DriverKind) {
+    let (tell, told) = mpsc::channel();
+    let running = start(settings(driver, 1, true), vec![reluctant(tell)]);
+    let content = pattern(64 << 20);
+    let mut eager = connect(running.addresses()[0]);
+    eager.set_write_timeout(Some(Duration::from_millis(300))).expect("a time-out");
+    let mut sent = 0;
+    while let Ok(bytes) = eager.write(&content[sent..]) {
+        sent += bytes;
+        assert!(sent < content.len(), "no one holds it back");
+    }
+    assert_eq!(told.recv().expect("the first byte"), &content[..1]);
+    connect(running.addresses()[0]).write_all(b"G").expect("sent");
+    let rest = content[sent..].to_vec();
+    eager.set_write_timeout(None).expect("no time-out");
+    let writer = std::thread::spawn(move || eager.write_all(&rest).expect("sent"));
+    let mut at = 1;
+    while at < content.len() {
+        let bytes = told.recv_timeout(Duration::from_secs(20)).expect("the next bytes");
+        assert!(content[at..].starts_with(&bytes), "wrong bytes at {at}");
+        at += bytes.len();
+    }
+    writer.join().expect("it wrote");
+    finish(running);
+}
+
+fn a_burst_on_more_connections_than_a_shard_receives_from_at_once_is_lost_nowhere(driver: DriverKind) {
+    const CONNECTIONS: usize = 700;
+    // Raises the limit of open files on its way.
+    corelane_io::probe::Readings::take(None);
+    let ((tell, told), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let shard = toy(move |_, completion: Option<Completion<()>>, out| match completion {
+        Some(Completion::Accepted { connection, .. } | Completion::Sent { connection }) => {
+            out.push(Operation::Receive { connection, buffer: BytesMut::new() });
+        }
+        Some(Completion::Received { bytes: 0, .. }) => {}
+        Some(Completion::Received { connection, buffer, .. }) => {
+            if buffer[..] == b"stand still"[..] {
+                tell.send(()).expect("the test listens");
+                released.recv().expect("it is released");
+            }
+            out.push(Operation::Send { connection, parts: vec![Part::Bytes(buffer.freeze())] });
+        }
+        Some(Completion::Stop) => out.push(Operation::Stopped),
+        _ => {}
+    });
+    let running = start(settings(driver, 1, true), vec![shard]);
+    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| connect(running.addresses()[0])).collect();
+    for stream in &mut streams {
+        round_trip(stream, b"here");
+    }
+    for round in 0..3_u8 {
+        let mut control = connect(running.addresses()[0]);
+        control.write_all(b"stand still").expect("sent");
+        told.recv_timeout(Duration::from_secs(20)).expect("it stands still");
+        let bytes = |index: usize| vec![round ^ index as u8; 3_000];
+        for (index, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(&bytes(index)).expect("sent");
+        }
+        release.send(()).expect("it waits");
+        for (index, stream) in streams.iter_mut().enumerate() {
+            let mut back = [0; 3_000];
+            stream.read_exact(&mut back).expect("received");
+            assert_eq!(back[..], bytes(index));
+        }
+    }
+    finish(running);
+}
+
+fn what_was_sent_before_a_reset_is_received_though_it_was_asked_for_later(driver: DriverKind) {
+    let (tell, told) = mpsc::channel();
+    let running = start(settings(driver, 1, true), vec![reluctant(tell)]);
+    let mut hasty = connect(running.addresses()[0]);
+    hasty.write_all(b"abc").expect("sent");
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)).expect("the first byte"), &b"a"[..]);
+    socket2::SockRef::from(&hasty).set_linger(Some(Duration::ZERO)).expect("an option");
+    // With nothing lingering a close is a reset.
+    drop(hasty);
+    connect(running.addresses()[0]).write_all(b"G").expect("sent");
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)).expect("the rest"), &b"bc"[..]);
     finish(running);
 }
 

@@ -21,11 +21,12 @@ pub(crate) trait Hands<M> {
     fn go_on(&mut self, now: Monotonic, context: &mut Context<M, Self::Port>);
 
     /// Tells the kernel what was asked since the last time. Whether there was anything, and so may be something to
-    /// gather. A driver may leave it for the time when the thread sleeps, or the budget of its poll is used up.
+    /// gather. Unless the loop goes on at once, a driver may leave it for the time when the thread sleeps, or the budget of
+    /// its poll is used up.
     ///
     /// # Errors
     /// As [`gather`](Self::gather).
-    fn submit(&mut self, context: &mut Context<M, Self::Port>) -> io::Result<bool>;
+    fn submit(&mut self, goes_on: bool, context: &mut Context<M, Self::Port>) -> io::Result<bool>;
 
     /// Wakes another shard, which sleeps, at the latest when this one has told the kernel what was asked, or sleeps.
     fn wake(&mut self, _shard: ShardId, shared: &ShardShared, _context: &mut Context<M, Self::Port>) {

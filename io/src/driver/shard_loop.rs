@@ -117,13 +117,19 @@ impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
                 self.carry_out();
             }
             self.flush_mesh();
-            if !self.hands.submit(&mut self.context)? && is_idle && !self.hands.has_ready() {
+            let goes_on = self.has_news();
+            if !self.hands.submit(goes_on, &mut self.context)? && is_idle && !self.hands.has_ready() {
                 return Ok(Turn::Idle);
             }
             if clock::monotonic().since(begun) >= self.context.settings.poll_budget {
                 return Ok(Turn::Busy);
             }
         }
+    }
+
+    /// Whether other threads have something for the shard.
+    fn has_news(&self) -> bool {
+        self.mesh.has_work() || self.context.me.has_mail()
     }
 
     fn flush_mesh(&mut self) {
@@ -257,8 +263,7 @@ impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
         self.hands.prepare_sleep(until, &mut self.context).map_err(|error| kernel_failure(&error))?;
         self.context.me.doorbell.about_to_sleep();
         let news = !self.hands.may_sleep(&mut self.context)
-            || self.mesh.has_work()
-            || self.context.me.has_mail()
+            || self.has_news()
             || self.wanted.is_some_and(|at| at <= clock::monotonic())
             || self.has_news_of_the_end();
         if news {

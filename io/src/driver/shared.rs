@@ -110,11 +110,16 @@ impl Shared {
         }
     }
 
-    /// Moves on (never back) and wakes everyone.
+    /// Moves on (never back) and wakes everyone: a shard that fails may have taken it on itself to wake another.
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    /// Signals all, whether they sleep or not.
+    pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
-            shard.doorbell.ring();
+            shard.doorbell.ring_always();
         }
     }
 

@@ -52,7 +52,7 @@ impl GlommioHands {
             }
             Tag::File(key) => self.files.finished(key, finished, context),
             Tag::Timer(generation) => self.timer.finished(generation),
-            Tag::Cancel | Tag::Send(_) | Tag::Bell | Tag::Woken | Tag::Wake(_) => {}
+            Tag::Cancel | Tag::Bell | Tag::Woken | Tag::Wake(_) => {}
         }
     }
 }
@@ -75,7 +75,7 @@ impl<M> Hands<M> for GlommioHands {
         self.listeners.arm(now, context);
     }
 
-    fn submit(&mut self, context: &mut Context<M>) -> io::Result<bool> {
+    fn submit(&mut self, _goes_on: bool, context: &mut Context<M>) -> io::Result<bool> {
         let wants = context.port.wants_enter();
         if wants {
             context.port.enter()?;
@@ -138,7 +138,7 @@ impl<M> Hands<M> for GlommioHands {
 
     fn prepare_sleep(&mut self, until: Option<Monotonic>, context: &mut Context<M>) -> io::Result<()> {
         self.timer.arm(until, context);
-        self.submit(context)?;
+        self.submit(false, context)?;
         Ok(())
     }
 

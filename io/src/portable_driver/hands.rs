@@ -64,7 +64,7 @@ impl<M> Hands<M> for EpollHands {
         self.listeners.watch(now, context);
     }
 
-    fn submit(&mut self, _context: &mut Context<M>) -> io::Result<bool> {
+    fn submit(&mut self, _goes_on: bool, _context: &mut Context<M>) -> io::Result<bool> {
         Ok(false)
     }
 

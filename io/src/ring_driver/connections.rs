@@ -1,7 +1,8 @@
 //! Connections of one shard: what is asked on each, what came without being asked for, and what the kernel still holds.
 //!
 //! A receive is told to the kernel once and goes on for the connection's life. What comes while the shard does not ask
-//! is kept, and past a bound the receive is called back until the shard asks again.
+//! is kept, and past a bound the receive is called back until the shard asks again. Where much is asked for at once, it is
+//! called back, too: then the kernel receives into the shard's own buffer, and nothing need be copied.
 
 use super::buffers::{Buffers, GROUP};
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
     uring::{
         Context,
-        ring::{Finished, Tag},
+        ring::{Finished, Ring, Tag},
     },
 };
 use bytes::{Buf as _, BytesMut};
@@ -33,11 +34,17 @@ use std::{
 /// may bring some buffers more before it hears of it.
 const EARLY_BYTES_MAX: usize = 64 << 10;
 
+/// Room from which on a copy costs more than telling the kernel of each receive.
+const MUCH_BYTES: usize = 64 << 10;
+
 /// The receive that the kernel has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Armed {
     No,
+    /// One that goes on, into our buffers.
     Yes,
+    /// A single one, into the buffer that was asked with.
+    Once,
     /// Called back; its last word is still to come.
     CalledBack,
 }
@@ -80,9 +87,14 @@ struct Connection {
 }
 
 impl Connection {
-    /// Whether the kernel still works on the socket.
+    /// Whether the kernel still works on the socket or on a buffer of the connection.
     fn is_held(&self) -> bool {
         self.armed != Armed::No || matches!(self.sending, Some((_, SendWait::Writable)))
+    }
+
+    fn call_back(&mut self, name: Name, ring: &mut Ring) {
+        self.armed = Armed::CalledBack;
+        ring.cancel(Tag::Receive(name));
     }
 
     /// Puts bytes where they were asked for, as far as there is room, and keeps the rest.
@@ -218,6 +230,10 @@ impl Connections {
     fn tell<M>(&mut self, name: Name, context: &mut Context<M>) {
         let connection_id = self.slots.id(name);
         let Some(connection) = self.get_open(name) else { return };
+        if connection.armed == Armed::Once {
+            // The kernel has the buffer.
+            return;
+        }
         let Some(Asked { bytes, .. }) = connection.asked else { return };
         match connection.end.take() {
             None if bytes == 0 => return self.arm(name, context),
@@ -231,20 +247,56 @@ impl Connections {
         context.events.push_back(Completion::Received { connection: connection_id, buffer, bytes });
     }
 
+    /// Has the kernel receive what was asked for, unless it does already.
     fn arm<M>(&mut self, name: Name, context: &mut Context<M>) {
         let Some(connection) = self.get_open(name) else { return };
-        if connection.armed == Armed::No {
-            connection.armed = Armed::Yes;
-            let socket = types::Fd(connection.socket.as_raw_fd());
-            let entry = opcode::RecvMulti::new(socket, GROUP).build();
-            // SAFETY: the entry points to nothing; buffers are kept until the kernel has given back every receive, and the
-            // socket stays open while the kernel holds one.
-            unsafe { context.port.push(entry, Tag::Receive(name)) };
+        let Some(Asked { buffer, .. }) = &mut connection.asked else { return };
+        let socket = types::Fd(connection.socket.as_raw_fd());
+        let space = buffer.spare_capacity_mut();
+        match connection.armed {
+            Armed::No if space.len() >= MUCH_BYTES => {
+                connection.armed = Armed::Once;
+                let len = u32::try_from(space.len()).unwrap_or(u32::MAX);
+                let entry = opcode::Recv::new(socket, space.as_mut_ptr().cast(), len).build();
+                // SAFETY: the spare capacity lies on the heap, behind a buffer that stays in `asked`, untouched, until the
+                // completion; the socket stays open while the kernel holds an entry of it.
+                unsafe { context.port.push(entry, Tag::Receive(name)) };
+            }
+            Armed::No => {
+                connection.armed = Armed::Yes;
+                let entry = opcode::RecvMulti::new(socket, GROUP).build();
+                // SAFETY: the entry points to nothing; our buffers are kept until the kernel has given back every receive,
+                // and the socket stays open while the kernel holds one.
+                unsafe { context.port.push(entry, Tag::Receive(name)) };
+            }
+            Armed::Yes if space.len() >= MUCH_BYTES => connection.call_back(name, &mut context.port),
+            Armed::Yes | Armed::Once | Armed::CalledBack => {}
         }
+    }
+
+    /// The single receive came back.
+    fn received_once<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
+        let Some(connection) = self.slots.get(name) else { return };
+        connection.armed = Armed::No;
+        match (finished.result(), &mut connection.asked) {
+            (Ok(0), _) => connection.end = Some(End::Finished),
+            (Ok(bytes), Some(asked)) => {
+                // SAFETY: the kernel initialised `bytes` bytes of the spare capacity that it was given.
+                unsafe { asked.buffer.set_len(asked.buffer.len() + bytes) };
+                asked.bytes += bytes;
+            }
+            (Err(error), _) if is_passing(&error) => {}
+            (Err(error), _) => connection.end = Some(End::Failed(error)),
+            (Ok(_), None) => unreachable!("what was asked stays until the receive has come back"),
+        }
+        self.tell(name, context);
     }
 
     /// A receive's entry: bytes, the end, or that it must be asked again.
     fn received<M>(&mut self, name: Name, finished: Finished, context: &mut Context<M>) {
+        if self.get_open(name).is_some_and(|connection| connection.armed == Armed::Once) {
+            return self.received_once(name, finished, context);
+        }
         let bytes = finished
             .buffer
             .map(|buffer| self.buffers.take(buffer, usize::try_from(finished.result).unwrap_or(0)));
@@ -260,8 +312,7 @@ impl Connections {
             (Ok(_), Some(bytes)) => {
                 connection.keep(bytes);
                 if connection.armed == Armed::Yes && connection.early.len() > EARLY_BYTES_MAX {
-                    connection.armed = Armed::CalledBack;
-                    context.port.cancel(Tag::Receive(name));
+                    connection.call_back(name, &mut context.port);
                 }
             }
             (Ok(_), None) => connection.end = Some(End::Failed(io::Error::other("bytes without a buffer"))),
@@ -363,9 +414,8 @@ impl Connections {
     fn end<M>(&mut self, name: Name, reason: CloseReason, context: &mut Context<M>) {
         let Some(connection) = self.get_open(name) else { return };
         connection.closing = Some(reason);
-        if connection.armed == Armed::Yes {
-            connection.armed = Armed::CalledBack;
-            context.port.cancel(Tag::Receive(name));
+        if matches!(connection.armed, Armed::Yes | Armed::Once) {
+            connection.call_back(name, &mut context.port);
         }
         match connection.sending {
             Some((_, SendWait::Writable)) => context.port.cancel(Tag::Writable(name)),

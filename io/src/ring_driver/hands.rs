@@ -70,7 +70,7 @@ impl RingHands {
             Tag::Bell => self.hears_bell = finished.more,
             // Its ring could not be told (it has no memory, or has ended); the eventfd can.
             Tag::Wake(shard) => self.shared.shards[shard as usize].doorbell.ring_always(),
-            Tag::Readable(_) | Tag::Send(_) | Tag::Timer(_) | Tag::Cancel | Tag::Woken => {}
+            Tag::Readable(_) | Tag::Timer(_) | Tag::Cancel | Tag::Woken => {}
         }
     }
 
@@ -109,9 +109,14 @@ impl<M> Hands<M> for RingHands {
         self.listeners.arm(now, context);
     }
 
-    /// The thread tells the kernel when it begins to wait.
-    fn submit(&mut self, _context: &mut Context<M>) -> io::Result<bool> {
-        Ok(false)
+    /// A thread that goes to sleep next tells the kernel with that call; one that goes on lets a disk, or another shard,
+    /// work meanwhile.
+    fn submit(&mut self, goes_on: bool, context: &mut Context<M>) -> io::Result<bool> {
+        let enters = goes_on && context.port.wants_enter();
+        if enters {
+            context.port.enter()?;
+        }
+        Ok(enters)
     }
 
     fn has_ready(&self) -> bool {
@@ -197,9 +202,7 @@ impl<M> Hands<M> for RingHands {
             _ => {}
         });
         // Someone may count on a wake-up of ours that never came to its ring.
-        for other in &self.shared.shards {
-            other.doorbell.ring_always();
-        }
+        self.shared.wake_all();
         if drained {
             for finished in written {
                 let Tag::File(key) = finished.tag else { continue };

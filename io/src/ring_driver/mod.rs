@@ -1,6 +1,6 @@
 //! The driver on io_uring alone: one thread per shard, which waits in the shard's ring.
 //!
-//! A thread tells its ring what it wants done when it goes to sleep, or when the budget of its poll is used up: one
+//! A thread tells its ring what it wants done when it goes to sleep, or when it has more to do meanwhile: one
 //! system call submits, waits and lets the kernel do its part of the work. Connections are accepted and received from by
 //! entries that stay armed, into memory that the kernel takes when bytes are there. Shards wake each other by their
 //! rings, helper threads wake them by the doorbell's eventfd. Sending is as on the other drivers; listeners and files are

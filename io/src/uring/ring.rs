@@ -26,8 +26,6 @@ pub(crate) enum Tag {
     Readable(u64),
     /// A connection becomes writable.
     Writable(u64),
-    /// A connection sends.
-    Send(u64),
     /// A file operation.
     File(u64),
     /// The timer.
@@ -58,7 +56,6 @@ impl Tag {
             Tag::Bell => (8, 0),
             Tag::Woken => (9, 0),
             Tag::Wake(value) => (10, value),
-            Tag::Send(value) => (11, value),
         };
         debug_assert!(value <= VALUE);
         kind << KIND_SHIFT | value
@@ -77,7 +74,6 @@ impl Tag {
             8 => Tag::Bell,
             9 => Tag::Woken,
             10 => Tag::Wake(value),
-            11 => Tag::Send(value),
             _ => return None,
         })
     }
@@ -361,7 +357,6 @@ mod tests {
             Tag::Bell,
             Tag::Woken,
             Tag::Wake(4_095),
-            Tag::Send(VALUE),
         ];
         for tag in all {
             assert_eq!(Tag::decode(tag.encode()), Some(tag));
