@@ -6,7 +6,7 @@ mod tally;
 mod verify;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use step::Step;
 
 /// The project's own commands.
@@ -40,8 +40,11 @@ enum Task {
         #[arg(long)]
         trace: bool,
     },
-    /// All tests that start a broker, on the portable driver: faults, power cuts, real clients. `verify` runs a part.
-    Portable,
+    /// All tests that start a broker, on this driver: faults, power cuts, real clients. `verify` runs a part.
+    OnDriver {
+        /// Which.
+        driver: Driver,
+    },
     /// Long runs.
     Soak {
         #[command(subcommand)]
@@ -93,6 +96,15 @@ enum Soak {
         #[arg(long, default_value_t = 100)]
         images: u64,
     },
+    /// Has one thing go round between shards of the bare driver, and waits for a wake-up that is lost.
+    Wakeups {
+        /// Which driver.
+        #[arg(long)]
+        driver: Driver,
+        /// For how long.
+        #[arg(long, default_value_t = 3_600)]
+        seconds: u64,
+    },
     /// Commits a million offsets, kills the broker, and reads them all.
     Offsets,
     /// Cuts the power of the log alone, in memory, for a thousand seeds.
@@ -107,8 +119,25 @@ enum Soak {
     },
 }
 
-/// Has the tests' brokers run on the portable driver.
-const DRIVER: (&str, &str) = ("CORELANE_TEST_DRIVER", "portable");
+/// How a broker reaches the kernel.
+#[derive(Clone, Copy, ValueEnum)]
+enum Driver {
+    Glommio,
+    Ring,
+    Portable,
+}
+
+impl Driver {
+    /// Has brokers of the tests run on it.
+    fn of(self, step: Step) -> Step {
+        let name = match self {
+            Driver::Glommio => "glommio",
+            Driver::Ring => "ring",
+            Driver::Portable => "portable",
+        };
+        step.environment("CORELANE_TEST_DRIVER", name)
+    }
+}
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
@@ -123,9 +152,9 @@ fn main() -> anyhow::Result<()> {
             }
             succeed(&step)
         }
-        Task::Portable => {
+        Task::OnDriver { driver } => {
             let run = ["test", "--workspace", "--no-fail-fast", "--test", "*"];
-            succeed(&Step::cargo("portable driver", &run).environment(DRIVER.0, DRIVER.1))
+            succeed(&driver.of(Step::cargo("all tests on a driver", &run)))
         }
         Task::Soak { subject: Soak::Sim { seeds, from, brokers } } => {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;
@@ -144,6 +173,11 @@ fn main() -> anyhow::Result<()> {
         Task::Soak { subject: Soak::PowerCut { rounds, images } } => {
             let step = faults("power-cut").argument("--rounds").argument(&rounds.to_string());
             succeed(&step.argument("--images").argument(&images.to_string()))
+        }
+        Task::Soak { subject: Soak::Wakeups { driver, seconds } } => {
+            let run = ["test", "--package", "corelane-io", "--test", "wakeups", "soak", "--"];
+            let step = Step::cargo("wake-ups", &run).argument("--ignored").argument("--nocapture");
+            succeed(&driver.of(step.environment("CORELANE_SOAK_SECONDS", &seconds.to_string())))
         }
         Task::Soak { subject: Soak::Offsets } => succeed(&faults("offsets")),
         Task::Soak { subject: Soak::Log } => {

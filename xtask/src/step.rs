@@ -14,7 +14,7 @@ pub struct Step {
     name: &'static str,
     program: String,
     arguments: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// How it went.
@@ -53,8 +53,8 @@ impl Step {
     }
 
     /// With a variable in its environment.
-    pub fn environment(mut self, name: &'static str, value: &'static str) -> Step {
-        self.environment.push((name, value));
+    pub fn environment(mut self, name: &'static str, value: &str) -> Step {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -68,7 +68,7 @@ impl Step {
         let started = Instant::now();
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .current_dir(root())
             .stdout(Stdio::piped())
             .spawn()

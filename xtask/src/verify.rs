@@ -1,7 +1,7 @@
 //! Everything that must hold of every commit. All steps run, whatever the earlier ones say; the first that failed
 //! is named at the end.
 
-use crate::{DRIVER, step::Step, tally::Tally};
+use crate::{Driver, step::Step, tally::Tally};
 use anyhow::bail;
 use std::process::{Command, Stdio};
 
@@ -50,7 +50,8 @@ fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
         (Step::cargo("clippy", &clippy), true),
         (Step::cargo("layering", &["test", "--quiet", "--workspace", "--test", "layering"]), false),
         (Step::cargo("tests", &["test", "--workspace", "--no-fail-fast"]), true),
-        (Step::cargo("portable driver", &PORTABLE).environment(DRIVER.0, DRIVER.1), true),
+        (Driver::Portable.of(Step::cargo("portable driver", &ON_OTHER_DRIVERS)), true),
+        (Driver::Ring.of(Step::cargo("ring driver", &ON_OTHER_DRIVERS)), true),
         (
             Step::built("simulation", "corelane-sim")?.argument("--seeds").argument(&format!("0..{seeds}")),
             true,
@@ -58,8 +59,9 @@ fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
     ])
 }
 
-/// What brokers on the portable driver are put through with every commit; `cargo xtask portable` is the rest.
-const PORTABLE: [&str; 13] = [
+/// What brokers on the drivers that are not chosen by themselves are put through with every commit; `cargo xtask
+/// on-driver` is the rest.
+const ON_OTHER_DRIVERS: [&str; 13] = [
     "test",
     "--workspace",
     "--no-fail-fast",
