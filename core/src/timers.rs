@@ -49,6 +49,55 @@ impl<T> Timers<T> {
     }
 }
 
+/// Deadlines by name: setting one again moves it.
+#[derive(Debug)]
+pub struct Alarms<A> {
+    timers: Timers<A>,
+    set: BTreeMap<A, TimerId>,
+}
+
+impl<A> Default for Alarms<A> {
+    fn default() -> Self {
+        Alarms { timers: Timers::default(), set: BTreeMap::new() }
+    }
+}
+
+impl<A: Clone + Ord> Alarms<A> {
+    /// Sets an alarm, or moves it.
+    pub fn set(&mut self, alarm: A, at: Monotonic) {
+        let timer = self.timers.set(at, alarm.clone());
+        if let Some(old) = self.set.insert(alarm, timer) {
+            self.timers.cancel(old);
+        }
+    }
+
+    /// Sets an alarm that is not set yet.
+    pub fn set_if_absent(&mut self, alarm: A, at: Monotonic) {
+        if !self.set.contains_key(&alarm) {
+            self.set(alarm, at);
+        }
+    }
+
+    /// Forgets an alarm; no harm if it was not set.
+    pub fn cancel(&mut self, alarm: &A) {
+        if let Some(timer) = self.set.remove(alarm) {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// The next that is due, if any is.
+    pub fn pop_due(&mut self, now: Monotonic) -> Option<A> {
+        let alarm = self.timers.pop_due(now)?;
+        self.set.remove(&alarm);
+        Some(alarm)
+    }
+
+    /// When to ask again.
+    pub fn next(&self) -> Option<Monotonic> {
+        self.timers.next()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +114,17 @@ mod tests {
         assert_eq!(timers.pop_due(Monotonic(9)), None);
         let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(Monotonic(15))).collect();
         assert_eq!((due, timers.next()), (vec!["first", "second"], Some(Monotonic(20))));
+    }
+
+    #[test]
+    fn an_alarm_that_is_set_again_moves() {
+        let mut alarms = Alarms::default();
+        alarms.set("moved", Monotonic(10));
+        alarms.set("cancelled", Monotonic(15));
+        alarms.set("moved", Monotonic(20));
+        alarms.set_if_absent("moved", Monotonic(5));
+        alarms.cancel(&"cancelled");
+        assert_eq!(alarms.pop_due(Monotonic(19)), None);
+        assert_eq!((alarms.pop_due(Monotonic(20)), alarms.next()), (Some("moved"), None));
     }
 }

@@ -13,6 +13,7 @@ use super::{
     source::{ConfigError, Source, Warning},
     table::{self, Kind, Row, Status, Update, broker_row, broker_rows},
     throttle::QuotaSettings,
+    transactions::TransactionsConfig,
 };
 use crate::ids::NodeId;
 use std::path::{Path, PathBuf};
@@ -173,6 +174,8 @@ pub struct BrokerConfig {
     pub producer_id_expiration_check_interval_ms: i32,
     /// Groups of consumers.
     pub groups: GroupsConfig,
+    /// Transactions.
+    pub transactions: TransactionsConfig,
     /// `corelane.shards`; `None` is what affinity and quota allow.
     pub shards: Option<u16>,
     /// `corelane.journal.bytes.max`: of one shard's journal.
@@ -421,6 +424,7 @@ fn typed(
         producer_id_expiration_ms: settings.int("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: settings.int("producer.id.expiration.check.interval.ms"),
         groups: GroupsConfig::new(&settings),
+        transactions: TransactionsConfig::new(&settings),
         shards,
         journal_bytes_max: settings.size("corelane.journal.bytes.max"),
         shard_memory_bytes: settings.size("corelane.shard.memory.bytes"),

@@ -23,6 +23,7 @@ mod source;
 mod table;
 mod throttle;
 pub mod topic;
+mod transactions;
 
 pub use broker::{BrokerConfig, CpuPin, ReadOptions, Roles, Voter, describe_broker, describe_broker_default};
 pub use client_metrics::describe_client_metrics;
@@ -35,6 +36,7 @@ pub use manual::manual;
 pub use source::{ConfigError, Source, Warning};
 pub use throttle::{QuotaSettings, ThrottledReplicas};
 pub use topic::{CleanupPolicy, CompressionType, FlushPolicy, TimestampType, TopicConfig, describe_topic};
+pub use transactions::TransactionsConfig;
 
 #[cfg(test)]
 mod tests;

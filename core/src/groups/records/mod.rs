@@ -4,19 +4,18 @@
 //! A key begins with its type as an int16, a value with its version. A record without a value deletes what its key
 //! names, and compaction drops both.
 
-mod codec;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use codec::RecordFault;
+pub use crate::message_format::RecordFault;
 pub use values::{
     ClassicMetadata, CurrentAssignment, GroupValue, MemberSubscription, MemberValue, OffsetValue, Owned,
     ResolvedRegex, TopicPartitions,
 };
 
-use codec::{Reader, Writer};
+use crate::message_format::{Reader, Writer};
 use std::sync::Arc;
 
 /// A group's name.

@@ -1,10 +1,10 @@
 //! The values of the records. Written in the version that Kafka 4.3 writes, read in every version that it reads.
 
-use super::{
-    MemberId,
-    codec::{Reader, RecordFault, Writer},
+use super::MemberId;
+use crate::{
+    ids::TopicId,
+    message_format::{Reader, RecordFault, Writer, versioned},
 };
-use crate::ids::TopicId;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -411,13 +411,4 @@ pub(super) fn decode_target(bytes: &[u8]) -> Result<Vec<TopicPartitions>, Record
     })?;
     value.no_tags()?;
     Ok(topics)
-}
-
-/// The version that begins a value, and what follows it.
-fn versioned(bytes: &[u8], max: i16, flexible_from: i16) -> Result<(i16, Reader<'_>), RecordFault> {
-    let version = Reader::new(bytes, false).i16()?;
-    if !(0..=max).contains(&version) {
-        return Err(RecordFault::Version(version));
-    }
-    Ok((version, Reader::new(&bytes[2..], version >= flexible_from)))
 }

@@ -1,4 +1,5 @@
-//! The primitive types of Kafka's message format, as far as the records of `__consumer_offsets` use them.
+//! The primitive types of Kafka's message format, as far as the records of coordinators (`__consumer_offsets`,
+//! `__transaction_state`) use them.
 
 use bytes::{Buf, BufMut};
 use std::sync::Arc;
@@ -16,13 +17,16 @@ pub enum RecordFault {
     /// A text is not UTF-8.
     #[error("a text in it is not UTF-8")]
     Text,
+    /// A number stands for nothing.
+    #[error("a number in it stands for nothing")]
+    Number,
     /// A version that this broker does not know.
     #[error("its version {0} is not known")]
     Version(i16),
 }
 
 /// Reads one key or value. Every length is held against the bytes that are left before anything is made of it.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     /// Compact lengths and tagged fields (KIP-482).
     flexible: bool,
@@ -147,7 +151,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes one key or value.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     out: Vec<u8>,
     flexible: bool,
 }
@@ -166,6 +170,10 @@ impl Writer {
 
     pub fn i8(&mut self, value: i8) {
         self.out.put_i8(value);
+    }
+
+    pub fn i16(&mut self, value: i16) {
+        self.out.put_i16(value);
     }
 
     pub fn i32(&mut self, value: i32) {
@@ -214,9 +222,13 @@ impl Writer {
         self.out.put_slice(bytes);
     }
 
-    pub fn array<T>(&mut self, elements: &[T], mut element: impl FnMut(&mut Self, &T)) {
-        self.length(Some(elements.len()), true);
-        elements.iter().for_each(|it| element(self, it));
+    pub fn array<T>(&mut self, elements: &[T], element: impl FnMut(&mut Self, &T)) {
+        self.nullable_array(Some(elements), element);
+    }
+
+    pub fn nullable_array<T>(&mut self, elements: Option<&[T]>, mut element: impl FnMut(&mut Self, &T)) {
+        self.length(elements.map(<[T]>::len), true);
+        elements.into_iter().flatten().for_each(|it| element(self, it));
     }
 
     /// Tagged fields, in the order of their tags. Nothing where the version has none.
@@ -238,4 +250,17 @@ impl Writer {
         write(&mut inside);
         inside.out
     }
+}
+
+/// The version that begins a value, and what follows it. Versions from `flexible_from` on have compact lengths.
+pub(crate) fn versioned(
+    bytes: &[u8],
+    max: i16,
+    flexible_from: i16,
+) -> Result<(i16, Reader<'_>), RecordFault> {
+    let version = Reader::new(bytes, false).i16()?;
+    if !(0..=max).contains(&version) {
+        return Err(RecordFault::Version(version));
+    }
+    Ok((version, Reader::new(&bytes[2..], version >= flexible_from)))
 }
