@@ -18,6 +18,7 @@ impl Fake {
             ring: RingReading::Refused { errno: libc::ENOSYS },
             io_uring_disabled: None,
             is_filtered: false,
+            missing_for_ring: Vec::new(),
             memlock: None,
             may_lock_all: false,
             open_files: (0, 0),
