@@ -64,15 +64,19 @@ fn cpu() -> String {
     format!("{cores} cores of {}", model.map_or("unknown model", |(_, name)| name.trim()))
 }
 
+/// All of this machine's memory.
+pub fn memory_bytes() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next())?;
+    Some(total.parse::<u64>().ok()? << 10)
+}
+
 fn memory() -> String {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
-    let kib = total.and_then(|text| text.parse::<u64>().ok());
-    kib.map_or("unknown".into(), |kib| format!("{:.1} GiB", kib as f64 / f64::from(1 << 20)))
+    memory_bytes().map_or("unknown".into(), |bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)))
 }
 
 /// Seconds since 1970 as a date (proleptic Gregorian, in eras of 400 years).
-fn utc(seconds: i64) -> String {
+pub fn utc(seconds: i64) -> String {
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let shifted = days + 719_468; // days since 0000-03-01
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));

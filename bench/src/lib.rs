@@ -7,6 +7,7 @@
 pub mod client;
 pub mod clock;
 pub mod command;
+pub mod compare;
 pub mod conditions;
 pub mod consume;
 pub mod groups;

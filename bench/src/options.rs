@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::{
+    compare::CompareOptions,
     consume::ConsumeSettings,
     groups::Protocol,
     payload::{Payload, STAMP_BYTES},
@@ -130,6 +131,13 @@ pub enum Command {
         #[arg(long, default_value_t = 600)]
         patience_s: u64,
     },
+    /// Run Corelane and Apache Kafka in turn under every workload, and write a page with plots (by cargo xtask compare)
+    Compare(CompareOptions),
+    /// Write the page of a comparison anew from its report.json
+    Page {
+        /// The report
+        report: PathBuf,
+    },
     /// Measure what this machine can do without a broker: flushed writes and loopback sends
     Limits {
         /// Directory on the disk to measure; a file of 256 MiB is made there and removed
@@ -203,6 +211,9 @@ pub struct ProduceOptions {
     /// Bytes of each value
     #[arg(long, default_value_t = 1024)]
     pub record_bytes: usize,
+    /// Bytes of each key; without it, records have none. Keys are spread as --spread says
+    #[arg(long, default_value_t = 0)]
+    pub key_bytes: usize,
     /// Bytes that fill a batch
     #[arg(long, default_value_t = 16_384)]
     pub batch_bytes: usize,
@@ -285,6 +296,7 @@ impl ProduceOptions {
             !self.idempotent || self.in_flight <= 5,
             "--in-flight must be 5 or less with --idempotent: a broker remembers five batches of a producer"
         );
+        ensure!(self.key_bytes <= BYTES_MAX, "--key-bytes must be 0 to {BYTES_MAX}");
         for (name, bytes) in [
             ("--record-bytes", self.record_bytes),
             ("--batch-bytes", self.batch_bytes),
@@ -301,6 +313,7 @@ impl ProduceOptions {
             producers: self.producers,
             threads: self.threads.unwrap_or(cores / 2).clamp(1, self.producers),
             rate: self.rate,
+            key_bytes: self.key_bytes,
             record_bytes: self.record_bytes,
             batch_bytes: self.batch_bytes,
             request_bytes: self.request_bytes,

@@ -152,19 +152,28 @@ mod at {
 }
 
 impl Template {
-    /// Of `records` records with values of `value_bytes`.
+    /// Of `records` records with values of `value_bytes` and keys of `key_bytes`; 0 is none.
     ///
     /// # Panics
     /// When `records` is 0, or the batch would be 2 GiB or longer: options are bounded far below.
-    pub fn new(payload: Payload, codec: Codec, records: u64, value_bytes: usize, seed: u64) -> Template {
+    pub fn new(
+        payload: Payload,
+        codec: Codec,
+        records: u64,
+        (key_bytes, value_bytes): (usize, usize),
+        seed: u64,
+    ) -> Template {
         assert!(records > 0, "a batch without records");
         let mut noise = Noise::new(seed);
         let mut value = Vec::with_capacity(value_bytes + 16);
         let mut builder = BatchBuilder::new();
         let mut ends = Vec::new();
+        let mut key = Vec::with_capacity(key_bytes + 8);
         for _ in 0..records {
+            Payload::Random.fill(&mut noise, &mut key, key_bytes);
             payload.fill(&mut noise, &mut value, value_bytes);
-            builder.push(NewRecord { timestamp_ms: 0, key: None, value: Some(&value), headers: &[] });
+            let key = (key_bytes > 0).then_some(&key[..]);
+            builder.push(NewRecord { timestamp_ms: 0, key, value: Some(&value), headers: &[] });
             ends.push(builder.bytes() - at::RECORDS);
         }
         let whole = builder.build();
@@ -290,7 +299,7 @@ mod tests {
     #[test]
     fn every_prefix_of_a_template_is_a_valid_batch_in_every_codec() {
         for codec in Codec::ALL {
-            let mut template = Template::new(Payload::Text, codec, 150, 40, 1);
+            let mut template = Template::new(Payload::Text, codec, 150, (0, 40), 1);
             for count in [1, 2, 64, 65, 150] {
                 let bytes = template.batch(count, None, None);
                 let batch = only(&bytes);
@@ -312,30 +321,33 @@ mod tests {
     }
 
     #[test]
-    fn sender_and_stamps_arrive_as_given() {
-        let mut template = Template::new(Payload::Random, Codec::None, 300, STAMP_BYTES, 7);
-        let sender = Sender { id: ProducerId(9), epoch: ProducerEpoch(2), base_sequence: 77 };
-        let stamp = |place| Stamp { scheduled_ns: 1000 + place, run: 5 };
-        let bytes = template.batch(300, Some(sender), Some(&stamp));
-        let batch = only(&bytes);
-        assert!(batch.checksum_matches());
-        let producer = batch.header().producer().unwrap();
-        assert_eq!((producer.id, producer.epoch, producer.base_sequence), (sender.id, sender.epoch, 77));
-        let mut read = Vec::new();
-        values(&batch, |value| read.push(Stamp::read(value).unwrap())).unwrap();
-        assert_eq!(read, (0..300).map(stamp).collect::<Vec<_>>());
+    fn sender_and_stamps_arrive_as_given_beside_keys_or_none() {
+        for key_bytes in [0, 1, 16] {
+            let mut template = Template::new(Payload::Random, Codec::None, 300, (key_bytes, STAMP_BYTES), 7);
+            let sender = Sender { id: ProducerId(9), epoch: ProducerEpoch(2), base_sequence: 77 };
+            let stamp = |place| Stamp { scheduled_ns: 1000 + place, run: 5 };
+            let bytes = template.batch(300, Some(sender), Some(&stamp));
+            let batch = only(&bytes);
+            assert!(batch.checksum_matches());
+            let producer = batch.header().producer().unwrap();
+            assert_eq!((producer.id, producer.epoch, producer.base_sequence), (sender.id, sender.epoch, 77));
+            let mut read = Vec::new();
+            values(&batch, |value| read.push(Stamp::read(value).unwrap())).unwrap();
+            assert_eq!(read, (0..300).map(stamp).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn random_payload_does_not_compress_and_text_does() {
-        let bytes = |payload, codec| Template::new(payload, codec, 100, 1000, 3).batch(100, None, None).len();
+        let bytes =
+            |payload, codec| Template::new(payload, codec, 100, (0, 1000), 3).batch(100, None, None).len();
         assert!(bytes(Payload::Random, Codec::Zstd) > 99_000);
         assert!(bytes(Payload::Text, Codec::Zstd) < 50_000);
     }
 
     #[test]
     fn values_of_a_damaged_batch_are_an_error() {
-        let mut template = Template::new(Payload::Random, Codec::None, 2, 20, 3);
+        let mut template = Template::new(Payload::Random, Codec::None, 2, (0, 20), 3);
         let mut bytes = template.batch(2, None, None).to_vec();
         bytes[60] = 3; // one record more than there is
         let bytes = Bytes::from(bytes);

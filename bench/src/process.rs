@@ -33,15 +33,51 @@ impl Process {
     /// # Errors
     /// When there is no such process, or it may not be read.
     pub fn sample(&self) -> Result<Sample> {
-        let read = |file: &str| {
-            let path = format!("/proc/{}/{file}", self.pid);
-            fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {path}: is {} the broker?", self.pid))
-        };
+        let read = |file: &str| self.read(file);
         let (rss_bytes, threads) = memory_of(&read("status")?)?;
         let anonymous_bytes =
             read("smaps_rollup").ok().and_then(|text| kilobytes(&text, "Anonymous:")).unwrap_or(0);
         Ok(Sample { cpu: cpu_of(&read("stat")?, ticks_per_second())?, rss_bytes, anonymous_bytes, threads })
+    }
+
+    /// As [`sample`](Self::sample) without anonymous memory, which is dear to count for a large process and holds
+    /// it up.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn glance(&self) -> Result<Sample> {
+        let (rss_bytes, threads) = memory_of(&self.read("status")?)?;
+        let cpu = cpu_of(&self.read("stat")?, ticks_per_second())?;
+        Ok(Sample { cpu, rss_bytes, anonymous_bytes: 0, threads })
+    }
+
+    /// CPU time of all threads that live, to the nanosecond: for processes that do next to nothing.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn threads_cpu(&self) -> Result<Duration> {
+        let tasks = format!("/proc/{}/task", self.pid);
+        let mut total = Duration::ZERO;
+        for task in fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
+            // A thread may end between the listing and the reading.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let first = text.split_whitespace().next().unwrap_or_default();
+            total += Duration::from_nanos(first.parse().context("/proc/PID/task/TID/schedstat")?);
+        }
+        Ok(total)
+    }
+
+    /// Bytes that it had written to disks so far, by direct writes or by dirtying the page cache.
+    ///
+    /// # Errors
+    /// As [`sample`](Self::sample).
+    pub fn written_bytes(&self) -> Result<u64> {
+        value(&self.read("io")?, "write_bytes:").ok_or_else(|| anyhow!("no write_bytes in /proc/PID/io"))
+    }
+
+    fn read(&self, file: &str) -> Result<String> {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}: is {} the broker?", self.pid))
     }
 }
 
@@ -117,6 +153,10 @@ mod tests {
     fn this_process_can_be_sampled_and_a_missing_one_is_named() {
         let sample = Process::new(std::process::id()).sample().unwrap();
         assert!(sample.rss_bytes > 0 && sample.threads > 0);
+        let ours = Process::new(std::process::id());
+        assert!(ours.glance().unwrap().rss_bytes > 0);
+        assert!(ours.threads_cpu().unwrap() > Duration::ZERO);
+        ours.written_bytes().unwrap();
         let error = Process::new(u32::MAX).sample().unwrap_err();
         assert!(error.to_string().contains("4294967295"), "{error}");
     }

@@ -5,8 +5,11 @@ use anyhow::{Context, Result, bail, ensure};
 use corelane_core::error::ErrorCode;
 use kafka_protocol::{
     messages::{
-        CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse, TopicName,
+        CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+        MetadataRequest, MetadataResponse, TopicName,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
+        delete_topics_request::DeleteTopicState,
+        incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
     },
@@ -254,6 +257,38 @@ pub fn create_anew(client: &mut Client, settings: &TopicSettings) -> Result<()> 
     let (code, message) = try_create(client, settings)?;
     created(code, &message, settings)
 }
+
+/// Deletes a topic, so that its log goes away soon after.
+///
+/// # Errors
+/// The broker's.
+pub fn delete(client: &mut Client, topic: &Topic) -> Result<()> {
+    let wanted = DeleteTopicState::default().with_name(Some(topic.name.clone()));
+    let request = DeleteTopicsRequest::default().with_topics(vec![wanted]).with_timeout_ms(30_000);
+    let response = client.call(&request)?;
+    let result = response.responses.first().context("DeleteTopics without the topic that was asked for")?;
+    check(result.error_code, &format!("cannot delete topic {}", topic.name.0))
+}
+
+/// Sets one of a topic's configurations.
+///
+/// # Errors
+/// The broker's.
+pub fn configure(client: &mut Client, topic: &Topic, name: &str, value: &str) -> Result<()> {
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_string(name.to_owned()))
+        .with_value(Some(StrBytes::from_string(value.to_owned())));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(RESOURCE_TOPIC)
+        .with_resource_name(topic.name.0.clone())
+        .with_configs(vec![config]);
+    let response = client.call(&IncrementalAlterConfigsRequest::default().with_resources(vec![resource]))?;
+    let result = response.responses.first().context("IncrementalAlterConfigs without the topic")?;
+    check(result.error_code, &format!("cannot set {name}={value} of topic {}", topic.name.0))
+}
+
+/// A topic among the kinds of resources that have configurations.
+const RESOURCE_TOPIC: i8 = 2;
 
 fn created(code: i16, message: &str, settings: &TopicSettings) -> Result<()> {
     check(code, &format!("cannot create topic {}{message}", settings.name))

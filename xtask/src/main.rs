@@ -1,6 +1,7 @@
 //! The project's own commands, by `cargo xtask …`. Each calls ordinary tools, says what it runs, and ends with one
 //! line that says how it went.
 
+mod compare;
 mod step;
 mod tally;
 mod verify;
@@ -45,6 +46,8 @@ enum Task {
         /// Which.
         driver: Driver,
     },
+    /// Corelane and Apache Kafka in turn on this machine, under the same load: a report with plots, and the targets.
+    Compare(compare::Options),
     /// Long runs.
     Soak {
         #[command(subcommand)]
@@ -156,6 +159,7 @@ fn main() -> anyhow::Result<()> {
             let run = ["test", "--workspace", "--no-fail-fast", "--test", "*"];
             succeed(&driver.of(Step::cargo("all tests on a driver", &run)))
         }
+        Task::Compare(options) => compare::run(&options),
         Task::Soak { subject: Soak::Sim { seeds, from, brokers } } => {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;
             succeed(&simulator(true, brokers).argument("--seeds").argument(&format!("{from}..{end}")))

@@ -5,6 +5,7 @@ use anyhow::Context;
 use std::{
     env,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -42,8 +43,13 @@ impl Step {
     /// When our own place cannot be told.
     pub fn built(name: &'static str, program: &str) -> anyhow::Result<Step> {
         let ours = env::current_exe().context("cannot tell where this program is")?;
-        let program = ours.with_file_name(program).to_string_lossy().into_owned();
-        Ok(Step { name, program, arguments: Vec::new(), environment: Vec::new() })
+        Ok(Step::program(name, &ours.with_file_name(program)))
+    }
+
+    /// A program by its path.
+    pub fn program(name: &'static str, path: &Path) -> Step {
+        let program = path.to_string_lossy().into_owned();
+        Step { name, program, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// With one argument more.
@@ -68,7 +74,7 @@ impl Step {
         let started = Instant::now();
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root())
             .stdout(Stdio::piped())
             .spawn()
@@ -87,6 +93,6 @@ impl Step {
 }
 
 /// The workspace's root: the folder above xtask's own.
-fn root() -> &'static std::path::Path {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }

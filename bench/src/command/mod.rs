@@ -9,6 +9,7 @@ mod results;
 use crate::{
     client::Client,
     clock::now_ns,
+    compare,
     conditions::{conditions, disk},
     limits::{self, Limits},
     options::{Command, Options, RunOptions},
@@ -24,6 +25,11 @@ use std::{fs, path::Path, time::Duration};
 /// # Errors
 /// With what to check.
 pub fn run(options: &Options) -> Result<()> {
+    match &options.command {
+        Command::Compare(wanted) => return compare::run(wanted),
+        Command::Page { report } => return compare::page_of(report),
+        _ => {}
+    }
     let (report, json) = match &options.command {
         Command::Produce { run, produce } => (load::produce(run, produce)?, &run.json),
         Command::Consume { run, consume, tail, keep_reading } => {
@@ -57,6 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
             (growth::run(run, &wanted)?, &run.json)
         }
         Command::Limits { directory, seconds, json, label } => (machine(directory, *seconds, label)?, json),
+        Command::Compare(_) | Command::Page { .. } => unreachable!("has its own report, and was run above"),
     };
     print!("{}", report.to_table());
     if let Some(path) = json {

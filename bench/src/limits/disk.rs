@@ -21,9 +21,9 @@ const ALIGNMENT: usize = 4096;
 pub struct WriteRate {
     /// Bytes of each write.
     pub write_bytes: usize,
-    /// Writes with their flush, per second.
+    /// Writes, with their flush if they were flushed, per second.
     pub writes_per_s: f64,
-    /// Of one write with its flush.
+    /// Of one write, likewise.
     pub latencies: Latencies,
 }
 
@@ -80,6 +80,21 @@ impl TestFile {
     /// # Panics
     /// When `write_bytes` is no multiple of 4096, or more than the file.
     pub fn write_and_flush(&self, write_bytes: usize, time: Duration) -> Result<WriteRate> {
+        self.sequential(write_bytes, time, true)
+    }
+
+    /// The same without a flush: what the disk takes at most, one write at a time.
+    ///
+    /// # Errors
+    /// As [`write_and_flush`](Self::write_and_flush).
+    ///
+    /// # Panics
+    /// As [`write_and_flush`](Self::write_and_flush).
+    pub fn write(&self, write_bytes: usize, time: Duration) -> Result<WriteRate> {
+        self.sequential(write_bytes, time, false)
+    }
+
+    fn sequential(&self, write_bytes: usize, time: Duration, flushed: bool) -> Result<WriteRate> {
         assert!(
             write_bytes.is_multiple_of(ALIGNMENT) && write_bytes as u64 <= FILE_BYTES,
             "{write_bytes} bytes"
@@ -95,7 +110,9 @@ impl TestFile {
         let mut now = started;
         while now - started < u64::try_from(time.as_nanos())? {
             buffer.write_at(&file, offset)?;
-            file.sync_data().context("fdatasync")?;
+            if flushed {
+                file.sync_data().context("fdatasync")?;
+            }
             let done = now_ns();
             latencies.record(now, done);
             now = done;

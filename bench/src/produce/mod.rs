@@ -58,6 +58,8 @@ pub struct ProduceSettings {
     pub threads: usize,
     /// Over all of them.
     pub rate: Rate,
+    /// Bytes of each key; 0 is none.
+    pub key_bytes: usize,
     /// Bytes of each value.
     pub record_bytes: usize,
     /// Of a batch, before compression.
@@ -90,13 +92,17 @@ const RECORD_OVERHEAD_BYTES: usize = 16;
 impl ProduceSettings {
     /// Records that fill a batch: at least one, however large.
     pub fn batch_records(&self) -> u64 {
-        (self.batch_bytes / (self.record_bytes + RECORD_OVERHEAD_BYTES)).max(1) as u64
+        (self.batch_bytes / self.encoded_bytes()).max(1) as u64
+    }
+
+    /// Bytes of a record in a batch, roughly.
+    fn encoded_bytes(&self) -> usize {
+        self.key_bytes + self.record_bytes + RECORD_OVERHEAD_BYTES
     }
 
     fn limits(&self, partitions: usize) -> FlowLimits {
         let batch_records = self.batch_records();
-        let request_records =
-            (self.request_bytes / (self.record_bytes + RECORD_OVERHEAD_BYTES)).max(1) as u64;
+        let request_records = (self.request_bytes / self.encoded_bytes()).max(1) as u64;
         FlowLimits {
             partitions,
             batch_records: batch_records.min(request_records),

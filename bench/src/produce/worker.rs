@@ -16,7 +16,8 @@ pub(super) fn run(
 ) -> Result<Tally> {
     let seed = timeline.start_ns;
     let records = settings.batch_records();
-    let mut template = Template::new(settings.payload, settings.codec, records, settings.record_bytes, seed);
+    let bytes = (settings.key_bytes, settings.record_bytes);
+    let mut template = Template::new(settings.payload, settings.codec, records, bytes, seed);
     sharpen_timers();
     let mut waiting = Waiting::of(&producers);
     sleep_until(timeline.start_ns);
