@@ -2,6 +2,7 @@
 //! the start-up probe, and the blocking disk that recovery reads. Knows nothing of Kafka. The only crate that may name
 //! glommio or io_uring.
 
+pub mod bare_ring;
 mod clock;
 mod disk;
 mod driver;

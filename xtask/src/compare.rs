@@ -26,7 +26,7 @@ pub struct Options {
     /// Where the report goes; the brokers' data lies there meanwhile
     #[arg(long, default_value = "target/compare")]
     out: PathBuf,
-    /// Seconds that each run measures [default: 10, or 2 with --quick]
+    /// Seconds that each run measures [default: 10, or 1 with --quick]
     #[arg(long)]
     seconds: Option<f64>,
     /// GiB of log for the recovery after kill -9 [default: 10, or 0.125 with --quick]

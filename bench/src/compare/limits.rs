@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use crate::limits::{disk::TestFile, loopback};
 use anyhow::{Context, Result};
+use corelane_io::bare_ring;
 use std::{
     collections::BTreeMap,
     io,
@@ -36,6 +37,13 @@ pub fn measure(directory: &Path, plan: &Plan) -> Result<Found> {
     put("sendfile_gb_per_s", sendfile.gb_per_s);
     put("sendfile_gb_per_cpu_s", sendfile.gb_per_cpu_s);
     let mut notes = Vec::new();
+    match bare_ring::round_trips(each) {
+        Ok(found) => {
+            put("ring_round_trips_per_s", found.per_s);
+            put("ring_round_trip_cpu_us", found.cpu.as_secs_f64() * 1e6);
+        }
+        Err(error) => notes.push(("bare ring".to_owned(), format!("not measured: {error}"))),
+    }
     for (name, arguments) in FIO {
         match fio(file.path(), arguments, each)? {
             Some(bytes_per_s) => {

@@ -38,7 +38,6 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     let directory = fs::canonicalize(&options.out)?.join(format!("work-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     raise_open_files();
-    Cores::new(&pinning.generator).apply().context("cannot pin the load generator")?;
     let ground = Ground {
         directory,
         corelane: options.corelane.clone(),
@@ -50,6 +49,14 @@ pub fn run(options: &CompareOptions) -> Result<()> {
     };
     let mut results = Results { format: FORMAT, ..Results::default() };
     describe(&mut results, options, &plan, &ground)?;
+    if plan.has("limits") {
+        // With all cores: sender and receiver are both of this process.
+        eprintln!("limits of this machine");
+        let (limits, notes) = limits::measure(&ground.directory, &plan)?;
+        results.limits = limits;
+        results.conditions.extend(notes);
+    }
+    Cores::new(&ground.pinning.generator).apply().context("cannot pin the load generator")?;
     session::run_all(&ground, &plan, &mut results)?;
     results.conditions.push(("load average at the end".into(), load_average()));
     results.conditions.push(("ended".into(), utc(unix_ms() / 1000)));

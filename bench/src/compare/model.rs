@@ -126,7 +126,7 @@ pub struct Results {
     pub measurements: Vec<Measurement>,
     /// All lives of brokers.
     pub watched: Vec<Watched>,
-    /// Every process that was started, brokers and tools.
+    /// Every broker's process that was started.
     pub processes: Vec<u32>,
     /// What could not be measured, and why.
     pub failures: Vec<String>,

@@ -97,40 +97,52 @@ fn summary(out: &mut String, results: &Results) {
     }
 }
 
-/// What a figure's name says with a unit and its share of a limit: name, label, limit.
-const FIGURES: [(&str, &str, Option<&str>); 25] = [
-    ("offered_records_per_s", "offered, records/s", None),
-    ("records_per_s", "acknowledged, records/s", None),
-    ("mb_per_s", "acknowledged, MB/s", Some("write_1m_flushed_mb_per_s")),
-    ("requests_per_s", "requests/s", Some("ring_round_trips_per_s")),
-    ("received_mb_per_s", "received, MB/s", None),
-    ("received_gb_per_cpu_s", "received, GB per broker-CPU-s", Some("sendfile_gb_per_cpu_s")),
-    ("p50_ms", "p50, ms", None),
-    ("p99_ms", "p99, ms", None),
-    ("p99_9_ms", "p99.9, ms", None),
-    ("cpu_cores", "broker CPU, cores", None),
-    ("cpu_us_per_request", "broker CPU, µs per request", None),
-    ("cpu_s_per_gb", "broker CPU, s per GB produced", None),
-    ("cpu_s", "broker CPU, s", None),
-    ("cpu_percent", "broker CPU, % of a core", None),
-    ("rss_mib", "resident memory, MiB", None),
-    ("anonymous_mib", "of that anonymous, MiB", None),
-    ("rss_max_mib", "resident memory, most, MiB", None),
-    ("written_mb_per_s", "written to disk, MB/s", Some("write_1m_mb_per_s")),
-    ("written_per_produced_byte", "written per byte produced", None),
-    ("generator_cores", "load generator, cores", None),
-    ("unanswered_records", "unanswered or never sent, records", None),
-    ("deleted_records", "deleted by retention, records", None),
-    ("seconds", "time, s", None),
-    ("stop_seconds", "clean stop, s", None),
-    ("log_mb", "log, MB", None),
+/// How a figure is shown beside what the machine can do.
+#[derive(Clone, Copy)]
+enum Share {
+    /// A figure that is to be high, as a part of this limit.
+    Of(&'static str),
+    /// A figure that is to be low: which part of it this limit is.
+    In(&'static str),
+    Without,
+}
+
+use Share::{In, Of, Without};
+
+/// In the order of the tables: name, label with unit, limit.
+const FIGURES: [(&str, &str, Share); 25] = [
+    ("offered_records_per_s", "offered, records/s", Without),
+    ("records_per_s", "acknowledged, records/s", Without),
+    ("mb_per_s", "acknowledged, MB/s", Of("write_1m_flushed_mb_per_s")),
+    ("requests_per_s", "requests/s", Without),
+    ("received_mb_per_s", "received, MB/s", Without),
+    ("received_gb_per_cpu_s", "received, GB per broker-CPU-s", Of("sendfile_gb_per_cpu_s")),
+    ("p50_ms", "p50, ms", Without),
+    ("p99_ms", "p99, ms", Without),
+    ("p99_9_ms", "p99.9, ms", Without),
+    ("cpu_cores", "broker CPU, cores", Without),
+    ("cpu_us_per_request", "broker CPU, µs per request", In("ring_round_trip_cpu_us")),
+    ("cpu_s_per_gb", "broker CPU, s per GB produced", Without),
+    ("cpu_s", "broker CPU, s", Without),
+    ("cpu_percent", "broker CPU, % of a core", Without),
+    ("rss_mib", "resident memory, MiB", Without),
+    ("anonymous_mib", "of that anonymous, MiB", Without),
+    ("rss_max_mib", "resident memory, most, MiB", Without),
+    ("written_mb_per_s", "written to disk, MB/s", Of("write_1m_mb_per_s")),
+    ("written_per_produced_byte", "written per byte produced", Without),
+    ("generator_cores", "load generator, cores", Without),
+    ("unanswered_records", "unanswered or never sent, records", Without),
+    ("deleted_records", "deleted by retention, records", Without),
+    ("seconds", "time, s", Without),
+    ("stop_seconds", "clean stop, s", Without),
+    ("log_mb", "log, MB", Without),
 ];
 
 fn figures(out: &mut String, results: &Results) {
     out.push_str(
         "<h2>Figures</h2>\n<p>Median over rounds (least to most). CPU and memory are the broker's own, of all its nodes \
-         together, read from /proc. Latency is not told of closed loops. Percentages are parts of the machine's limit. The \
-         ratio is the median of Corelane's figure divided by that of Kafka at its default, round by round.</p>\n",
+         together, read from /proc. Latency is not told of closed loops. Percentages are parts of the machine's limit, or, of CPU \
+         per request, what a bare ring needs of it. The ratio is the median of Corelane's figure divided by that of Kafka at its default, round by round.</p>\n",
     );
     for (workload, title) in WORKLOADS {
         let runs: Vec<&Measurement> =
@@ -160,7 +172,7 @@ fn figures(out: &mut String, results: &Results) {
 
 fn rows(out: &mut String, results: &Results, workload: &str, case: &str) {
     let mut first = true;
-    for (name, label, limit) in FIGURES {
+    for (name, label, share) in FIGURES {
         let of = |system| results.figure(workload, case, system, name);
         let all = System::ALL.map(of);
         if all.iter().all(BTreeMap::is_empty) {
@@ -170,11 +182,7 @@ fn rows(out: &mut String, results: &Results, workload: &str, case: &str) {
         first = false;
         let _ = write!(out, "<tr><td>{shown}</td><td>{label}</td>");
         for rounds in &all {
-            let _ = write!(
-                out,
-                "<td class=\"n\">{}</td>",
-                cell(rounds, limit.and_then(|name| results.limits.get(name)))
-            );
+            let _ = write!(out, "<td class=\"n\">{}</td>", cell(rounds, share, &results.limits));
         }
         let ratio = median(&ratios(&all[0], &all[1])).map(number).unwrap_or_default();
         let _ = writeln!(out, "<td class=\"n\">{ratio}</td></tr>");
@@ -194,15 +202,20 @@ fn rows(out: &mut String, results: &Results, workload: &str, case: &str) {
     }
 }
 
-fn cell(rounds: &BTreeMap<u32, f64>, limit: Option<&f64>) -> String {
+fn cell(rounds: &BTreeMap<u32, f64>, share: Share, limits: &BTreeMap<String, f64>) -> String {
     let values: Vec<f64> = rounds.values().copied().collect();
     let (Some(middle), Some((low, high))) = (median(&values), spread(&values)) else { return String::new() };
     let mut text = number(middle);
     if values.len() > 1 {
         let _ = write!(text, " ({} to {})", number(low), number(high));
     }
-    if let Some(limit) = limit {
-        let _ = write!(text, "<br><span class=\"note\">{} %</span>", number(100.0 * middle / limit));
+    let part = match share {
+        Of(name) => limits.get(name).map(|limit| middle / limit),
+        In(name) => limits.get(name).map(|limit| limit / middle),
+        Without => None,
+    };
+    if let Some(part) = part.filter(|part| part.is_finite()) {
+        let _ = write!(text, "<br><span class=\"note\">{} %</span>", number(100.0 * part));
     }
     text
 }

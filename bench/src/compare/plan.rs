@@ -3,7 +3,7 @@
 use super::workload::WORKLOADS;
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Compare with Apache Kafka on this machine.
 #[derive(Clone, Debug, Args)]
@@ -26,7 +26,7 @@ pub struct CompareOptions {
     /// Directory of Apache Kafka's jars
     #[arg(long)]
     pub jars: PathBuf,
-    /// Seconds that each run measures [default: 10, or 2 with --quick]
+    /// Seconds that each run measures [default: 10, or 1 with --quick]
     #[arg(long)]
     pub seconds: Option<f64>,
     /// GiB of log for the recovery after kill -9 [default: 10, or 0.125 with --quick]
@@ -61,9 +61,14 @@ pub struct Plan {
     pub backlog_bytes: u64,
     /// For (j).
     pub idle_seconds: f64,
+    /// After this time no further workload is begun; what was left out is noted.
+    pub budget: Option<Duration>,
     /// Letters and names, in the order of [`WORKLOADS`].
     pub workloads: Vec<&'static str>,
 }
+
+/// So that a quick comparison ends within 15 minutes, also where something else keeps the machine busy.
+const QUICK_BUDGET: Duration = Duration::from_secs(11 * 60);
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
@@ -77,7 +82,7 @@ impl Plan {
         let either =
             |given: Option<f64>, full: f64, short: f64| given.unwrap_or(if quick { short } else { full });
         let rounds = options.rounds.unwrap_or(if quick { 2 } else { 5 });
-        let seconds = either(options.seconds, 10.0, 2.0);
+        let seconds = either(options.seconds, 10.0, 1.0);
         ensure!(rounds > 0, "--rounds must be 1 or more");
         ensure!((0.05..=3600.0).contains(&seconds), "--seconds must be 0.05 to 3600");
         let gib = |name: &str, gib: f64| {
@@ -109,7 +114,8 @@ impl Plan {
             },
             recovery_bytes: gib("--recovery-gib", either(options.recovery_gib, 10.0, 0.125))?,
             backlog_bytes: gib("--backlog-gib", either(options.backlog_gib, 4.0, 0.25))?,
-            idle_seconds: either(None, 20.0, 3.0).min(seconds * 2.0),
+            idle_seconds: seconds * 2.0,
+            budget: quick.then_some(QUICK_BUDGET),
             workloads,
         })
     }

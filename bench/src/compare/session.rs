@@ -1,8 +1,7 @@
-//! The order of a comparison: limits, a calibration, then rounds in which each program has its turn.
+//! The order of a comparison: a calibration, then rounds in which each program has its turn.
 
 use super::{
     brokers::{Brokers, Ground, NodeOptions},
-    limits,
     load::{self, Outcome, Times, producers},
     model::{Measurement, Results, System},
     plan::Plan,
@@ -15,7 +14,7 @@ use crate::{
     topic::{self, Topic, TopicSettings},
 };
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 /// What fixed loads are parts of: Kafka's own saturation at its defaults, measured once before the rounds.
 #[derive(Clone, Copy, Debug)]
@@ -39,21 +38,16 @@ pub struct Session<'a> {
     /// What was found so far.
     pub results: &'a mut Results,
     topics: u32,
+    began: Instant,
 }
 
 /// Runs everything.
 ///
 /// # Errors
-/// When limits or calibration fail; what fails later is noted among the failures.
+/// When the calibration fails; what fails later is noted among the failures.
 pub fn run_all(ground: &Ground, plan: &Plan, results: &mut Results) -> Result<()> {
-    if plan.has("limits") {
-        eprintln!("limits of this machine");
-        let (limits, notes) = limits::measure(&ground.directory, plan)?;
-        results.limits = limits;
-        results.conditions.extend(notes);
-    }
     let base = Base { records_per_s: 1000.0, requests_per_s: 1000.0 };
-    let mut session = Session { plan, ground, base, round: 0, results, topics: 0 };
+    let mut session = Session { plan, ground, base, round: 0, results, topics: 0, began: Instant::now() };
     if plan.has_any(&workload::RELATIVE) {
         session.calibrate()?;
     }
@@ -129,7 +123,7 @@ impl<'a> Session<'a> {
         for (name, run) in own {
             // The dear ones once are enough to see that they work.
             let repeated = !self.plan.quick || self.round == 1 || name == "h";
-            if self.plan.has(name) && repeated {
+            if self.plan.has(name) && repeated && self.has_time(program, name) {
                 let ran = run(self, program);
                 self.note(program, name, ran);
             }
@@ -145,6 +139,9 @@ impl<'a> Session<'a> {
                 self.warm_up(&brokers, program)?;
                 warm = true;
             }
+            if !self.has_time(program, name) {
+                continue;
+            }
             brokers.phase(name);
             let only_defaults = ["j", "f", "g"].contains(name);
             for system in systems(program).iter().filter(|system| !only_defaults || **system == program) {
@@ -155,6 +152,16 @@ impl<'a> Session<'a> {
         }
         brokers.stop()?;
         Ok(())
+    }
+
+    /// Whether there is time for a workload; if not, that is noted.
+    fn has_time(&mut self, program: System, what: &str) -> bool {
+        let over = self.plan.budget.is_some_and(|budget| self.began.elapsed() > budget);
+        if over {
+            let text = format!("{}, {what}, round {}", program.title(), self.round);
+            self.results.conditions.push(("left out for lack of time".into(), text));
+        }
+        !over
     }
 
     /// Keeps an error for the report.
