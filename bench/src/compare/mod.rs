@@ -57,19 +57,28 @@ pub fn run(options: &CompareOptions) -> Result<()> {
         results.conditions.extend(notes);
     }
     Cores::new(&ground.pinning.generator).apply().context("cannot pin the load generator")?;
-    session::run_all(&ground, &plan, &mut results)?;
+    let report = options.out.join("report.json");
+    session::run_all(&ground, &plan, &mut results, &|so_far| save(so_far, &ground, &report))?;
     results.conditions.push(("load average at the end".into(), load_average()));
     results.conditions.push(("ended".into(), utc(unix_ms() / 1000)));
-    results.processes = ground.processes.take();
-    results.watched = ground.watched.take();
-    results.targets = targets::judge(&results);
-    let report = options.out.join("report.json");
-    fs::write(&report, serde_json::to_string_pretty(&results)? + "\n")?;
+    save(&results, &ground, &report)?;
     page_of(&report)?;
     if !results.failures.is_empty() {
         bail!("not everything was measured:\n  {}", results.failures.join("\n  "));
     }
     Ok(())
+}
+
+/// Writes what was found so far: a comparison takes long, and may be cut off.
+fn save(results: &Results, ground: &Ground, report: &Path) -> Result<()> {
+    let results = Results {
+        processes: ground.processes.borrow().clone(),
+        watched: ground.watched.borrow().clone(),
+        targets: targets::judge(results),
+        ..results.clone()
+    };
+    fs::write(report, serde_json::to_string_pretty(&results)? + "\n")
+        .with_context(|| format!("cannot write {}", report.display()))
 }
 
 /// Writes page and plots of a report beside it.

@@ -41,11 +41,16 @@ pub struct Session<'a> {
     began: Instant,
 }
 
-/// Runs everything.
+/// Runs everything, and has `save` called after each round.
 ///
 /// # Errors
-/// When the calibration fails; what fails later is noted among the failures.
-pub fn run_all(ground: &Ground, plan: &Plan, results: &mut Results) -> Result<()> {
+/// When the calibration or saving fails; what fails later is noted among the failures.
+pub fn run_all(
+    ground: &Ground,
+    plan: &Plan,
+    results: &mut Results,
+    save: &dyn Fn(&Results) -> Result<()>,
+) -> Result<()> {
     let base = Base { records_per_s: 1000.0, requests_per_s: 1000.0 };
     let mut session = Session { plan, ground, base, round: 0, results, topics: 0, began: Instant::now() };
     if plan.has_any(&workload::RELATIVE) {
@@ -59,6 +64,7 @@ pub fn run_all(ground: &Ground, plan: &Plan, results: &mut Results) -> Result<()
         for program in turned {
             session.turn(program);
         }
+        save(session.results)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use std::{
     fs::{self, File},
+    io,
     os::fd::AsRawFd,
     path::Path,
 };
@@ -60,13 +61,17 @@ pub fn fill(topic: &Topic, bytes: u64, pids: &[u32]) -> Result<u64> {
 /// # Errors
 /// When it cannot be read.
 fn make_cold(directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+    let entries = match fs::read_dir(directory) {
+        // A broker may delete anything between the listing and the opening.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("cannot read {}", directory.display()))?,
+    };
+    for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             make_cold(&entry.path())?;
             continue;
         }
-        // A broker may delete a file between the listing and the opening.
         let Ok(file) = File::open(entry.path()) else { continue };
         file.sync_all()?;
         // SAFETY: the descriptor is open; advice touches no memory of ours. Failing, it changes nothing.
