@@ -38,7 +38,7 @@ pub struct Coordinator {
     pub(super) rounds: u64,
     /// A planted bug, for the test that must find it.
     #[cfg(test)]
-    pub(super) bug: Option<super::model::Bug>,
+    pub(super) bug: Option<super::tests::Bug>,
 }
 
 /// What is known of a transactional id beside its records, as long as this coordinator lives.

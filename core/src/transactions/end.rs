@@ -101,9 +101,11 @@ impl Coordinator {
             return Err(ErrorCode::InvalidProducerIdMapping.into());
         }
         let got_next_epoch = producer.epoch.0.checked_add(1) == Some(current.epoch.0);
-        let repeats = got_next_epoch || got_next_id;
-        let complete = matches!(current.state, State::CompleteCommit | State::CompleteAbort);
-        if producer.epoch != current.epoch && !(complete && repeats) {
+        // Stricter than Kafka, where a producer of version 2 passes for its successor of version 1.
+        let complete =
+            current.is_v2() && matches!(current.state, State::CompleteCommit | State::CompleteAbort);
+        let repeats = complete && (got_next_epoch || got_next_id);
+        if producer.epoch != current.epoch && !repeats {
             return Err(ErrorCode::ProducerFenced.into());
         }
         match (current.state, request.commit) {

@@ -64,9 +64,9 @@ impl Coordinator {
                 next_producer(scene, request, current, memory)
             }
             State::Ongoing => {
-                // Stricter than Kafka, where a producer that was fenced can abort the transaction of its successor.
-                let may = |epoch| epoch == current.epoch || memory.last_epoch == Some(epoch);
-                if request.continues.is_some_and(|producer| !may(producer.epoch)) {
+                // Stricter than Kafka, where a producer that was fenced, or a request that comes late, can abort the
+                // transaction of a successor.
+                if request.continues.is_some_and(|producer| producer.epoch != current.epoch) {
                     return Err(ErrorCode::ProducerFenced.into());
                 }
                 fence(scene, &request.id, current)

@@ -88,10 +88,10 @@ impl Coordinator {
         result: Result<PartitionErrors, ErrorCode>,
     ) -> Outcome {
         let id = &markers.id;
+        let is_ours = markers.coordinator_epoch == self.epoch;
         let marking = self.soft.get_mut(id).and_then(|soft| soft.marking.as_mut());
-        let Some(marking) = marking.filter(|it| it.round == markers.round && !it.stopped) else {
-            return Outcome::default();
-        };
+        let marking = marking.filter(|it| is_ours && it.round == markers.round && !it.stopped);
+        let Some(marking) = marking else { return Outcome::default() };
         for (topic, partition, error) in result.unwrap_or_default() {
             if !marking.sent.remove(&topic, partition) {
                 continue;

@@ -28,14 +28,12 @@ mod state;
 mod versions;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 pub use coordinator::Coordinator;
 pub use face::{
     AddPartitions, DescribedTransaction, EndTransaction, InitProducer, Markers, MarkersRound, Outcome,
-    Producer, ProducerIdUse, Reply, Request, Response, Scene, Then, refused,
+    PartitionErrors, Producer, ProducerIdUse, Reply, Request, Response, Scene, Then, refused,
 };
 pub use list::{ListFilter, ListedTransaction};
 pub use partition_set::PartitionSet;

@@ -127,7 +127,7 @@ impl Coordinator {
             return Err(ErrorCode::InvalidProducerIdMapping);
         }
         #[cfg(test)]
-        if self.bug == Some(super::model::Bug::OldEpochsAreLetIn) {
+        if self.bug == Some(super::tests::Bug::OldEpochsAreLetIn) {
             return Ok(());
         }
         if producer.epoch != current.epoch {

@@ -140,6 +140,29 @@ fn version_2_tells_a_repeated_end_from_the_next_one_by_its_epoch() {
 }
 
 #[test]
+fn a_producer_of_version_2_does_not_pass_for_its_successor_of_version_1() {
+    let mut bench = Bench::new(2);
+    let old = bench.init();
+    let new = bench.begun(&[0], 3);
+    let markers = bench.run(end(new, false, 4)).markers;
+    bench.marked(&markers);
+    // One epoch lies between them, as after an end of the old one.
+    assert_eq!(bench.answer(end(old, false, 5)), Err(ErrorCode::ProducerFenced));
+}
+
+#[test]
+fn version_2_takes_the_abort_of_a_transaction_that_timed_out_for_the_end_of_it() {
+    let mut bench = Bench::new(2);
+    let old = bench.begun(&[0], 4);
+    let markers = bench.pass_ms(120_000).markers;
+    bench.marked(&markers);
+    assert_eq!(bench.answer(end(old, true, 5)), Err(ErrorCode::InvalidTxnState));
+    let next = producer(1000, 1);
+    assert_eq!(bench.answer(end(old, false, 5)), Ok(Response::Ended(Some(next))));
+    assert_eq!(bench.add(next, &[0], 4), Ok(added(&[0])));
+}
+
+#[test]
 fn version_2_gives_another_producer_id_when_epochs_are_used_up() {
     let mut bench = Bench::new(2);
     let last = bench.init_with_epoch(i16::MAX - 1);

@@ -3,7 +3,10 @@
 mod ending;
 mod initialising;
 mod markers;
+mod model;
 mod time;
+
+pub(super) use model::Bug;
 
 use super::{
     records::{Layout, Record, Transaction},

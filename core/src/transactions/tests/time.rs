@@ -116,9 +116,11 @@ fn an_id_with_a_transaction_does_not_expire_however_long_it_takes() {
 #[test]
 fn a_look_for_expired_ids_goes_on_until_it_has_seen_all() {
     let mut bench = Bench::new(2);
-    let Request::Init(one) = init(None) else { unreachable!() };
+    bench.init();
+    let value = bench.transaction().clone();
     for number in 0..2500 {
-        bench.run(Request::Init(InitProducer { id: number.to_string().into(), ..one.clone() }));
+        let record = Record { id: number.to_string().into(), value: Some(value.clone()) };
+        bench.coordinator.replay(record);
     }
     bench.pass_ms(u64::try_from(bench.config.transactions.expiration_ms).expect("positive"));
     assert_eq!(bench.coordinator.size(), (0, 0));
