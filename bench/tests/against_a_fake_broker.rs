@@ -29,6 +29,7 @@ fn every_scheduled_record_is_acknowledged_and_counted_once() {
     for more in [
         &["--producers", "3", "--partitions", "2", "--idempotent"][..],
         &["--spread", "round-robin", "--in-flight", "1", "--linger-ms", "0"],
+        &["--spread", "round-robin", "--key-bytes", "16"],
         &["--compression", "lz4", "--payload", "text", "--record-bytes", "100"],
     ] {
         let broker = FakeBroker::start(Faults::default());

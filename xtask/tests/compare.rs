@@ -20,7 +20,7 @@ const FIELDS: [&str; 9] = [
 /// made.
 fn compare(out: &Path) -> Value {
     let arguments =
-        ["compare", "--built", "--quick", "--rounds", "1", "--seconds", "0.3", "--only", "limits,a,j"];
+        ["compare", "--built", "--quick", "--rounds", "1", "--seconds", "0.2", "--only", "limits,a,j"];
     let xtask = Path::new(env!("CARGO_BIN_EXE_xtask"));
     for program in ["corelane", "corelane-bench"] {
         let path = xtask.with_file_name(program);
@@ -60,7 +60,8 @@ fn check_report(report: &Value) {
     assert_eq!(texts(measurements, "system"), BTreeSet::from(["corelane", "kafka", "kafka-flushing"]));
     assert_eq!(texts(measurements, "workload"), BTreeSet::from(["a", "j"]));
     for one in measurements.as_array().expect("an array").iter().filter(|one| one["workload"] == "a") {
-        for figure in ["records_per_s", "cpu_cores", "written_per_produced_byte", "rss_max_mib"] {
+        // Figures that stand whatever came of the load: what is divided by it may be missing.
+        for figure in ["records_per_s", "cpu_cores", "written_mb_per_s", "rss_max_mib"] {
             assert!(one["figures"][figure].is_f64(), "{one} is without {figure}");
         }
     }

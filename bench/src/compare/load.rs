@@ -199,7 +199,7 @@ pub fn run(
 }
 
 /// Percentiles of every curve.
-const PERCENTS: [f64; 11] = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
+const PERCENTS: [f64; 11] = [10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
 
 /// Latency by percentile.
 pub fn curve(latencies: &Latencies) -> Vec<(f64, f64)> {

@@ -59,7 +59,7 @@ pub struct Chart {
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 78.0;
-const RIGHT: f64 = 18.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 58.0;
 const LEGEND_LINE: f64 = 20.0;

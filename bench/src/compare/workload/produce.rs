@@ -3,7 +3,7 @@
 use crate::{
     compare::{
         brokers::Brokers,
-        load::{producers, rate},
+        load::{self, Times, producers, rate},
         model::System,
         session::Session,
     },
@@ -76,8 +76,14 @@ pub fn small_requests(session: &mut Session<'_>, brokers: &Brokers<'_>, system: 
 pub fn many_partitions(session: &mut Session<'_>, brokers: &Brokers<'_>, system: System) -> Result<()> {
     let few = producers(4, rate(0.25 * session.base.records_per_s));
     let many = ProduceSettings { spread: Spread::RoundRobin, ..few.clone() };
-    session.measure(("c", "16 partitions"), brokers, system, 16, &few, 0)?;
-    session.measure(("c", "1000 partitions"), brokers, system, 1000, &many, 0)?;
+    // Long enough that each partition has its first records, and files, before it counts.
+    let times = Times { warmup: 2.0 * session.plan.seconds, ..session.times() };
+    for (case, partitions, settings) in [("16 partitions", 16, few), ("1000 partitions", 1000, many)] {
+        let outcome = session.with_topic(brokers, system, partitions, &[], |topic| {
+            load::run(topic, &settings, 0, times, &brokers.pids())
+        })?;
+        session.keep(outcome.measurement("c", case, system, session.round));
+    }
     Ok(())
 }
 
