@@ -416,3 +416,31 @@ fn live_and_die(seed: u64) {
 fn a_log_is_as_it_was_or_cut_whenever_the_power_goes() {
     (0..400).for_each(live_and_die);
 }
+
+#[test]
+fn a_cut_that_leaves_nothing_at_or_behind_the_log_start_leaves_an_empty_log_that_begins_there() {
+    // The log starts in the middle of its first batch, or at the end of it; the cut goes through that batch, or the next.
+    for (start, to) in [(3, 4), (5, 7), (3, 3)] {
+        let mut machine = follower(shape());
+        copy(&mut machine, &[stored(1, 0, 5, 10, 1), stored(2, 5, 5, 10, 1)].concat()).expect("sound");
+        machine.settle();
+        let slot = slot(&mut machine);
+        machine.stores[0].set_high_watermark(slot, Offset(start));
+        let mut events = Vec::new();
+        let moved =
+            machine.with(0, |store, now, _| store.advance_log_start(now, slot, Offset(start), &mut events));
+        moved.expect("it is committed");
+        machine.settle();
+        cut(&mut machine, to, false).expect("nothing below it is taken");
+        machine.settle();
+        assert_eq!(offsets(&mut machine, 0), (Offset(start), Offset(start)), "start {start}, cut at {to}");
+        assert_eq!(cut_end(&machine), Some(Offset(start)));
+        // What its leader has from there on is taken in again.
+        let again = copy(&mut machine, &stored(3, start, 4, 10, 2));
+        assert_eq!(again, Ok(Offset(start + 4)));
+        machine.settle();
+        let disk = machine.disk.fork();
+        let log = super::testing::start(&disk, 2);
+        assert_eq!((log.offline, log.start, log.end), (None, Offset(start), Offset(start + 4)));
+    }
+}

@@ -370,7 +370,10 @@ fn apply(log: &mut PartitionLog, split: Option<(SegmentName, SegmentIndex)>) {
     let mut end = if resets || keep == 0 { to } else { log.segments[keep - 1].next };
     let mut gone: Vec<SegmentName> = log.segments.range(keep..).map(|segment| segment.name()).collect();
     let mut mended = None;
-    if let Some((name, index)) = split.filter(|(_, index)| index.observed_bytes() > 0) {
+    // What would be left of the segment may all lie below the log start, which need not be the beginning of a batch.
+    let start = log.start;
+    let stays = |index: &SegmentIndex| index.observed_bytes() > 0 && index.next_offset() > start;
+    if let Some((name, index)) = split.filter(|(_, index)| stays(index)) {
         let segment = &mut log.segments[keep];
         debug_assert_eq!(
             segment.name(),
@@ -388,7 +391,7 @@ fn apply(log: &mut PartitionLog, split: Option<(SegmentName, SegmentIndex)>) {
         log.segments.truncate(keep + 1);
     } else {
         if keep < log.segments.len() && !resets {
-            end = log.segments[keep].base.min(to);
+            end = log.segments[keep].base.min(to).max(start);
         }
         log.segments.truncate(keep);
     }
