@@ -55,6 +55,10 @@ enum Event {
     Marker(usize, Fate),
     LateMarker(usize),
     Pass(u64),
+    /// Partition 0 has this leader from now on, or none.
+    Lead(Option<i32>),
+    /// `transaction.version` is raised by one.
+    Upgrade,
 }
 
 /// What becomes of markers on their way.
@@ -89,6 +93,8 @@ fn event() -> impl Strategy<Value = Event> {
         })),
         1 => (0_usize..4).prop_map(Event::LateMarker),
         1 => (0_u64..40_000).prop_map(Event::Pass),
+        1 => proptest::option::of(0..PARTITIONS).prop_map(Event::Lead),
+        1 => (0..8).prop_map(|it| if it == 0 { Event::Upgrade } else { Event::Commit(1) }),
     ]
 }
 
@@ -198,6 +204,11 @@ impl World {
                 }
             }
             Event::Pass(ms) => self.pass(ms),
+            Event::Lead(leader) => self.bench.lead(leader),
+            Event::Upgrade => {
+                let level = self.bench.image.feature(TRANSACTION_VERSION);
+                self.bench.finalize((level + 1).min(2));
+            }
         }
         self.look();
     }
@@ -484,6 +495,7 @@ impl World {
     fn heal(&mut self) {
         (0..self.clients.len()).for_each(|client| self.give_up(client));
         self.refuse = false;
+        self.bench.lead(Some(0));
         for _ in 0..40 {
             self.commit(usize::MAX / 2);
             while !self.on_their_way.is_empty() {
