@@ -5,7 +5,7 @@ mod produce;
 mod reading;
 
 pub use life::{cluster, idle, lives, retention, shards};
-pub use produce::{compressed, keyed, many_partitions, rising_load, small_records, small_requests};
+pub use produce::{KEPT_UP, compressed, keyed, many_partitions, rising_load, small_records, small_requests};
 pub use reading::{catch_up, tail_consumers};
 
 use super::{brokers::Brokers, model::System, session::Session};

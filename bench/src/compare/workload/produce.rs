@@ -15,7 +15,7 @@ use anyhow::Result;
 use corelane_core::records::Codec;
 
 /// Below this part of what was offered a system counts as saturated, and is not offered more.
-const KEPT_UP: f64 = 0.9;
+pub const KEPT_UP: f64 = 0.9;
 
 /// (a): a closed loop, one with large batches, and fixed loads until one from the half on is not kept up with.
 ///
