@@ -1,11 +1,12 @@
 //! A machine made of what a test says.
 
-use crate::Readings;
+use crate::{Readings, Setting, Writes, item::chosen};
 use corelane_io::probe::{self, ClockReading, RingReading};
 use std::collections::BTreeMap;
 
 pub(crate) struct Fake {
     texts: BTreeMap<String, String>,
+    refused: Option<String>,
     cpus: Vec<String>,
     disks: Result<Vec<String>, String>,
     pub(crate) probe: probe::Readings,
@@ -25,11 +26,23 @@ impl Fake {
             direct: None,
             clock: ClockReading { source: None, unix_ms: 0 },
         };
-        Fake { texts: BTreeMap::new(), cpus: Vec::new(), disks: Err("no such disk".into()), probe }
+        Fake {
+            texts: BTreeMap::new(),
+            refused: None,
+            cpus: Vec::new(),
+            disks: Err("no such disk".into()),
+            probe,
+        }
     }
 
     pub(crate) fn with(mut self, path: &str, text: &str) -> Fake {
         self.texts.insert(path.into(), text.into());
+        self
+    }
+
+    /// Writing to this file fails.
+    pub(crate) fn refusing(mut self, path: &str) -> Fake {
+        self.refused = Some(path.into());
         self
     }
 
@@ -59,5 +72,31 @@ impl Readings for Fake {
 
     fn probe(&self) -> &probe::Readings {
         &self.probe
+    }
+}
+
+impl Writes for Fake {
+    /// As the kernel does: a list of choices keeps its choices, and of ratio and bytes the last one written holds.
+    fn write(&mut self, Setting { path, value }: &Setting) -> Result<(), String> {
+        if self.refused.as_ref() == Some(path) {
+            return Err("read-only".into());
+        }
+        let old = self.text(path)?;
+        let text = match chosen(&old) {
+            Some(_) => {
+                let bare = old.replace(['[', ']'], "");
+                let mark =
+                    |choice: &str| if choice == value { format!("[{choice}]") } else { choice.to_owned() };
+                bare.split_whitespace().map(mark).collect::<Vec<_>>().join(" ")
+            }
+            None => value.clone(),
+        };
+        self.texts.insert(path.clone(), text);
+        for (one, other) in [("_bytes", "_ratio"), ("_ratio", "_bytes")] {
+            if let Some(start) = path.strip_suffix(one).filter(|start| start.contains("/vm/dirty")) {
+                self.texts.insert(format!("{start}{other}"), "0".into());
+            }
+        }
+        Ok(())
     }
 }

@@ -1,14 +1,16 @@
 //! Advice about the machine: what it is set to, what would serve the tail better, why, and how that is changed and
-//! undone. It looks and explains; it changes nothing.
+//! undone. It looks and explains; only [`apply`] changes anything.
 //!
 //! One file per [`Item`] in `item/`. An item judges [`Readings`] that are handed to it, so that every verdict has a
 //! test; [`Machine`] is the real ones.
 
+mod apply;
 mod disks;
 mod item;
 mod page;
 mod readings;
 
+pub use apply::{Change, Remedy, Setting, Step, Writes, apply, plan, scripts};
 pub use item::{ITEMS, Item, Outcome, Verdict};
 pub use page::{check_page, explain_page};
 pub use readings::{Machine, Readings};

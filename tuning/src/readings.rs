@@ -1,9 +1,10 @@
 //! What the items may look at.
 
-use crate::disks;
+use crate::{Setting, Writes, disks};
 use corelane_io::probe;
 use std::{
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -60,5 +61,19 @@ impl Readings for Machine {
 
     fn probe(&self) -> &probe::Readings {
         &self.probe
+    }
+}
+
+impl Writes for Machine {
+    fn write(&mut self, setting: &Setting) -> Result<(), String> {
+        let file = fs::OpenOptions::new().write(true).open(&setting.path);
+        file.and_then(|mut file| file.write_all(setting.value.as_bytes())).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "read-only here, as in a container; change it on the host".to_owned()
+                }
+                _ => error.to_string(),
+            }
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! The kernel's clock source.
 
 use super::{Item, Outcome};
-use crate::{Readings, Verdict};
+use crate::{Change, Readings, Remedy, Verdict};
 
 pub(super) const ITEM: Item = Item {
     name: "clocksource",
@@ -14,6 +14,7 @@ pub(super) const ITEM: Item = Item {
              # where tsc is not offered, `dmesg | grep -i -e tsc -e clocksource` says why; trust that, do not force it",
     undo: "# SOURCE as `tune check` found it before\n\
            echo SOURCE > /sys/devices/system/clocksource/clocksource0/current_clocksource",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -44,6 +45,16 @@ fn check(readings: &dyn Readings) -> Outcome {
         found: source,
         wanted: WANTED.into(),
     }
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    let directory = "/sys/devices/system/clocksource/clocksource0";
+    let offered = readings.text(&format!("{directory}/available_clocksource"))?;
+    let Some(fast) = FAST.iter().find(|fast| offered.split_whitespace().any(|source| source == **fast))
+    else {
+        return Err(format!("the kernel trusts no faster clock source, it offers {offered}"));
+    };
+    Ok(vec![Change::of(readings, format!("{directory}/current_clocksource"), fast)?])
 }
 
 #[cfg(test)]

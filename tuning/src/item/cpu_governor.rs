@@ -1,7 +1,7 @@
 //! The CPU frequency governor.
 
 use super::{Item, Outcome};
-use crate::Readings;
+use crate::{Change, Readings, Remedy};
 use std::collections::BTreeMap;
 
 pub(super) const ITEM: Item = Item {
@@ -13,6 +13,7 @@ pub(super) const ITEM: Item = Item {
              # lasts until the next boot; to keep it: a unit or the tuned profile latency-performance",
     undo: "# GOVERNOR as `tune check` found it before\n\
            echo GOVERNOR | tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -43,6 +44,24 @@ fn check(readings: &dyn Readings) -> Outcome {
         }
     };
     Outcome::judged(found, WANTED, is_good)
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    let mut changes = Vec::new();
+    for cpu in readings.cpus() {
+        let directory = format!("/sys/devices/system/cpu/{cpu}/cpufreq");
+        let path = format!("{directory}/scaling_governor");
+        match readings.text(&path) {
+            Ok(governor) if governor != WANTED => {}
+            Ok(_) | Err(_) => continue,
+        }
+        let offered = readings.text(&format!("{directory}/scaling_available_governors"))?;
+        if !offered.split_whitespace().any(|governor| governor == WANTED) {
+            return Err(format!("{WANTED} is not offered for {cpu}, only {offered}"));
+        }
+        changes.push(Change::of(readings, path, WANTED)?);
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

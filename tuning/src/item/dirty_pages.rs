@@ -1,7 +1,7 @@
 //! How much unwritten data the page cache may hold.
 
 use super::{Item, Outcome, number, size};
-use crate::Readings;
+use crate::{Change, Readings, Remedy, Setting};
 
 pub(super) const ITEM: Item = Item {
     name: "dirty-pages",
@@ -14,6 +14,7 @@ pub(super) const ITEM: Item = Item {
     undo: "# the kernel's defaults; setting a ratio clears the bytes\n\
            sysctl -w vm.dirty_background_ratio=10 vm.dirty_ratio=20\n\
            rm -f /etc/sysctl.d/91-corelane.conf",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -56,6 +57,22 @@ fn memory_bytes(readings: &dyn Readings) -> Result<u64, String> {
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
     let kib = total.and_then(|kib| kib.parse::<u64>().ok());
     Ok(kib.ok_or("/proc/meminfo tells no MemTotal")?.saturating_mul(1024))
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    let mut changes = Vec::new();
+    for (name, most) in [("dirty_background", BACKGROUND_BYTES_MAX), ("dirty", LIMIT_BYTES_MAX)] {
+        if threshold(readings, name)?.bytes > most {
+            let mut change = Change::of(readings, format!("/proc/sys/vm/{name}_bytes"), &most.to_string())?;
+            // Bytes of 0 mean that the ratio holds; writing the ratio is what clears the bytes.
+            if change.undo.value == "0" {
+                let path = format!("/proc/sys/vm/{name}_ratio");
+                change.undo = Setting { value: readings.text(&path)?, path };
+            }
+            changes.push(change);
+        }
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

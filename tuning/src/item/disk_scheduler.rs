@@ -1,7 +1,7 @@
 //! The scheduler of the data directory's disks.
 
 use super::{Item, Outcome, chosen, of_each_disk};
-use crate::Readings;
+use crate::{Change, Readings, Remedy};
 
 pub(super) const ITEM: Item = Item {
     name: "disk-scheduler",
@@ -16,6 +16,7 @@ pub(super) const ITEM: Item = Item {
     undo: "# SCHEDULER as `tune check` found it before\n\
            echo SCHEDULER > /sys/block/DISK/queue/scheduler\n\
            rm -f /etc/udev/rules.d/90-corelane.rules",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -41,6 +42,20 @@ fn judge(readings: &dyn Readings) -> Result<Outcome, String> {
     }
     let wanted = if turning.iter().any(|(_, turns)| turns == "1") { TURNING } else { SOLID };
     Ok(Outcome::judged(found.join(", "), wanted, is_good))
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    let mut changes = Vec::new();
+    for (disk, text) in of_each_disk(readings, "scheduler")? {
+        let turns = readings.text(&format!("/sys/block/{disk}/queue/rotational"))? == "1";
+        let scheduler = chosen(&text).unwrap_or(&text);
+        if scheduler != "none" && !(scheduler == "mq-deadline" && turns) {
+            // Every kernel that has blk-mq offers none; mq-deadline may be a module that is not there.
+            let wanted = if turns && text.contains("mq-deadline") { "mq-deadline" } else { "none" };
+            changes.push(Change::of(readings, format!("/sys/block/{disk}/queue/scheduler"), wanted)?);
+        }
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The limit of locked memory.
 
 use super::{Item, Outcome, size};
-use crate::Readings;
+use crate::{Readings, Remedy};
 
 pub(super) const ITEM: Item = Item {
     name: "memlock",
@@ -14,6 +14,7 @@ pub(super) const ITEM: Item = Item {
              ulimit -l unlimited    # or, as root, in the shell that starts it\n\
              # in a container: --ulimit memlock=-1:-1",
     undo: "# remove the line from the unit, `systemctl daemon-reload`, restart; a shell's limit ends with the shell",
+    remedy: Remedy::ByHand("a limit of the service that starts the broker; `explain` has the lines for it"),
     check,
 };
 

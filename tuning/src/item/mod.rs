@@ -10,7 +10,7 @@ mod swappiness;
 mod transparent_huge_pages;
 mod write_cache;
 
-use crate::Readings;
+use crate::{Readings, Remedy};
 
 /// All items, in the order in which they are told: CPU, memory, disk, limits.
 pub const ITEMS: &[Item] = &[
@@ -36,6 +36,8 @@ pub struct Item {
     pub change: &'static str,
     /// What takes the change back, in the same form.
     pub undo: &'static str,
+    /// What `apply` does about it.
+    pub remedy: Remedy,
     /// Looks and judges. Changes nothing.
     pub check: fn(&dyn Readings) -> Outcome,
 }
@@ -74,7 +76,7 @@ impl Outcome {
 }
 
 /// Of a list of choices, the one in brackets: `always [madvise] never`.
-fn chosen(choices: &str) -> Option<&str> {
+pub(crate) fn chosen(choices: &str) -> Option<&str> {
     choices.split_whitespace().find_map(|choice| choice.strip_prefix('[')?.strip_suffix(']'))
 }
 

@@ -1,7 +1,7 @@
 //! The limit of open files.
 
 use super::{Item, Outcome};
-use crate::Readings;
+use crate::{Readings, Remedy};
 
 pub(super) const ITEM: Item = Item {
     name: "open-files",
@@ -15,6 +15,7 @@ pub(super) const ITEM: Item = Item {
              ulimit -Hn 1048576    # or, as root, in the shell that starts it\n\
              # in a container: --ulimit nofile=1048576:1048576",
     undo: "# remove the line from the unit, `systemctl daemon-reload`, restart; a shell's limit ends with the shell",
+    remedy: Remedy::ByHand("a limit of the service that starts the broker; `explain` has the lines for it"),
     check,
 };
 

@@ -1,7 +1,7 @@
 //! How readily the kernel swaps.
 
 use super::{Item, Outcome, number};
-use crate::Readings;
+use crate::{Change, Readings, Remedy};
 
 pub(super) const ITEM: Item = Item {
     name: "swappiness",
@@ -14,6 +14,7 @@ pub(super) const ITEM: Item = Item {
     undo: "# NUMBER as `tune check` found it before\n\
            sysctl -w vm.swappiness=NUMBER\n\
            rm -f /etc/sysctl.d/90-corelane.conf; swapon -a",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -31,6 +32,10 @@ fn judge(readings: &dyn Readings) -> Result<Outcome, String> {
     }
     let swappiness = number(readings, "/proc/sys/vm/swappiness")?;
     Ok(Outcome::judged(swappiness.to_string(), WANTED, swappiness <= SWAPPINESS_MAX))
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    Ok(vec![Change::of(readings, "/proc/sys/vm/swappiness".into(), "1")?])
 }
 
 #[cfg(test)]

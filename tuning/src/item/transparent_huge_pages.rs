@@ -1,7 +1,7 @@
 //! Transparent huge pages.
 
 use super::{Item, Outcome, chosen};
-use crate::Readings;
+use crate::{Change, Readings, Remedy};
 
 pub(super) const ITEM: Item = Item {
     name: "transparent-huge-pages",
@@ -12,6 +12,7 @@ pub(super) const ITEM: Item = Item {
     change: "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled\n\
              # lasts until the next boot; to keep it: transparent_hugepage=madvise on the kernel's command line",
     undo: "echo always > /sys/kernel/mm/transparent_hugepage/enabled",
+    remedy: Remedy::Files(changes),
     check,
 };
 
@@ -27,6 +28,10 @@ fn check(readings: &dyn Readings) -> Outcome {
         Some(mode) => Outcome::judged(mode.into(), WANTED, ["madvise", "never"].contains(&mode)),
         None => Outcome::cannot_tell(WANTED, format!("{path} holds {text:?}, with nothing chosen")),
     }
+}
+
+fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+    Ok(vec![Change::of(readings, "/sys/kernel/mm/transparent_hugepage/enabled".into(), "madvise")?])
 }
 
 #[cfg(test)]

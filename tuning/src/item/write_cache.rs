@@ -1,7 +1,7 @@
 //! The write cache of the data directory's disks.
 
 use super::{Item, Outcome, of_each_disk};
-use crate::{Readings, Verdict};
+use crate::{Readings, Remedy, Verdict};
 
 pub(super) const ITEM: Item = Item {
     name: "write-cache",
@@ -19,6 +19,7 @@ pub(super) const ITEM: Item = Item {
     undo: "nvme set-feature /dev/DISK -f 6 -v 1    # NVMe\n\
            hdparm -W 1 /dev/DISK                   # SATA\n\
            sdparm --set=WCE /dev/DISK              # SAS",
+    remedy: Remedy::ByHand("a matter of which disk one has; measure before a cache is switched off"),
     check,
 };
 
