@@ -24,7 +24,7 @@ pub enum Command {
     Container(StartOptions),
     /// Print the manual of all settings, as markdown.
     ConfigDocs,
-    /// What about this machine stands in the way of a short tail. Changes nothing.
+    /// What about this machine stands in the way of a short tail, and what changes it.
     #[command(subcommand)]
     Tune(Tune),
     /// Kafka's command-line tools, which are in this binary: run one as `corelane kafka-topics ...`.
@@ -68,6 +68,19 @@ pub enum Tune {
         #[arg(value_name = "ITEM", value_parser = tune_items())]
         items: Vec<String>,
     },
+    /// Change, until the next boot, what can safely be changed; say what was done and what undoes it. Needs root.
+    #[command(after_help = "Exit code: 0 if every change was made, also if there was none to make; else 1.")]
+    Apply(TuneApplyOptions),
+}
+
+#[derive(Args, Debug)]
+pub struct TuneApplyOptions {
+    #[command(flatten)]
+    pub check: TuneCheckOptions,
+    /// Change nothing: write a shell script that would, and beside it FILE.undo that takes it back. Without FILE, or
+    /// with -, the script goes to standard output, without the other one. Needs no rights; no file is written over.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", require_equals = true)]
+    pub script: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -1,13 +1,20 @@
 //! Advice about the machine.
 
-use crate::cli::{Tune, TuneCheckOptions};
-use corelane_tuning::{ITEMS, Item, Machine, Verdict, check_page, explain_page};
-use std::process::ExitCode;
+use crate::cli::{Tune, TuneApplyOptions, TuneCheckOptions};
+use corelane_tuning::{ITEMS, Item, Machine, Verdict, apply, check_page, explain_page, plan, scripts};
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// `corelane tune`.
 pub fn run(command: &Tune) -> ExitCode {
     match command {
         Tune::Check(options) => check(options),
+        Tune::Apply(options) => change(options),
         Tune::Explain { items } => crate::print(&explain_page(&chosen(items))),
     }
 }
@@ -22,6 +29,46 @@ fn check(options: &TuneCheckOptions) -> ExitCode {
         return ExitCode::FAILURE;
     }
     printed
+}
+
+fn change(options: &TuneApplyOptions) -> ExitCode {
+    let mut machine = Machine::new(&options.check.data_dir);
+    let plan = plan(&chosen(&options.check.items), &machine);
+    if let Some(file) = &options.script {
+        let (change, undo) = scripts(&plan);
+        return write_scripts(file, &change, &undo);
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "corelane tune apply: changing the machine's settings needs root; `--script` writes them down for root to run"
+        );
+        return ExitCode::FAILURE;
+    }
+    let (page, is_all_made) = apply(&plan, &mut machine);
+    let printed = crate::print(&page);
+    if is_all_made { printed } else { ExitCode::FAILURE }
+}
+
+/// The undo first: a script that can be run is never there without it.
+fn write_scripts(file: &Path, change: &str, undo: &str) -> ExitCode {
+    if file == Path::new("-") {
+        return crate::print(change);
+    }
+    let mut undo_file = file.as_os_str().to_owned();
+    undo_file.push(".undo");
+    let undo_file = PathBuf::from(undo_file);
+    for (path, text) in [(undo_file.as_path(), undo), (file, change)] {
+        if let Err(error) = write_new(path, text) {
+            eprintln!("corelane tune apply: {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    crate::print(&format!("Written: {}, and {} takes it back.\n", file.display(), undo_file.display()))
+}
+
+/// Never over another file: an older undo may be the only word of what was before.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(path)?.write_all(text.as_bytes())
 }
 
 /// Those with the given names, in the order of all; without a name, all.

@@ -141,8 +141,23 @@ fn without_a_name_every_item_is_explained() {
 }
 
 #[test]
+fn a_script_of_changes_comes_with_its_undo_and_is_never_written_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("tune.sh");
+    let option = format!("--script={}", file.display());
+    let (code, _, said) = run(&["tune", "apply", &option]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let undo = std::fs::read_to_string(directory.path().join("tune.sh.undo")).expect("the undo");
+    let script = std::fs::read_to_string(&file).expect("the script");
+    assert!(script.starts_with("#!/bin/sh\n") && undo.starts_with("#!/bin/sh\n"), "{script}{undo}");
+    let (code, _, said) = run(&["tune", "apply", &option]);
+    assert!(code == 1 && said.contains("exists"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).expect("the script"), script);
+}
+
+#[test]
 fn an_unknown_item_is_refused_with_the_known_ones() {
-    for command in ["check", "explain"] {
+    for command in ["check", "explain", "apply"] {
         let (code, _, said) = run(&["tune", command, "swapiness"]);
         assert_eq!(code, 2);
         assert!(said.contains("'swapiness'") && said.contains("swappiness"), "{said}");
