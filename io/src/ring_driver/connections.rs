@@ -34,7 +34,7 @@ use std::{
 /// may bring some buffers more before it hears of it.
 const EARLY_BYTES_MAX: usize = 64 << 10;
 
-/// Room from which on a copy costs more than telling the kernel of each receive.
+/// Room for which the kernel is told of each receive, so that nothing is copied: the copy would be long.
 const MUCH_BYTES: usize = 64 << 10;
 
 /// The receive that the kernel has.
