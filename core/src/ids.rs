@@ -123,6 +123,14 @@ impl fmt::Debug for PartitionId {
     }
 }
 
+/// The partition, of so many, of a coordinator's topic that holds whatever has this name: the absolute value of Java's hash of
+/// the name, the smallest integer standing for 0 (Kafka's `Utils.abs`).
+pub fn partition_of_name(name: &str, partitions: i32) -> i32 {
+    let hash =
+        name.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    hash.checked_abs().unwrap_or(0) % partitions.max(1)
+}
+
 /// FNV-1a, folded per word: a hasher without random state, so that two runs of a seed iterate alike. Maps keyed by
 /// what outsiders choose are bounded by other means (limits.rs), not by a secret seed.
 #[derive(Clone, Copy)]

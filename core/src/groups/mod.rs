@@ -37,9 +37,7 @@ pub use records::GroupId;
 /// The topic in which groups live.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// The partition of `__consumer_offsets` that holds a group: Java's hash of the name, without its sign.
+/// The partition of `__consumer_offsets` that holds a group (`GroupCoordinatorService.partitionFor`).
 pub fn partition_of(group: &str, partitions: i32) -> i32 {
-    let hash =
-        group.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (hash & i32::MAX) % partitions.max(1)
+    crate::ids::partition_of_name(group, partitions)
 }

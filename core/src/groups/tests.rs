@@ -190,6 +190,8 @@ fn a_group_lives_where_javas_hash_of_its_name_says() {
     assert_eq!(partition_of("test", 50), 48);
     assert_eq!(partition_of("polygenelubricants", 50), 0);
     assert_eq!(partition_of("", 50), 0);
+    // -1808118735: its absolute value counts, not its last 31 bits.
+    assert_eq!(partition_of("String", 50), 35);
     // One that is not ASCII: two UTF-16 units.
     assert_eq!(partition_of("\u{1f600}", 50), (0xd83d * 31 + 0xde00) % 50);
 }

@@ -50,10 +50,7 @@ pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 /// transaction has an epoch of its own (KIP-890).
 pub const TRANSACTION_VERSION: &str = "transaction.version";
 
-/// The partition of `__transaction_state` that holds a transactional id: the absolute value of Java's hash of the id, the
-/// smallest integer standing for 0 (`TransactionStateManager.partitionFor`, `Utils.abs`).
+/// The partition of `__transaction_state` that holds a transactional id (`TransactionStateManager.partitionFor`).
 pub fn partition_of(id: &str, partitions: i32) -> i32 {
-    let hash =
-        id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    hash.checked_abs().unwrap_or(0) % partitions.max(1)
+    crate::ids::partition_of_name(id, partitions)
 }

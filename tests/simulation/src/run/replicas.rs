@@ -180,7 +180,9 @@ impl Run {
     /// What keeps a partition from being well: that its replicas are where they were asked to be and nowhere else, one
     /// broker leads it, all are in sync, and all know that everything is committed and where the log starts.
     fn complaint(&self, id: PartitionId, partition: &PartitionImage, held: &[Held]) -> Option<String> {
-        let gone = self.emptied.map(|index| NodeId(Cluster::node(index)));
+        // It may be taken in again, as a broker and not as a voter: then it has to be well, like every other.
+        let is_back = |index: usize| held.iter().any(|it| self.index_of(it.process) == index);
+        let gone = self.emptied.filter(|index| !is_back(*index)).map(|index| NodeId(Cluster::node(index)));
         let of = |nodes: &[NodeId]| {
             let mut places: Vec<usize> = nodes
                 .iter()
