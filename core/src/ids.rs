@@ -123,8 +123,8 @@ impl fmt::Debug for PartitionId {
     }
 }
 
-/// The partition, of so many, of a coordinator's topic that holds whatever has this name: the absolute value of Java's hash of
-/// the name, the smallest integer standing for 0 (Kafka's `Utils.abs`).
+/// The partition, of so many, of `__consumer_offsets` that holds a group, and of `__transaction_state` a transactional id: the
+/// absolute value of Java's hash of the name, the smallest integer standing for 0 (Kafka's `Utils.abs`).
 pub fn partition_of_name(name: &str, partitions: i32) -> i32 {
     let hash =
         name.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
@@ -175,6 +175,20 @@ pub type Set<K> = std::collections::HashSet<K, BuildHasherDefault<StableHasher>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_and_a_transactional_id_live_where_javas_hash_of_the_name_says() {
+        // "test".hashCode() is 3556498.
+        assert_eq!(partition_of_name("test", 50), 48);
+        // It hashes to the smallest integer, which has no absolute value.
+        assert_eq!(partition_of_name("polygenelubricants", 50), 0);
+        assert_eq!(partition_of_name("", 50), 0);
+        // -1808118735 and -1939501217: their absolute values count, not their last 31 bits.
+        assert_eq!(partition_of_name("String", 50), 35);
+        assert_eq!(partition_of_name("Object", 50), 17);
+        // One that is not ASCII: two UTF-16 units.
+        assert_eq!(partition_of_name("\u{1f600}", 50), (0xd83d * 31 + 0xde00) % 50);
+    }
 
     #[test]
     fn a_topic_id_prints_as_kafka_prints_it() {

@@ -6,8 +6,8 @@ use crate::{
         Ask, Context, Gather, GroupQuery, OwnerRequest, OwnerResponse, Response as Answer, Start, Step,
     },
     error::ErrorCode,
-    groups::{Client, GroupId, OFFSETS_TOPIC, Reply, Request, TopicOffsets, partition_of},
-    ids::{NodeId, PartitionId, TopicId},
+    groups::{Client, GroupId, OFFSETS_TOPIC, Reply, Request, TopicOffsets},
+    ids::{NodeId, PartitionId, TopicId, partition_of_name},
     metadata::Image,
     wire::RequestHeader,
 };
@@ -51,13 +51,13 @@ pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
 /// Who coordinates a group, if anyone can now.
 pub(super) fn coordinator(context: &Context<'_>, group: &str) -> Option<NodeId> {
     let topic = context.image.topic(OFFSETS_TOPIC)?;
-    topic.partition(partition_of(group, topic.partition_count()))?.leader
+    topic.partition(partition_of_name(group, topic.partition_count()))?.leader
 }
 
 /// The partition that holds a group, and its owner.
 fn home(context: &Context<'_>, group: &str) -> Result<(ShardId, PartitionId), ErrorCode> {
     let topic = context.image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
-    let index = partition_of(group, topic.partition_count());
+    let index = partition_of_name(group, topic.partition_count());
     let leader = topic.partitions.get(&index).and_then(|partition| partition.leader);
     if leader != Some(context.place.node) {
         return Err(ErrorCode::NotCoordinator);

@@ -36,8 +36,3 @@ pub use records::GroupId;
 
 /// The topic in which groups live.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-/// The partition of `__consumer_offsets` that holds a group (`GroupCoordinatorService.partitionFor`).
-pub fn partition_of(group: &str, partitions: i32) -> i32 {
-    crate::ids::partition_of_name(group, partitions)
-}

@@ -185,18 +185,6 @@ fn committed() -> Record {
 }
 
 #[test]
-fn a_group_lives_where_javas_hash_of_its_name_says() {
-    // "test".hashCode() is 3556498, "polygenelubricants" hashes to the smallest int.
-    assert_eq!(partition_of("test", 50), 48);
-    assert_eq!(partition_of("polygenelubricants", 50), 0);
-    assert_eq!(partition_of("", 50), 0);
-    // -1808118735: its absolute value counts, not its last 31 bits.
-    assert_eq!(partition_of("String", 50), 35);
-    // One that is not ASCII: two UTF-16 units.
-    assert_eq!(partition_of("\u{1f600}", 50), (0xd83d * 31 + 0xde00) % 50);
-}
-
-#[test]
 fn a_new_group_is_written_down_before_anyone_is_told_of_it() {
     let mut bench = Bench::new();
     let (ticket, outcome) = bench.join("", None);

@@ -49,8 +49,3 @@ pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 /// Kafka's feature of transactions (`TransactionVersion`): from 1 on records have the flexible layout, from 2 on every
 /// transaction has an epoch of its own (KIP-890).
 pub const TRANSACTION_VERSION: &str = "transaction.version";
-
-/// The partition of `__transaction_state` that holds a transactional id (`TransactionStateManager.partitionFor`).
-pub fn partition_of(id: &str, partitions: i32) -> i32 {
-    crate::ids::partition_of_name(id, partitions)
-}

@@ -8,11 +8,7 @@ use super::{
     records::{Transaction, TransactionalId},
     state::State,
 };
-use crate::{
-    error::ErrorCode,
-    groups::{self, OFFSETS_TOPIC},
-    metadata::Image,
-};
+use crate::{error::ErrorCode, groups::OFFSETS_TOPIC, ids, metadata::Image};
 use std::sync::Arc;
 
 impl Coordinator {
@@ -47,7 +43,7 @@ impl Coordinator {
         let Some(topic) = scene.image.topic(OFFSETS_TOPIC) else {
             return Outcome::reply(ticket, Err(ErrorCode::UnknownTopicOrPartition));
         };
-        let partition = groups::partition_of(group, topic.partition_count());
+        let partition = ids::partition_of_name(group, topic.partition_count());
         let partitions = PartitionSet::from_iter([(Arc::clone(&topic.name), partition)]);
         // Clients that know version 2 of transactions never ask this.
         self.add(scene, ticket, id, producer, (&partitions, 0), Response::OffsetsAdded)

@@ -101,12 +101,6 @@ pub struct AbortedTransaction {
     pub first_offset: Offset,
 }
 
-impl From<(ProducerId, Offset)> for AbortedTransaction {
-    fn from((producer_id, first_offset): (ProducerId, Offset)) -> AbortedTransaction {
-        AbortedTransaction { producer_id, first_offset }
-    }
-}
-
 /// The end of the largest epoch that both logs share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEnd {

@@ -2,12 +2,14 @@
 
 use super::{
     Bound, Sockets,
+    blocking::Blocking,
     helpers::{HelperThreads, Helpers},
     mesh::{Mesh, mesh},
     running::Running,
     settings::{DriverError, DriverSettings},
     shared::Shared,
 };
+use crate::fs::Direct;
 use corelane_seam::{Shard, ShardId};
 use std::{
     any::Any,
@@ -28,6 +30,18 @@ pub(crate) struct Seat<M> {
     pub(crate) helpers: Helpers,
     pub(crate) mesh: Mesh<M>,
     pub(crate) sockets: Sockets,
+}
+
+impl<M> Seat<M> {
+    /// How its files are worked on by helper threads; `direct`: where direct access is refused.
+    pub(crate) fn blocking(&self, direct: Direct) -> Blocking {
+        Blocking {
+            recorder: self.shared.recorder.clone(),
+            helpers: self.helpers.clone(),
+            direct,
+            skip_fdatasync: self.settings.faults.skip_fdatasync,
+        }
+    }
 }
 
 /// How the thread talks with whoever started it.

@@ -21,6 +21,7 @@ pub(crate) mod launch;
 mod listen;
 pub(crate) mod mesh;
 pub(crate) mod os_file;
+pub(crate) mod outgoing;
 pub(crate) mod receive;
 mod running;
 pub(crate) mod send;

@@ -277,6 +277,23 @@ impl<S: Shard, H: Hands<S::Message>> ShardLoop<S, H> {
         self.wanted.into_iter().chain(self.hands.deadline()).min()
     }
 
+    /// Waits in `wait` until there is news or something is due, if there is none yet.
+    ///
+    /// # Errors
+    /// As [`watched_turn`](Self::watched_turn).
+    pub(crate) fn rest(
+        &mut self,
+        wait: impl FnOnce(&mut H::Port, Option<Monotonic>) -> io::Result<()>,
+    ) -> Result<(), String> {
+        if !self.may_sleep()? {
+            return Ok(());
+        }
+        let until = self.deadline();
+        let slept = wait(&mut self.context.port, until);
+        self.awake();
+        slept.map_err(|error| kernel_failure(&error))
+    }
+
     /// How the thread reaches the kernel.
     pub(crate) fn port(&mut self) -> &mut H::Port {
         &mut self.context.port

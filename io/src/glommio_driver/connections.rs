@@ -2,14 +2,16 @@
 
 use super::Context;
 use crate::driver::{
-    blocking::WarmJob,
-    helpers::Job,
     mesh::Moving,
+    outgoing::{Next, Outgoing},
     receive::{is_passing, log_failure, receive_now},
-    send::{Sending, Socket, Step},
+    send::Socket,
     slots::{Name, SLOTS_MAX, Slots},
 };
-use crate::uring::ring::{Finished, Tag};
+use crate::uring::{
+    ring::{Finished, Tag},
+    watch_writable,
+};
 use bytes::BytesMut;
 use corelane_seam::{CloseReason, Completion, ConnectionId, ListenerId, Part, ShardId, Token};
 use io_uring::{opcode, types};
@@ -18,22 +20,11 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
-    sync::Arc,
 };
 
 struct Receiving {
     buffer: BytesMut,
     tag: Tag,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SendWait {
-    /// Listed in `ready`.
-    Turn,
-    /// The ring tells when the socket takes more.
-    Writable,
-    /// A helper reads a cold range.
-    Warming,
 }
 
 struct Connection {
@@ -42,14 +33,14 @@ struct Connection {
     listener: Option<ListenerId>,
     peer: SocketAddr,
     receiving: Option<Receiving>,
-    sending: Option<(Sending, SendWait)>,
+    outgoing: Outgoing,
     closing: Option<CloseReason>,
 }
 
 impl Connection {
     /// Whether the kernel still works on the socket or on a buffer of the connection.
     fn is_held(&self) -> bool {
-        self.receiving.is_some() || matches!(self.sending, Some((_, SendWait::Writable)))
+        self.receiving.is_some() || self.outgoing.is_watched()
     }
 }
 
@@ -99,7 +90,14 @@ impl Connections {
         listener: Option<ListenerId>,
         peer: SocketAddr,
     ) -> Option<ConnectionId> {
-        let held = Connection { socket, listener, peer, receiving: None, sending: None, closing: None };
+        let held = Connection {
+            socket,
+            listener,
+            peer,
+            receiving: None,
+            outgoing: Outgoing::default(),
+            closing: None,
+        };
         self.slots.insert(held).map(|name| self.slots.id(name))
     }
 
@@ -111,7 +109,7 @@ impl Connections {
         let name = self.slots.name(id);
         let connection = self.get_open(name)?;
         assert!(
-            connection.receiving.is_none() && connection.sending.is_none(),
+            connection.receiving.is_none() && !connection.outgoing.is_under_way(),
             "{id:?} is in use: not to be moved"
         );
         let Connection { socket, listener, peer, .. } = self.slots.remove(name);
@@ -145,8 +143,7 @@ impl Connections {
     pub(super) fn send<M>(&mut self, id: ConnectionId, parts: Vec<Part>, context: &mut Context<M>) {
         let name = self.slots.name(id);
         let Some(connection) = self.get_open(name) else { return };
-        assert!(connection.sending.is_none(), "{id:?} is being sent to already");
-        connection.sending = Some((Sending::new(parts), SendWait::Turn));
+        connection.outgoing.begin(id, parts);
         self.advance(name, context);
     }
 
@@ -163,32 +160,14 @@ impl Connections {
     }
 
     fn advance<M>(&mut self, name: Name, context: &mut Context<M>) {
-        let budget = context.settings.send_turn_bytes as u64;
-        let connection_id = self.slots.id(name);
+        let id = self.slots.id(name);
         let Some(connection) = self.get_open(name) else { return };
-        let Some((sending, wait)) = connection.sending.as_mut() else { return };
-        match sending.advance(connection.socket.as_fd(), Socket::Blocking, budget) {
-            Step::Done => {
-                connection.sending = None;
-                context.events.push_back(Completion::Sent { connection: connection_id });
-            }
-            Step::Again => {
-                *wait = SendWait::Turn;
-                self.ready.push_back(name);
-            }
-            Step::Blocked => {
-                *wait = SendWait::Writable;
-                let socket = types::Fd(connection.socket.as_raw_fd());
-                let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
-                // SAFETY: the entry points to nothing; the socket stays open while the kernel holds it.
-                unsafe { context.port.push(entry, Tag::Writable(name)) };
-            }
-            Step::Cold { file, offset, len } => {
-                *wait = SendWait::Warming;
-                let me = Arc::clone(&context.me);
-                context.helpers.read(Job::Warm(WarmJob { connection: name, file, offset, len, me }));
-            }
-            Step::Failed(error) => {
+        let socket = connection.socket.as_fd();
+        match connection.outgoing.advance(socket, Socket::Blocking, (name, id), context) {
+            Next::Nothing => {}
+            Next::Turn => self.ready.push_back(name),
+            Next::Watch => watch_writable(&connection.socket, name, context),
+            Next::End(error) => {
                 log_failure(&error, connection.peer);
                 self.end(name, CloseReason::Failed, context);
             }
@@ -206,9 +185,9 @@ impl Connections {
         if let Some(receiving) = &connection.receiving {
             context.port.cancel(receiving.tag);
         }
-        match connection.sending {
-            Some((_, SendWait::Writable)) => context.port.cancel(Tag::Writable(name)),
-            Some((_, SendWait::Turn | SendWait::Warming)) | None => connection.sending = None,
+        match connection.outgoing.is_watched() {
+            true => context.port.cancel(Tag::Writable(name)),
+            false => connection.outgoing.stop(),
         }
         self.finish_end(name, context);
     }
@@ -284,12 +263,10 @@ impl Connections {
     fn writable<M>(&mut self, name: Name, context: &mut Context<M>) {
         let Some(connection) = self.slots.get(name) else { return };
         if connection.closing.is_some() {
-            connection.sending = None;
+            connection.outgoing.stop();
             return self.finish_end(name, context);
         }
-        if let Some((_, wait)) = &mut connection.sending {
-            *wait = SendWait::Turn;
-        }
+        connection.outgoing.writable();
         // Whatever is wrong with the socket, the next send says so.
         self.advance(name, context);
     }
@@ -297,13 +274,11 @@ impl Connections {
     /// A helper has read a cold range for this connection, if it is still there.
     pub(super) fn warmed<M>(&mut self, name: Name, result: io::Result<()>, context: &mut Context<M>) {
         let Some(connection) = self.get_open(name) else { return };
-        let Some((sending, wait @ SendWait::Warming)) = &mut connection.sending else { return };
+        if !connection.outgoing.warmed() {
+            return;
+        }
         match result {
-            Ok(()) => {
-                *wait = SendWait::Turn;
-                sending.warmed();
-                self.advance(name, context);
-            }
+            Ok(()) => self.advance(name, context),
             Err(error) => {
                 tracing::error!(peer = %connection.peer, %error, "cannot read a file for a response");
                 self.end(name, CloseReason::Failed, context);

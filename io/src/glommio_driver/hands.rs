@@ -2,17 +2,18 @@
 
 use super::{Context, connections::Connections, timer::Timer};
 use crate::{
-    driver::{blocking::Blocking, hands::Hands, launch::Seat, mesh::Moving},
+    driver::{hands::Hands, launch::Seat, mesh::Moving},
     fs::Direct,
     uring::{
         accept::Listeners,
         files::Files,
         ring::{Finished, Ring, Tag},
+        take_back,
     },
 };
 use bytes::BytesMut;
 use corelane_seam::{ConnectionId, FileOperation, Monotonic, Part, ShardId, Token};
-use std::{collections::VecDeque, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc};
 
 pub(super) struct GlommioHands {
     connections: Connections,
@@ -25,12 +26,7 @@ pub(super) struct GlommioHands {
 impl GlommioHands {
     /// Takes the listening sockets out of the seat.
     pub(super) fn new<M>(seat: &mut Seat<M>) -> GlommioHands {
-        let blocking = Blocking {
-            recorder: seat.shared.recorder.clone(),
-            helpers: seat.helpers.clone(),
-            direct: Direct::Demanded,
-            skip_fdatasync: seat.settings.faults.skip_fdatasync,
-        };
+        let blocking = seat.blocking(Direct::Demanded);
         GlommioHands {
             connections: Connections::new(seat.id),
             files: Files::new(Arc::new(blocking)),
@@ -151,22 +147,7 @@ impl<M> Hands<M> for GlommioHands {
     }
 
     fn tear_down(mut self, shard: ShardId, mut context: Context<M>) {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let listeners = &mut self.listeners;
-        listeners.close(&mut context);
-        let mut written = Vec::new();
-        let drained = context.port.drain(PATIENCE, |finished| match finished.tag {
-            Tag::Accept(index) => drop(listeners.finished(index, finished)),
-            Tag::File(_) => written.push(finished),
-            _ => {}
-        });
-        if drained {
-            for finished in written {
-                let Tag::File(key) = finished.tag else { continue };
-                self.files.finished(key, finished, &mut context);
-            }
-            self.listeners.is_closed();
-        } else {
+        if !take_back(&mut self.listeners, &mut self.files, &mut context) {
             tracing::error!(
                 shard = shard.0,
                 "the kernel did not let go of a shard's buffers: they are leaked"

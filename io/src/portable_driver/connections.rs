@@ -5,11 +5,10 @@ use super::{
     poller::{Poller, Readiness},
 };
 use crate::driver::{
-    blocking::WarmJob,
-    helpers::Job,
     mesh::Moving,
+    outgoing::{Next, Outgoing},
     receive::{log_failure, receive_now},
-    send::{Sending, Socket, Step},
+    send::Socket,
     slots::{Name, SLOTS_MAX, Slots},
 };
 use bytes::BytesMut;
@@ -19,18 +18,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
-    sync::Arc,
 };
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SendWait {
-    /// Listed among those that are ready.
-    Turn,
-    /// The epoll tells when the socket takes more.
-    Writable,
-    /// A helper reads a cold range.
-    Warming,
-}
 
 struct Connection {
     socket: OwnedFd,
@@ -42,7 +30,7 @@ struct Connection {
     /// The peer sends no more, or the connection has failed.
     ended: bool,
     receiving: Option<BytesMut>,
-    sending: Option<(Sending, SendWait)>,
+    outgoing: Outgoing,
 }
 
 pub(super) struct Connections {
@@ -104,7 +92,7 @@ impl Connections {
             readable: false,
             ended: false,
             receiving: None,
-            sending: None,
+            outgoing: Outgoing::default(),
         };
         let full = || io::Error::other(format!("a shard holds no more than {SLOTS_MAX} connections"));
         let name = self.slots.insert(held).ok_or_else(full)?;
@@ -125,7 +113,7 @@ impl Connections {
         let name = self.slots.name(id);
         let connection = self.slots.get(name)?;
         assert!(
-            connection.receiving.is_none() && connection.sending.is_none(),
+            connection.receiving.is_none() && !connection.outgoing.is_under_way(),
             "{id:?} is in use: not to be moved"
         );
         let Connection { socket, listener, peer, .. } = self.slots.remove(name);
@@ -148,10 +136,7 @@ impl Connections {
                 self.receivers.push_back(name);
             }
         }
-        if readiness.writable
-            && let Some((_, wait @ SendWait::Writable)) = &mut connection.sending
-        {
-            *wait = SendWait::Turn;
+        if readiness.writable && connection.outgoing.writable() {
             self.senders.push_back(name);
         }
     }
@@ -173,8 +158,7 @@ impl Connections {
     pub(super) fn send<M>(&mut self, id: ConnectionId, parts: Vec<Part>, context: &mut Context<M>) {
         let name = self.slots.name(id);
         let Some(connection) = self.slots.get(name) else { return };
-        assert!(connection.sending.is_none(), "{id:?} is being sent to already");
-        connection.sending = Some((Sending::new(parts), SendWait::Turn));
+        connection.outgoing.begin(id, parts);
         self.advance(name, context);
     }
 
@@ -223,27 +207,14 @@ impl Connections {
     }
 
     fn advance<M>(&mut self, name: Name, context: &mut Context<M>) {
-        let budget = context.settings.send_turn_bytes as u64;
         let id = self.slots.id(name);
         let Some(connection) = self.slots.get(name) else { return };
-        let Some((sending, wait)) = connection.sending.as_mut() else { return };
-        match sending.advance(connection.socket.as_fd(), Socket::Nonblocking, budget) {
-            Step::Done => {
-                connection.sending = None;
-                context.events.push_back(Completion::Sent { connection: id });
-            }
-            Step::Again => {
-                *wait = SendWait::Turn;
-                self.senders.push_back(name);
-            }
-            // The socket was found full, so an edge will tell when it is not.
-            Step::Blocked => *wait = SendWait::Writable,
-            Step::Cold { file, offset, len } => {
-                *wait = SendWait::Warming;
-                let me = Arc::clone(&context.me);
-                context.helpers.read(Job::Warm(WarmJob { connection: name, file, offset, len, me }));
-            }
-            Step::Failed(error) => {
+        let socket = connection.socket.as_fd();
+        match connection.outgoing.advance(socket, Socket::Nonblocking, (name, id), context) {
+            // Where the socket was found full, an edge will tell when it is not.
+            Next::Nothing | Next::Watch => {}
+            Next::Turn => self.senders.push_back(name),
+            Next::End(error) => {
                 log_failure(&error, connection.peer);
                 self.end(name, CloseReason::Failed, context);
             }
@@ -253,13 +224,11 @@ impl Connections {
     /// A helper has read a cold range for this connection, if it is still there.
     pub(super) fn warmed<M>(&mut self, name: Name, result: io::Result<()>, context: &mut Context<M>) {
         let Some(connection) = self.slots.get(name) else { return };
-        let Some((sending, wait @ SendWait::Warming)) = &mut connection.sending else { return };
+        if !connection.outgoing.warmed() {
+            return;
+        }
         match result {
-            Ok(()) => {
-                *wait = SendWait::Turn;
-                sending.warmed();
-                self.advance(name, context);
-            }
+            Ok(()) => self.advance(name, context),
             Err(error) => {
                 tracing::error!(peer = %connection.peer, %error, "cannot read a file for a response");
                 self.end(name, CloseReason::Failed, context);

@@ -4,7 +4,7 @@ use super::{hands::EpollHands, listeners::Listeners, poller::Poller};
 use crate::driver::{
     Sockets, cpu,
     launch::{Line, Seat, live},
-    shard_loop::{ShardLoop, Turn, kernel_failure},
+    shard_loop::{ShardLoop, Turn},
 };
 use corelane_seam::Shard;
 use std::sync::Arc;
@@ -47,14 +47,7 @@ fn drive<S: Shard>(shard_loop: &mut ShardLoop<S, EpollHands>) -> Result<(), Stri
     loop {
         match shard_loop.watched_turn()? {
             Turn::Busy => {}
-            Turn::Idle => {
-                if shard_loop.may_sleep()? {
-                    let until = shard_loop.deadline();
-                    let slept = shard_loop.port().wait(until);
-                    shard_loop.awake();
-                    slept.map_err(|error| kernel_failure(&error))?;
-                }
-            }
+            Turn::Idle => shard_loop.rest(Poller::wait)?,
             Turn::Ended => return Ok(()),
         }
     }

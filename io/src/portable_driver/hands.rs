@@ -28,12 +28,7 @@ pub(super) struct EpollHands {
 
 impl EpollHands {
     pub(super) fn new<M>(seat: &Seat<M>, listeners: Listeners) -> EpollHands {
-        let blocking = Blocking {
-            recorder: seat.shared.recorder.clone(),
-            helpers: seat.helpers.clone(),
-            direct: Direct::Preferred,
-            skip_fdatasync: seat.settings.faults.skip_fdatasync,
-        };
+        let blocking = seat.blocking(Direct::Preferred);
         EpollHands { connections: Connections::new(seat.id), listeners, blocking: Arc::new(blocking) }
     }
 }

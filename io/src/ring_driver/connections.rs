@@ -7,16 +7,16 @@
 use super::buffers::{Buffers, GROUP};
 use crate::{
     driver::{
-        blocking::WarmJob,
-        helpers::Job,
         mesh::Moving,
+        outgoing::{Next, Outgoing},
         receive::{is_passing, log_failure},
-        send::{Sending, Socket, Step},
+        send::Socket,
         slots::{Name, SLOTS_MAX, Slots},
     },
     uring::{
         Context,
         ring::{Finished, Ring, Tag},
+        watch_writable,
     },
 };
 use bytes::{Buf as _, BytesMut};
@@ -27,7 +27,6 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
-    sync::Arc,
 };
 
 /// What a connection keeps of bytes that no one has asked for; a receive that has brought more is called back. The kernel
@@ -62,16 +61,6 @@ enum End {
     Failed(io::Error),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SendWait {
-    /// Listed in `ready`.
-    Turn,
-    /// The ring tells when the socket takes more.
-    Writable,
-    /// A helper reads a cold range.
-    Warming,
-}
-
 struct Connection {
     socket: OwnedFd,
     /// By which it was accepted; none, if this process made it.
@@ -82,14 +71,14 @@ struct Connection {
     /// Came before it was asked for.
     early: BytesMut,
     end: Option<End>,
-    sending: Option<(Sending, SendWait)>,
+    outgoing: Outgoing,
     closing: Option<CloseReason>,
 }
 
 impl Connection {
     /// Whether the kernel still works on the socket or on a buffer of the connection.
     fn is_held(&self) -> bool {
-        self.armed != Armed::No || matches!(self.sending, Some((_, SendWait::Writable)))
+        self.armed != Armed::No || self.outgoing.is_watched()
     }
 
     fn call_back(&mut self, name: Name, ring: &mut Ring) {
@@ -185,7 +174,7 @@ impl Connections {
             asked: None,
             early: BytesMut::new(),
             end: None,
-            sending: None,
+            outgoing: Outgoing::default(),
             closing: None,
         };
         self.slots.insert(held).map(|name| self.slots.id(name))
@@ -199,7 +188,9 @@ impl Connections {
         let name = self.slots.name(id);
         let connection = self.get_open(name)?;
         assert!(
-            connection.armed == Armed::No && connection.asked.is_none() && connection.sending.is_none(),
+            connection.armed == Armed::No
+                && connection.asked.is_none()
+                && !connection.outgoing.is_under_way(),
             "{id:?} is in use: not to be moved"
         );
         let Connection { socket, listener, peer, .. } = self.slots.remove(name);
@@ -356,8 +347,7 @@ impl Connections {
     pub(super) fn send<M>(&mut self, id: ConnectionId, parts: Vec<Part>, context: &mut Context<M>) {
         let name = self.slots.name(id);
         let Some(connection) = self.get_open(name) else { return };
-        assert!(connection.sending.is_none(), "{id:?} is being sent to already");
-        connection.sending = Some((Sending::new(parts), SendWait::Turn));
+        connection.outgoing.begin(id, parts);
         self.advance(name, context);
     }
 
@@ -374,32 +364,14 @@ impl Connections {
     }
 
     fn advance<M>(&mut self, name: Name, context: &mut Context<M>) {
-        let budget = context.settings.send_turn_bytes as u64;
-        let connection_id = self.slots.id(name);
+        let id = self.slots.id(name);
         let Some(connection) = self.get_open(name) else { return };
-        let Some((sending, wait)) = connection.sending.as_mut() else { return };
-        match sending.advance(connection.socket.as_fd(), Socket::Blocking, budget) {
-            Step::Done => {
-                connection.sending = None;
-                context.events.push_back(Completion::Sent { connection: connection_id });
-            }
-            Step::Again => {
-                *wait = SendWait::Turn;
-                self.ready.push_back(name);
-            }
-            Step::Blocked => {
-                *wait = SendWait::Writable;
-                let socket = types::Fd(connection.socket.as_raw_fd());
-                let entry = opcode::PollAdd::new(socket, libc::POLLOUT as u32).build();
-                // SAFETY: the entry points to nothing; the socket stays open while the kernel holds it.
-                unsafe { context.port.push(entry, Tag::Writable(name)) };
-            }
-            Step::Cold { file, offset, len } => {
-                *wait = SendWait::Warming;
-                let me = Arc::clone(&context.me);
-                context.helpers.read(Job::Warm(WarmJob { connection: name, file, offset, len, me }));
-            }
-            Step::Failed(error) => {
+        let socket = connection.socket.as_fd();
+        match connection.outgoing.advance(socket, Socket::Blocking, (name, id), context) {
+            Next::Nothing => {}
+            Next::Turn => self.ready.push_back(name),
+            Next::Watch => watch_writable(&connection.socket, name, context),
+            Next::End(error) => {
                 log_failure(&error, connection.peer);
                 self.end(name, CloseReason::Failed, context);
             }
@@ -417,9 +389,9 @@ impl Connections {
         if matches!(connection.armed, Armed::Yes | Armed::Once) {
             connection.call_back(name, &mut context.port);
         }
-        match connection.sending {
-            Some((_, SendWait::Writable)) => context.port.cancel(Tag::Writable(name)),
-            Some((_, SendWait::Turn | SendWait::Warming)) | None => connection.sending = None,
+        match connection.outgoing.is_watched() {
+            true => context.port.cancel(Tag::Writable(name)),
+            false => connection.outgoing.stop(),
         }
         self.finish_end(name, context);
     }
@@ -446,12 +418,10 @@ impl Connections {
     fn writable<M>(&mut self, name: Name, context: &mut Context<M>) {
         let Some(connection) = self.slots.get(name) else { return };
         if connection.closing.is_some() {
-            connection.sending = None;
+            connection.outgoing.stop();
             return self.finish_end(name, context);
         }
-        if let Some((_, wait)) = &mut connection.sending {
-            *wait = SendWait::Turn;
-        }
+        connection.outgoing.writable();
         // Whatever is wrong with the socket, the next send says so.
         self.advance(name, context);
     }
@@ -459,13 +429,11 @@ impl Connections {
     /// A helper has read a cold range for this connection, if it is still there.
     pub(super) fn warmed<M>(&mut self, name: Name, result: io::Result<()>, context: &mut Context<M>) {
         let Some(connection) = self.get_open(name) else { return };
-        let Some((sending, wait @ SendWait::Warming)) = &mut connection.sending else { return };
+        if !connection.outgoing.warmed() {
+            return;
+        }
         match result {
-            Ok(()) => {
-                *wait = SendWait::Turn;
-                sending.warmed();
-                self.advance(name, context);
-            }
+            Ok(()) => self.advance(name, context),
             Err(error) => {
                 tracing::error!(peer = %connection.peer, %error, "cannot read a file for a response");
                 self.end(name, CloseReason::Failed, context);

@@ -51,14 +51,7 @@ fn drive<S: Shard>(shard_loop: &mut ShardLoop<S, RingHands>) -> Result<(), Strin
     loop {
         match shard_loop.watched_turn()? {
             Turn::Busy => shard_loop.port().enter().map_err(|error| kernel_failure(&error))?,
-            Turn::Idle => {
-                if shard_loop.may_sleep()? {
-                    let until = shard_loop.deadline();
-                    let slept = shard_loop.port().wait(until);
-                    shard_loop.awake();
-                    slept.map_err(|error| kernel_failure(&error))?;
-                }
-            }
+            Turn::Idle => shard_loop.rest(Ring::wait)?,
             Turn::Ended => return Ok(()),
         }
     }

@@ -3,7 +3,6 @@
 use super::{buffers::Buffers, connections::Connections};
 use crate::{
     driver::{
-        blocking::Blocking,
         hands::Hands,
         launch::Seat,
         mesh::Moving,
@@ -15,6 +14,7 @@ use crate::{
         accept::Listeners,
         files::Files,
         ring::{Finished, Ring, Tag},
+        take_back,
     },
 };
 use bytes::BytesMut;
@@ -26,7 +26,6 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
-    time::Duration,
 };
 
 pub(super) struct RingHands {
@@ -42,12 +41,7 @@ pub(super) struct RingHands {
 impl RingHands {
     /// Takes the listening sockets out of the seat.
     pub(super) fn new<M>(seat: &mut Seat<M>, buffers: Buffers) -> RingHands {
-        let blocking = Blocking {
-            recorder: seat.shared.recorder.clone(),
-            helpers: seat.helpers.clone(),
-            direct: Direct::Demanded,
-            skip_fdatasync: seat.settings.faults.skip_fdatasync,
-        };
+        let blocking = seat.blocking(Direct::Demanded);
         RingHands {
             connections: Connections::new(seat.id, buffers),
             files: Files::new(Arc::new(blocking)),
@@ -192,23 +186,10 @@ impl<M> Hands<M> for RingHands {
     fn awake(&mut self, _context: &mut Context<M>) {}
 
     fn tear_down(mut self, shard: ShardId, mut context: Context<M>) {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let listeners = &mut self.listeners;
-        listeners.close(&mut context);
-        let mut written = Vec::new();
-        let drained = context.port.drain(PATIENCE, |finished| match finished.tag {
-            Tag::Accept(index) => drop(listeners.finished(index, finished)),
-            Tag::File(_) => written.push(finished),
-            _ => {}
-        });
+        let drained = take_back(&mut self.listeners, &mut self.files, &mut context);
         // Someone may count on a wake-up of ours that never came to its ring.
         self.shared.wake_all();
         if drained {
-            for finished in written {
-                let Tag::File(key) = finished.tag else { continue };
-                self.files.finished(key, finished, &mut context);
-            }
-            self.listeners.is_closed();
             // SAFETY: the kernel has given back everything that it held, receives among it.
             unsafe { self.connections.into_buffers().release(&context.port) };
         } else {

@@ -10,7 +10,8 @@ use crate::{
     },
     error::ErrorCode,
     ids::{LeaderEpoch, NodeId, Offset, PartitionId},
-    log::{ReadError, ReadRequest as LogRead, Slot},
+    log::{self, ReadError, ReadRequest as LogRead, Slot},
+    wire::AbortedTransaction,
 };
 use corelane_seam::Now;
 
@@ -257,7 +258,11 @@ impl Owner {
         };
         match read {
             Ok((read, aborted)) => {
-                result.aborted = aborted.iter().map(|one| (one.producer, one.first).into()).collect();
+                let told = |one: log::producers::AbortedTransaction| AbortedTransaction {
+                    producer_id: one.producer,
+                    first_offset: one.first,
+                };
+                result.aborted = aborted.into_iter().map(told).collect();
                 result.bytes = usize::try_from(read.bytes).unwrap_or(usize::MAX);
                 result.records = read.parts;
                 result.into()

@@ -1,6 +1,6 @@
 //! A follower's appends: batches as their leader wrote them.
 
-use super::{super::partition_log::Life, AppendError, CopyError, Slot, Store};
+use super::{CopyError, Slot, Store};
 use crate::{
     ids::{LeaderEpoch, Offset},
     records::{Batch, BatchFault},
@@ -25,14 +25,7 @@ impl Store {
         committed: Offset,
         mut batches: &[u8],
     ) -> Result<Offset, CopyError> {
-        if let Some(reason) = &self.journal.failed {
-            return Err(CopyError::Append(AppendError::Offline(reason.clone())));
-        }
-        let log = self.get(slot).filter(|log| log.life == Life::Lives);
-        let log = log.ok_or(CopyError::Append(AppendError::Unknown))?;
-        if let Some(reason) = &log.offline {
-            return Err(CopyError::Append(AppendError::Offline(reason.clone())));
-        }
+        self.appendable(slot).map_err(CopyError::Append)?;
         while !batches.is_empty() {
             let (batch, rest) = match Batch::split_from(batches) {
                 Ok(split) => split,

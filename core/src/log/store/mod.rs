@@ -299,13 +299,7 @@ impl Store {
         leader_epoch: LeaderEpoch,
         batch: &[u8],
     ) -> Result<Appended, AppendError> {
-        if let Some(reason) = &self.journal.failed {
-            return Err(AppendError::Offline(reason.clone()));
-        }
-        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(AppendError::Unknown)?;
-        if let Some(reason) = &log.offline {
-            return Err(AppendError::Offline(reason.clone()));
-        }
+        let log = self.appendable(slot)?;
         let header = BatchHeader::view(batch).expect("a validated batch has its header");
         if let Some(producer) = header.producer().filter(|_| !header.is_control()) {
             let verdict = match log.producers.check(&producer) {
@@ -324,6 +318,18 @@ impl Store {
             }
         }
         self.append_checked(now, slot, leader_epoch, batch)
+    }
+
+    /// A log that lives and is not offline.
+    fn appendable(&self, slot: Slot) -> Result<&PartitionLog, AppendError> {
+        if let Some(reason) = &self.journal.failed {
+            return Err(AppendError::Offline(reason.clone()));
+        }
+        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(AppendError::Unknown)?;
+        match &log.offline {
+            Some(reason) => Err(AppendError::Offline(reason.clone())),
+            None => Ok(log),
+        }
     }
 
     /// Appends a batch whose producer was checked, if there is room.

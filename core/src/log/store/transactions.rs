@@ -37,13 +37,7 @@ impl Store {
         leader_epoch: LeaderEpoch,
         end: EndTransaction,
     ) -> Result<Appended, AppendError> {
-        if let Some(reason) = &self.journal.failed {
-            return Err(AppendError::Offline(reason.clone()));
-        }
-        let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(AppendError::Unknown)?;
-        if let Some(reason) = &log.offline {
-            return Err(AppendError::Offline(reason.clone()));
-        }
+        let log = self.appendable(slot)?;
         let EndTransaction { producer, epoch, marker, transaction_version } = end;
         let checked = log.producers.check_marker(producer, epoch, marker, transaction_version);
         checked.map_err(AppendError::Producer)?;

@@ -6,19 +6,7 @@ use super::*;
 fn a_new_id_gets_a_fresh_producer() {
     let mut bench = Bench::new(2);
     let outcome = bench.ask(init(None));
-    let value = Transaction {
-        layout: Layout::Flexible,
-        producer_id: ProducerId(1000),
-        epoch: ProducerEpoch(0),
-        previous_id: Some(ProducerId(1000)),
-        next_id: None,
-        timeout_ms: TIMEOUT_MS,
-        state: State::Empty,
-        partitions: PartitionSet::new(),
-        updated_ms: UNIX_MS,
-        started_ms: -1,
-        client_version: 0,
-    };
+    let value = empty(Layout::Flexible, ProducerId(1000), 0);
     assert_eq!(outcome.records, [Record { id: "x".into(), value: Some(value) }]);
     assert_eq!(outcome.replies[0].1, Ok(Response::Initialised(producer(1000, 0))));
     assert!(matches!(outcome.producer_id, ProducerIdUse::Taken));

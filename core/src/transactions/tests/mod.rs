@@ -17,7 +17,7 @@ use crate::{
     engine::{Asker, GatherId},
     error::ErrorCode,
     groups::OFFSETS_TOPIC,
-    ids::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId, TopicId},
+    ids::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId, TopicId, partition_of_name},
     metadata::{self, Batch, Image, MetadataOffset, PartitionRecord},
 };
 use corelane_seam::{Monotonic, Now, ShardId};
@@ -302,17 +302,21 @@ fn producer(id: i64, epoch: i16) -> Producer {
     Producer { id: ProducerId(id), epoch: ProducerEpoch(epoch) }
 }
 
-#[test]
-fn a_transactional_id_lives_where_javas_hash_of_its_name_says() {
-    // "test".hashCode() is 3556498.
-    assert_eq!(partition_of("test", 50), 48);
-    // The smallest integer has no absolute value.
-    assert_eq!(partition_of("polygenelubricants", 50), 0);
-    assert_eq!(partition_of("", 50), 0);
-    // -1808118735 and -1939501217: their absolute values count, not their last 31 bits.
-    assert_eq!(partition_of("String", 50), 35);
-    assert_eq!(partition_of("Object", 50), 17);
-    assert_eq!(partition_of("\u{1f600}", 50), (0xd83d * 31 + 0xde00) % 50);
+/// As InitProducerId leaves a transactional id behind.
+fn empty(layout: Layout, producer: ProducerId, epoch: i16) -> Transaction {
+    Transaction {
+        layout,
+        producer_id: producer,
+        epoch: ProducerEpoch(epoch),
+        previous_id: Some(producer),
+        next_id: None,
+        timeout_ms: TIMEOUT_MS,
+        state: State::Empty,
+        partitions: PartitionSet::new(),
+        updated_ms: UNIX_MS,
+        started_ms: -1,
+        client_version: 0,
+    }
 }
 
 #[test]
@@ -480,7 +484,7 @@ fn offsets_are_added_as_the_partition_that_holds_their_group() {
     let producer = bench.init();
     let offsets = Request::AddOffsets { id: "x".into(), producer, group: "g".into() };
     assert_eq!(bench.answer(offsets.clone()), Ok(Response::OffsetsAdded));
-    let partition = crate::groups::partition_of("g", 50);
+    let partition = partition_of_name("g", 50);
     let partitions = PartitionSet::from_iter([(OFFSETS_TOPIC.into(), partition)]);
     assert_eq!(bench.transaction().partitions, partitions);
     bench.delete(OFFSETS_TOPIC);

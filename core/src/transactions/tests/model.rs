@@ -538,19 +538,7 @@ type History = ((i16, bool, bool), Vec<Event>);
 
 fn nearly_used_up(level: i16) -> Record {
     let layout = if level == 0 { Layout::Plain } else { Layout::Flexible };
-    let value = Transaction {
-        layout,
-        producer_id: ProducerId(1),
-        epoch: ProducerEpoch(i16::MAX - 4),
-        previous_id: Some(ProducerId(1)),
-        next_id: None,
-        timeout_ms: TIMEOUT_MS,
-        state: State::Empty,
-        partitions: PartitionSet::new(),
-        updated_ms: UNIX_MS,
-        started_ms: -1,
-        client_version: 0,
-    };
+    let value = empty(layout, ProducerId(1), i16::MAX - 4);
     Record { id: "x".into(), value: Some(value.laid_out(layout)) }
 }
 
