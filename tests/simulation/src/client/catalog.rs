@@ -27,8 +27,8 @@ pub struct Catalog {
     high_watermarks: BTreeMap<PartitionId, Offset>,
     /// Names of topics whose records retention may take.
     passing: BTreeSet<Rc<str>>,
-    /// Names of topics that are compacted.
-    compacted: BTreeSet<Rc<str>>,
+    /// Names of topics that are compacted, and whether their tombstones outlast any replica's absence.
+    compacted: BTreeMap<Rc<str>, bool>,
     /// Below which offsets records were deleted, and somebody was told so.
     deleted_below: BTreeMap<PartitionId, Offset>,
     /// Where records may be deleted on some replicas only: nobody was told that they are.
@@ -119,14 +119,19 @@ impl Catalog {
         self.passing.insert(Rc::clone(name));
     }
 
-    /// The topic of this name is compacted.
-    pub fn expect_compaction(&mut self, name: &Rc<str>) {
-        self.compacted.insert(Rc::clone(name));
+    /// The topic of this name is compacted; its tombstones outlast any replica's absence or not.
+    pub fn expect_compaction(&mut self, name: &Rc<str>, buries_for_good: bool) {
+        self.compacted.insert(Rc::clone(name), buries_for_good);
+    }
+
+    /// Whether the tombstones of a compacted topic outlast any replica's absence.
+    pub fn buries_for_good(&self, name: &Rc<str>) -> bool {
+        self.compacted.get(name).is_some_and(|for_good| *for_good)
     }
 
     /// Whether a topic is compacted, so that its records need keys.
     pub fn is_compacted(&self, name: &Rc<str>) -> bool {
-        self.compacted.contains(name)
+        self.compacted.contains_key(name)
     }
 
     /// Whether retention may take a topic's records.

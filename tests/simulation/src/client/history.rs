@@ -120,6 +120,9 @@ pub enum Event {
     TopicCompacted {
         /// All of its partitions.
         topic: TopicId,
+        /// Its tombstones outlast any replica's absence. Otherwise a replica that was away for longer may bring back
+        /// what they buried, as on Kafka (`delete.retention.ms`).
+        buries_for_good: bool,
     },
     /// All topics with their numbers of partitions, asked for while nothing was changed.
     TopicsAudited {

@@ -124,7 +124,7 @@ struct Keys {
 impl Keys {
     fn note(&mut self, event: &Event) {
         let (partition, record, offset) = match event {
-            Event::TopicCompacted { topic } => {
+            Event::TopicCompacted { topic, .. } => {
                 self.compacted.insert(*topic);
                 return;
             }

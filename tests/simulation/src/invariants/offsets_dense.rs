@@ -13,7 +13,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             run(partition, from, records, compacted.contains(&partition.topic))
         };
         match event {
-            Event::TopicCompacted { topic } => {
+            Event::TopicCompacted { topic, .. } => {
                 compacted.insert(*topic);
             }
             Event::Fetched { partition, from, high_watermark, records, .. } => {

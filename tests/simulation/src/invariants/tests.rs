@@ -190,7 +190,7 @@ fn a_record_may_go_from_a_compacted_topic_for_a_later_one_of_its_key_only() {
     let (first, second, tombstone) = one_key();
     let other =
         (2..).find(|record| record::key(RecordId(*record)) != record::key(RecordId(first))).expect("another");
-    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let compacted = || Event::TopicCompacted { topic: P.topic, buries_for_good: true };
     let history = |later: u64, records: &[(i64, u64)]| {
         let acked = |record, offset| acknowledged(record, offset, Acks::All);
         vec![compacted(), sent(first), sent(later), acked(first, 0), acked(later, 1), audited(0, 2, records)]
@@ -207,26 +207,22 @@ fn a_record_may_go_from_a_compacted_topic_for_a_later_one_of_its_key_only() {
 
 #[test]
 fn a_key_that_comes_back_behind_its_tombstone_is_seen() {
-    let (first, _, tombstone) = one_key();
-    let history = |records: &[(i64, u64)]| {
+    let (first, second, tombstone) = one_key();
+    let history = |later, records: &[(i64, u64)], buries_for_good| {
         let acked = |record, offset| acknowledged(record, offset, Acks::All);
-        let compacted = Event::TopicCompacted { topic: P.topic };
-        vec![
-            compacted,
-            sent(first),
-            sent(tombstone),
-            acked(first, 0),
-            acked(tombstone, 1),
-            audited(0, 2, records),
-        ]
+        let compacted = Event::TopicCompacted { topic: P.topic, buries_for_good };
+        vec![compacted, sent(first), sent(later), acked(first, 0), acked(later, 1), audited(0, 2, records)]
     };
-    assert_eq!(refuted(history(&[(0, first), (1, tombstone)])), None);
-    assert_eq!(refuted(history(&[(0, first)])), Some("last_of_key_wins"));
+    let came_back = Some("last_of_key_wins");
+    assert_eq!(refuted(history(tombstone, &[(0, first), (1, tombstone)], true)), None);
+    assert_eq!(refuted(history(tombstone, &[(0, first)], true)), came_back);
+    assert_eq!(refuted(history(tombstone, &[(0, first)], false)), None, "a replica was away for longer");
+    assert!(refuted(history(second, &[(0, first)], false)).is_some(), "no tombstone stood between");
 }
 
 #[test]
 fn offsets_of_a_compacted_topic_have_holes_and_ascend() {
-    let compacted = || Event::TopicCompacted { topic: P.topic };
+    let compacted = || Event::TopicCompacted { topic: P.topic, buries_for_good: true };
     let events = |records: &[(i64, u64)]| vec![compacted(), sent(7), sent(8), fetched(3, 0, 9, records)];
     assert_eq!(refuted(events(&[(2, 7), (8, 8)])), None);
     assert_eq!(refuted(events(&[(2, 7), (2, 8)])), Some("offsets_dense"));

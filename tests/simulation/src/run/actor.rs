@@ -128,7 +128,8 @@ impl Actor {
                             expect_retention(outside.history, topic);
                         }
                         if outside.catalog.is_compacted(&name) {
-                            outside.history.note(Event::TopicCompacted { topic });
+                            let buries_for_good = outside.catalog.buries_for_good(&name);
+                            outside.history.note(Event::TopicCompacted { topic, buries_for_good });
                         }
                     }
                 }

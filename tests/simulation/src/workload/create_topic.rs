@@ -14,8 +14,17 @@ struct CreateTopic {
     partitions: i32,
     /// Retention may take what was acknowledged.
     retention: bool,
-    compacted: bool,
+    compacted: Option<Compaction>,
 }
+
+/// How a topic is compacted.
+struct Compaction {
+    /// No replica is away for as long as its tombstones are kept.
+    buries_for_good: bool,
+}
+
+/// Longer than any run, in milliseconds.
+const FOR_GOOD_MS: u64 = 86_400_000;
 
 pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     let partitions = i32::try_from(desk.rng.between(1, 4)).unwrap_or(1);
@@ -32,31 +41,33 @@ pub(super) fn make(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     if retention {
         configs.push(("retention.bytes", desk.rng.between(1, 200_000).to_string()));
     }
-    let compacted = desk.rng.below(3) == 0;
-    if compacted {
+    let compacted = (desk.rng.below(3) == 0).then(|| {
         configs.retain(|(key, _)| !key.starts_with("segment."));
-        configs.extend(compaction(desk, retention));
-    }
+        compaction(desk, retention, &mut configs)
+    });
     Box::new(CreateTopic { configs, partitions, retention, compacted })
 }
 
-/// Settings of a compacted topic.
-fn compaction(desk: &mut Desk<'_>, retention: bool) -> Vec<(&'static str, String)> {
+/// Adds the settings of a compacted topic. Where there are replicas, every other topic keeps its tombstones.
+fn compaction(desk: &mut Desk<'_>, retention: bool, configs: &mut Vec<(&'static str, String)>) -> Compaction {
+    let is_replicated = desk.catalog.routes.are_many();
+    let keeps = is_replicated && desk.rng.below(2) == 0;
+    let tombstones_ms = if keeps { FOR_GOOD_MS } else { desk.rng.below(3) * desk.rng.below(3_000) };
     let policy = if retention { "compact,delete" } else { "compact" };
     let ratio = ["0.0", "0.1", "0.5"][desk.rng.index(3)];
-    let mut configs = vec![
+    configs.extend([
         ("cleanup.policy", policy.to_owned()),
         ("segment.ms", desk.rng.between(5, 300).to_string()),
         ("min.cleanable.dirty.ratio", ratio.to_owned()),
-        ("delete.retention.ms", (desk.rng.below(3) * desk.rng.below(3_000)).to_string()),
-    ];
+        ("delete.retention.ms", tombstones_ms.to_string()),
+    ]);
     if desk.rng.below(4) == 0 {
         configs.push(("min.compaction.lag.ms", desk.rng.below(500).to_string()));
     }
     if desk.rng.below(4) == 0 {
         configs.push(("max.compaction.lag.ms", desk.rng.between(500, 2_000).to_string()));
     }
-    configs
+    Compaction { buries_for_good: keeps || !is_replicated }
 }
 
 impl Operation for CreateTopic {
@@ -69,8 +80,8 @@ impl Operation for CreateTopic {
         if self.retention {
             desk.catalog.expect_retention(&name);
         }
-        if self.compacted {
-            desk.catalog.expect_compaction(&name);
+        if let Some(compaction) = &self.compacted {
+            desk.catalog.expect_compaction(&name, compaction.buries_for_good);
         }
         desk.ask(Request::CreateTopic { name, partitions: self.partitions, configs: self.configs.clone() });
     }
