@@ -3,11 +3,12 @@
 use crate::{
     assemble::connection_bounds,
     connection::{Connection, FrameError},
+    lines::Lines,
     load::Load,
     log_control::LogControl,
     log_limit::LogLimit,
     node::Report,
-    peers::{Ended, PeerSettings, Peers},
+    peers::PeerSettings,
 };
 use corelane_core::{
     engine::{Effects, Engine, Input, ShardMessage},
@@ -55,8 +56,7 @@ pub struct DataShard {
     effects: Effects,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Other brokers, of which this shard's partitions are followers.
-    peers: Peers,
-    ended: Vec<Ended>,
+    peers: Lines,
     /// Of frames that are not whole, over all connections.
     partial_bytes: usize,
     engine_timer: Option<Monotonic>,
@@ -84,8 +84,7 @@ impl DataShard {
             engine,
             effects: Effects::default(),
             connections: BTreeMap::new(),
-            peers: Peers::new(peers),
-            ended: Vec::new(),
+            peers: Lines::new(peers),
             partial_bytes: 0,
             engine_timer: None,
             next_sweep: None,
@@ -153,10 +152,10 @@ impl DataShard {
             self.engine_timer = Some(at);
         }
         for (peer, endpoint) in effects.peer_endpoints.drain(..) {
-            self.peers.locate(now, peer, endpoint, out, &mut self.ended);
+            self.peers.locate(now, peer, endpoint, out);
         }
         for call in effects.calls.drain(..) {
-            self.peers.call(now, call.peer, call.frame, out, &mut self.ended);
+            self.peers.call(now, call, out);
         }
         self.engine_stopped |= std::mem::take(&mut effects.stopped);
         // The vectors go back, so that they are allocated once.
@@ -167,12 +166,7 @@ impl DataShard {
 
     /// Tells the engine what became of its calls to other brokers.
     fn calls_ended(&mut self, now: Now, out: &mut Operations) {
-        for ended in std::mem::take(&mut self.ended) {
-            let input = match ended {
-                Ended::Answered { peer, frame, .. } => Input::PeerAnswer { peer, frame },
-                Ended::Failed { peer, .. } => Input::PeerFailed { peer },
-                Ended::Up { .. } | Ended::Down { .. } => continue,
-            };
+        for input in self.peers.take_ended() {
             self.decide(now, input, out);
         }
     }
@@ -341,9 +335,7 @@ impl DataShard {
         let late = now.monotonic - since > STOP_PATIENCE;
         if late || self.connections.values().all(Connection::all_sent) {
             self.stopped = true;
-            self.peers.close_all(now, out, &mut self.ended);
-            // The engine has stopped; nobody waits for them.
-            self.ended.clear();
+            self.peers.close_all(now, out);
             let to = self.settings.quorum;
             out.push(Operation::Message { to, message: ShardMessage::Drained });
             out.push(Operation::Stopped);
@@ -366,7 +358,7 @@ impl Shard for DataShard {
                 self.accepted(now, connection, listener, peer, moved, out);
             }
             Completion::Received { connection, buffer, bytes } if self.peers.holds(connection) => {
-                self.peers.received(now, connection, buffer, bytes, out, &mut self.ended);
+                self.peers.received(now, connection, buffer, bytes, out);
                 self.calls_ended(now, out);
             }
             Completion::Sent { connection } if self.peers.holds(connection) => {
@@ -377,11 +369,11 @@ impl Shard for DataShard {
             }
             Completion::Sent { connection } => self.sent(now, connection, out),
             Completion::Connected { token, result } => {
-                self.peers.connected(now, token, result, out, &mut self.ended);
+                self.peers.connected(now, token, result, out);
                 self.calls_ended(now, out);
             }
             Completion::Closed { connection, .. } if self.peers.holds(connection) => {
-                self.peers.closed(now, connection, &mut self.ended);
+                self.peers.closed(now, connection);
                 self.calls_ended(now, out);
             }
             Completion::Closed { connection, reason } => self.closed(now, connection, reason, out),
@@ -407,7 +399,7 @@ impl Shard for DataShard {
             Completion::Timer => {
                 self.timer_set = None;
                 self.engine_timer = None;
-                self.peers.expire(now, out, &mut self.ended);
+                self.peers.expire(now, out);
                 self.decide(now, Input::Timer, out);
                 self.sweep(now, out);
                 self.set_timer(out);

@@ -8,6 +8,7 @@ mod broker;
 mod connection;
 mod data;
 mod formatted;
+mod lines;
 mod load;
 mod log_control;
 mod log_limit;

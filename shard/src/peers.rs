@@ -97,7 +97,12 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub fn new(settings: PeerSettings) -> Peers {
-        Peers { settings, lines: BTreeMap::new(), by_connection: BTreeMap::new(), next_token: 0 }
+        Peers::with_tokens_from(0, settings)
+    }
+
+    /// Beside others, whose connects have tokens below these.
+    pub fn with_tokens_from(next_token: u64, settings: PeerSettings) -> Peers {
+        Peers { settings, lines: BTreeMap::new(), by_connection: BTreeMap::new(), next_token }
     }
 
     /// Where a peer is, or that there is none of this name any more. Calls under way to another address fail.

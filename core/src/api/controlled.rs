@@ -1,11 +1,16 @@
 //! Requests that the controller decides: one question, one answer.
 
 use crate::{
+    controller::{ApiError, CreateTopicsRequest, NewTopic},
     engine::{
         Ask, Context, ControllerRequest, ControllerResponse, Gather, OwnerResponse, Response, Start, Step,
     },
     error::ErrorCode,
 };
+use tracing::warn;
+
+/// How long the creation of an internal topic is waited for.
+const CREATION_MS_MAX: i32 = 5000;
 
 /// What becomes of the controller's answer: the response, given the answer or why there is none.
 type Finish = Box<dyn FnMut(&mut Context<'_>, Result<ControllerResponse, ErrorCode>) -> Response>;
@@ -50,6 +55,45 @@ impl Gather for Controlled {
     fn name(&self) -> &'static str {
         self.name
     }
+}
+
+/// An internal topic, if there is none yet.
+pub(super) fn missing_internal(
+    context: &Context<'_>,
+    topic: &dyn Fn(&Context<'_>) -> NewTopic,
+) -> Option<NewTopic> {
+    let topic = topic(context);
+    context.image.topic(&topic.name).is_none().then_some(topic)
+}
+
+/// Has an internal topic created; `finish` makes the response, given why that failed, if it did.
+pub(super) fn make_internal(
+    context: &Context<'_>,
+    name: &'static str,
+    topic: NewTopic,
+    mut finish: impl FnMut(&mut Context<'_>, Option<ErrorCode>) -> Response + 'static,
+) -> Start {
+    let topic_name = topic.name.clone();
+    let creation = CreateTopicsRequest { topics: vec![topic], validate_only: false };
+    let request = ControllerRequest::CreateTopics(creation);
+    ask(context, name, CREATION_MS_MAX, request, move |context, answer| {
+        let failed = match answer {
+            Ok(ControllerResponse::CreateTopics(results)) => {
+                let mut failed = results.into_iter().filter_map(|result| result.result.err());
+                // Another connection may have been faster.
+                failed.find(|error| error.code != ErrorCode::TopicAlreadyExists)
+            }
+            Ok(_) => Some(ApiError::new(WRONG_KIND, "")),
+            Err(error) => Some(ApiError::new(error, "")),
+        };
+        if let Some(error) = &failed {
+            warn!(
+                "{topic_name} cannot be created, and nothing that lives in it: {}: {}",
+                error.code, error.message
+            );
+        }
+        finish(context, failed.map(|error| error.code))
+    })
 }
 
 /// An answer of another kind than was asked for: a bug of the desk, told to the client as such.

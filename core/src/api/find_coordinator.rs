@@ -1,18 +1,19 @@
 //! FindCoordinator (key 10), versions 0-6 (transactions: KIP-98; batched from v4: KIP-699; share groups from v6: KIP-932).
 //!
-//! A group's coordinator is the leader of the partition of `__consumer_offsets` that it lives in, told by the listener by
-//! which the request came; this broker stands for what nobody coordinates yet, transactions and share groups. As in Kafka the answer says who would coordinate, not that a group or a transactional id exists, and
-//! any text is the key of one. `__consumer_offsets` is created when the first group's coordinator is looked for.
+//! A group's coordinator is the leader of the partition of `__consumer_offsets` that it lives in, a transactional id's that
+//! of its partition of `__transaction_state`, told by the listener by which the request came; this broker stands for what
+//! nobody coordinates yet, share groups. As in Kafka the answer says who would coordinate, not that a group or a
+//! transactional id exists, and any text is the key of one. Both topics are created when they are needed first.
 
 use super::{
-    controlled, groups,
+    controlled::{make_internal, missing_internal},
+    groups,
     respond::{ReplyTo, text, too_many},
+    transactions,
 };
 use crate::{
-    controller::{ApiError, CreateTopicsRequest},
-    engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
+    engine::{Context, Response, Start},
     error::ErrorCode,
-    groups::OFFSETS_TOPIC,
     ids::NodeId,
     wire::{RequestHeader, WireError, decode_request},
 };
@@ -23,10 +24,6 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use tracing::warn;
-
-/// How long the creation of `__consumer_offsets` is waited for.
-const CREATION_MS_MAX: i32 = 5000;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -67,27 +64,18 @@ pub(super) fn start(
     if let Some(refusal) = too_many(request.coordinator_keys.len()) {
         return Ok(refusal);
     }
-    if request.key_type != GROUP || context.image.topic(OFFSETS_TOPIC).is_some() {
+    let missing = match request.key_type {
+        GROUP => missing_internal(context, &groups::offsets_topic),
+        TRANSACTION => missing_internal(context, &transactions::transactions_topic),
+        _ => None,
+    };
+    let Some(topic) = missing else {
         return Ok(Start::Ready(respond(context, reply_to, &request, None)));
-    }
-    let creation = CreateTopicsRequest { topics: vec![groups::offsets_topic(context)], validate_only: false };
-    let ask = ControllerRequest::CreateTopics(creation);
-    Ok(controlled::ask(context, "FindCoordinator", CREATION_MS_MAX, ask, move |context, answer| {
-        let failed = match answer {
-            Ok(ControllerResponse::CreateTopics(results)) => {
-                let mut failed = results.into_iter().filter_map(|result| result.result.err());
-                // Another connection may have been faster.
-                failed.find(|error| error.code != ErrorCode::TopicAlreadyExists)
-            }
-            Ok(_) => Some(ApiError::new(controlled::WRONG_KIND, "")),
-            Err(error) => Some(ApiError::new(error, "")),
-        };
-        if let Some(error) = &failed {
-            warn!("{OFFSETS_TOPIC} cannot be created, so no group can be: {}: {}", error.code, error.message);
-        }
+    };
+    Ok(make_internal(context, "FindCoordinator", topic, move |context, failed| {
         let refusal = failed.map(|_| Refusal {
             code: ErrorCode::CoordinatorNotAvailable,
-            message: "__consumer_offsets could not be created",
+            message: "The internal topic in which it would live could not be created",
         });
         respond(context, reply_to, &request, refusal)
     }))
@@ -102,13 +90,16 @@ fn respond(
 ) -> Response {
     let find = |key: &str| match refused(request.key_type, key, reply_to.version).or(failed) {
         Some(refusal) => Err(refusal),
-        None if request.key_type == GROUP => match groups::coordinator(context, key) {
-            Some(node) => place_of(context, node),
-            None => Err(Refusal {
-                code: ErrorCode::CoordinatorNotAvailable,
-                message: "Nobody leads the partition of __consumer_offsets that the group lives in",
-            }),
-        },
+        None if request.key_type == GROUP => leader(
+            context,
+            groups::coordinator(context, key),
+            "Nobody leads the partition of __consumer_offsets that the group lives in",
+        ),
+        None if request.key_type == TRANSACTION => leader(
+            context,
+            transactions::coordinator(context, key),
+            "Nobody leads the partition of __transaction_state that the transactional id lives in",
+        ),
         None => place_of(context, context.place.node),
     };
     if reply_to.version >= BATCHED_FROM {
@@ -133,6 +124,12 @@ fn respond(
         .with_error_code(refusal.map_or(ErrorCode::None, |refusal| refusal.code).code())
         .with_error_message(refusal.map(|refusal| StrBytes::from_static_str(refusal.message)));
     reply_to.encode(&response)
+}
+
+/// The leader of a coordinator's partition, or what it means that there is none.
+fn leader(context: &Context<'_>, leader: Option<NodeId>, message: &'static str) -> Result<Place, Refusal> {
+    let nobody = Refusal { code: ErrorCode::CoordinatorNotAvailable, message };
+    leader.ok_or(nobody).and_then(|node| place_of(context, node))
 }
 
 /// A broker, as the clients of the request's listener reach it.

@@ -1,17 +1,17 @@
-//! What all handlers of groups share: where a group lives, and how its coordinator is asked.
+//! What all handlers of groups share.
 
+pub(super) use super::coordinated::{WRONG_KIND, ask, ask_each};
+
+use super::coordinated::home;
 use crate::{
     controller::{NewTopic, consumer_groups_are_finalized},
-    engine::{
-        Ask, Context, Gather, GroupQuery, OwnerRequest, OwnerResponse, Response as Answer, Start, Step,
-    },
+    engine::Context,
     error::ErrorCode,
-    groups::{Client, GroupId, OFFSETS_TOPIC, Reply, Request, TopicOffsets},
-    ids::{NodeId, PartitionId, TopicId, partition_of_name},
+    groups::{Client, GroupId, OFFSETS_TOPIC, TopicOffsets},
+    ids::{NodeId, TopicId},
     metadata::Image,
     wire::RequestHeader,
 };
-use corelane_seam::ShardId;
 use kafka_protocol::messages::TopicName;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -50,20 +50,7 @@ pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
 
 /// Who coordinates a group, if anyone can now.
 pub(super) fn coordinator(context: &Context<'_>, group: &str) -> Option<NodeId> {
-    let topic = context.image.topic(OFFSETS_TOPIC)?;
-    topic.partition(partition_of_name(group, topic.partition_count()))?.leader
-}
-
-/// The partition that holds a group, and its owner.
-fn home(context: &Context<'_>, group: &str) -> Result<(ShardId, PartitionId), ErrorCode> {
-    let topic = context.image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
-    let index = partition_of_name(group, topic.partition_count());
-    let leader = topic.partitions.get(&index).and_then(|partition| partition.leader);
-    if leader != Some(context.place.node) {
-        return Err(ErrorCode::NotCoordinator);
-    }
-    let id = PartitionId { topic: topic.id, index };
-    Ok((context.owner(id), id))
+    home(context, OFFSETS_TOPIC, group)?.1
 }
 
 /// The client of a request.
@@ -74,83 +61,6 @@ pub(super) fn client(context: &mut Context<'_>, header: &RequestHeader) -> Clien
         fresh: context.random.uuid(),
     }
 }
-
-type Finish = Box<dyn FnMut(&mut Context<'_>, Vec<Reply>) -> Answer>;
-
-/// A request to the coordinators of some groups, in the order in which it names them.
-struct Questions {
-    name: &'static str,
-    replies: Vec<Option<Reply>>,
-    finish: Finish,
-}
-
-/// Asks about each of these groups; `finish` makes the response of as many replies. There is no deadline: members
-/// wait for each other, and the coordinator knows for how long.
-pub(super) fn ask_each(
-    context: &mut Context<'_>,
-    name: &'static str,
-    requests: Vec<Result<Request, ErrorCode>>,
-    finish: impl FnMut(&mut Context<'_>, Vec<Reply>) -> Answer + 'static,
-) -> Start {
-    let mut questions = Questions { name, replies: Vec::new(), finish: Box::new(finish) };
-    let mut asks = Vec::new();
-    for (place, request) in (0..).zip(requests) {
-        let home = request.and_then(|request| Ok((home(context, request.group())?, request)));
-        questions.replies.push(match home {
-            Ok(((shard, partition), request)) => {
-                let query = GroupQuery { place, partition, request };
-                asks.push(Ask::Owner(shard, OwnerRequest::Group(Box::new(query))));
-                None
-            }
-            Err(error) => Some(Err(error)),
-        });
-    }
-    if asks.is_empty() {
-        return Start::Ready(questions.finish(context));
-    }
-    Start::Gather { gather: Box::new(questions), asks, deadline: None }
-}
-
-/// Asks about one group.
-pub(super) fn ask(
-    context: &mut Context<'_>,
-    name: &'static str,
-    request: Request,
-    mut finish: impl FnMut(&mut Context<'_>, Reply) -> Answer + 'static,
-) -> Start {
-    ask_each(context, name, vec![Ok(request)], move |context, replies| {
-        finish(context, replies.into_iter().next().unwrap_or(Err(WRONG_KIND)))
-    })
-}
-
-impl Questions {
-    fn finish(&mut self, context: &mut Context<'_>) -> Answer {
-        let replies = std::mem::take(&mut self.replies);
-        let replies = replies.into_iter().map(|reply| reply.unwrap_or(Err(ErrorCode::RequestTimedOut)));
-        (self.finish)(context, replies.collect())
-    }
-}
-
-impl Gather for Questions {
-    fn answered(&mut self, context: &mut Context<'_>, response: OwnerResponse) -> Step {
-        let OwnerResponse::Group(place, reply) = response else { return Step::Wait };
-        if let Some(slot) = self.replies.get_mut(place as usize) {
-            *slot = Some(reply);
-        }
-        if self.replies.iter().all(Option::is_some) { Step::Done(self.finish(context)) } else { Step::Wait }
-    }
-
-    fn expired(&mut self, context: &mut Context<'_>) -> Step {
-        Step::Done(self.finish(context))
-    }
-
-    fn name(&self) -> &'static str {
-        self.name
-    }
-}
-
-/// An answer of another kind than was asked for: a bug of the coordinator, told to the client as such.
-pub(super) const WRONG_KIND: ErrorCode = ErrorCode::UnknownServerError;
 
 /// A group's name, if it is one.
 pub(super) fn named(group: &str) -> Result<GroupId, ErrorCode> {

@@ -1,23 +1,29 @@
-//! InitProducerId (key 22), versions 0-5 (KIP-98), for idempotent producers.
+//! InitProducerId (key 22), versions 0-5 (KIP-98; the epoch of a producer that goes on from v3: KIP-360; PRODUCER_FENCED
+//! from v4: KIP-588).
 //!
-//! Ids come from blocks that the controller made durable, so none is given out twice over restarts. A client that
-//! names a producer id of its own wants its epoch raised (KIP-360), which only transactions need: it gets a new id,
-//! which serves an idempotent producer as well. Transactional ids are refused with
-//! UNSUPPORTED_VERSION, there being no transactions yet: what clients print for INVALID_REQUEST blames themselves.
+//! Ids come from blocks that the controller made durable, so none is given out twice over restarts. An idempotent producer
+//! that names an id of its own wants its epoch raised: it gets a new id, which serves it as well. With a transactional
+//! id the transaction coordinator decides.
 
 use super::{
     controlled::{self, WRONG_KIND},
     respond::ReplyTo,
+    transactions::{self, producer},
 };
 use crate::{
     controller::AllocateProducerIdsRequest,
     engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
     error::ErrorCode,
-    ids::ProducerId,
+    ids::{ProducerEpoch, ProducerId},
+    transactions::{InitProducer, Producer, Request, Response as Initialised, Versioned, told as versioned},
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
+
+/// Of a client that has none.
+const NO_PRODUCER: i64 = -1;
+const NO_EPOCH: i16 = -1;
 
 /// How long a new block of ids may take: less than a client waits for its request.
 const BLOCK_MS_MAX: i32 = 20_000;
@@ -29,11 +35,29 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: InitProducerIdRequest = decode_request(header, frame)?;
     let reply_to = ReplyTo::new(header);
-    if request.transactional_id.is_some() {
-        return Ok(Start::Ready(told(reply_to, Err(ErrorCode::UnsupportedVersion))));
+    if (request.producer_id.0 == NO_PRODUCER) != (request.producer_epoch == NO_EPOCH) {
+        return Ok(Start::Ready(told(reply_to, Err(ErrorCode::InvalidRequest))));
+    }
+    if let Some(id) = &request.transactional_id {
+        let init = InitProducer {
+            id: id.as_str().into(),
+            timeout_ms: request.transaction_timeout_ms,
+            continues: (request.producer_id.0 != NO_PRODUCER)
+                .then(|| producer(request.producer_id, request.producer_epoch)),
+            two_phase: request.enable_2_pc,
+            keep_prepared: request.keep_prepared_txn,
+        };
+        return Ok(transactions::ask(context, "InitProducerId", Request::Init(init), move |_, reply| {
+            let producer = match reply {
+                Ok(Initialised::Initialised(producer)) => Ok(producer),
+                Ok(_) => Err(WRONG_KIND),
+                Err(error) => Err(transactional_error(error, reply_to.version)),
+            };
+            told(reply_to, producer)
+        }));
     }
     if let Some(id) = context.producer_ids.take() {
-        return Ok(Start::Ready(told(reply_to, Ok(id))));
+        return Ok(Start::Ready(told(reply_to, Ok(first(id)))));
     }
     let Some(broker) = context.image.broker(context.place.node) else {
         return Ok(Start::Ready(told(reply_to, Err(ErrorCode::CoordinatorLoadInProgress))));
@@ -53,13 +77,25 @@ pub(super) fn start(
             // Retriable for every client, unlike NOT_CONTROLLER in this response.
             Err(_) => Err(ErrorCode::CoordinatorLoadInProgress),
         };
-        told(reply_to, id)
+        told(reply_to, id.map(first))
     }))
 }
 
-fn told(reply_to: ReplyTo, id: Result<ProducerId, ErrorCode>) -> Response {
-    let response = match id {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(id.0.into()).with_producer_epoch(0),
+/// What is told of an error of a transaction's coordinator.
+fn transactional_error(error: ErrorCode, version: i16) -> ErrorCode {
+    versioned(error, Versioned::InitProducerId, version)
+}
+
+/// A new id.
+fn first(id: ProducerId) -> Producer {
+    Producer { id, epoch: ProducerEpoch(0) }
+}
+
+fn told(reply_to: ReplyTo, producer: Result<Producer, ErrorCode>) -> Response {
+    let response = match producer {
+        Ok(Producer { id, epoch }) => {
+            InitProducerIdResponse::default().with_producer_id(id.0.into()).with_producer_epoch(epoch.0)
+        }
         Err(error) => InitProducerIdResponse::default()
             .with_error_code(error.code())
             .with_producer_id((-1).into())

@@ -5,6 +5,8 @@
 //! table is in SKIPPED.md with the reason, and is refused: the connection is closed, as Kafka does for keys it does not
 //! know.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod add_raft_voter;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -14,6 +16,7 @@ mod configs;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod controlled;
+mod coordinated;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
@@ -30,8 +33,10 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod follow;
@@ -45,6 +50,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod loggers;
 mod metadata;
 mod offset_commit;
@@ -57,10 +63,12 @@ mod remove_raft_voter;
 mod respond;
 mod sync_group;
 mod topics;
+mod transactions;
+mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;
 mod voters;
-mod write_txn_markers;
+pub(crate) mod write_txn_markers;
 
 #[cfg(test)]
 mod tests;
@@ -131,7 +139,11 @@ table! {
     DeleteRecords 0..=2 Exclusive delete_records::start;
     InitProducerId 0..=5 Exclusive init_producer_id::start;
     OffsetForLeaderEpoch 2..=4 Exclusive offset_for_leader_epoch::start;
-    WriteTxnMarkers 1..=1 Exclusive write_txn_markers::start;
+    AddPartitionsToTxn 0..=5 Overlaps add_partitions_to_txn::start;
+    AddOffsetsToTxn 0..=4 Exclusive add_offsets_to_txn::start;
+    EndTxn 0..=5 Exclusive end_txn::start;
+    WriteTxnMarkers 1..=1 Overlaps write_txn_markers::start;
+    TxnOffsetCommit 0..=5 Exclusive txn_offset_commit::start;
     DescribeAcls 1..=3 Exclusive describe_acls::start | controllers;
     CreateAcls 1..=3 Exclusive create_acls::start | controllers;
     DeleteAcls 1..=3 Exclusive delete_acls::start | controllers;
@@ -152,6 +164,8 @@ table! {
     DescribeCluster 0..=2 Exclusive describe_cluster::start | controllers;
     DescribeProducers 0..=0 Exclusive describe_producers::start;
     UnregisterBroker 0..=0 Exclusive unregister_broker::start | controllers;
+    DescribeTransactions 0..=0 Exclusive describe_transactions::start;
+    ListTransactions 0..=2 Exclusive list_transactions::start;
     ConsumerGroupHeartbeat 0..=1 Exclusive consumer_group_heartbeat::start;
     ConsumerGroupDescribe 0..=1 Exclusive consumer_group_describe::start;
     ListConfigResources 0..=1 Exclusive list_config_resources::start;

@@ -38,9 +38,9 @@ fn what_is_served_can_be_decoded() {
 }
 
 #[test]
-fn only_produce_and_fetch_overlap_and_what_cannot_be_read_runs_alone() {
+fn only_what_brokers_and_clients_send_ahead_overlaps_and_what_cannot_be_read_runs_alone() {
     for row in TABLE {
-        let overlaps = ["Produce", "Fetch"].contains(&row.name);
+        let overlaps = ["Produce", "Fetch", "AddPartitionsToTxn", "WriteTxnMarkers"].contains(&row.name);
         assert_eq!(row.ordering == Ordering::Overlaps, overlaps, "{}", row.name);
     }
     assert_eq!(ordering(&Bytes::from_static(&[0])), Ordering::Exclusive);

@@ -2,12 +2,12 @@
 //! (KIP-664), has markers written that end producers' transactions in partitions led here. Answered when they are on every
 //! replica in sync (KIP-98).
 //!
-//! The coordinator's transactions are those of before `transaction.version` 2, whose markers have an epoch of their own
-//! (KIP-890): that is told in version 2, which the protocol crate lacks.
+//! The markers of `transaction.version` 2 have an epoch of their own (KIP-890). Kafka's brokers tell that in version 2 of
+//! the key, which the protocol crate lacks; ours say it in a tagged field, as clients have nothing to say about it.
 
 use super::{
     places::{ByOwner, Places},
-    respond::ReplyTo,
+    respond::{ReplyTo, text},
     topics,
 };
 use crate::{
@@ -19,16 +19,18 @@ use crate::{
     ids::{ProducerEpoch, ProducerId},
     log::EndTransaction,
     records::{Marker, Outcome},
-    wire::{RequestHeader, WireError, decode_request},
+    transactions::{Markers, PartitionErrors},
+    wire::{RequestHeader, WireError, decode_request, decode_response, encode_request},
 };
 use bytes::Bytes;
 use kafka_protocol::messages::{
     WriteTxnMarkersRequest, WriteTxnMarkersResponse,
-    write_txn_markers_request::WritableTxnMarker,
+    write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic},
     write_txn_markers_response::{
         WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
     },
 };
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// How long the replicas may take (`request.timeout.ms`' default, which Kafka's brokers wait, too).
@@ -36,6 +38,12 @@ const TIMEOUT_MS: i32 = 30_000;
 
 /// What is said of transactions before version 2.
 const TRANSACTION_VERSION: u8 = 1;
+
+/// The version that brokers ask each other in.
+const VERSION: i16 = 1;
+
+/// The tag of a marker under which brokers tell each other the version of its transaction: one byte.
+const TRANSACTION_VERSION_TAG: i32 = 4096;
 
 struct WriteTxnMarkers {
     reply_to: ReplyTo,
@@ -78,20 +86,70 @@ pub(super) fn start(
         return Ok(Start::Ready(gather.finish()));
     }
     let version = header.api_version;
-    let asks = by_owner
-        .into_asks(|partitions| OwnerRequest::Append(AppendRequest { partitions, acks: Acks::All, version }));
+    let asks = by_owner.into_asks(|partitions| {
+        OwnerRequest::Append(AppendRequest {
+            partitions,
+            acks: Acks::All,
+            version,
+            checks_transactions: false,
+        })
+    });
     let deadline = Some(context.after_ms(TIMEOUT_MS));
     Ok(Start::Gather { asks, gather: Box::new(gather), deadline })
 }
 
 fn end(marker: &WritableTxnMarker) -> EndTransaction {
+    let transaction_version = marker.unknown_tagged_fields.get(&TRANSACTION_VERSION_TAG);
+    let transaction_version = transaction_version.and_then(|version| version.first().copied());
     let outcome = if marker.transaction_result { Outcome::Commit } else { Outcome::Abort };
     EndTransaction {
         producer: ProducerId(marker.producer_id.0),
         epoch: ProducerEpoch(marker.producer_epoch),
         marker: Marker { outcome, coordinator_epoch: marker.coordinator_epoch },
-        transaction_version: TRANSACTION_VERSION,
+        transaction_version: transaction_version.unwrap_or(TRANSACTION_VERSION),
     }
+}
+
+/// A request for markers from another broker, without its length.
+pub(crate) fn request<'a>(all: impl Iterator<Item = &'a Markers>) -> Result<Bytes, WireError> {
+    let markers = all.map(|markers| {
+        let end = markers.end();
+        let topics = markers.partitions.topics().map(|(name, partitions)| {
+            WritableTxnMarkerTopic::default()
+                .with_name(text(&**name).into())
+                .with_partition_indexes(partitions.iter().copied().collect())
+        });
+        let version = Bytes::copy_from_slice(&[end.transaction_version]);
+        WritableTxnMarker::default()
+            .with_producer_id(end.producer.0.into())
+            .with_producer_epoch(end.epoch.0)
+            .with_transaction_result(markers.commit)
+            .with_coordinator_epoch(end.marker.coordinator_epoch)
+            .with_topics(topics.collect())
+            .with_unknown_tagged_fields(BTreeMap::from([(TRANSACTION_VERSION_TAG, version)]))
+    });
+    let message = WriteTxnMarkersRequest::default().with_markers(markers.collect());
+    Ok(encode_request(0, Some("transactions"), VERSION, &message)?.slice(4..))
+}
+
+/// What another broker has answered: of each marker that was asked for, in that order, its partitions' errors.
+pub(crate) fn answer(frame: &Bytes, asked: &[ProducerId]) -> Option<Vec<PartitionErrors>> {
+    let (_, response) = decode_response::<WriteTxnMarkersResponse>(VERSION, frame).ok()?;
+    let told = response.markers.iter().map(|marker| marker.producer_id.0);
+    if !told.eq(asked.iter().map(|producer| producer.0)) {
+        return None;
+    }
+    let each = response.markers.into_iter().map(|marker| {
+        let errors = marker.topics.into_iter().flat_map(|topic| {
+            let name: Arc<str> = topic.name.as_str().into();
+            topic.partitions.into_iter().map(move |result| {
+                let error = ErrorCode::from_code(result.error_code);
+                (Arc::clone(&name), result.partition_index, error.unwrap_or(ErrorCode::UnknownServerError))
+            })
+        });
+        errors.collect()
+    });
+    Some(each.collect())
 }
 
 impl Gather for WriteTxnMarkers {

@@ -261,6 +261,8 @@ impl BrokerConfig {
         next.follower_throttle.rate = throttled_rate(&next.settings, "follower.replication.throttled.rate");
         next.groups.consumer.assignment_interval_ms =
             next.settings.int("group.consumer.assignment.interval.ms");
+        next.transactions.verifies_partitions =
+            next.settings.boolean("transaction.partition.verification.enable");
         next
     }
 }

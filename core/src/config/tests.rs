@@ -546,6 +546,7 @@ fn what_can_be_altered_at_run_time_is_inherited_by_topics_or_groups_or_taken_up_
         "max.connections",
         "max.connections.per.ip",
         "producer.id.expiration.ms",
+        "transaction.partition.verification.enable",
     ];
     let inherited = |name: &str| {
         let mut synonyms = table::TOPIC.iter().flat_map(|row| table::topic_synonyms(row.name));

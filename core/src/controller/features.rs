@@ -4,6 +4,7 @@ use super::{ApiError, Controller, Decision, KRAFT_VERSION};
 use crate::{
     error::ErrorCode,
     metadata::{Image, Precondition, Record},
+    transactions::TRANSACTION_VERSION,
 };
 
 /// A feature and its levels.
@@ -28,6 +29,8 @@ pub const FEATURES: &[Feature] = &[
     Feature { name: KRAFT_VERSION, min: 0, max: 1, initial: 0 },
     // 7 is 3.3-IV3, the oldest that Kafka 4 knows; 30 is 4.3-IV0.
     Feature { name: "metadata.version", min: 7, max: 30, initial: 30 },
+    // 1 has records of transactions with tagged fields, 2 an epoch for each transaction (KIP-890).
+    Feature { name: TRANSACTION_VERSION, min: 0, max: 2, initial: 2 },
 ];
 
 /// Kafka's feature of the group protocols (`GroupVersion`).

@@ -235,6 +235,10 @@ impl Front {
                     self.step(now, id, effects, |gather, context| gather.answered(context, response));
                 }
                 Ask::Owner(shard, request) => effects.owner_asks.push((shard, id, request)),
+                // Nothing that a controller's listener serves asks brokers.
+                Ask::Peer(..) => self.step(now, id, effects, |gather, context| {
+                    gather.peer_answered(context, Err(super::PeerLost))
+                }),
             }
         }
     }

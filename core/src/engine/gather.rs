@@ -1,7 +1,7 @@
 //! Requests that wait for answers: from partitions' owners, or from the controller.
 
 use super::{
-    Controllers,
+    Controllers, PeerLost,
     desk::{ControllerRequest, ControllerResponse},
     fetch_session::FetchSessions,
     follower_session::FollowerSessions,
@@ -103,6 +103,8 @@ pub enum Ask {
     Owner(ShardId, OwnerRequest),
     /// The quorum's shard.
     Controller(ControllerRequest),
+    /// Another broker: a request without its length, whose correlation id is put in when it leaves.
+    Peer(NodeId, Bytes),
 }
 
 /// The end of a request.
@@ -155,6 +157,11 @@ pub trait Gather {
 
     /// The controller answered. Only gathers that asked it are called.
     fn controller_answered(&mut self, _context: &mut Context<'_>, _response: ControllerResponse) -> Step {
+        Step::Wait
+    }
+
+    /// Another broker answered, or could not. Only gathers that asked one are called.
+    fn peer_answered(&mut self, _context: &mut Context<'_>, _answer: Result<Bytes, PeerLost>) -> Step {
         Step::Wait
     }
 

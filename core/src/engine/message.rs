@@ -13,6 +13,7 @@ use crate::{
     log::EndTransaction,
     loggers::Level,
     metadata::{Image, MetadataOffset},
+    transactions,
     wire::AbortedTransaction,
 };
 use bytes::Bytes;
@@ -129,6 +130,12 @@ pub enum OwnerRequest {
         /// Words for types.
         kinds: Vec<String>,
     },
+    /// Whether a producer's transaction has begun in a partition.
+    TransactionBegun(PartitionId, groups::Transaction),
+    /// Anything about one transactional id.
+    Transaction(Box<TransactionQuery>),
+    /// ListTransactions.
+    ListTransactions(Box<transactions::ListFilter>),
 }
 
 /// The owner's answer; of the kind that was asked for.
@@ -165,6 +172,12 @@ pub enum OwnerResponse {
     Group(u32, groups::Reply),
     /// ListGroups: those of this owner, or why they are not known.
     ListedGroups(Result<Vec<groups::ListedGroup>, ErrorCode>),
+    /// It has, or this is the guard under which it may.
+    TransactionBegun(Result<Option<Guard>, ErrorCode>),
+    /// Of one transactional id, by its place in the request.
+    Transaction(u32, transactions::Reply),
+    /// ListTransactions: those of this owner, or why they are not known.
+    ListedTransactions(Result<Vec<transactions::ListedTransaction>, ErrorCode>),
 }
 
 /// Whose word a producer waits for.
@@ -187,6 +200,9 @@ pub struct AppendRequest {
     pub acks: Acks,
     /// Of Produce: some codecs need a newer one.
     pub version: i16,
+    /// Batches of transactions that have not begun in their partition are not appended, but come back with a
+    /// [`Guard`]: their coordinator is to be asked first (KIP-890).
+    pub checks_transactions: bool,
 }
 
 /// One partition's batch.
@@ -205,8 +221,20 @@ pub struct AppendPartition {
 pub enum What {
     /// A producer's batch: a slice of the request's frame.
     Records(Bytes),
+    /// The same, of a transaction whose coordinator was asked.
+    Verified(Bytes, Guard),
     /// The marker that ends a producer's transaction.
     End(EndTransaction),
+}
+
+/// When a partition had a batch's transaction checked (Kafka's `VerificationGuard`): if that has ended meanwhile, the batch
+/// is not appended, or it would begin a transaction that nobody ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// In which reign.
+    pub leader_epoch: LeaderEpoch,
+    /// Where the log ended.
+    pub at: Offset,
 }
 
 /// What became of a batch.
@@ -224,6 +252,8 @@ pub struct AppendResult {
     pub log_append_time_ms: i64,
     /// -1 when not known.
     pub log_start_offset: i64,
+    /// Nothing was appended: the batch's transaction is to be checked first.
+    pub unchecked: Option<Guard>,
 }
 
 impl AppendResult {
@@ -236,7 +266,13 @@ impl AppendResult {
             base_offset: -1,
             log_append_time_ms: -1,
             log_start_offset: -1,
+            unchecked: None,
         }
+    }
+
+    /// The batch's transaction is to be checked first.
+    pub fn unchecked(guard: Guard) -> AppendResult {
+        AppendResult { unchecked: Some(guard), ..AppendResult::failed(ErrorCode::None, None) }
     }
 }
 
@@ -477,4 +513,17 @@ pub struct GroupQuery {
     pub partition: PartitionId,
     /// What.
     pub request: groups::Request,
+    /// Of a commit in a transaction that was checked for it.
+    pub guard: Option<Guard>,
+}
+
+/// A transaction's coordinator is asked.
+#[derive(Debug)]
+pub struct TransactionQuery {
+    /// In the response.
+    pub place: u32,
+    /// The partition of `__transaction_state` that the transactional id lives in.
+    pub partition: PartitionId,
+    /// What.
+    pub request: transactions::Request,
 }

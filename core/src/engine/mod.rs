@@ -13,9 +13,11 @@ mod front;
 mod gather;
 mod inspect;
 mod life;
+mod markers;
 mod message;
 mod owner;
 mod partition;
+mod peers;
 mod producer_ids;
 mod replicas;
 mod requests;
@@ -32,7 +34,6 @@ pub use desk::{
     ReplyTo, VoterStanding,
 };
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
-pub use follower::PeerCall;
 pub use follower_session::{FollowerOpened, FollowerSessions};
 pub use front::{Controllers, Front, FrontEffects};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
@@ -42,6 +43,7 @@ pub use inspect::{
 };
 pub use life::{BrokerLife, LifeAnswer, LifeRequest, LifeSettings, Standing};
 pub use message::*;
+pub use peers::{Line, PeerCall, PeerLost};
 pub use producer_ids::ProducerIdPool;
 pub use replicas::FollowerId;
 pub use view::ReplicaView;
@@ -62,7 +64,9 @@ use corelane_seam::{
     ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Part, ShardId, Token,
 };
 use gather::{GatherIds, Running};
+use markers::LocalMarkers;
 use owner::{Answers, Owner};
+use peers::PeerCalls;
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
@@ -111,6 +115,8 @@ pub enum Input {
     PeerAnswer {
         /// Which.
         peer: NodeId,
+        /// By which connection.
+        line: Line,
         /// Header and response, without the length.
         frame: Bytes,
     },
@@ -118,6 +124,10 @@ pub enum Input {
     PeerFailed {
         /// Which.
         peer: NodeId,
+        /// By which connection.
+        line: Line,
+        /// As in the request.
+        correlation: i32,
     },
     /// The timer came due.
     Timer,
@@ -140,8 +150,7 @@ pub struct Effects {
     pub closes: Vec<(ConnectionId, String)>,
     /// Back-pressure: stop (`true`) or go on reading a connection.
     pub pauses: Vec<(ConnectionId, bool)>,
-    /// Requests for other brokers. Each is answered by one [`Input::PeerAnswer`] or [`Input::PeerFailed`]; until then that
-    /// broker gets no other from this shard.
+    /// Requests for other brokers. Each is answered by one [`Input::PeerAnswer`] or [`Input::PeerFailed`].
     pub calls: Vec<PeerCall>,
     /// Where another broker is reached by its peers, host and port, since the metadata changed; `None`: nowhere.
     pub peer_endpoints: Vec<(NodeId, Option<(String, u16)>)>,
@@ -171,8 +180,8 @@ enum Deadline {
     Gather(GatherId),
     /// Retention, segment roll, checkpoints.
     Maintenance,
-    /// Sessions, rebalances and expiry of groups; the next slice of loading them.
-    Groups,
+    /// Sessions, rebalances and expiry of groups, timeouts of transactions; the next slice of loading them.
+    Coordinators,
     /// Followers that lag; fetches that have rested.
     Replication,
 }
@@ -207,8 +216,8 @@ pub struct Engine {
     timer_set: Option<Monotonic>,
     /// When the logs look after themselves next.
     maintenance: Option<(Monotonic, TimerId)>,
-    /// When the groups' coordinators want to be called next.
-    groups_due: Option<(Monotonic, TimerId)>,
+    /// When the coordinators want to be called next.
+    coordinators_due: Option<(Monotonic, TimerId)>,
     replication_due: Option<(Monotonic, TimerId)>,
     /// Until then its followers may not have heard of what this broker leads.
     reign_is_new_until: Option<Monotonic>,
@@ -216,9 +225,12 @@ pub struct Engine {
     alteration: Option<GatherId>,
     /// Under which it is told of replicas that are offline here.
     offline_report: Option<GatherId>,
+    /// Under which it is asked for producer ids of transactions.
+    wished_ids: Option<GatherId>,
+    peer_calls: PeerCalls,
+    local_markers: LocalMarkers,
     sessions: FetchSessions,
     follower_sessions: FollowerSessions,
-    producer_ids: ProducerIdPool,
     random: Random,
     /// Requests of shards that know newer metadata, in order.
     early: VecDeque<(Asker, OwnerRequest, Option<MetadataOffset>)>,
@@ -249,14 +261,16 @@ impl Engine {
             timers: Timers::default(),
             timer_set: None,
             maintenance: None,
-            groups_due: None,
+            coordinators_due: None,
             replication_due: None,
             reign_is_new_until: None,
             alteration: None,
             offline_report: None,
+            wished_ids: None,
+            peer_calls: PeerCalls::default(),
+            local_markers: LocalMarkers::default(),
             sessions: FetchSessions::default(),
             follower_sessions: FollowerSessions::default(),
-            producer_ids: ProducerIdPool::default(),
             random: Random(seed),
             early: VecDeque::new(),
             bytes_held: 0,
@@ -295,13 +309,17 @@ impl Engine {
                 self.owner.file(now, token, result, effects, &mut answers);
                 self.carry(now, answers, effects);
             }
-            Input::PeerAnswer { peer, frame } => {
+            Input::PeerAnswer { line: Line::Transactions, frame, .. } => self.peer_told(now, frame, effects),
+            Input::PeerFailed { line: Line::Transactions, correlation, .. } => {
+                self.peer_lost(now, correlation, effects);
+            }
+            Input::PeerAnswer { peer, line: Line::Replication, frame } => {
                 self.busy_with = "another broker's answer";
                 let mut answers = Answers::new();
                 self.owner.peer_answered(now, peer, &frame, effects, &mut answers);
                 self.carry(now, answers, effects);
             }
-            Input::PeerFailed { peer } => self.owner.peer_failed(now, peer),
+            Input::PeerFailed { peer, line: Line::Replication, .. } => self.owner.peer_failed(now, peer),
             Input::Timer => self.timer(now, effects),
             Input::TurnEnded => self.turn_ended(now, effects),
             Input::Stop => self.stop(now, effects),
@@ -349,6 +367,11 @@ impl Engine {
                     self.early.push_back((asker, request, seen));
                 }
             }
+            ShardMessage::Answer { gather, response: OwnerResponse::Append(results) }
+                if self.local_markers.has(gather) =>
+            {
+                self.marked_here(now, gather, results, effects);
+            }
             ShardMessage::Answer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| gather.answered(context, response));
             }
@@ -378,6 +401,10 @@ impl Engine {
                 let heard = matches!(response, ControllerResponse::OfflineReplicas(_));
                 self.owner.offline_replicas_told(now, heard);
             }
+            ShardMessage::ControllerAnswer { gather, response } if self.wished_ids == Some(gather) => {
+                self.wished_ids = None;
+                self.owner.producer_ids_came(now, producer_ids::block(response), &mut answers);
+            }
             ShardMessage::ControllerAnswer { gather, response } => {
                 self.step(now, gather, effects, |gather, context| {
                     gather.controller_answered(context, response)
@@ -404,7 +431,7 @@ impl Engine {
         let first = self.phase == Phase::Starting;
         self.config = config_in_force(&self.static_config, &image, self.place.node);
         self.owner.store.set_producer_expiration_ms(i64::from(self.config.producer_id_expiration_ms));
-        self.owner.know(image.clone(), Arc::clone(&self.config));
+        self.owner.know(&image, &self.config);
         self.owner.know_brokers(self.place.node, &image, &self.config);
         self.tell_endpoints(&image, effects);
         let mut follower =
@@ -426,7 +453,7 @@ impl Engine {
         }
         if self.phase == Phase::Stopping {
             // Groups whose coordinator came here just now wait for nobody either.
-            self.owner.stop_groups(answers);
+            self.owner.stop_coordinators(answers);
         }
         if first {
             self.phase = Phase::Serving;
@@ -463,11 +490,11 @@ impl Engine {
                     self.owner.tick_replication(now, &mut answers);
                     self.carry(now, answers, effects);
                 }
-                Deadline::Groups => {
-                    self.busy_with = "groups";
-                    self.groups_due = None;
+                Deadline::Coordinators => {
+                    self.busy_with = "coordinators";
+                    self.coordinators_due = None;
                     let mut answers = Answers::new();
-                    self.owner.tick_groups(now, effects, &mut answers);
+                    self.owner.tick_coordinators(now, effects, &mut answers);
                     self.carry(now, answers, effects);
                 }
             }
@@ -487,15 +514,15 @@ impl Engine {
     }
 
     /// Sets the coordinators' next deadline, if it is another than before.
-    fn plan_groups(&mut self) {
-        let next = self.owner.groups_due();
-        if next == self.groups_due.map(|(at, _)| at) {
+    fn plan_coordinators(&mut self) {
+        let next = self.owner.coordinators_due();
+        if next == self.coordinators_due.map(|(at, _)| at) {
             return;
         }
-        if let Some((_, timer)) = self.groups_due.take() {
+        if let Some((_, timer)) = self.coordinators_due.take() {
             self.timers.cancel(timer);
         }
-        self.groups_due = next.map(|at| (at, self.timers.set(at, Deadline::Groups)));
+        self.coordinators_due = next.map(|at| (at, self.timers.set(at, Deadline::Coordinators)));
     }
 
     /// Sets the next deadline of replication, if it is another than before.
@@ -567,15 +594,24 @@ impl Engine {
 
     fn turn_ended(&mut self, now: Now, effects: &mut Effects) {
         let mut answers = Answers::new();
+        self.send_markers(now, effects);
+        self.ask_for_ids(now, effects);
         self.owner.end_of_turn(now, effects, &mut answers);
         self.begin_reigns(now, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.owner.settle_deletions(&mut answers);
         self.carry(now, answers, effects);
+        self.send_markers(now, effects);
+        if self.owner.store.awaits_turn_end() {
+            // An answer made a request go on, which appended. Another turn may be far.
+            let mut answers = Answers::new();
+            self.owner.end_of_turn(now, effects, &mut answers);
+            self.carry(now, answers, effects);
+        }
         self.replicate(now, effects);
         self.tell_throttled(effects);
         self.plan_maintenance(now);
-        self.plan_groups();
+        self.plan_coordinators();
         self.plan_replication();
         if self.bytes_held < limits::BYTES_IN_FLIGHT_PER_SHARD_MAX / 2 {
             for connection in std::mem::take(&mut self.paused_for_memory) {
@@ -607,8 +643,11 @@ impl Engine {
     fn stop(&mut self, now: Now, effects: &mut Effects) {
         self.phase = Phase::Stopping;
         let mut answers = Answers::new();
-        self.owner.stop_groups(&mut answers);
+        self.owner.stop_coordinators(&mut answers);
         self.carry(now, answers, effects);
+        // Whoever leads these transactions' coordinators next has their markers written.
+        self.local_markers.forget();
+        self.peer_calls.forget_markers();
         let mut waiting: Vec<GatherId> = self
             .gathers
             .iter()

@@ -3,7 +3,7 @@
 use super::{message::FollowerSession, owner::JobId, replicas::Replicas};
 use crate::{
     config::{FlushPolicy, TopicConfig},
-    ids::{LeaderEpoch, Offset, PartitionId},
+    ids::{LeaderEpoch, Offset, PartitionId, ProducerId},
 };
 use std::collections::VecDeque;
 
@@ -40,6 +40,38 @@ impl ParkedQueue {
     }
 }
 
+/// The last markers of a reign, for those whose transactions were checked before: whether that has ended meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct RecentMarkers {
+    latest: VecDeque<(Offset, ProducerId)>,
+    /// Of those before this offset nothing is known.
+    from: Offset,
+}
+
+impl RecentMarkers {
+    /// As many as are remembered. Checks take milliseconds; who comes later than this many markers checks again.
+    const MAX: usize = 1024;
+
+    /// A marker was appended.
+    pub fn note(&mut self, at: Offset, producer: ProducerId) {
+        if self.latest.len() == RecentMarkers::MAX
+            && let Some((oldest, _)) = self.latest.pop_front()
+        {
+            self.from = oldest.plus(1);
+        }
+        self.latest.push_back((at, producer));
+    }
+
+    /// Whether a producer's marker was appended at this offset or behind it; `None`: not known any more.
+    pub fn since(&self, offset: Offset, producer: ProducerId) -> Option<bool> {
+        if offset < self.from {
+            return None;
+        }
+        let behind = self.latest.iter().rev().take_while(|(at, _)| *at >= offset);
+        Some(behind.into_iter().any(|(_, whose)| *whose == producer))
+    }
+}
+
 /// The leader's view of one partition.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -56,6 +88,8 @@ pub(super) struct Partition {
     pub high_watermark: Offset,
     /// End of what the journal's writes have completed for.
     pub written: Offset,
+    /// Of this reign.
+    pub markers: RecentMarkers,
     /// acks=1.
     pub until_written: ParkedQueue,
     /// acks=all.
@@ -86,6 +120,7 @@ impl Partition {
             own,
             high_watermark,
             written: own,
+            markers: RecentMarkers::default(),
             until_written: ParkedQueue::default(),
             until_committed: ParkedQueue::default(),
             readers: Vec::new(),

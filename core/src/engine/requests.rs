@@ -1,8 +1,8 @@
 //! A shard's connections and their requests: started in order, answered in order, and forgotten when a connection ends.
 
 use super::{
-    Answers, Ask, Asker, Context, Deadline, Effects, Engine, FollowerSession, Gather, GatherId, Phase,
-    Response, Running, ShardMessage, Start, Step,
+    Answers, Ask, Asker, Context, Deadline, Effects, Engine, FollowerSession, Gather, GatherId,
+    OwnerResponse, Phase, Response, Running, ShardMessage, Start, Step, peers::Caller,
 };
 use crate::{api, limits};
 use bytes::Bytes;
@@ -138,7 +138,7 @@ impl Engine {
             image: &self.image,
             sessions: &mut self.sessions,
             follower_sessions: &mut self.follower_sessions,
-            producer_ids: &mut self.producer_ids,
+            producer_ids: &mut self.owner.producer_ids,
             random: &mut self.random,
             connection,
             listener,
@@ -148,7 +148,7 @@ impl Engine {
         }
     }
 
-    fn ask_all(&mut self, now: Now, id: GatherId, asks: Vec<Ask>, effects: &mut Effects) {
+    pub(super) fn ask_all(&mut self, now: Now, id: GatherId, asks: Vec<Ask>, effects: &mut Effects) {
         let mut answers = Answers::new();
         for ask in asks {
             match ask {
@@ -159,6 +159,9 @@ impl Engine {
                 Ask::Owner(shard, request) => {
                     let seen = self.image.last_applied();
                     effects.messages.push((shard, ShardMessage::Ask { gather: id, request, seen }));
+                }
+                Ask::Peer(peer, frame) => {
+                    effects.calls.push(self.peer_calls.call(peer, &frame, Caller::Gather(id)));
                 }
                 Ask::Controller(request) => {
                     effects
@@ -173,7 +176,12 @@ impl Engine {
     /// Carries owners' answers to whom they belong, here or on another shard.
     pub(super) fn carry(&mut self, now: Now, answers: Answers, effects: &mut Effects) {
         for (asker, response) in answers {
-            if asker.shard == self.place.shard {
+            let is_here = asker.shard == self.place.shard;
+            if is_here && self.local_markers.has(asker.gather) {
+                if let OwnerResponse::Append(results) = response {
+                    self.marked_here(now, asker.gather, results, effects);
+                }
+            } else if is_here {
                 self.step(now, asker.gather, effects, |gather, context| gather.answered(context, response));
             } else {
                 let message = ShardMessage::Answer { gather: asker.gather, response };

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     config::{self, BrokerConfig, TopicConfig},
     error::ErrorCode,
-    groups,
     ids::{NodeId, PartitionId},
     log::{CleanerSettings, FlushPolicy, LogSettings, Slot},
     metadata::{Change, ConfigResource, Image, PartitionImage, TopicImage, delta},
@@ -184,9 +183,7 @@ impl Follower<'_> {
                     return;
                 }
                 self.lead(id, slot, image, config, answers);
-                if *topic.name == *groups::OFFSETS_TOPIC {
-                    self.owner.lead_groups(self.now, id);
-                }
+                self.owner.lead_coordinator(self.now, &topic.name, id, image.leader_epoch);
             }
         }
     }

@@ -11,6 +11,8 @@ pub(super) enum Alarm {
     Expiry,
     /// Markers are to be sent, or the end of a transaction is to be written down.
     Markers(TransactionalId),
+    /// Partitions that wait may be added, or have waited for long enough.
+    Additions(TransactionalId),
 }
 
 /// The alarms of one coordinator.

@@ -4,7 +4,8 @@ use super::{
     TRANSACTION_VERSION, Ticket,
     alarms::{Alarm, Alarms},
     face::{
-        DescribedTransaction, Memory, Outcome, Producer, ProducerIdUse, Reply, Request, Response, Scene, Then,
+        AddPartitions, DescribedTransaction, Memory, Outcome, Producer, ProducerIdUse, Reply, Request,
+        Response, Scene, Then,
     },
     list::{ListFilter, ListedTransaction},
     marking::Marking,
@@ -17,7 +18,7 @@ use crate::{
 };
 use corelane_seam::Monotonic;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -31,6 +32,8 @@ pub struct Coordinator {
     /// When transactions that go on are aborted, in milliseconds since 1970.
     pub(super) deadlines: BTreeSet<(i64, TransactionalId)>,
     pub(super) alarms: Alarms,
+    /// Partitions that brokers want added, until the transaction before is completed.
+    pub(super) held: BTreeMap<TransactionalId, VecDeque<HeldAddition>>,
     /// Where the looks for timeouts and for expired ids go on.
     pub(super) timeouts_from: Option<(i64, TransactionalId)>,
     pub(super) expiry_from: Option<TransactionalId>,
@@ -49,6 +52,15 @@ pub(super) struct Soft {
     pub memory: Memory,
     /// The transaction is decided, and the partitions are being told.
     pub marking: Option<Marking>,
+}
+
+/// Partitions that are to be added to a transaction when the one before is completed.
+#[derive(Debug)]
+pub(super) struct HeldAddition {
+    pub ticket: Ticket,
+    pub request: AddPartitions,
+    /// When whoever asked is told to ask again.
+    pub until: Monotonic,
 }
 
 /// Records that are decided and not committed.
@@ -93,6 +105,7 @@ impl Coordinator {
             soft: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             alarms: Alarms::default(),
+            held: BTreeMap::new(),
             timeouts_from: None,
             expiry_from: None,
             rounds: 0,
@@ -108,7 +121,7 @@ impl Coordinator {
         }
         match request {
             Request::Init(request) => self.init(scene, ticket, request),
-            Request::AddPartitions(request) => self.add_partitions(scene, ticket, &request),
+            Request::AddPartitions(request) => self.add_partitions(scene, ticket, request),
             Request::VerifyPartitions(request) => {
                 Outcome::reply(ticket, self.verify_partitions(scene, &request))
             }
@@ -172,6 +185,7 @@ impl Coordinator {
             Alarm::Timeouts => self.abort_one_that_timed_out(scene),
             Alarm::Expiry => self.expire(scene),
             Alarm::Markers(id) => self.go_on_marking(scene, &id),
+            Alarm::Additions(id) => self.add_held(scene, &id),
         })
     }
 
@@ -192,7 +206,16 @@ impl Coordinator {
             return self.begin_marking(scene, &id);
         }
         soft.marking = None;
+        if self.held.contains_key(&id) {
+            self.alarms.set(Alarm::Additions(id), scene.now.monotonic);
+        }
         Outcome::default()
+    }
+
+    /// Whoever waits for the completion of a transaction, to be told to go elsewhere: this coordinator ends.
+    pub fn take_waiting(&mut self) -> Vec<Ticket> {
+        let held = std::mem::take(&mut self.held);
+        held.into_values().flatten().map(|addition| addition.ticket).collect()
     }
 
     /// Nothing has changed. A completion is tried again.

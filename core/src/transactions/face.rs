@@ -11,6 +11,8 @@ use crate::{
     error::ErrorCode,
     ids::{LeaderEpoch, NodeId, ProducerEpoch, ProducerId},
     metadata::Image,
+    records as marker,
+    records::Marker,
 };
 use corelane_seam::Now;
 use std::sync::Arc;
@@ -241,6 +243,22 @@ pub struct Markers {
     pub transaction_version: i16,
     /// Where they are to be written.
     pub partitions: PartitionSet,
+}
+
+impl Markers {
+    /// What is written to each partition.
+    pub fn end(&self) -> crate::log::EndTransaction {
+        crate::log::EndTransaction {
+            producer: self.producer.id,
+            epoch: self.producer.epoch,
+            marker: Marker {
+                outcome: if self.commit { marker::Outcome::Commit } else { marker::Outcome::Abort },
+                coordinator_epoch: self.coordinator_epoch.0,
+            },
+            // Before version 1 they differ in nothing that a partition knows.
+            transaction_version: u8::try_from(self.transaction_version).unwrap_or(0).max(1),
+        }
+    }
 }
 
 /// What clients are told when records could not be appended (`TransactionStateManager.appendTransactionToLog`).

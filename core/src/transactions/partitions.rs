@@ -2,7 +2,8 @@
 
 use super::{
     Ticket,
-    coordinator::{Change, Coordinator, Pending, layout},
+    alarms::Alarm,
+    coordinator::{Change, Coordinator, HeldAddition, Pending, layout},
     face::{AddPartitions, Memory, Outcome, PartitionErrors, Producer, Reply, Response, Scene},
     partition_set::PartitionSet,
     records::{Transaction, TransactionalId},
@@ -11,13 +12,51 @@ use super::{
 use crate::{error::ErrorCode, groups::OFFSETS_TOPIC, ids, metadata::Image};
 use std::sync::Arc;
 
+/// The last version in which clients ask; in later ones brokers do.
+const CLIENTS_UP_TO: i16 = 3;
+
 impl Coordinator {
     pub(super) fn add_partitions(
         &mut self,
         scene: Scene<'_>,
         ticket: Ticket,
-        request: &AddPartitions,
+        request: AddPartitions,
     ) -> Outcome {
+        let until = scene.now.monotonic.after_ms(scene.config.transactions.add_wait_max_ms);
+        self.add_or_hold(scene, HeldAddition { ticket, request, until })
+    }
+
+    /// Adds partitions. A broker that asks while the transaction before is being completed waits for that a moment: its
+    /// producer was told that it may begin the next (KIP-890), and would have to ask again. Kafka asks the coordinator
+    /// again every 20 ms.
+    fn add_or_hold(&mut self, scene: Scene<'_>, addition: HeldAddition) -> Outcome {
+        let HeldAddition { ticket, request, until } = addition;
+        let is_broker = request.version > CLIENTS_UP_TO;
+        if is_broker && until > scene.now.monotonic && self.is_completing(&request.id) {
+            let id = Arc::clone(&request.id);
+            let held = self.held.entry(Arc::clone(&id)).or_default();
+            held.push_back(HeldAddition { ticket, request, until });
+            if held.len() == 1 {
+                self.alarms.set(Alarm::Additions(id), until);
+            }
+            return Outcome::default();
+        }
+        self.add_now(scene, ticket, &request)
+    }
+
+    /// The next of those that wait.
+    pub(super) fn add_held(&mut self, scene: Scene<'_>, id: &TransactionalId) -> Outcome {
+        let Some(held) = self.held.get_mut(id) else { return Outcome::default() };
+        let next = held.pop_front();
+        match held.front() {
+            Some(_) => self.alarms.set(Alarm::Additions(Arc::clone(id)), scene.now.monotonic),
+            None => drop(self.held.remove(id)),
+        }
+        let Some(HeldAddition { ticket, request, .. }) = next else { return Outcome::default() };
+        self.add_now(scene, ticket, &request)
+    }
+
+    fn add_now(&mut self, scene: Scene<'_>, ticket: Ticket, request: &AddPartitions) -> Outcome {
         if let Some(errors) = unknown(scene.image, &request.partitions) {
             return Outcome::reply(ticket, Ok(Response::Partitions(errors)));
         }
@@ -25,8 +64,8 @@ impl Coordinator {
         let all_added =
             all_added.map(|(topic, partition)| (Arc::clone(topic), partition, ErrorCode::None)).collect();
         let reply = Response::Partitions(all_added);
-        // Whoever asks in version 4 or later knows version 2 of transactions.
-        let client_version = if request.version > 3 { 2 } else { 0 };
+        // Whoever asks in a later version knows version 2 of transactions.
+        let client_version = if request.version > CLIENTS_UP_TO { 2 } else { 0 };
         let added = (&request.partitions, client_version);
         self.add(scene, ticket, &request.id, request.producer, added, reply)
     }
@@ -65,6 +104,12 @@ impl Coordinator {
         }
     }
 
+    /// Whether a transaction is decided, and not completed.
+    fn is_completing(&self, id: &str) -> bool {
+        self.pending(id) == Some(Pending::Changing)
+            || self.transactions.get(id).is_some_and(|it| it.state.is_prepared())
+    }
+
     /// `None`: they are in the transaction already.
     fn decide_add(
         &self,
@@ -74,9 +119,8 @@ impl Coordinator {
         (added, client_version): (&PartitionSet, i16),
     ) -> Result<Option<Change>, ErrorCode> {
         let current = self.transactions.get(id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
-        let waits = self.pending(id) == Some(Pending::Changing) || current.state.is_prepared();
         // First, because the producer may have been given an id that is still on its way.
-        if waits {
+        if self.is_completing(id) {
             return Err(ErrorCode::ConcurrentTransactions);
         }
         self.is_of(producer, current)?;

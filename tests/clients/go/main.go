@@ -40,6 +40,11 @@ func main() {
 		return
 	}
 	address, topic := os.Args[2], os.Args[3]
+	if os.Args[1] == "transform" {
+		// Each line when it is true, not when all is done.
+		transform(ctx, address, topic, os.Args[4], os.Args[5], os.Args[6], json.NewEncoder(os.Stdout))
+		return
+	}
 	out := bufio.NewWriter(os.Stdout)
 	switch os.Args[1] {
 	case "create":

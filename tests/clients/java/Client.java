@@ -49,6 +49,7 @@ public class Client {
             case "grow" -> grow(address, topic, Integer.parseInt(arguments[3]));
             case "member" -> member(address, topic, arguments[3], arguments[4]);
             case "replay" -> replay(address, topic, arguments[3]);
+            case "transform" -> transform(address, topic, arguments[3], arguments[4], arguments[5]);
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
@@ -154,6 +155,37 @@ public class Client {
             committed.addArray().add(partition.partition()).add(of.get(of.size() - 1).offset() + 1);
         }
         out.println(node);
+    }
+
+    private static void transform(String address, String from, String to, String group, String id) throws Exception {
+        var out = output();
+        Map<String, Object> producing = Map.of(
+                "bootstrap.servers", address, "transactional.id", id, "transaction.timeout.ms", 20_000);
+        Map<String, Object> consuming = Map.of(
+                "bootstrap.servers", address,
+                "group.id", group,
+                "auto.offset.reset", "earliest",
+                "enable.auto.commit", false,
+                "isolation.level", "read_committed",
+                "max.poll.records", 20);
+        try (var producer = new KafkaProducer<>(producing, new StringSerializer(), new StringSerializer());
+                var consumer = new KafkaConsumer<>(consuming, new StringDeserializer(), new StringDeserializer())) {
+            // Before any offset is looked up: what was left open is ended by it.
+            producer.initTransactions();
+            consumer.assign(consumer.partitionsFor(from).stream().map(it -> new TopicPartition(from, it.partition())).toList());
+            while (!ended()) {
+                var records = consumer.poll(Duration.ofMillis(200));
+                if (records.isEmpty()) {
+                    continue;
+                }
+                producer.beginTransaction();
+                records.forEach(record -> producer.send(new ProducerRecord<>(to, record.key(), record.value())));
+                producer.sendOffsetsToTransaction(records.nextOffsets(), consumer.groupMetadata());
+                producer.commitTransaction();
+                out.println(JSON.createObjectNode().put("transformed", records.count()));
+                out.flush();
+            }
+        }
     }
 
     private static void replay(String address, String topic, String from) {

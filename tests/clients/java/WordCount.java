@@ -26,7 +26,7 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 
 /**
- * Kafka Streams' word count, at least once: `WordCount ADDRESS LINES COUNTS TOTAL` sends the lines of its standard input to
+ * Kafka Streams' word count: `WordCount ADDRESS LINES COUNTS TOTAL GUARANTEE` sends the lines of its standard input to
  * the topic LINES, counts their words into the topic COUNTS until the counts there sum up to TOTAL words of all runs so
  * far, and prints them as JSON. Its store is in memory: a second run restores it from the changelog topic.
  */
@@ -51,6 +51,7 @@ public class WordCount {
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, address);
         settings.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         settings.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, arguments[4]);
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 500);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, Files.createTempDirectory("word-count").toString());
@@ -85,7 +86,7 @@ public class WordCount {
     /** The latest count of each word, once they sum up to the total. */
     private static Map<String, Long> await(String address, String topic, long total, KafkaStreams streams) {
         var counted = new TreeMap<String, Long>();
-        Map<String, Object> settings = new HashMap<>(Map.of("bootstrap.servers", address));
+        Map<String, Object> settings = new HashMap<>(Map.of("bootstrap.servers", address, "isolation.level", "read_committed"));
         long deadline = System.nanoTime() + PATIENCE.toNanos();
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new LongDeserializer())) {
             List<TopicPartition> partitions =

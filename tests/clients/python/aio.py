@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import select
 import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -54,6 +55,40 @@ async def consume(address, topic):
     sys.stdout.write("\n".join(out))
 
 
+async def transform(address, source, target, group, name):
+    producer = AIOKafkaProducer(
+        bootstrap_servers=address, transactional_id=name, transaction_timeout_ms=20000
+    )
+    # Before any offset is looked up: what was left open is ended by it.
+    await producer.start()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=address,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_poll_records=20,
+    )
+    await consumer.start()
+    numbers = (await consumer._client.fetch_all_metadata()).partitions_for_topic(source)
+    consumer.assign([TopicPartition(source, number) for number in sorted(numbers)])
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        batches = await consumer.getmany(timeout_ms=200)
+        if not batches:
+            continue
+        count = 0
+        async with producer.transaction():
+            for messages in batches.values():
+                for message in messages:
+                    await producer.send(target, key=message.key, value=message.value)
+                    count += 1
+            offsets = {place: messages[-1].offset + 1 for place, messages in batches.items()}
+            await producer.send_offsets_to_transaction(offsets, group)
+        print(json.dumps({"transformed": count}), flush=True)
+    await consumer.stop()
+    await producer.stop()
+
+
 def encoded(text):
     return None if text is None else text.encode()
 
@@ -75,4 +110,5 @@ def stored(message):
 
 
 if __name__ == "__main__":
-    asyncio.run({"create": create, "produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:]))
+    commands = (create, produce, consume, transform)
+    asyncio.run({command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:]))

@@ -7,6 +7,7 @@ import sys
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 from kafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from kafka.structs import OffsetAndMetadata
 
 
 def create(address, topic, partitions):
@@ -86,6 +87,39 @@ def commit(consumer, batches):
     print(json.dumps({"committed": done}), flush=True)
 
 
+def transform(address, source, target, group, name):
+    producer = KafkaProducer(bootstrap_servers=address, transactional_id=name, transaction_timeout_ms=20000)
+    # Before any offset is looked up: what was left open is ended by it.
+    producer.init_transactions()
+    consumer = KafkaConsumer(
+        bootstrap_servers=address,
+        group_id=group,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_poll_records=20,
+    )
+    consumer.assign([TopicPartition(source, partition) for partition in sorted(consumer.partitions_for_topic(source))])
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        batches = consumer.poll(200)
+        if not batches:
+            continue
+        producer.begin_transaction()
+        sent = [
+            producer.send(target, key=message.key, value=message.value)
+            for messages in batches.values()
+            for message in messages
+        ]
+        offsets = {
+            place: OffsetAndMetadata(messages[-1].offset + 1, "", -1) for place, messages in batches.items()
+        }
+        producer.send_offsets_to_transaction(offsets, group)
+        producer.commit_transaction()
+        print(json.dumps({"transformed": len(sent)}), flush=True)
+    consumer.close(autocommit=False)
+    producer.close()
+
+
 def replay(address, topic, start):
     consumer = KafkaConsumer(bootstrap_servers=address)
     partitions = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic))]
@@ -132,5 +166,5 @@ def stored(message):
 
 
 if __name__ == "__main__":
-    commands = (create, produce, consume, grow, member, replay)
+    commands = (create, produce, consume, grow, member, replay, transform)
     {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -103,6 +103,31 @@ def commit(consumer):
     print(json.dumps({"committed": done}), flush=True)
 
 
+def transform(address, source, target, group, name):
+    producer = Producer({"bootstrap.servers": address, "transactional.id": name, "transaction.timeout.ms": 20000})
+    # Before any offset is looked up: what was left open is ended by it.
+    producer.init_transactions(60)
+    settings = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    consumer = Consumer({"bootstrap.servers": address, "isolation.level": "read_committed"} | settings)
+    partitions = consumer.list_topics(source, timeout=60).topics[source].partitions
+    places = consumer.committed([TopicPartition(source, partition) for partition in partitions], timeout=60)
+    consumer.assign(places)
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        messages = consumer.consume(20, timeout=0.2)
+        if not messages:
+            continue
+        producer.begin_transaction()
+        for message in messages:
+            if message.error() is not None:
+                raise RuntimeError(str(message.error()))
+            producer.produce(target, key=message.key(), value=message.value())
+        read = [place for place in consumer.position(places) if place.offset >= 0]
+        producer.send_offsets_to_transaction(read, consumer.consumer_group_metadata(), 30)
+        producer.commit_transaction(30)
+        print(json.dumps({"transformed": len(messages)}), flush=True)
+    consumer.close()
+
+
 def replay(address, topic, start):
     consumer = Consumer({"bootstrap.servers": address, "group.id": "none", "enable.auto.commit": False})
     partitions = sorted(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
@@ -148,5 +173,5 @@ def stored(message):
 
 
 if __name__ == "__main__":
-    commands = (create, produce, consume, grow, member, replay)
+    commands = (create, produce, consume, grow, member, replay, transform)
     {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

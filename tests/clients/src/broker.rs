@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
         mpsc::{self, Sender},
     },
     thread,
@@ -26,7 +27,8 @@ pub struct Broker {
     child: Child,
     address: String,
     log: Arc<Mutex<String>>,
-    _data: TempDir,
+    settings: Vec<String>,
+    data: TempDir,
 }
 
 /// The driver that all brokers of the tests run on: `CORELANE_TEST_DRIVER`, and without it what the broker chooses.
@@ -52,26 +54,41 @@ impl Broker {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", settings)
+    }
+
+    /// Starts a broker that will [`crash`](Self::crash), at an address of its own: nobody else takes its port meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_to_crash(settings: &[&str]) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let [high, low] = u16::try_from(std::process::id() % 65_536).unwrap_or(0).to_be_bytes();
+        // The last part is neither 0 nor 255 for the few that one process starts.
+        let own = NEXT.fetch_add(1, Ordering::Relaxed);
+        let listen = format!("127.{}.{low}.{own}:0", 128 | (high >> 1));
+        Self::start_at(&listen, settings)
+    }
+
+    fn start_at(listen: &str, settings: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new(binary())
-            .arg("start")
-            .args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"])
-            .args(["--override", &format!("log.dirs={}", data.path().display())])
-            .args(["--override", "num.partitions=4"])
-            .args(settings.iter().flat_map(|setting| ["--override", *setting]))
-            .args(driver().iter().flat_map(|driver| ["--driver", driver]))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the broker's binary is there: cargo build --package corelane");
-        let log = Arc::new(Mutex::new(String::new()));
-        let (sender, serving) = mpsc::channel();
-        keep_log(child.stdout.take().expect("piped"), Arc::clone(&log), sender.clone());
-        keep_log(child.stderr.take().expect("piped"), Arc::clone(&log), sender);
-        let mut broker = Self { child, address: String::new(), log, _data: data };
-        broker.address = serving.recv_timeout(START).expect("the broker serves within a minute");
-        broker
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let log = Arc::default();
+        let (child, address) = launch(&data, listen, &settings, &log);
+        Self { child, address, log, settings, data }
+    }
+
+    /// Kills the broker, as the kernel would, and starts it again over its data where it was.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn crash(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("a child of this process");
+        (self.child, self.address) = launch(&self.data, &self.address, &self.settings, &self.log);
     }
 
     /// Host and port, as clients take them.
@@ -157,6 +174,27 @@ impl Drop for Broker {
 /// `CORELANE_BIN`, or the debug build beside the test executable.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("CORELANE_BIN").map_or_else(|| target().join("debug/corelane"), PathBuf::from)
+}
+
+/// Starts a broker over this data, and waits until it serves; where it does.
+fn launch(data: &TempDir, listen: &str, settings: &[String], log: &Arc<Mutex<String>>) -> (Child, String) {
+    let mut child = Command::new(binary())
+        .arg("start")
+        .args(["--override", &format!("listeners=PLAINTEXT://{listen}")])
+        .args(["--override", &format!("log.dirs={}", data.path().display())])
+        .args(["--override", "num.partitions=4"])
+        .args(settings.iter().flat_map(|setting| ["--override", setting]))
+        .args(driver().iter().flat_map(|driver| ["--driver", driver]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the broker's binary is there: cargo build --package corelane");
+    let (sender, serving) = mpsc::channel();
+    keep_log(child.stdout.take().expect("piped"), Arc::clone(log), sender.clone());
+    keep_log(child.stderr.take().expect("piped"), Arc::clone(log), sender);
+    let address = serving.recv_timeout(START).expect("the broker serves within a minute");
+    (child, address)
 }
 
 /// Reads on until the broker closes the pipe, so that it never waits for a reader.

@@ -18,6 +18,15 @@ fn words(texts: &[&str]) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_word_count_counts_every_word_and_goes_on_counting_when_it_is_started_again() {
+    counts_every_word("at_least_once");
+}
+
+#[test]
+fn a_word_count_in_transactions_counts_every_word_exactly_once() {
+    counts_every_word("exactly_once_v2");
+}
+
+fn counts_every_word(guarantee: &str) {
     let broker = Broker::start();
     Client::Java.create(broker.address(), "lines", 3);
     Client::Java.create(broker.address(), "counts", 2);
@@ -28,8 +37,9 @@ fn a_word_count_counts_every_word_and_goes_on_counting_when_it_is_started_again(
         let expected = words(&texts);
         let total: u64 = expected.values().sum();
         let jars = jars();
+        let total = total.to_string();
         let arguments =
-            [QUIET, "-cp", &jars, program, broker.address(), "lines", "counts", &total.to_string()];
+            [QUIET, "-cp", &jars, program, broker.address(), "lines", "counts", &total, guarantee];
         let output = run_with_input("java", &arguments, TEXT.as_bytes().to_vec());
         let counted: BTreeMap<String, u64> =
             serde_json::from_slice(&output).unwrap_or_else(|error| panic!("{error}"));

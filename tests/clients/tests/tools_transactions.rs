@@ -1,4 +1,4 @@
-//! Transactions of our editions of Kafka's tools beside those of Apache Kafka's own, on Apache Kafka's broker: ours has none yet.
+//! Transactions of our editions of Kafka's tools beside those of Apache Kafka's own, on Apache Kafka's broker and on ours.
 
 use corelane_client_tests::{Broker, KafkaBroker, Pair, jars, ours, run};
 
@@ -29,8 +29,13 @@ const TOOL: &str = "kafka-producer-perf-test";
 
 #[test]
 fn what_transactions_commit_is_read_and_what_they_abort_is_not() {
-    let broker = kafka(&[]);
-    let address = broker.address("PLAINTEXT");
+    what_is_committed_is_read(kafka(&[]).address("PLAINTEXT"));
+    let broker = Broker::start();
+    what_is_committed_is_read(broker.address());
+    broker.stop();
+}
+
+fn what_is_committed_is_read(address: &str) {
     let server = ["--bootstrap-server", address];
     let mut pair = Pair::start();
     create(&server, "mixed");
@@ -54,14 +59,20 @@ fn what_transactions_commit_is_read_and_what_they_abort_is_not() {
 fn transactions_are_measured_as_by_kafka() {
     // From transaction.version 2 on leaders add partitions by themselves, before it the client does.
     for levels in [&[][..], &["transaction.version=0"]] {
-        let broker = kafka(levels);
-        let server = ["--bootstrap-server", broker.address("PLAINTEXT")];
-        let mut pair = Pair::start();
-        create(&server, "java");
-        create(&server, "own");
-        performance(&mut pair, &server);
-        pair.finish();
+        measured(kafka(levels).address("PLAINTEXT"));
     }
+    let broker = Broker::start();
+    measured(broker.address());
+    broker.stop();
+}
+
+fn measured(address: &str) {
+    let server = ["--bootstrap-server", address];
+    let mut pair = Pair::start();
+    create(&server, "java");
+    create(&server, "own");
+    performance(&mut pair, &server);
+    pair.finish();
 }
 
 /// Transactions in every way there is to ask for them.
@@ -122,19 +133,4 @@ fn refusals(pair: &mut Pair, server: &[&str]) {
     let told = ours("kafka-console-producer", &[server, &unprepared].concat(), "one\n");
     let sentence = "Cannot add partition own-0 to transaction before completing a call to initTransactions\n";
     assert_eq!((told.code, told.err.as_str()), (1, sentence));
-}
-
-#[test]
-fn a_broker_without_transactions_refuses_them_in_kafkas_words() {
-    let broker = Broker::start();
-    let server = ["--bootstrap-server", broker.address()];
-    let nowhere = ["--bootstrap-server", "127.0.0.1:1", "--command-property", "max.block.ms=1000"];
-    let mut pair = Pair::start();
-    let some = ["--topic", "t", "--num-records", "3", "--throughput", "-1", "--record-size", "10"];
-    for server in [&server[..], &nowhere] {
-        let told = pair.same(TOOL, &[server, &some, &["--transactional-id", "tools"]].concat());
-        assert_eq!(told.code, 1, "{told:?}");
-    }
-    pair.finish();
-    broker.stop();
 }

@@ -1,13 +1,17 @@
 //! Group, share and transaction coordinators.
 
-use super::reason::{GROUPS, SHARE_GROUPS, STREAMS_GROUPS, TRANSACTIONS};
+use super::reason::{GROUPS, SHARE_GROUPS, STREAMS_GROUPS};
+
+const WAITS: &str =
+    "a partition is added as soon as the transaction before is completed, without asking again";
+const LOADING: &str = "state is loaded in pieces of 256 KiB, between which requests are served";
 
 rows! {
     "add.partitions.to.txn.retry.backoff.max.ms": Int = Some("100"),
         AtLeast(0),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Honoured =>
         "The longest wait before the broker asks again to add a partition to a transaction.";
-    "add.partitions.to.txn.retry.backoff.ms": Int = Some("20"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
+    "add.partitions.to.txn.retry.backoff.ms": Int = Some("20"), AtLeast(1), ReadOnly, Without(WAITS) =>
         "How long the broker waits before it asks again to add a partition to a transaction.";
     "group.consumer.assignment.interval.ms": Int = Some("1000"), AtLeast(0), ClusterWide, Honoured =>
         "How long lies between two assignments of a consumer group.";
@@ -241,38 +245,38 @@ rows! {
         "How long a write of the share coordinator waits for its replicas.";
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = Some("10000"),
         AtLeast(1),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Honoured =>
         "How often transactions past their timeout are looked for.";
-    "transaction.max.timeout.ms": Int = Some("900000"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
+    "transaction.max.timeout.ms": Int = Some("900000"), AtLeast(1), ReadOnly, Honoured =>
         "The longest timeout a transaction may ask for.";
     "transaction.partition.verification.enable": Boolean = Some("true"),
         Any,
-        ClusterWide, Without(TRANSACTIONS) =>
+        ClusterWide, Honoured =>
         "Whether a partition is checked to be part of its transaction before it is written.";
     "transaction.remove.expired.transaction.cleanup.interval.ms": Int = Some("3600000"),
         AtLeast(1),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Honoured =>
         "How often expired transactional ids are looked for.";
     "transaction.state.log.load.buffer.size": Int = Some("5242880"),
         AtLeast(1),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Without(LOADING) =>
         "The bytes read at once while transactional state is loaded.";
-    "transaction.state.log.min.isr": Int = Some("2"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
+    "transaction.state.log.min.isr": Int = Some("2"), AtLeast(1), ReadOnly, Honoured =>
         "How many replicas of the transaction topic must have a record before it counts.";
-    "transaction.state.log.num.partitions": Int = Some("50"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
+    "transaction.state.log.num.partitions": Int = Some("50"), AtLeast(1), ReadOnly, Honoured =>
         "Partitions of the transaction topic.";
     "transaction.state.log.replication.factor": Short = Some("3"),
         AtLeast(1),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Honoured =>
         "Replicas of the transaction topic.";
     "transaction.state.log.segment.bytes": Int = Some("104857600"),
         AtLeast(1),
-        ReadOnly, Without(TRANSACTIONS) =>
+        ReadOnly, Honoured =>
         "The size of the transaction topic's segments.";
     "transaction.two.phase.commit.enable": Boolean = Some("false"),
         Any,
         ReadOnly, Refused("two-phase commit") =>
         "Whether transactions may take part in a two-phase commit (KIP-939).";
-    "transactional.id.expiration.ms": Int = Some("604800000"), AtLeast(1), ReadOnly, Without(TRANSACTIONS) =>
+    "transactional.id.expiration.ms": Int = Some("604800000"), AtLeast(1), ReadOnly, Honoured =>
         "How long an idle transactional id is kept.";
 }

@@ -6,7 +6,6 @@ pub const PURGATORY: &str =
 pub const METRICS: &str = "there is no JVM and no JMX here";
 pub const GROUPS: &str =
     "a group is coordinated by the shard that owns its partition, without threads or buffers of its own";
-pub const TRANSACTIONS: &str = "transactions are not served yet";
 pub const SHARE_GROUPS: &str = "share groups are not served";
 pub const STREAMS_GROUPS: &str = "streams groups are not served";
 pub const LINES: &str = "each shard keeps one line to each other node, and gives up an answer and a connection after times of its own";

@@ -16,13 +16,14 @@ fn a_new_cluster_has_its_id_and_kafka_4_3s_levels() {
                 Record::ClusterId { id: "abc".to_owned() },
                 Record::FeatureLevel { name: "group.version".to_owned(), level: 1 },
                 Record::FeatureLevel { name: "metadata.version".to_owned(), level: 30 },
+                Record::FeatureLevel { name: "transaction.version".to_owned(), level: 2 },
             ],
         })
     );
     assert_eq!(committed(&mut controller, decision), Ok("abc".to_owned()));
     assert_eq!(controller.committed().feature("metadata.version"), 30);
     assert!(consumer_groups_are_finalized(controller.committed()));
-    assert_eq!(controller.committed().feature("transaction.version"), 0);
+    assert_eq!(controller.committed().feature("transaction.version"), 2);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod link;
 
 use crate::{
     config::BrokerConfig,
-    engine::throttle::Quota,
+    engine::{Line, PeerCall, throttle::Quota},
     error::ErrorCode,
     ids::{LeaderEpoch, Map, NodeId, Offset, PartitionId},
     log::{AppendError, CopyError, CutError, Event, Slot, Store},
@@ -20,15 +20,6 @@ use bytes::Bytes;
 use corelane_seam::{Monotonic, Now};
 use link::{Link, State, growing_ms};
 use std::collections::BTreeMap;
-
-/// A request for another broker. At most one per broker is without an answer.
-#[derive(Clone, Debug)]
-pub struct PeerCall {
-    /// The broker.
-    pub peer: NodeId,
-    /// Header and request, without the length.
-    pub frame: Bytes,
-}
 
 /// A partition that waits for room in the journal asks again after this.
 const FULL_MS: u64 = 20;
@@ -173,7 +164,7 @@ impl Followers {
     pub fn calls(&mut self, now: Now, store: &Store, calls: &mut Vec<PeerCall>) {
         for (peer, link) in &mut self.links {
             let frame = link.request(now.monotonic, store, &self.manner, &self.quota);
-            calls.extend(frame.map(|frame| PeerCall { peer: *peer, frame }));
+            calls.extend(frame.map(|frame| PeerCall { peer: *peer, line: Line::Replication, frame }));
         }
     }
 

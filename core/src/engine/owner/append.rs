@@ -1,15 +1,17 @@
 //! Appends: validated, given to the log, and answered when the producer's condition is met.
 
-use super::{Answers, Asker, JobId, Owner, groups::Deferred};
+use super::{Answers, Asker, JobId, Owner, coordinators::Deferred};
 use crate::{
     config::{self, CompressionType, TopicConfig},
     engine::{
-        message::{Acks, AppendPartition, AppendRequest, AppendResult, What},
-        partition::Parked,
+        message::{Acks, AppendPartition, AppendRequest, AppendResult, Guard, What},
+        partition::{Parked, Partition},
     },
     error::ErrorCode,
-    log::AppendError,
-    records::{Codec, ProduceRules, Rejected, TimestampType, validate},
+    groups::Transaction,
+    ids::PartitionId,
+    log::{AppendError, Slot, Store},
+    records::{BatchHeader, Codec, ProduceRules, Rejected, TimestampType, validate},
 };
 use corelane_seam::Now;
 
@@ -19,6 +21,7 @@ pub(super) struct Delayed {
     pub job: JobId,
     pub acks: Acks,
     pub version: i16,
+    pub checks_transactions: bool,
     pub partition: AppendPartition,
 }
 
@@ -42,7 +45,8 @@ impl Owner {
     ) {
         let job = self.jobs.append(asker, request.partitions.len());
         for partition in request.partitions {
-            let delayed = Delayed { job, acks: request.acks, version: request.version, partition };
+            let AppendRequest { acks, version, checks_transactions, .. } = request;
+            let delayed = Delayed { job, acks, version, checks_transactions, partition };
             if !self.delayed.is_empty() {
                 self.delayed.push_back(delayed);
             } else if let Err(delayed) = self.append(now, delayed, answers) {
@@ -99,7 +103,14 @@ impl Owner {
         };
         let epoch = partition.leader_epoch;
         let (appended, append_time_ms) = match &delayed.partition.what {
-            What::Records(records) => {
+            What::Records(records) | What::Verified(records, _) => {
+                if let Some((transaction, guard)) = to_check(delayed) {
+                    match may_begin(partition, &self.store, slot, transaction, guard) {
+                        Ok(None) => {}
+                        Ok(Some(guard)) => return Ok(Placed::Done(AppendResult::unchecked(guard))),
+                        Err((error, message)) => return Err(refuse(error, message.to_owned())),
+                    }
+                }
                 let rules = produce_rules(&partition.config, delayed.version);
                 let valid = validate(records, &rules, now.unix_ms, &mut self.scratch)
                     .map_err(|rejected| Refused::Because(Box::new(rejected.into())))?;
@@ -112,7 +123,8 @@ impl Owner {
                     None => {}
                 }
                 let ended = self.store.end_transaction(now, slot, epoch, *end);
-                if ended.is_ok() {
+                if let Ok(ended) = &ended {
+                    partition.markers.note(ended.base_offset, end.producer);
                     self.groups.transaction_ended(id, end);
                 }
                 (ended, None)
@@ -135,6 +147,7 @@ impl Owner {
             base_offset: appended.base_offset.0,
             log_append_time_ms: append_time_ms.unwrap_or(-1),
             log_start_offset: self.store.log_start(slot).0,
+            unchecked: None,
         };
         let parked =
             Parked { until: appended.last_offset.plus(1), job: delayed.job, place: delayed.partition.place };
@@ -155,6 +168,22 @@ impl Owner {
         Ok(Placed::Parked)
     }
 
+    /// Whether a transaction has begun in a partition, or may under this guard; the guard that it needs, if it has none.
+    ///
+    /// # Errors
+    /// With words for people.
+    pub fn may_begin(
+        &self,
+        id: PartitionId,
+        transaction: Transaction,
+        guard: Option<Guard>,
+    ) -> Result<Option<Guard>, (ErrorCode, &'static str)> {
+        match (self.partitions.get(&id), self.store.slot(id)) {
+            (Some(partition), Some(slot)) => may_begin(partition, &self.store, slot, transaction, guard),
+            _ => Err((ErrorCode::NotLeaderOrFollower, "")),
+        }
+    }
+
     fn append_done(&mut self, job: JobId, place: u32, result: AppendResult, answers: &mut Answers) {
         self.jobs.prepare(job, place, result);
         self.jobs.settle(job, place, None, answers);
@@ -169,6 +198,46 @@ impl From<Rejected> for AppendResult {
             ..AppendResult::failed(rejected.code, Some(rejected.message))
         }
     }
+}
+
+/// Whether a producer may go on with a transaction in a partition, or begin one: what its guard says, or, without one, the
+/// guard that it needs (`UnifiedLog.batchMissingRequiredVerification`).
+fn may_begin(
+    partition: &Partition,
+    store: &Store,
+    slot: Slot,
+    transaction: Transaction,
+    guard: Option<Guard>,
+) -> Result<Option<Guard>, (ErrorCode, &'static str)> {
+    let Transaction { producer, epoch } = transaction;
+    if store.is_in_transaction(slot, producer, epoch) {
+        return Ok(None);
+    }
+    let Some(guard) = guard else {
+        return Ok(Some(Guard { leader_epoch: partition.leader_epoch, at: store.log_end(slot) }));
+    };
+    if guard.leader_epoch != partition.leader_epoch {
+        let text = "The partition has another leader since its transaction was checked";
+        return Err((ErrorCode::NotLeaderOrFollower, text));
+    }
+    match partition.markers.since(guard.at, producer) {
+        Some(false) => Ok(None),
+        Some(true) => Err((ErrorCode::InvalidTxnState, "Record was not part of an ongoing transaction")),
+        None => Err((ErrorCode::NotEnoughReplicas, "It took too long to check the batch's transaction")),
+    }
+}
+
+/// The transaction that a batch is of, if that is to be looked at, and its guard.
+fn to_check(delayed: &Delayed) -> Option<(Transaction, Option<Guard>)> {
+    let (records, guard) = match &delayed.partition.what {
+        What::Records(records) if delayed.checks_transactions => (records, None),
+        What::Verified(records, guard) => (records, Some(*guard)),
+        What::Records(_) | What::End(_) => return None,
+    };
+    // What is no batch is refused by whoever looks closer.
+    let batch = BatchHeader::view(records).filter(|batch| batch.is_transactional())?;
+    let producer = batch.producer()?;
+    Some((Transaction { producer: producer.id, epoch: producer.epoch }, guard))
 }
 
 /// What a topic's settings demand of a batch.

@@ -4,7 +4,7 @@
 //! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
 
 mod append;
-mod groups;
+mod coordinators;
 mod inspect;
 mod jobs;
 mod offsets;
@@ -17,19 +17,23 @@ use super::{
     follower::Followers,
     message::{Asker, OwnerRequest, OwnerResponse},
     partition::{ParkedQueue, Partition},
+    producer_ids::ProducerIdPool,
 };
 use crate::{
     error::ErrorCode,
+    groups,
     ids::{Map, Offset, PartitionId},
     log::{Event, Fault, Slot, Store},
     loggers::Loggers,
     records::Scratch,
+    transactions,
 };
+pub use coordinators::MarkersOf;
 pub(super) use jobs::JobId;
 
 use append::Delayed;
+use coordinators::{Host, Wishes};
 use corelane_seam::{FileResult, Now, Token};
-use groups::Groups;
 use jobs::Jobs;
 use replica_sessions::ReplicaSessions;
 use replication::Replication;
@@ -78,8 +82,13 @@ pub(super) struct Owner {
     stopping: bool,
     stopped: bool,
     scratch: Scratch,
-    /// The coordinators of the groups that live in partitions of this shard.
-    groups: Groups,
+    /// The coordinators of the groups that live in partitions of this shard, and of the transactions.
+    groups: Host<groups::Coordinator>,
+    transactions: Host<transactions::Coordinator>,
+    wishes: Wishes,
+    next_coordinator_read: u64,
+    /// Producer ids that this shard may give out.
+    pub producer_ids: ProducerIdPool,
     /// Of meaning on one shard only.
     pub loggers: Loggers,
     replication: Replication,
@@ -110,7 +119,11 @@ impl Owner {
             stopping: false,
             stopped: false,
             scratch: Scratch::default(),
-            groups: Groups::default(),
+            groups: Host::default(),
+            transactions: Host::default(),
+            wishes: Wishes::default(),
+            next_coordinator_read: 0,
+            producer_ids: ProducerIdPool::default(),
             loggers: Loggers::default(),
             replication: Replication::default(),
             replica_sessions: ReplicaSessions::default(),
@@ -134,7 +147,7 @@ impl Owner {
     pub fn leave(&mut self, id: PartitionId, error: ErrorCode, answers: &mut Answers) {
         self.news_for_followers(id);
         let Some(mut partition) = self.partitions.remove(&id) else { return };
-        self.resign_groups(id, answers);
+        self.resign_coordinators(id, answers);
         self.forget_shared(id);
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
@@ -171,7 +184,7 @@ impl Owner {
     fn partition_offline(&mut self, id: PartitionId, reason: &str, answers: &mut Answers) {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         partition.offline = Some(reason.to_owned());
-        self.resign_groups(id, answers);
+        self.resign_coordinators(id, answers);
         if let Some(slot) = self.store.slot(id) {
             self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
         }
@@ -228,6 +241,15 @@ impl Owner {
                 let listed = self.list_groups(&states, &kinds);
                 answers.push((asker, OwnerResponse::ListedGroups(listed)));
             }
+            OwnerRequest::TransactionBegun(id, transaction) => {
+                let begun = self.may_begin(id, transaction, None).map_err(|(error, _)| error);
+                answers.push((asker, OwnerResponse::TransactionBegun(begun)));
+            }
+            OwnerRequest::Transaction(query) => self.ask_transaction(now, asker, *query, answers),
+            OwnerRequest::ListTransactions(filter) => {
+                let listed = self.list_transactions(now, &filter);
+                answers.push((asker, OwnerResponse::ListedTransactions(listed)));
+            }
         }
     }
 
@@ -282,6 +304,7 @@ impl Owner {
         }
         self.replica_sessions.check();
         self.groups.check();
+        self.transactions.check();
     }
 
     /// Applies what the store reports; one report may bring another.
@@ -305,12 +328,12 @@ impl Owner {
             Event::LogStartMoved { slot, .. } => self.log_start_moved(slot),
             Event::Room => {
                 self.append_delayed(now, answers);
-                self.append_blocked_groups(now, answers);
+                self.append_blocked(now, answers);
             }
             Event::DiskFull(is_full) => effects.disk_full = Some(is_full),
-            Event::BytesRead { job, result } => self.group_bytes_read(now, job, result),
+            Event::BytesRead { job, result } => self.coordinator_bytes_read(now, job, result),
             Event::Readable { slot } => {
-                self.groups_readable(slot);
+                self.coordinators_readable(slot);
                 if let Some(id) = self.by_slot.get(&slot).copied()
                     && let Some(partition) = self.partitions.get(&id)
                 {

@@ -134,7 +134,7 @@ impl Owner {
             self.jobs.settle(parked.job, parked.place, None, answers);
         }
         let high_watermark = partition.high_watermark;
-        self.groups_committed(now, id, high_watermark, answers);
+        self.coordinators_committed(now, id, high_watermark, answers);
     }
 
     /// A follower fetches from a partition: whatever lies below is on its disk. Nothing is noted of one whose epoch does

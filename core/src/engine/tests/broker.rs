@@ -8,11 +8,12 @@ use crate::{
         RegisterBrokerRequest, Settings, VoterChange,
     },
     engine::{
-        ControllerRequest, ControllerResponse, Desk, DeskEffects, Effects, Engine, Input, Place,
+        ControllerRequest, ControllerResponse, Desk, DeskEffects, Effects, Engine, Guard, Input, Place,
         QuorumStanding, Random, ReplyTo, ShardMessage, VoterStanding,
     },
     error::ErrorCode,
-    ids::NodeId,
+    groups::Transaction,
+    ids::{NodeId, PartitionId, ProducerEpoch, ProducerId},
     log::{RecoverySettings, Store, StoreSettings, recover},
     metadata::{ConfigResource, Endpoint, Image, MetadataOffset, SecurityProtocol},
     wire::{decode_response, encode_request},
@@ -341,6 +342,22 @@ impl Broker {
         if effects.timer.is_some() {
             self.timers[shard] = effects.timer;
         }
+    }
+
+    /// What a partition says to a producer (id and epoch) that wants to begin a transaction in it.
+    pub fn may_begin(
+        &self,
+        topic: &str,
+        index: i32,
+        (producer, epoch): (i64, i16),
+        guard: Option<Guard>,
+    ) -> Result<Option<Guard>, ErrorCode> {
+        let topic = self.image.topic(topic).expect("it was created").id;
+        let id = PartitionId { topic, index };
+        let shards = u16::try_from(self.engines.len()).expect("few");
+        let transaction = Transaction { producer: ProducerId(producer), epoch: ProducerEpoch(epoch) };
+        let owner = &self.engines[id.owner(shards).index()].owner;
+        owner.may_begin(id, transaction, guard).map_err(|(error, _)| error)
     }
 
     /// Lets what a test held back happen.

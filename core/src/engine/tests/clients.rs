@@ -76,7 +76,16 @@ pub fn batch(values: &[&str]) -> Bytes {
 
 /// The same of an idempotent producer.
 pub fn sequenced(values: &[&str], id: i64, epoch: i16, sequence: i32) -> Bytes {
-    let mut builder = BatchBuilder::new().producer(ProducerId(id), ProducerEpoch(epoch), sequence);
+    of_producer(values, BatchBuilder::new().producer(ProducerId(id), ProducerEpoch(epoch), sequence))
+}
+
+/// The same, in a transaction.
+pub fn transactional(values: &[&str], id: i64, epoch: i16, sequence: i32) -> Bytes {
+    let builder = BatchBuilder::new().producer(ProducerId(id), ProducerEpoch(epoch), sequence);
+    of_producer(values, builder.transactional())
+}
+
+fn of_producer(values: &[&str], mut builder: BatchBuilder) -> Bytes {
     for value in values {
         builder.push(NewRecord {
             timestamp_ms: 1_700_000_000_000,
@@ -114,7 +123,7 @@ pub fn fetch(topic: &str, from: &[(i32, i64)], min_bytes: i32, max_wait_ms: i32)
         .with_topics(vec![topic])
 }
 
-/// Values of all records of a response, with partition and offset.
+/// Values of all records of a response but markers, with partition and offset.
 pub fn records(response: &FetchResponse) -> Vec<(i32, i64, String)> {
     let mut scratch = Scratch::default();
     let mut found = Vec::new();
@@ -123,6 +132,9 @@ pub fn records(response: &FetchResponse) -> Vec<(i32, i64, String)> {
         for batch in Batches::new(bytes) {
             let batch = batch.expect("whole batches");
             assert!(batch.checksum_matches());
+            if batch.header().is_control() {
+                continue;
+            }
             let decoded = DecodedBatch::new(batch, &mut scratch).expect("decodes");
             for record in decoded.records() {
                 let record = record.expect("a sound record");

@@ -4,10 +4,13 @@
 use super::files::Files;
 use crate::{
     config::BrokerConfig,
-    controller::{AlterPartition, AlterPartitionsRequest, AlteredPartition},
-    engine::{ControllerRequest, ControllerResponse, Effects, Engine, GatherId, Input, Place, ShardMessage},
+    controller::{AlterPartition, AlterPartitionsRequest, AlteredPartition, ProducerIdBlock},
+    engine::{
+        ControllerRequest, ControllerResponse, Effects, Engine, GatherId, Input, Line, PeerCall, Place,
+        ShardMessage,
+    },
     error::{ErrorCode, Fatal},
-    ids::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId},
+    ids::{LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId},
     log::{Fault, ReadError, ReadRequest, RecoverySettings, Store, StoreSettings, recover},
     metadata::{
         Batch, BrokerChangeRecord, ConfigResource, Endpoint, Image, LeaderChange, MetadataOffset,
@@ -46,8 +49,17 @@ enum Event {
     File(i32, Token, FileResult),
     Message(i32, ShardMessage),
     Frame(i32, ConnectionId, Bytes),
-    Answer(i32, i32, Bytes),
-    Failed(i32, i32),
+    Answer(Call, Bytes),
+    Failed(Call),
+}
+
+/// A call between brokers: who asks whom, by which line, under which correlation id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    from: i32,
+    to: i32,
+    line: Line,
+    correlation: i32,
 }
 
 /// See the module. Each broker has one data shard.
@@ -59,8 +71,8 @@ pub struct Cluster {
     applied: u64,
     epochs: i64,
     events: VecDeque<Event>,
-    /// Calls without an answer: who asked whom.
-    calls: BTreeSet<(i32, i32)>,
+    /// Calls without an answer, in the order in which they were made.
+    calls: Vec<Call>,
     /// Who cannot reach whom.
     pub cut: BTreeSet<(i32, i32)>,
     pub controller_down: bool,
@@ -76,6 +88,8 @@ pub struct Cluster {
     pub violations: Vec<String>,
     /// Bytes of calls between brokers.
     pub call_bytes: usize,
+    /// The first of the last block that was given out.
+    producer_ids: i64,
     pub asked_for_isr: Vec<AlterPartition>,
     /// Who has said that its disk is full, or no longer.
     pub told_full: Vec<(i32, bool)>,
@@ -112,7 +126,7 @@ impl Cluster {
             applied: 0,
             epochs: 0,
             events: VecDeque::new(),
-            calls: BTreeSet::new(),
+            calls: Vec::new(),
             cut: BTreeSet::new(),
             controller_down: false,
             kept_from: BTreeSet::new(),
@@ -123,6 +137,7 @@ impl Cluster {
             in_racks,
             violations: Vec::new(),
             call_bytes: 0,
+            producer_ids: 0,
             asked_for_isr: Vec::new(),
             told_full: Vec::new(),
             told_offline: Vec::new(),
@@ -253,20 +268,22 @@ impl Cluster {
     pub fn vanish(&mut self, id: i32) {
         self.nodes.remove(&id);
         self.events.retain(|event| match event {
-            Event::File(of, ..) | Event::Message(of, _) | Event::Answer(of, ..) | Event::Failed(of, _) => {
-                *of != id
-            }
+            Event::File(of, ..) | Event::Message(of, _) => *of != id,
+            Event::Answer(call, _) | Event::Failed(call) => call.from != id,
             Event::Frame(to, connection, _) => {
-                *to != id && peers_of(*connection).is_none_or(|(from, _)| from != id)
+                *to != id && peers_of(*connection).is_none_or(|(from, ..)| from != id)
             }
         });
-        let lost: Vec<(i32, i32)> = self.calls.iter().copied().filter(|(_, to)| *to == id).collect();
-        let left: Vec<i32> = self.calls.iter().filter(|(from, _)| *from == id).map(|(_, to)| *to).collect();
-        for to in left {
-            self.input(to, Input::Closed { connection: connection_of(id, to) });
+        let (ended, left): (Vec<Call>, Vec<Call>) =
+            std::mem::take(&mut self.calls).into_iter().partition(|call| call.from == id || call.to == id);
+        self.calls = left;
+        for call in ended {
+            if call.from == id {
+                self.input(call.to, Input::Closed { connection: connection_of(id, call.to, call.line) });
+            } else {
+                self.events.push_back(Event::Failed(call));
+            }
         }
-        self.calls.retain(|(from, to)| *from != id && *to != id);
-        self.events.extend(lost.into_iter().map(|(from, to)| Event::Failed(from, to)));
     }
 
     /// The controller takes a broker for dead.
@@ -372,32 +389,40 @@ impl Cluster {
         for (connection, parts) in effects.replies {
             let bytes = Files::bytes_of(&parts);
             match peers_of(connection) {
-                Some((from, to)) if self.calls.contains(&(from, to)) => {
-                    self.calls.remove(&(from, to));
-                    self.events.push_back(Event::Answer(from, to, Bytes::from(bytes).slice(4..)));
+                Some((from, to, line)) => {
+                    let is_of = |call: &Call| (call.from, call.to, call.line) == (from, to, line);
+                    if let Some(at) = self.calls.iter().position(is_of) {
+                        let call = self.calls.remove(at);
+                        self.events.push_back(Event::Answer(call, Bytes::from(bytes).slice(4..)));
+                    }
                 }
-                Some(_) => {}
                 None => self.replies.entry(connection).or_default().push_back(bytes),
             }
         }
         assert!(effects.closes.is_empty(), "{:?}", effects.closes);
         for call in effects.calls {
-            self.call(id, call.peer.0, call.frame);
+            self.call(id, call);
         }
         if effects.timer.is_some() {
             self.nodes.get_mut(&id).expect("it acts").timer = effects.timer;
         }
     }
 
-    fn call(&mut self, from: i32, to: i32, frame: Bytes) {
-        assert!(!self.calls.contains(&(from, to)), "broker {from} calls {to} twice");
+    fn call(&mut self, from: i32, PeerCall { peer, line, frame }: PeerCall) {
+        let to = peer.0;
+        let correlation = i32::from_be_bytes(frame[4..8].try_into().expect("four"));
+        let call = Call { from, to, line, correlation };
         self.call_bytes += frame.len();
-        self.check_call(from, &frame);
-        if self.cut.contains(&(from, to)) || !self.nodes.contains_key(&to) {
-            return self.events.push_back(Event::Failed(from, to));
+        if line == Line::Replication {
+            let is_twice = self.calls.iter().any(|other| Call { correlation, ..*other } == call);
+            assert!(!is_twice, "broker {from} calls {to} twice");
+            self.check_call(from, &frame);
         }
-        self.calls.insert((from, to));
-        self.events.push_back(Event::Frame(to, connection_of(from, to), frame));
+        if self.cut.contains(&(from, to)) || !self.nodes.contains_key(&to) {
+            return self.events.push_back(Event::Failed(call));
+        }
+        self.calls.push(call);
+        self.events.push_back(Event::Frame(to, connection_of(from, to, line), frame));
     }
 
     /// A fetch position is only ever a flushed one.
@@ -419,15 +444,17 @@ impl Cluster {
     pub fn cut_between(&mut self, a: i32, b: i32) {
         for (from, to) in [(a, b), (b, a)] {
             self.cut.insert((from, to));
-            if self.calls.remove(&(from, to)) {
-                self.events.push_back(Event::Failed(from, to));
-                self.input(to, Input::Closed { connection: connection_of(from, to) });
+            let between = |call: &mut Call| (call.from, call.to) == (from, to);
+            let lost: Vec<Call> = self.calls.extract_if(.., between).collect();
+            for call in lost {
+                self.events.push_back(Event::Failed(call));
+                self.input(to, Input::Closed { connection: connection_of(from, to, call.line) });
             }
         }
         let cut = self.cut.clone();
         let is_cut = |event: &Event| match event {
             Event::Frame(to, connection, _) => {
-                peers_of(*connection).is_some_and(|(from, _)| cut.contains(&(from, *to)))
+                peers_of(*connection).is_some_and(|(from, ..)| cut.contains(&(from, *to)))
             }
             _ => false,
         };
@@ -443,6 +470,13 @@ impl Cluster {
                     true => ControllerResponse::Unavailable(ErrorCode::NotController),
                     false => ControllerResponse::OfflineReplicas(Ok(())),
                 };
+                let answer = ShardMessage::ControllerAnswer { gather, response };
+                return self.events.push_back(Event::Message(id, answer));
+            }
+            ControllerRequest::AllocateProducerIds(_) => {
+                self.producer_ids += 1000;
+                let block = ProducerIdBlock { first: ProducerId(self.producer_ids), count: 1000 };
+                let response = ControllerResponse::AllocateProducerIds(Ok(block));
                 let answer = ShardMessage::ControllerAnswer { gather, response };
                 return self.events.push_back(Event::Message(id, answer));
             }
@@ -525,8 +559,12 @@ impl Cluster {
                 self.input(to, Input::Opened { connection, listener: ListenerId(0), peer });
                 self.input(to, Input::Frame { connection, frame });
             }
-            Event::Answer(id, peer, frame) => self.input(id, Input::PeerAnswer { peer: NodeId(peer), frame }),
-            Event::Failed(id, peer) => self.input(id, Input::PeerFailed { peer: NodeId(peer) }),
+            Event::Answer(Call { from, to, line, .. }, frame) => {
+                self.input(from, Input::PeerAnswer { peer: NodeId(to), line, frame });
+            }
+            Event::Failed(Call { from, to, line, correlation }) => {
+                self.input(from, Input::PeerFailed { peer: NodeId(to), line, correlation });
+            }
         }
     }
 
@@ -653,11 +691,14 @@ fn change(index: i32, isr: Option<Vec<NodeId>>, leader: LeaderChange) -> Record 
 }
 
 /// Connections of brokers have numbers of their own.
-fn connection_of(from: i32, to: i32) -> ConnectionId {
-    ConnectionId(1_000_000 + u64::from(from.unsigned_abs()) * 100 + u64::from(to.unsigned_abs()))
+/// Of calls by one of two lines.
+fn connection_of(from: i32, to: i32, line: Line) -> ConnectionId {
+    let base = if line == Line::Replication { 1_000_000 } else { 2_000_000 };
+    ConnectionId(base + u64::from(from.unsigned_abs()) * 100 + u64::from(to.unsigned_abs()))
 }
 
-fn peers_of(connection: ConnectionId) -> Option<(i32, i32)> {
-    let pair = i32::try_from(connection.0.checked_sub(1_000_000)?).ok()?;
-    Some((pair / 100, pair % 100))
+fn peers_of(connection: ConnectionId) -> Option<(i32, i32, Line)> {
+    let line = if connection.0 < 2_000_000 { Line::Replication } else { Line::Transactions };
+    let pair = i32::try_from(connection.0.checked_sub(1_000_000)? % 1_000_000).ok()?;
+    Some((pair / 100, pair % 100, line))
 }

@@ -17,4 +17,5 @@ mod produce_fetch;
 mod replication;
 mod requests;
 mod throttles;
+mod transactions;
 mod waiting;

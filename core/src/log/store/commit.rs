@@ -159,6 +159,11 @@ impl Store {
         }
     }
 
+    /// Whether something was appended that a turn's end would give to the journal now, and that nothing else will.
+    pub fn awaits_turn_end(&self) -> bool {
+        self.journal.in_flight.is_none() && !self.journal.dirty.is_empty()
+    }
+
     /// Seals one group of what waits, unless one is under way.
     pub(super) fn seal(&mut self, now: Now, out: &mut Operations) {
         if self.journal.in_flight.is_some() || self.journal.failed.is_some() || self.journal.file.is_none() {

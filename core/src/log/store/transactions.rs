@@ -45,6 +45,12 @@ impl Store {
         self.append_checked(now, slot, leader_epoch, &batch)
     }
 
+    /// Whether a producer's transaction has begun here, in this incarnation of it, and is open.
+    pub fn is_in_transaction(&self, slot: Slot, producer: ProducerId, epoch: ProducerEpoch) -> bool {
+        let known = self.get(slot).and_then(|log| log.producers.get(producer));
+        known.is_some_and(|known| known.transaction_start.is_some() && known.epoch == epoch)
+    }
+
     /// Everything below is committed and of transactions that are decided: what a reader of committed records may see.
     pub fn last_stable(&self, slot: Slot) -> Offset {
         self.log(slot).last_stable()

@@ -48,7 +48,7 @@ fn what_is_decided_is_not_decided_again_while_it_is_on_its_way() {
             let reply = bench.ask(request).replies.remove(0).1;
             assert_eq!(reply, Err(ErrorCode::ConcurrentTransactions), "markers are on their way");
         }
-        assert_eq!(bench.add(producer, &[1], 4), Err(ErrorCode::ConcurrentTransactions));
+        assert_eq!(bench.add(producer, &[1], 3), Err(ErrorCode::ConcurrentTransactions));
         bench.marked(&markers);
         assert_eq!(bench.state(), Some(State::CompleteCommit));
     }

@@ -6,6 +6,7 @@ use super::{
     quorum::QuorumAnswer,
     record,
     request::{Fetch, Request},
+    transaction::TransactionAnswer,
 };
 use bytes::Bytes;
 use corelane_core::{
@@ -57,6 +58,10 @@ pub struct FetchedPartition {
     pub log_start: Offset,
     /// High watermark.
     pub high_watermark: Offset,
+    /// Last stable offset.
+    pub last_stable: Offset,
+    /// Whether only what is committed was asked for.
+    pub committed: bool,
     /// From the offset that was asked for on.
     pub records: Vec<Seen>,
     /// From where a client reads on.
@@ -84,6 +89,7 @@ pub enum Answer {
     DeleteRecords(Result<Offset, ErrorCode>),
     Group(GroupAnswer),
     Quorum(QuorumAnswer),
+    Transaction(TransactionAnswer),
 }
 
 fn code(number: i16) -> Result<ErrorCode, String> {
@@ -207,6 +213,7 @@ fn decode(request: &Request, version: i16, frame: &Bytes) -> Result<(i32, Answer
         }
         Request::Group { request, .. } => request.decode(version, frame)?,
         Request::Quorum(request) => request.decode(version, frame)?,
+        Request::Transaction { request, .. } => request.decode(version, frame)?,
     })
 }
 
@@ -280,7 +287,13 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 ));
             };
             let bytes = found.records.unwrap_or_default();
-            let (records, next) = record::records(&bytes, wanted.from)
+            let aborted: Vec<_> = found
+                .aborted_transactions
+                .iter()
+                .flatten()
+                .map(|it| (ProducerId(it.producer_id.0), Offset(it.first_offset)))
+                .collect();
+            let (records, next) = record::records(&bytes, wanted.from, &aborted)
                 .map_err(|text| format!("{} from {}: {text}", wanted.partition, wanted.from))?;
             partitions.push(FetchedPartition {
                 partition: wanted.partition,
@@ -288,6 +301,8 @@ fn fetched(fetch: &Fetch, response: FetchResponse) -> Result<Answer, String> {
                 error: code(found.error_code)?,
                 log_start: Offset(found.log_start_offset),
                 high_watermark: Offset(found.high_watermark),
+                last_stable: Offset(found.last_stable_offset),
+                committed: fetch.committed,
                 records,
                 next,
             });

@@ -42,6 +42,7 @@ pub struct Catalog {
     names: u32,
     records: u64,
     commits: i64,
+    transactions: u64,
 }
 
 impl Catalog {
@@ -137,6 +138,17 @@ impl Catalog {
     /// Whether retention may take a topic's records.
     pub fn is_passing(&self, name: &Rc<str>) -> bool {
         self.passing.contains(name)
+    }
+
+    /// The number of another transaction.
+    pub fn new_transaction(&mut self) -> u64 {
+        self.transactions += 1;
+        self.transactions
+    }
+
+    /// How many transactions were begun.
+    pub fn transactions(&self) -> u64 {
+        self.transactions
     }
 
     /// How many records were made.

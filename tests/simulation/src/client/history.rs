@@ -173,6 +173,39 @@ pub enum Event {
         /// All of them.
         voters: BTreeSet<Voter>,
     },
+    /// A record is sent in a transaction, which is numbered over all clients; its topic has markers from here on.
+    Wrote {
+        /// Which transaction.
+        transaction: u64,
+        /// Which record.
+        record: RecordId,
+        /// Where to.
+        partition: PartitionId,
+    },
+    /// A transaction's producer asked for its end, for the first time or again.
+    EndAsked {
+        /// Which.
+        transaction: u64,
+        /// Whether it is to be committed.
+        commit: bool,
+    },
+    /// That is decided.
+    EndAnswered {
+        /// Which.
+        transaction: u64,
+        /// Whether it is committed.
+        commit: bool,
+    },
+    /// What a reader of committed records finds from the log start to the last stable offset, when nothing is written
+    /// any more.
+    AuditedCommitted {
+        /// Where.
+        partition: PartitionId,
+        /// The log start offset.
+        log_start: Offset,
+        /// What is there, in order.
+        records: Vec<Seen>,
+    },
     /// A member of a group got its assignment.
     Assigned {
         /// Which group.

@@ -14,3 +14,4 @@ pub mod quorum;
 pub mod record;
 pub mod request;
 pub mod routes;
+pub mod transaction;

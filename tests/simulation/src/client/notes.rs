@@ -46,7 +46,8 @@ pub fn sent(history: &mut History, request: &Request) {
         | Request::ElectLeaders
         | Request::Fetch(_)
         | Request::ListOffsets { .. }
-        | Request::Group { .. } => {}
+        | Request::Group { .. }
+        | Request::Transaction { .. } => {}
     }
 }
 
@@ -63,7 +64,8 @@ pub fn answered(history: &mut History, request: &Request, asked: Moment, answer:
             }
         }
         (_, Answer::Fetch(ErrorCode::None, _, partitions)) => {
-            for partition in partitions {
+            // Whoever reads what is committed leaves out what is not, and notes that himself.
+            for partition in partitions.iter().filter(|partition| !partition.committed) {
                 fetched(history, asked, partition);
             }
         }

@@ -8,8 +8,12 @@ use crate::rng::Rng;
 use bytes::Bytes;
 use corelane_core::{
     ids::{Offset, ProducerEpoch, ProducerId},
-    records::{BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, NewRecord, Record, Scratch},
+    records::{
+        Batch, BatchBuilder, BatchFault, Batches, Codec, DecodedBatch, Marker, NewRecord, Outcome, Record,
+        Scratch,
+    },
 };
+use std::collections::BTreeSet;
 
 const NUMBER_BYTES: usize = 8;
 
@@ -55,19 +59,35 @@ pub fn number(found: &[u8]) -> Result<RecordId, String> {
     }
 }
 
-/// A batch of `records`, each with `filler` bytes, all of one time; `keyed` for a compacted topic.
-pub fn batch(
-    records: &[RecordId],
-    filler: usize,
-    codec: Codec,
-    unix_ms: i64,
-    producer: Option<(ProducerId, ProducerEpoch, i32)>,
-    keyed: bool,
-) -> Bytes {
-    let mut builder = BatchBuilder::new().codec(codec);
-    if let Some((id, epoch, base_sequence)) = producer {
-        builder = builder.producer(id, epoch, base_sequence);
+/// Whose a batch is.
+#[derive(Clone, Copy, Debug)]
+pub enum By {
+    /// Nobody's in particular.
+    Anyone,
+    /// Of an idempotent producer, from a sequence on.
+    Idempotent(ProducerId, ProducerEpoch, i32),
+    /// The same, in a transaction.
+    Transaction(ProducerId, ProducerEpoch, i32),
+}
+
+impl By {
+    /// The producer, if it has one.
+    pub fn producer(self) -> Option<ProducerId> {
+        match self {
+            By::Anyone => None,
+            By::Idempotent(id, ..) | By::Transaction(id, ..) => Some(id),
+        }
     }
+}
+
+/// A batch of `records`, each with `filler` bytes, all of one time; `keyed` for a compacted topic.
+pub fn batch(records: &[RecordId], filler: usize, codec: Codec, unix_ms: i64, by: By, keyed: bool) -> Bytes {
+    let mut builder = BatchBuilder::new().codec(codec);
+    builder = match by {
+        By::Anyone => builder,
+        By::Idempotent(id, epoch, sequence) => builder.producer(id, epoch, sequence),
+        By::Transaction(id, epoch, sequence) => builder.producer(id, epoch, sequence).transactional(),
+    };
     for record in records {
         let value = value(*record, filler);
         let (key, number) = (key(*record).to_be_bytes(), record.0.to_be_bytes());
@@ -84,12 +104,18 @@ pub fn batch(
 }
 
 /// The records in `bytes` from offset `from` on, as a fetch is answered: whole batches, but maybe the last. And the
-/// offset from which a client reads on: behind the last batch, which compaction may have emptied.
+/// offset from which a client reads on: behind the last batch, which compaction may have emptied. Whoever reads what is
+/// committed names the transactions that were aborted, each with its first offset: their records are left out.
 ///
 /// # Errors
 /// Whatever a client could not read.
-pub fn records(bytes: &[u8], from: Offset) -> Result<(Vec<Seen>, Offset), String> {
+pub fn records(
+    bytes: &[u8],
+    from: Offset,
+    aborted: &[(ProducerId, Offset)],
+) -> Result<(Vec<Seen>, Offset), String> {
     let mut scratch = Scratch::default();
+    let mut left_out = LeftOut::new(aborted);
     let mut seen = Vec::new();
     let mut next = from;
     for batch in Batches::new(bytes) {
@@ -103,6 +129,9 @@ pub fn records(bytes: &[u8], from: Offset) -> Result<(Vec<Seen>, Offset), String
             return Err(format!("the checksum of {batch:?} is wrong"));
         }
         next = next.max(batch.header().next_offset());
+        if left_out.has(&batch, &mut scratch) || batch.header().is_control() {
+            continue;
+        }
         let decoded = DecodedBatch::new(batch, &mut scratch).map_err(|fault| fault.to_string())?;
         for record in decoded.records() {
             let record = record.map_err(|fault| fault.to_string())?;
@@ -113,6 +142,32 @@ pub fn records(bytes: &[u8], from: Offset) -> Result<(Vec<Seen>, Offset), String
         }
     }
     Ok((seen, next))
+}
+
+/// Whose batches are left out at some place of a log, as Kafka's consumers have it (`CompletedFetch`).
+struct LeftOut {
+    /// To come, the first of them last.
+    aborted: Vec<(ProducerId, Offset)>,
+    now: BTreeSet<ProducerId>,
+}
+
+impl LeftOut {
+    fn new(aborted: &[(ProducerId, Offset)]) -> LeftOut {
+        let mut aborted = aborted.to_vec();
+        aborted.sort_by_key(|(_, first)| std::cmp::Reverse(*first));
+        LeftOut { aborted, now: BTreeSet::new() }
+    }
+
+    fn has(&mut self, batch: &Batch<'_>, scratch: &mut Scratch) -> bool {
+        let header = batch.header();
+        while let Some((producer, _)) = self.aborted.pop_if(|(_, first)| *first <= header.last_offset()) {
+            self.now.insert(producer);
+        }
+        if Marker::of(batch, scratch).is_some_and(|marker| marker.outcome == Outcome::Abort) {
+            self.now.remove(&header.producer_id());
+        }
+        header.is_transactional() && self.now.contains(&header.producer_id())
+    }
 }
 
 /// The number of a record that is what its number says.
@@ -140,8 +195,8 @@ mod tests {
     fn a_batch_gives_back_its_records_whatever_its_codec() {
         for codec in Codec::ALL {
             for keyed in [false, true] {
-                let bytes = batch(&[RecordId(7), RecordId(9)], 100, codec, 1, None, keyed);
-                let (seen, next) = records(&bytes, Offset(1)).expect("readable");
+                let bytes = batch(&[RecordId(7), RecordId(9)], 100, codec, 1, By::Anyone, keyed);
+                let (seen, next) = records(&bytes, Offset(1), &[]).expect("readable");
                 assert_eq!(seen, [Seen { offset: Offset(1), record: RecordId(9) }]);
                 assert_eq!(next, Offset(2));
             }

@@ -4,6 +4,7 @@ use super::{
     group::GroupRequest,
     history::{Acks, RecordId},
     quorum::QuorumRequest,
+    transaction::TransactionRequest,
 };
 use bytes::Bytes;
 use corelane_core::{
@@ -87,6 +88,8 @@ pub struct Fetch {
     pub max_bytes: i32,
     /// Bytes of each partition.
     pub partition_max_bytes: i32,
+    /// Only what is of decided transactions.
+    pub committed: bool,
 }
 
 /// Which offset is asked for.
@@ -142,6 +145,8 @@ pub enum Request {
         acks: Acks,
         by_id: bool,
         batches: Vec<Batch>,
+        /// Whose transaction they are of.
+        transaction: Option<Transaction>,
     },
     Fetch(Fetch),
     ListOffsets {
@@ -159,6 +164,20 @@ pub enum Request {
         request: GroupRequest,
     },
     Quorum(QuorumRequest),
+    /// Of the producer of a transactional id.
+    Transaction {
+        id: Rc<str>,
+        request: TransactionRequest,
+    },
+}
+
+/// A transaction that batches are of.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Its transactional id.
+    pub id: Rc<str>,
+    /// Partitions become a part of it by being written to (version 2).
+    pub adds: bool,
 }
 
 /// Which broker a request is for.
@@ -170,6 +189,8 @@ pub enum Destination {
     LeaderOf(PartitionId),
     /// The coordinator of a group.
     CoordinatorOf(Rc<str>),
+    /// The coordinator of a transactional id.
+    TransactionsOf(Rc<str>),
 }
 
 fn text(value: &str) -> StrBytes {
@@ -192,6 +213,8 @@ impl Request {
             }
             Request::Group { request: GroupRequest::FindCoordinator, .. } => Destination::Any,
             Request::Group { group, .. } => Destination::CoordinatorOf(Rc::clone(group)),
+            Request::Transaction { request: TransactionRequest::FindCoordinator, .. } => Destination::Any,
+            Request::Transaction { id, .. } => Destination::TransactionsOf(Rc::clone(id)),
             Request::ApiVersions
             | Request::Metadata
             | Request::CreateTopic { .. }
@@ -219,7 +242,12 @@ impl Request {
             // An error of the whole comes with version 1.
             Request::ElectLeaders => &[1, 2],
             Request::Reassign { .. } => &[0, 1],
+            Request::Produce { transaction: Some(Transaction { adds: true, .. }), .. } => &[12],
             // zstd came with version 7 (KIP-110).
+            Request::Produce { transaction: Some(_), batches, .. } if batches.iter().any(Batch::is_zstd) => {
+                &[7, 9, 11]
+            }
+            Request::Produce { transaction: Some(_), .. } => &[3, 5, 7, 8, 9, 11],
             Request::Produce { by_id: false, batches, .. } if batches.iter().any(Batch::is_zstd) => {
                 &[7, 9, 12]
             }
@@ -235,6 +263,7 @@ impl Request {
             Request::DeleteRecords { .. } => &[0, 1, 2],
             Request::Group { request, .. } => request.versions(),
             Request::Quorum(request) => request.versions(),
+            Request::Transaction { request, .. } => request.versions(),
         }
     }
 
@@ -290,8 +319,10 @@ impl Request {
                 let request = reassign(*partition, topic, replicas.as_deref());
                 encode_request(correlation, id, version, &request)
             }
-            Request::Produce { acks, batches, .. } => {
-                encode_request(correlation, id, version, &produce(*acks, batches, version))
+            Request::Produce { acks, batches, transaction, .. } => {
+                let mut request = produce(*acks, batches, version);
+                request.transactional_id = transaction.as_ref().map(|it| text(&it.id).into());
+                encode_request(correlation, id, version, &request)
             }
             Request::Fetch(request) => encode_request(correlation, id, version, &fetch(request, version)),
             Request::ListOffsets { partition, topic, spec } => {
@@ -302,6 +333,7 @@ impl Request {
             }
             Request::Group { group, request } => request.encode(group, correlation, version),
             Request::Quorum(request) => request.encode(correlation, version),
+            Request::Transaction { id, request } => request.encode(id, correlation, version),
         };
         encoded.unwrap_or_else(|error| panic!("cannot encode {self:?} as version {version}: {error}"))
     }
@@ -433,6 +465,7 @@ fn fetch(fetch: &Fetch, version: i16) -> FetchRequest {
     if version < 15 {
         request.replica_id = (-1).into();
     }
+    request.isolation_level = i8::from(fetch.committed);
     if version >= 7 {
         request.forgotten_topics_data = forgotten.collect();
         (request.session_id, request.session_epoch) = fetch.session.unwrap_or((0, -1));
@@ -473,8 +506,8 @@ fn delete_records(partition: PartitionId, topic: &str, before: Offset) -> Delete
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::record;
-    use corelane_core::wire::try_frame;
+    use crate::client::record::{self, By};
+    use corelane_core::{ids::ProducerEpoch, wire::try_frame};
 
     fn group_requests(partition: PartitionId, topic: &Rc<str>) -> impl Iterator<Item = GroupRequest> {
         let member = || Rc::clone(topic);
@@ -503,6 +536,21 @@ mod tests {
         .into_iter()
     }
 
+    fn transaction_requests(
+        partition: PartitionId,
+        topic: &Rc<str>,
+    ) -> impl Iterator<Item = TransactionRequest> {
+        let producer = (ProducerId(5), ProducerEpoch(6));
+        [
+            TransactionRequest::FindCoordinator,
+            TransactionRequest::Init,
+            TransactionRequest::AddPartitions { producer, partitions: vec![(partition, Rc::clone(topic))] },
+            TransactionRequest::End { producer, commit: true, v2: false },
+            TransactionRequest::End { producer, commit: false, v2: true },
+        ]
+        .into_iter()
+    }
+
     fn every_kind() -> Vec<Request> {
         let partition = PartitionId { topic: TopicId::ZERO, index: 1 };
         let topic: Rc<str> = "t".into();
@@ -517,16 +565,18 @@ mod tests {
                 max_wait_ms: 1,
                 max_bytes: 2,
                 partition_max_bytes: 3,
+                committed: by_id,
             })
         };
-        let produce = |by_id| Request::Produce {
+        let produce = |by_id, transaction| Request::Produce {
             acks: Acks::All,
             by_id,
+            transaction,
             batches: vec![Batch {
                 partition,
                 topic: Rc::clone(&topic),
                 records: vec![RecordId(7)],
-                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, None, false),
+                bytes: record::batch(&[RecordId(7)], 5, Codec::None, 1, By::Anyone, false),
                 producer: None,
             }],
         };
@@ -548,8 +598,10 @@ mod tests {
             Request::ElectLeaders,
             Request::Reassign { partition, topic: name(), replicas: Some(vec![3, 1]) },
             Request::Reassign { partition, topic: name(), replicas: None },
-            produce(false),
-            produce(true),
+            produce(false, None),
+            produce(true, None),
+            produce(false, Some(Transaction { id: name(), adds: false })),
+            produce(false, Some(Transaction { id: name(), adds: true })),
             fetch(false, None),
             fetch(false, Some((7, 1))),
             fetch(true, Some((7, 1))),
@@ -559,6 +611,10 @@ mod tests {
         ]
         .into_iter()
         .chain(group_requests(partition, &topic).map(|request| Request::Group { group: name(), request }))
+        .chain(
+            transaction_requests(partition, &topic)
+                .map(|it| Request::Transaction { id: name(), request: it }),
+        )
         .collect()
     }
 

@@ -5,6 +5,7 @@ use super::{
     answer::Answer,
     group::{GroupAnswer, GroupRequest},
     request::{Destination, Request},
+    transaction::{TransactionAnswer, TransactionRequest},
 };
 use corelane_core::{error::ErrorCode, ids::PartitionId};
 use std::{
@@ -17,8 +18,11 @@ use std::{
 pub struct Routes {
     leaders: BTreeMap<PartitionId, i32>,
     coordinators: BTreeMap<Rc<str>, i32>,
+    /// Of transactional ids.
+    transaction_coordinators: BTreeMap<Rc<str>, i32>,
     leaders_are_stale: bool,
     lost_coordinators: BTreeSet<Rc<str>>,
+    lost_transaction_coordinators: BTreeSet<Rc<str>>,
     /// Brokers that are not coming back: nobody's bootstrap list names them.
     avoided: BTreeSet<i32>,
     /// How many brokers there are.
@@ -41,6 +45,7 @@ impl Routes {
         self.avoided.insert(node);
         self.leaders.retain(|_, leader| *leader != node);
         self.coordinators.retain(|_, coordinator| *coordinator != node);
+        self.transaction_coordinators.retain(|_, coordinator| *coordinator != node);
     }
 
     /// Whether it is not coming back.
@@ -59,6 +64,7 @@ impl Routes {
             Destination::Any => None,
             Destination::LeaderOf(partition) => self.leader(partition),
             Destination::CoordinatorOf(group) => self.coordinators.get(&group).copied(),
+            Destination::TransactionsOf(id) => self.transaction_coordinators.get(&id).copied(),
         }
     }
 
@@ -77,7 +83,10 @@ impl Routes {
         let metadata = std::mem::take(&mut self.leaders_are_stale).then_some(Request::Metadata);
         let lost = std::mem::take(&mut self.lost_coordinators).into_iter();
         let groups = lost.map(|group| Request::Group { group, request: GroupRequest::FindCoordinator });
-        metadata.into_iter().chain(groups).collect()
+        let lost = std::mem::take(&mut self.lost_transaction_coordinators).into_iter();
+        let transactions =
+            lost.map(|id| Request::Transaction { id, request: TransactionRequest::FindCoordinator });
+        metadata.into_iter().chain(groups).chain(transactions).collect()
     }
 
     /// Takes note of an answer.
@@ -97,6 +106,18 @@ impl Routes {
             (Request::Group { group, .. }, Answer::Group(answer)) if is_of_another(answer) => {
                 self.coordinators.remove(group);
                 self.lost_coordinators.insert(Rc::clone(group));
+            }
+            (
+                Request::Transaction { id, .. },
+                Answer::Transaction(TransactionAnswer::FindCoordinator(Ok(node))),
+            ) => {
+                self.transaction_coordinators.insert(Rc::clone(id), *node);
+            }
+            (Request::Transaction { id, .. }, Answer::Transaction(answer))
+                if answer.error() == ErrorCode::NotCoordinator =>
+            {
+                self.transaction_coordinators.remove(id);
+                self.lost_transaction_coordinators.insert(Rc::clone(id));
             }
             (Request::Produce { batches, .. }, Answer::Produce(outcomes)) => {
                 for (batch, outcome) in batches.iter().zip(outcomes) {
@@ -125,6 +146,10 @@ impl Routes {
             Destination::CoordinatorOf(group) => {
                 self.coordinators.remove(&group);
                 self.lost_coordinators.insert(group);
+            }
+            Destination::TransactionsOf(id) => {
+                self.transaction_coordinators.remove(&id);
+                self.lost_transaction_coordinators.insert(id);
             }
         }
     }

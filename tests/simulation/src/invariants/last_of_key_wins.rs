@@ -54,6 +54,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Marks { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

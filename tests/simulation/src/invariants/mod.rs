@@ -9,6 +9,7 @@ mod no_topic_lost;
 mod nothing_acknowledged_lost;
 mod offsets_dense;
 mod replicas_are_where_asked;
+mod transactions_are_all_or_nothing;
 mod voters_are_who_was_asked;
 mod watermark_monotonic;
 mod what_was_read_never_changes;
@@ -35,6 +36,7 @@ const ALL: &[(&str, Check)] = &[
     ("offsets_dense", offsets_dense::check),
     ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
+    ("transactions_are_all_or_nothing", transactions_are_all_or_nothing::check),
     ("group_has_one_owner", group_has_one_owner::check),
     ("commits_never_go_back", commits_never_go_back::check),
     ("what_was_read_never_changes", what_was_read_never_changes::check),

@@ -33,6 +33,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::Audited { .. }
             | Event::DeleteRecordsAsked { .. }
             | Event::Marks { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

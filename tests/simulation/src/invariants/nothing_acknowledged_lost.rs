@@ -97,6 +97,10 @@ fn judge(history: &History, promises: impl Fn(&Event) -> Promised) -> Result<(),
             | Event::Marks { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }
@@ -137,6 +141,10 @@ impl Keys {
             | Event::Marks { .. }
             | Event::TopicAcknowledged { .. }
             | Event::TopicsAudited { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

@@ -1,20 +1,23 @@
 //! Between the log start and the high watermark every offset holds one record: none is skipped, none comes twice. A
-//! fetch begins at the offset that was asked for and passes no watermark. In a compacted topic offsets are skipped, but
-//! ascend.
+//! fetch begins at the offset that was asked for and passes no watermark. In a topic that is compacted, or has markers of
+//! transactions, offsets are skipped, but ascend.
 
 use crate::client::history::{Event, History, Seen};
 use corelane_core::ids::{Offset, PartitionId, TopicId};
 use std::collections::BTreeSet;
 
 pub(super) fn check(history: &History) -> Result<(), String> {
-    let mut compacted: BTreeSet<TopicId> = BTreeSet::new();
+    let mut holed: BTreeSet<TopicId> = BTreeSet::new();
     for (_, event) in history.events() {
         let run = |partition: PartitionId, from, records: &[Seen]| {
-            run(partition, from, records, compacted.contains(&partition.topic))
+            run(partition, from, records, holed.contains(&partition.topic))
         };
         match event {
             Event::TopicCompacted { topic, .. } => {
-                compacted.insert(*topic);
+                holed.insert(*topic);
+            }
+            Event::Wrote { partition, .. } => {
+                holed.insert(partition.topic);
             }
             Event::Fetched { partition, from, high_watermark, records, .. } => {
                 let end = run(*partition, *from, records)?;
@@ -26,7 +29,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             }
             Event::Audited { partition, log_start, high_watermark, records } => {
                 let end = run(*partition, *log_start, records)?;
-                let may_end = end <= *high_watermark && compacted.contains(&partition.topic);
+                let may_end = end <= *high_watermark && holed.contains(&partition.topic);
                 if end != *high_watermark && !may_end {
                     return Err(format!("{partition} ends at {end}, its watermark is {high_watermark}"));
                 }
@@ -36,6 +39,9 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::Marks { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

@@ -372,3 +372,45 @@ fn what_a_cluster_tells_is_judged_once_it_has_settled_and_counts_before() {
     let forgotten = refuted_of(History::of_cluster(), events(vec![Event::Settled, told(-1)]));
     assert_eq!(forgotten, Some("commits_never_go_back"));
 }
+
+/// Two records of one transaction, each in a partition of its own, and the end that was asked for.
+fn transaction(commit: bool, told: bool, shown: [&[u64]; 2]) -> Vec<Event> {
+    let other = PartitionId { index: P.index + 1, ..P };
+    let wrote = |record, partition| Event::Wrote { transaction: 3, record: RecordId(record), partition };
+    let read = |partition, shown: &[u64]| Event::AuditedCommitted {
+        partition,
+        log_start: Offset::ZERO,
+        records: shown.iter().map(|it| Seen { offset: Offset::ZERO, record: RecordId(*it) }).collect(),
+    };
+    let acked = |record, partition| Event::Acknowledged {
+        record: RecordId(record),
+        partition,
+        acks: Acks::All,
+        offset: Offset::ZERO,
+    };
+    let mut events = vec![sent(7), sent(8), wrote(7, P), wrote(8, other), acked(7, P), acked(8, other)];
+    events.push(Event::EndAsked { transaction: 3, commit });
+    events.extend(told.then_some(Event::EndAnswered { transaction: 3, commit }));
+    events.extend([read(P, shown[0]), read(other, shown[1])]);
+    events
+}
+
+#[test]
+fn a_transaction_is_seen_whole_or_not_at_all() {
+    let broken = Some("transactions_are_all_or_nothing");
+    let whole: [&[u64]; 2] = [&[7], &[8]];
+    for told in [false, true] {
+        assert_eq!(refuted(transaction(true, told, whole)), None);
+        assert_eq!(refuted(transaction(false, told, [&[], &[]])), None);
+        assert_eq!(refuted(transaction(false, told, whole)), broken, "nobody asked to commit it");
+        assert_eq!(refuted(transaction(true, told, [&[7], &[]])), broken, "a half of it");
+        assert_eq!(refuted(transaction(true, told, [&[], &[8]])), broken, "a half of it");
+    }
+    assert_eq!(refuted(transaction(true, false, [&[], &[]])), None, "nobody knows what became of it");
+    assert_eq!(refuted(transaction(true, true, [&[], &[]])), broken, "it was committed");
+    // What was read before its end shows nothing.
+    let mut early = transaction(true, true, [&[], &[]]);
+    let end = early.remove(7);
+    early.push(end);
+    assert_eq!(refuted(early), None);
+}

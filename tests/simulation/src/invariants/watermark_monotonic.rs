@@ -38,6 +38,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::TopicAcknowledged { .. }
             | Event::TopicCompacted { .. }
             | Event::TopicsAudited { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

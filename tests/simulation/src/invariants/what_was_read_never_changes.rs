@@ -20,6 +20,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             | Event::DeleteRecordsAsked { .. }
             | Event::DeleteTopicAsked { .. }
             | Event::Marks { .. }
+            | Event::Wrote { .. }
+            | Event::EndAsked { .. }
+            | Event::EndAnswered { .. }
+            | Event::AuditedCommitted { .. }
             | Event::Assigned { .. }
             | Event::Committed { .. }
             | Event::OffsetsTold { .. }

@@ -229,6 +229,8 @@ fn config(rng: &mut Rng, cluster: &Cluster, index: usize) -> BrokerConfig {
     config.disk_reserve_bytes = 1 << 20;
     // Fifty would be most of what each start recovers.
     config.groups.topic_partitions = 3;
+    config.transactions.topic_partitions = 3;
+    config.transactions.timeout_check_ms = 1 << rng.between(6, 11);
     // As short as members of the classic protocol may have it: Kafka's default is most of an audit's time.
     config.groups.consumer.session_timeout_ms = 6_000;
     config.log_cleaner_backoff_ms = 1 << rng.between(3, 11);

@@ -9,7 +9,7 @@ use crate::{
         history::Acks,
         model::Ended,
         quorum::{QuorumRequest, Voter},
-        record,
+        record::{self, By},
         request::{Batch, Request},
     },
     workload::Desk,
@@ -121,9 +121,9 @@ impl Run {
 
     fn produce(&mut self, partition: PartitionId, topic: &Rc<str>) -> Request {
         let records = self.catalog.new_records(1);
-        let bytes = record::batch(&records, 10, Codec::None, self.world.unix_ms(), None, false);
+        let bytes = record::batch(&records, 10, Codec::None, self.world.unix_ms(), By::Anyone, false);
         let batches = vec![Batch { partition, topic: Rc::clone(topic), records, bytes, producer: None }];
-        Request::Produce { acks: Acks::All, by_id: true, batches }
+        Request::Produce { acks: Acks::All, by_id: true, batches, transaction: None }
     }
 
     /// The broker that is in sync with all others and leads a partition.

@@ -37,6 +37,10 @@ impl Reading {
 /// See the module. The operation is over when all is read; a broker that does not answer is a violation.
 pub struct Audit {
     tries: u32,
+    /// What there is to be read once more, of what is committed.
+    again: Vec<(PartitionId, Rc<str>)>,
+    /// Whether that is being read.
+    committed: bool,
     reading: BTreeMap<PartitionId, Reading>,
     /// Questions for log starts that are under way.
     starts: usize,
@@ -45,7 +49,7 @@ pub struct Audit {
 impl Audit {
     /// From the beginning.
     pub fn new() -> Audit {
-        Audit { tries: 0, reading: BTreeMap::new(), starts: 0 }
+        Audit { tries: 0, again: Vec::new(), committed: false, reading: BTreeMap::new(), starts: 0 }
     }
 
     fn again(&mut self, desk: &mut Desk<'_>, request: Request, why: &str) {
@@ -74,13 +78,29 @@ impl Audit {
             let name: Rc<str> = topic.name.as_str().into();
             for index in 0..topic.partitions {
                 let partition = PartitionId { topic: topic.id, index };
-                let (topic, spec) = (Rc::clone(&name), Spec::Earliest);
-                let reading =
-                    Reading { topic: Rc::clone(&name), start: None, next: Offset::ZERO, records: Vec::new() };
-                self.reading.insert(partition, reading);
-                self.starts += 1;
-                desk.ask(Request::ListOffsets { partition, topic, spec });
+                self.read(partition, &name, desk);
+                self.again.push((partition, Rc::clone(&name)));
             }
+        }
+    }
+
+    fn read(&mut self, partition: PartitionId, name: &Rc<str>, desk: &mut Desk<'_>) {
+        let (topic, spec) = (Rc::clone(name), Spec::Earliest);
+        let reading =
+            Reading { topic: Rc::clone(name), start: None, next: Offset::ZERO, records: Vec::new() };
+        self.reading.insert(partition, reading);
+        self.starts += 1;
+        desk.ask(Request::ListOffsets { partition, topic, spec });
+    }
+
+    /// Everything is read: where there were transactions, once more what of it is committed.
+    fn read_committed(&mut self, desk: &mut Desk<'_>) {
+        if desk.catalog.transactions() == 0 {
+            return;
+        }
+        self.committed = true;
+        for (partition, name) in std::mem::take(&mut self.again) {
+            self.read(partition, &name, desk);
         }
     }
 
@@ -116,6 +136,7 @@ impl Audit {
             max_wait_ms: 0,
             max_bytes: 4 << 20,
             partition_max_bytes: 1 << 20,
+            committed: self.committed,
         }))
     }
 
@@ -132,16 +153,21 @@ impl Audit {
         let moved = found.next > reading.next;
         reading.next = reading.next.max(found.next);
         reading.records.extend(found.records);
-        if reading.next < found.high_watermark {
+        // Transactions that nobody goes on with are aborted: the last stable offset comes to the end, too.
+        let stays = self.committed && found.last_stable < found.high_watermark;
+        if reading.next < found.high_watermark || stays {
             return Ok(moved);
         }
         if let Some(done) = self.reading.remove(&found.partition) {
-            desk.history.note(Event::Audited {
-                partition: found.partition,
-                log_start: done.start.unwrap_or_default(),
-                high_watermark: found.high_watermark,
-                records: done.records,
+            let (partition, log_start) = (found.partition, done.start.unwrap_or_default());
+            let (high_watermark, records) = (found.high_watermark, done.records);
+            desk.history.note(match self.committed {
+                true => Event::AuditedCommitted { partition, log_start, records },
+                false => Event::Audited { partition, log_start, high_watermark, records },
             });
+        }
+        if self.reading.is_empty() && !self.committed {
+            self.read_committed(desk);
         }
         Ok(true)
     }
@@ -156,7 +182,9 @@ impl Audit {
                 Err(error) => desk.violated(format!("{partition} was answered {error} in an audit")),
             }
         }
-        if moved {
+        if self.starts > 0 {
+            // It begins once more, when it is known where.
+        } else if moved {
             self.fetch(desk);
         } else {
             // Who leads what may have changed since it was asked.

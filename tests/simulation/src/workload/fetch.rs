@@ -63,6 +63,7 @@ impl Fetch {
             max_wait_ms: self.max_wait_ms,
             max_bytes: self.max_bytes,
             partition_max_bytes: self.partition_max_bytes,
+            committed: false,
         }));
         for wanted in &mut self.wanted {
             // The next request of a session names what has changed.

@@ -29,6 +29,7 @@ mod produce_idempotent;
 mod reassign;
 pub mod restart;
 mod throttle;
+mod transaction_session;
 
 pub use disturbance::{Disturbance, ToTheDisk, draw as draw_disturbance};
 
@@ -164,6 +165,7 @@ const OPERATIONS: &[(u64, Make)] = &[
     (30, fetch::make),
     (20, group_session::make),
     (20, consumer_session::make),
+    (20, transaction_session::make),
     (6, list_offsets::make),
     (6, create_topic::make),
     (2, delete_topic::make),

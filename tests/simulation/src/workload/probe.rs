@@ -5,7 +5,7 @@ use crate::client::{
     answer::Answer,
     history::Acks,
     model::{Ended, Outcome},
-    record,
+    record::{self, By},
     request::{Batch, Request},
 };
 use corelane_core::{error::ErrorCode, records::Codec};
@@ -28,9 +28,9 @@ impl Operation for Probe {
         for (partition, topic) in desk.catalog.partitions() {
             let records = desk.catalog.new_records(1);
             let keyed = desk.catalog.is_compacted(&topic);
-            let bytes = record::batch(&records, 10, Codec::None, desk.unix_ms, None, keyed);
+            let bytes = record::batch(&records, 10, Codec::None, desk.unix_ms, By::Anyone, keyed);
             let batches = vec![Batch { partition, topic, records, bytes, producer: None }];
-            desk.ask(Request::Produce { acks: Acks::All, by_id: true, batches });
+            desk.ask(Request::Produce { acks: Acks::All, by_id: true, batches, transaction: None });
         }
     }
 

@@ -6,13 +6,10 @@ use crate::client::{
     answer::Answer,
     history::Acks,
     model::{Ended, Outcome},
-    record,
+    record::{self, By},
     request::{Batch, Request},
 };
-use corelane_core::{
-    ids::{PartitionId, ProducerEpoch, ProducerId},
-    records::Codec,
-};
+use corelane_core::{ids::PartitionId, records::Codec};
 use std::rc::Rc;
 
 struct Produce;
@@ -22,12 +19,7 @@ pub(super) fn make(_: &mut Desk<'_>) -> Box<dyn Operation> {
 }
 
 /// A batch of fresh records: mostly small ones, now and then one that fills a journal group.
-pub(super) fn fresh_batch(
-    desk: &mut Desk<'_>,
-    partition: PartitionId,
-    topic: &Rc<str>,
-    producer: Option<(ProducerId, ProducerEpoch, i32)>,
-) -> Batch {
+pub(super) fn fresh_batch(desk: &mut Desk<'_>, partition: PartitionId, topic: &Rc<str>, by: By) -> Batch {
     let (count, filler_max) = match desk.rng.below(20) {
         0 => (desk.rng.between(1, 8), 40_000),
         1..4 => (desk.rng.between(1, 30), 2_000),
@@ -38,8 +30,8 @@ pub(super) fn fresh_batch(
     let codec =
         if desk.rng.below(3) == 0 { Codec::ALL[desk.rng.index(Codec::ALL.len())] } else { Codec::None };
     let keyed = desk.catalog.is_compacted(topic);
-    let bytes = record::batch(&records, filler, codec, desk.unix_ms, producer, keyed);
-    Batch { partition, topic: Rc::clone(topic), records, bytes, producer: producer.map(|(id, _, _)| id) }
+    let bytes = record::batch(&records, filler, codec, desk.unix_ms, by, keyed);
+    Batch { partition, topic: Rc::clone(topic), records, bytes, producer: by.producer() }
 }
 
 impl Operation for Produce {
@@ -58,9 +50,9 @@ impl Operation for Produce {
             let partitions = desk.some_partitions(3);
             let batches = partitions
                 .iter()
-                .map(|(partition, topic)| fresh_batch(desk, *partition, topic, None))
+                .map(|(partition, topic)| fresh_batch(desk, *partition, topic, By::Anyone))
                 .collect();
-            desk.ask(Request::Produce { acks, by_id, batches });
+            desk.ask(Request::Produce { acks, by_id, batches, transaction: None });
         }
     }
 

@@ -6,6 +6,7 @@ use crate::client::{
     answer::{Answer, Produced},
     history::Acks,
     model::{Ended, Outcome},
+    record::By,
     request::{Batch, Request},
 };
 use corelane_core::{error::ErrorCode, ids::PartitionId, records::header::sequence_plus};
@@ -30,7 +31,7 @@ pub(super) fn make(_: &mut Desk<'_>) -> Box<dyn Operation> {
 impl ProduceIdempotent {
     fn send(&mut self, desk: &mut Desk<'_>, batches: Vec<Batch>, again: bool) {
         let by_id = desk.rng.below(2) == 0;
-        let request = Request::Produce { acks: Acks::All, by_id, batches };
+        let request = Request::Produce { acks: Acks::All, by_id, batches, transaction: None };
         self.under_way += 1;
         if again {
             desk.ask_again(request);
@@ -46,7 +47,7 @@ impl ProduceIdempotent {
                 let producer = desk.memory.producer.as_ref()?;
                 let (id, epoch) = (producer.id, producer.epoch);
                 let sequence = producer.next_sequence.get(partition).copied().unwrap_or(0);
-                let batch = fresh_batch(desk, *partition, topic, Some((id, epoch, sequence)));
+                let batch = fresh_batch(desk, *partition, topic, By::Idempotent(id, epoch, sequence));
                 let count = i32::try_from(batch.records.len()).ok()?;
                 let next = sequence_plus(sequence, count);
                 desk.memory.producer.as_mut()?.next_sequence.insert(*partition, next);

@@ -5,7 +5,7 @@ use crate::{
     client::{
         answer::Topic,
         history::{Acks, Event, RecordId},
-        record,
+        record::{self, By},
         request::{Batch, Spec},
     },
     world::{Accepting, Boot, Listener, Notice, Settings},
@@ -170,10 +170,10 @@ fn produce(records: &[RecordId], acks: Acks) -> Request {
         partition: PARTITION,
         topic: "t".into(),
         records: records.to_vec(),
-        bytes: record::batch(records, 10, Codec::None, 1, None, false),
+        bytes: record::batch(records, 10, Codec::None, 1, By::Anyone, false),
         producer: None,
     };
-    Request::Produce { acks, by_id: false, batches: vec![batch] }
+    Request::Produce { acks, by_id: false, batches: vec![batch], transaction: None }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    client::{catalog::Catalog, history::History},
+    client::{catalog::Catalog, history::History, record::By},
     rng::Rng,
     workload::Memory,
 };
@@ -32,7 +32,7 @@ fn judge(rounds: &[&[Option<ErrorCode>]]) -> (Option<String>, bool) {
     let mut operation =
         ProduceIdempotent { tries_left: 10, asks_again: false, under_way: 0, unresolved: Vec::new() };
     for sequence in 0..i32::try_from(rounds[0].len()).expect("few") {
-        let batch = fresh_batch(&mut desk, PARTITION, &"t".into(), Some((id, epoch, sequence)));
+        let batch = fresh_batch(&mut desk, PARTITION, &"t".into(), By::Idempotent(id, epoch, sequence));
         operation.send(&mut desk, vec![batch], false);
     }
     for outcomes in rounds {

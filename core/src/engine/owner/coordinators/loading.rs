@@ -1,13 +1,14 @@
 //! Loading a coordinator: its partition's log is replayed, a slice in one turn.
 
-use super::{Hosted, Phase};
+use super::{Coordination, Host, Hosted, Phase};
 use crate::{
     engine::{Effects, owner::Owner},
     error::Fatal,
-    groups::{Coordinator, Scene, records::Record},
+    groups,
     ids::{Offset, PartitionId},
     log::{ReadError, ReadRequest, Slot},
     records::{Batch, DecodedBatch, Marker, Scratch},
+    transactions,
 };
 use corelane_seam::{Monotonic, Now, Part};
 use tracing::{error, info, warn};
@@ -17,13 +18,21 @@ const LOAD_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Loading {
-    pub next: Offset,
-    pub up_to: Offset,
+    next: Offset,
+    up_to: Offset,
     pub step: Step,
     /// What follows the bytes that are being read from a file: a batch may begin there and end in memory.
-    pub behind: Vec<Part>,
-    pub began: Monotonic,
-    pub records: u64,
+    behind: Vec<Part>,
+    began: Monotonic,
+    records: u64,
+}
+
+impl Loading {
+    /// Of what lies between these offsets.
+    pub fn new(now: Now, start: Offset, end: Offset) -> Loading {
+        let (step, behind) = (Step::Ready, Vec::new());
+        Loading { next: start, up_to: end, step, behind, began: now.monotonic, records: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,82 +43,97 @@ pub(super) enum Step {
     Waits,
 }
 
+impl<C: Coordination> Host<C> {
+    fn loading(&mut self, id: PartitionId) -> Option<&mut Loading> {
+        match self.hosted.get_mut(id) {
+            Some(Hosted { phase: Phase::Loading(loading), .. }) => Some(loading),
+            _ => None,
+        }
+    }
+}
+
 impl Owner {
     /// Reads and replays the next slice of a log, or asks for it.
-    pub(super) fn load_slice(&mut self, now: Now, id: PartitionId, effects: &mut Effects) {
+    pub(super) fn load_slice<C: Coordination>(&mut self, now: Now, id: PartitionId, effects: &mut Effects) {
         let Some(slot) = self.store.slot(id) else { return };
-        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
-        let Phase::Loading(loading) = &mut hosted.phase else { return };
+        let start = self.store.log_start(slot);
+        let Some(loading) = C::host(self).loading(id) else { return };
         // Retention may have moved the start meanwhile.
-        loading.next = loading.next.max(self.store.log_start(slot));
-        if loading.next >= loading.up_to {
-            return self.groups_loaded(now, id);
+        loading.next = loading.next.max(start);
+        let (from, up_to) = (loading.next, loading.up_to);
+        if from >= up_to {
+            return self.loaded::<C>(now, id);
         }
-        let request = ReadRequest {
-            from: loading.next,
-            max_bytes: LOAD_BYTES,
-            up_to: loading.up_to,
-            at_least_one: true,
-        };
-        match self.store.read(now, slot, request, &mut effects.files) {
+        let request = ReadRequest { from, max_bytes: LOAD_BYTES, up_to, at_least_one: true };
+        let read = self.store.read(now, slot, request, &mut effects.files);
+        let job = self.next_coordinator_read;
+        let Some(loading) = C::host(self).loading(id) else { return };
+        match read {
             Ok(mut read) => match read.parts.first() {
                 Some(Part::File { file, offset, len }) => {
                     let (file, offset) = (file.clone(), *offset);
                     let len = usize::try_from(*len).unwrap_or(usize::MAX);
                     loading.step = Step::Waits;
                     loading.behind = read.parts.split_off(1);
-                    let job = self.groups.next_read;
-                    self.groups.next_read += 1;
-                    self.groups.reads.insert(job, id);
+                    self.next_coordinator_read += 1;
+                    C::host(self).reads.insert(job, id);
                     self.store.read_bytes(job, file, offset, len, &mut effects.files);
                 }
                 Some(_) => {
                     loading.behind = read.parts;
-                    self.replay_slice(now, id, Vec::new());
+                    self.replay_slice::<C>(now, id, Vec::new());
                 }
                 // Written, and not committed yet: the high watermark brings the next turn.
                 None => loading.step = Step::Waits,
             },
             Err(ReadError::Later) => loading.step = Step::Waits,
             Err(ReadError::OutOfRange { start, .. }) => loading.next = start,
-            Err(ReadError::Offline(reason)) => self.load_failed(id, &reason),
+            Err(ReadError::Offline(reason)) => self.load_failed::<C>(id, &reason),
             Err(ReadError::Unknown) => {}
         }
     }
 
     /// A file is open: whoever loads from this log goes on.
-    pub(in crate::engine::owner) fn groups_readable(&mut self, slot: Slot) {
+    pub(in crate::engine::owner) fn coordinators_readable(&mut self, slot: Slot) {
         if let Some(id) = self.by_slot.get(&slot).copied() {
-            self.load_on(id);
+            self.load_on::<groups::Coordinator>(id);
+            self.load_on::<transactions::Coordinator>(id);
         }
     }
 
     /// Whoever loads this log goes on, unless its next bytes are being read already.
-    pub(super) fn load_on(&mut self, id: PartitionId) {
-        if let Some(Hosted { phase: Phase::Loading(loading), .. }) = self.groups.hosted.get_mut(id)
-            && !self.groups.reads.values().any(|reading| *reading == id)
-        {
+    pub(super) fn load_on<C: Coordination>(&mut self, id: PartitionId) {
+        let host = C::host(self);
+        let is_read = host.reads.values().any(|reading| *reading == id);
+        if let Some(loading) = host.loading(id).filter(|_| !is_read) {
             loading.step = Step::Ready;
         }
     }
 
     /// A slice came from a file.
-    pub(in crate::engine::owner) fn group_bytes_read(
+    pub(in crate::engine::owner) fn coordinator_bytes_read(
         &mut self,
         now: Now,
         job: u64,
         result: Result<Vec<u8>, Fatal>,
     ) {
-        let Some(id) = self.groups.reads.remove(&job) else { return };
+        if let Some(id) = self.groups.reads.remove(&job) {
+            self.slice_read::<groups::Coordinator>(now, id, result);
+        } else if let Some(id) = self.transactions.reads.remove(&job) {
+            self.slice_read::<transactions::Coordinator>(now, id, result);
+        }
+    }
+
+    fn slice_read<C: Coordination>(&mut self, now: Now, id: PartitionId, result: Result<Vec<u8>, Fatal>) {
         match result {
-            Ok(bytes) => self.replay_slice(now, id, bytes),
-            Err(reason) => self.load_failed(id, &reason),
+            Ok(bytes) => self.replay_slice::<C>(now, id, bytes),
+            Err(reason) => self.load_failed::<C>(id, &reason),
         }
     }
 
     /// Replays these bytes of the log, and what is in memory behind them.
-    fn replay_slice(&mut self, now: Now, id: PartitionId, mut bytes: Vec<u8>) {
-        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
+    fn replay_slice<C: Coordination>(&mut self, now: Now, id: PartitionId, mut bytes: Vec<u8>) {
+        let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
         let Phase::Loading(loading) = &mut hosted.phase else { return };
         loading.step = Step::Ready;
         for part in std::mem::take(&mut loading.behind) {
@@ -121,43 +145,54 @@ impl Owner {
         }
         match replay(&mut hosted.coordinator, loading, id, &bytes) {
             Ok(true) if loading.next < loading.up_to => {}
-            Ok(true) => self.groups_loaded(now, id),
+            Ok(true) => self.loaded::<C>(now, id),
             Ok(false) => {
                 let reason = format!("no whole batch where offset {} should be", loading.next);
-                self.load_failed(id, &Fatal::new(reason));
+                self.load_failed::<C>(id, &Fatal::new(reason));
             }
-            Err(reason) => self.load_failed(id, &reason),
+            Err(reason) => self.load_failed::<C>(id, &reason),
         }
     }
 
-    fn groups_loaded(&mut self, now: Now, id: PartitionId) {
-        let scene = Scene { now, image: &self.groups.image, config: &self.groups.config };
-        let Some(hosted) = self.groups.hosted.get_mut(id) else { return };
-        let Phase::Loading(loading) = &hosted.phase else { return };
+    /// The log is replayed. Where a record that could still be lost must not be acted upon, the coordinator serves when
+    /// all of it is committed.
+    fn loaded<C: Coordination>(&mut self, now: Now, id: PartitionId) {
+        let committed = self.partitions.get(&id).map(|partition| partition.high_watermark);
+        let host = C::host(self);
+        let Some(loading) = host.loading(id) else { return };
+        if C::ACTS_ON_COMMITTED && committed.is_none_or(|committed| committed < loading.up_to) {
+            loading.step = Step::Waits;
+            return;
+        }
         let (records, ms) = (loading.records, (now.monotonic - loading.began).as_millis());
-        hosted.phase = Phase::Serving;
-        hosted.coordinator.loaded(scene);
-        let (groups, members) = hosted.coordinator.size();
-        if records > 0 {
-            info!(partition = id.index, groups, members, records, ms, "groups loaded");
+        if let Some(hosted) = host.hosted.get_mut(id) {
+            hosted.phase = Phase::Serving;
+        }
+        let summary = self.with::<C, _>(now, id, |coordinator, stage| {
+            coordinator.loaded(stage);
+            coordinator.summary()
+        });
+        if let Some(summary) = summary.filter(|_| records > 0) {
+            info!(partition = id.index, records, ms, "{} loaded: {summary}", C::TOPIC);
         }
     }
 
-    fn load_failed(&mut self, id: PartitionId, reason: &Fatal) {
+    fn load_failed<C: Coordination>(&mut self, id: PartitionId, reason: &Fatal) {
         error!(
             partition = id.index,
-            "the groups of this partition of __consumer_offsets cannot be loaded and are not served: {reason}. \
-             Check the disk and restart the broker."
+            "what this partition of {} holds cannot be loaded and is not served: {reason}. Check the disk and restart the \
+             broker.",
+            C::TOPIC
         );
-        if let Some(hosted) = self.groups.hosted.get_mut(id) {
+        if let Some(hosted) = C::host(self).hosted.get_mut(id) {
             hosted.phase = Phase::Failed;
         }
     }
 }
 
 /// Replays the whole batches among these bytes; whether there was any.
-fn replay(
-    coordinator: &mut Coordinator,
+fn replay<C: Coordination>(
+    coordinator: &mut C,
     loading: &mut Loading,
     id: PartitionId,
     mut bytes: &[u8],
@@ -178,7 +213,7 @@ fn replay(
         let (next, first) = (header.next_offset(), loading.next);
         let whose = header.is_transactional().then(|| header.producer_id());
         if let Some(marker) = Marker::of(&batch, &mut scratch) {
-            coordinator.end_transaction(header.producer_id(), marker.outcome);
+            coordinator.transaction_ended(header.producer_id(), marker.outcome);
         }
         if !header.is_control() {
             let damaged = |fault: &dyn std::fmt::Debug| {
@@ -189,13 +224,14 @@ fn replay(
                 let record = record.map_err(|fault| damaged(&fault))?;
                 let Some(key) = record.key.filter(|_| record.offset >= first) else { continue };
                 loading.records += 1;
-                match Record::decode(key, record.value) {
+                match C::decode(key, record.value) {
                     Ok(Some(decoded)) => coordinator.replay(decoded, record.offset, whose),
                     Ok(None) => {}
                     Err(fault) => warn!(
                         partition = id.index,
                         offset = record.offset.0,
-                        "a record of __consumer_offsets is passed over: {fault}"
+                        "a record of {} is passed over: {fault}",
+                        C::TOPIC
                     ),
                 }
             }

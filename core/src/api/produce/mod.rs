@@ -3,7 +3,10 @@
 //! Batches go to the owners of their partitions; the response leaves when every partition's condition is met, or when
 //! `timeout.ms` has passed (REQUEST_TIMED_OUT: outcome unknown). acks=0 gets no response; where a partition refused its
 //! batch, the connection is closed instead, so that the client learns of it (as Kafka does).
-//! KIP-98 (idempotence), KIP-467 (per-record errors, v8), KIP-951 (current leader, v10), KIP-516 (topic ids, v13).
+//! KIP-98 (idempotence), KIP-467 (per-record errors, v8), KIP-951 (current leader, v10), KIP-890 (transactions of version 2,
+//! v12), KIP-516 (topic ids, v13).
+
+mod transactional;
 
 use super::{
     places::{ByOwner, Places},
@@ -16,7 +19,6 @@ use crate::{
         Response, Start, Step, What,
     },
     error::ErrorCode,
-    records::BatchHeader,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -54,9 +56,11 @@ pub(super) fn start(
         -1 => Acks::All,
         _ => return Ok(Start::Ready(refuse_all(reply_to, request, ErrorCode::InvalidRequiredAcks))),
     };
-    if let Some(error) = refused_transaction(&request) {
-        return Ok(Start::Ready(refuse_all(reply_to, request, error)));
-    }
+    let transaction = match transactional::of(&request) {
+        Ok(transaction) => transaction,
+        Err(error) => return Ok(Start::Ready(refuse_all(reply_to, request, error))),
+    };
+    let mut transaction = transaction.filter(|it| it.is_checked(context, header.api_version));
     let mut produce = Produce { reply_to, acks, places: Places::default() };
     let mut by_owner = ByOwner::default();
     for topic in request.topic_data {
@@ -73,6 +77,9 @@ pub(super) fn start(
             match found {
                 Ok(id) => {
                     let records = partition.records.unwrap_or_default();
+                    if let (Some(transaction), Ok(topic)) = (&mut transaction, image) {
+                        transaction.keep(place, id, &topic.name, &records);
+                    }
                     by_owner
                         .push(context.owner(id), AppendPartition { place, id, what: What::Records(records) });
                 }
@@ -85,9 +92,15 @@ pub(super) fn start(
     }
     let deadline = (acks == Acks::All).then(|| context.after_ms(request.timeout_ms));
     let version = header.api_version;
-    let asks =
-        by_owner.into_asks(|partitions| OwnerRequest::Append(AppendRequest { partitions, acks, version }));
-    Ok(Start::Gather { asks, gather: Box::new(produce), deadline })
+    let checks_transactions = transaction.is_some();
+    let asks = by_owner.into_asks(|partitions| {
+        OwnerRequest::Append(AppendRequest { partitions, acks, version, checks_transactions })
+    });
+    let gather: Box<dyn Gather> = match transaction {
+        Some(transaction) => Box::new(transaction.checked_first(produce, asks.len())),
+        None => Box::new(produce),
+    };
+    Ok(Start::Gather { asks, gather, deadline })
 }
 
 impl Gather for Produce {
@@ -171,20 +184,6 @@ fn partition(index: i32, result: AppendResult, version: i16) -> PartitionProduce
             .collect();
     }
     response
-}
-
-/// Nothing is appended of a transaction that no coordinator knows of: none could end it. Whoever sends such records without
-/// saying whose they are has no right to (as in Kafka's `handleProduceRequest`).
-fn refused_transaction(request: &ProduceRequest) -> Option<ErrorCode> {
-    if request.transactional_id.is_some() {
-        return Some(ErrorCode::InvalidTxnState);
-    }
-    let mut batches = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let is_transactional = batches.any(|partition| {
-        let records = partition.records.as_deref().unwrap_or_default();
-        BatchHeader::view(records).is_some_and(BatchHeader::is_transactional)
-    });
-    is_transactional.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 /// The same error for every partition.

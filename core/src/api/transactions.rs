@@ -1,0 +1,145 @@
+//! What all handlers of transactions share.
+
+pub(super) use super::coordinated::{WRONG_KIND, ask};
+
+use super::{coordinated::home, respond::text};
+use crate::{
+    controller::NewTopic,
+    engine::{Ask, Context},
+    error::ErrorCode,
+    ids::{NodeId, PartitionId, ProducerEpoch, ProducerId},
+    transactions::{
+        AddPartitions, PartitionErrors, PartitionSet, Producer, Reply, Request, Response, TRANSACTIONS_TOPIC,
+    },
+    wire::{decode_response, encode_request},
+};
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction},
+    add_partitions_to_txn_response::AddPartitionsToTxnTopicResult,
+};
+use std::sync::Arc;
+
+/// Replicas of `__transaction_state` where nobody has said how many.
+const TRANSACTIONS_REPLICAS: i16 = 3;
+
+/// `__transaction_state`, as it is created when the first transactional id needs it
+/// (`TransactionStateManager.transactionTopicConfigs`).
+pub(super) fn transactions_topic(context: &Context<'_>) -> NewTopic {
+    let settings = &context.config.transactions;
+    // Kafka waits until there are as many brokers as it is told replicas of; where nobody said how many, those that live
+    // will do.
+    let alive = context.image.brokers().filter(|broker| broker.is_active()).count();
+    let brokers = i16::try_from(alive).unwrap_or(i16::MAX);
+    let replication_factor =
+        settings.topic_replication_factor.unwrap_or_else(|| TRANSACTIONS_REPLICAS.min(brokers).max(1));
+    let insync_replicas_min = settings.topic_insync_replicas_min.min(i32::from(replication_factor));
+    let config = |key: &str, value: String| (key.to_owned(), Some(value));
+    NewTopic {
+        name: TRANSACTIONS_TOPIC.to_owned(),
+        partitions: settings.topic_partitions,
+        replication_factor,
+        assignments: Vec::new(),
+        configs: vec![
+            config("unclean.leader.election.enable", "false".to_owned()),
+            config("compression.type", "uncompressed".to_owned()),
+            config("cleanup.policy", "compact".to_owned()),
+            config("min.insync.replicas", insync_replicas_min.to_string()),
+            config("segment.bytes", settings.topic_segment_bytes.to_string()),
+        ],
+    }
+}
+
+/// Who coordinates a transactional id, if anyone can now.
+pub(super) fn coordinator(context: &Context<'_>, id: &str) -> Option<NodeId> {
+    home(context, TRANSACTIONS_TOPIC, id)?.1
+}
+
+/// A producer, as requests name it.
+pub(super) fn producer(id: impl Into<i64>, epoch: i16) -> Producer {
+    Producer { id: ProducerId(id.into()), epoch: ProducerEpoch(epoch) }
+}
+
+/// Partitions of a transaction, as requests name them.
+pub(super) fn partitions(topics: &[AddPartitionsToTxnTopic]) -> PartitionSet {
+    let each = topics.iter().flat_map(|topic| {
+        let name: Arc<str> = topic.name.as_str().into();
+        topic.partitions.iter().map(move |partition| (Arc::clone(&name), *partition))
+    });
+    each.collect()
+}
+
+/// The first version that a broker asks with: its answers keep transactions apart.
+pub(super) const BATCHED_FROM: i16 = 4;
+
+/// The version that this broker asks others in.
+const VERSION: i16 = 5;
+
+/// What a broker in whose partitions a transaction writes wants of its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// That they are added (version 2 of transactions).
+    Add,
+    /// To know whether they were added.
+    Verify,
+}
+
+/// A question to a transaction's coordinator, here or on another broker.
+///
+/// # Errors
+/// Nobody coordinates it now.
+pub(super) fn ask_for_partitions(
+    context: &Context<'_>,
+    wish: Wish,
+    request: AddPartitions,
+) -> Result<Ask, ErrorCode> {
+    let (id, leader): (PartitionId, _) =
+        home(context, TRANSACTIONS_TOPIC, &request.id).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let leader = leader.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    if leader == context.place.node {
+        let request = match wish {
+            Wish::Add => Request::AddPartitions(request),
+            Wish::Verify => Request::VerifyPartitions(request),
+        };
+        let query = super::coordinated::Coordinated::query(request, 0, id);
+        return Ok(Ask::Owner(context.owner(id), query));
+    }
+    let topics = request.partitions.topics().map(|(name, partitions)| {
+        AddPartitionsToTxnTopic::default()
+            .with_name(text(&**name).into())
+            .with_partitions(partitions.iter().copied().collect())
+    });
+    let transaction = AddPartitionsToTxnTransaction::default()
+        .with_transactional_id(text(&*request.id).into())
+        .with_producer_id(request.producer.id.0.into())
+        .with_producer_epoch(request.producer.epoch.0)
+        .with_verify_only(wish == Wish::Verify)
+        .with_topics(topics.collect());
+    let message = AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
+    let frame = encode_request(0, Some("transactions"), VERSION, &message);
+    frame.map(|frame| Ask::Peer(leader, frame.slice(4..))).map_err(|_| ErrorCode::UnknownServerError)
+}
+
+/// What another broker has answered to [`ask_for_partitions`].
+pub(super) fn answer_about_partitions(frame: &Bytes) -> Reply {
+    let Ok((_, response)) = decode_response::<AddPartitionsToTxnResponse>(VERSION, frame) else {
+        return Err(WRONG_KIND);
+    };
+    if response.error_code != 0 {
+        return Err(ErrorCode::from_code(response.error_code).unwrap_or(WRONG_KIND));
+    }
+    let of_transaction = response.results_by_transaction.into_iter().next().ok_or(WRONG_KIND)?;
+    Ok(Response::Partitions(errors(&of_transaction.topic_results)))
+}
+
+fn errors(topics: &[AddPartitionsToTxnTopicResult]) -> PartitionErrors {
+    let each = topics.iter().flat_map(|topic| {
+        let name: Arc<str> = topic.name.as_str().into();
+        topic.results_by_partition.iter().map(move |result| {
+            let error = ErrorCode::from_code(result.partition_error_code).unwrap_or(WRONG_KIND);
+            (Arc::clone(&name), result.partition_index, error)
+        })
+    });
+    each.collect()
+}
