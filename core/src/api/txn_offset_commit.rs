@@ -45,6 +45,9 @@ const KNOWS_LOADING_FROM: i16 = 2;
 /// How long it may all take: as long as a client waits for its request.
 const TIMEOUT_MS: i32 = 30_000;
 
+/// Topics with each partition's error.
+type Named = Vec<(Arc<str>, Vec<(i32, ErrorCode)>)>;
+
 struct Commit {
     reply_to: ReplyTo,
     /// Where the group lives, and its owner.
@@ -53,7 +56,7 @@ struct Commit {
     producer: Producer,
     wish: Wish,
     /// Topic by topic as the request names them, with what is known to be wrong.
-    named: Vec<(Arc<str>, Vec<(i32, ErrorCode)>)>,
+    named: Named,
     /// What is left to be committed.
     commit: Option<CommitOffsets>,
     guard: Option<Guard>,
@@ -107,11 +110,7 @@ pub(super) fn start(
 }
 
 /// What is asked for, with the errors of partitions that there are not, and what is left without those.
-#[allow(clippy::type_complexity)] // both are of this function alone
-fn judge(
-    image: &Image,
-    asked: &[TxnOffsetCommitRequestTopic],
-) -> (Vec<(Arc<str>, Vec<(i32, ErrorCode)>)>, Vec<TopicOffsets<NewOffset>>) {
+fn judge(image: &Image, asked: &[TxnOffsetCommitRequestTopic]) -> (Named, Vec<TopicOffsets<NewOffset>>) {
     let (mut named, mut left) = (Vec::new(), Vec::new());
     for topic in asked {
         let known = topic_of(image, &topic.name, Uuid::nil());

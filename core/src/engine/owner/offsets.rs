@@ -156,6 +156,10 @@ impl Owner {
         let high_watermark = partition.high_watermark;
         let Some(slot) = self.store.slot(query.id) else { return failed(ErrorCode::KafkaStorageError) };
         let before = query.before.unwrap_or(high_watermark);
+        if before > high_watermark && !partition.knows_what_is_committed() {
+            // The last leader may have told of more (KIP-207).
+            return failed(ErrorCode::OffsetNotAvailable);
+        }
         if before.0 < 0 || before > high_watermark {
             return failed(ErrorCode::OffsetOutOfRange);
         }
