@@ -9,6 +9,7 @@ mod driver;
 mod fs;
 mod glommio_driver;
 mod lock;
+pub mod measure;
 mod portable_driver;
 pub mod probe;
 pub mod record;

@@ -11,6 +11,9 @@ pub enum Remedy {
     Files(fn(&dyn Readings) -> Result<Vec<Change>, String>),
     /// Not by this program, for this reason.
     ByHand(&'static str),
+    /// Not by this program, but by the command that these words name for this machine; asked only where the item could be
+    /// better.
+    Told(fn(&dyn Readings) -> String),
 }
 
 /// A value for a file of `/proc` or `/sys`.
@@ -34,7 +37,9 @@ pub struct Change {
 impl Change {
     /// The file is set to `value`; it is undone by what the file holds now.
     pub(crate) fn of(readings: &dyn Readings, path: String, value: &str) -> Result<Change, String> {
-        let undo = Setting { path: path.clone(), value: in_force(&readings.text(&path)?).to_owned() };
+        let text = readings.text(&path)?;
+        let found = in_force(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+        let undo = Setting { path: path.clone(), value: found };
         Ok(Change { to: Setting { path, value: value.to_owned() }, undo })
     }
 }
@@ -50,6 +55,8 @@ pub trait Writes: Readings {
 pub enum Step {
     /// It is good as it is.
     Nothing,
+    /// The machine has no such thing, for this reason.
+    NotHere(String),
     /// These, in this order.
     Changes(Vec<Change>),
     /// It cannot be changed from here, for this reason.
@@ -62,8 +69,10 @@ pub fn plan(items: &[Item], readings: &dyn Readings) -> Vec<(Item, Outcome, Step
         let outcome = (item.check)(readings);
         let step = match (&outcome.verdict, item.remedy) {
             (Verdict::Good, _) => Step::Nothing,
+            (Verdict::NotHere(reason), _) => Step::NotHere(reason.clone()),
             (Verdict::CannotTell(reason), _) => Step::Cannot(reason.clone()),
             (Verdict::CouldBeBetter, Remedy::ByHand(reason)) => Step::Cannot(reason.into()),
+            (Verdict::CouldBeBetter, Remedy::Told(told)) => Step::Cannot(told(readings)),
             (Verdict::CouldBeBetter, Remedy::Files(changes)) => {
                 changes(readings).map_or_else(Step::Cannot, Step::Changes)
             }
@@ -81,6 +90,7 @@ pub fn apply(plan: &[(Item, Outcome, Step)], machine: &mut dyn Writes) -> (Strin
     for (item, outcome, step) in plan {
         match step {
             Step::Nothing => line(&mut page, format_args!("{}: good ({})", item.name, outcome.found)),
+            Step::NotHere(reason) => line(&mut page, format_args!("{}: not here: {reason}", item.name)),
             Step::Cannot(reason) => line(&mut page, format_args!("{}: left alone: {reason}", item.name)),
             Step::Changes(changes) => {
                 line(&mut page, format_args!("{}: was {}", item.name, outcome.found));
@@ -106,7 +116,8 @@ pub fn apply(plan: &[(Item, Outcome, Step)], machine: &mut dyn Writes) -> (Strin
 fn make(change: &Change, machine: &mut dyn Writes) -> Result<(), String> {
     machine.write(&change.to)?;
     let text = machine.text(&change.to.path)?;
-    match in_force(&text) == change.to.value {
+    // The kernel writes several numbers with tabs between them, whatever was between those that it was given.
+    match in_force(&text).split_whitespace().eq(change.to.value.split_whitespace()) {
         true => Ok(()),
         false => Err(format!("the kernel kept {text:?}")),
     }
@@ -119,7 +130,7 @@ pub fn scripts(plan: &[(Item, Outcome, Step)]) -> (String, String) {
     let mut undo = "#!/bin/sh\n# Takes the settings for a short tail back. Run as root.\nset -e\n".to_owned();
     for (item, outcome, step) in plan {
         match step {
-            Step::Nothing => {}
+            Step::Nothing | Step::NotHere(_) => {}
             Step::Cannot(reason) => {
                 line(&mut change, format_args!("\n# {}: left alone: {reason}", item.name))
             }
@@ -175,12 +186,40 @@ mod tests {
             .with("/proc/meminfo", "MemTotal: 268435456 kB")
             .with("/sys/block/sda/queue/scheduler", "none [bfq]")
             .with("/sys/block/sda/queue/rotational", "0")
+            .with("/sys/block/sda/queue/nr_requests", "256")
+            .with("/sys/block/sdb/queue/scheduler", "none [mq-deadline]")
+            .with("/sys/block/sdb/queue/rotational", "1")
+            .with("/sys/block/sdb/queue/nr_requests", "1024")
+            .with("/sys/devices/system/cpu/cpu0/cpuidle/state3/latency", "133")
+            .with("/sys/devices/system/cpu/cpu0/cpuidle/state3/disable", "0")
+            .with("/proc/sys/kernel/numa_balancing", "1")
             .with("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave")
             .with(
                 "/sys/devices/system/cpu/cpu0/cpufreq/scaling_available_governors",
                 "performance powersave",
             );
-        fake.with_cpus(1).with_disks(&["sda"])
+        networked(fake).with_cpus(1).with_disks(&["sda", "sdb"])
+    }
+
+    /// Adds two CPUs and a device with one receive queue and two transmit queues, whose interrupts all go to one CPU.
+    fn networked(fake: Fake) -> Fake {
+        let fake = fake
+            .with("/sys/devices/system/cpu/online", "0-1")
+            .with("/proc/sys/net/core/rps_sock_flow_entries", "0")
+            .with("/proc/sys/net/core/rmem_max", "212992")
+            .with("/proc/sys/net/core/wmem_max", "4194304")
+            .with("/proc/sys/net/ipv4/tcp_rmem", "4096\t87380\t1048576")
+            .with("/proc/sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304")
+            .with("/sys/class/net/eth0/operstate", "up")
+            .with("/sys/class/net/eth0/queues/rx-0/rps_cpus", "0")
+            .with("/sys/class/net/eth0/queues/rx-0/rps_flow_cnt", "0")
+            .with("/sys/class/net/eth0/queues/tx-0/xps_cpus", "0")
+            .with("/sys/class/net/eth0/queues/tx-1/xps_cpus", "0");
+        [("21", "eth0-tx-0"), ("22", "eth0-tx-1")].iter().fold(fake, |fake, (number, action)| {
+            fake.with(&format!("/sys/class/net/eth0/device/msi_irqs/{number}"), "msix")
+                .with(&format!("/sys/kernel/irq/{number}/actions"), action)
+                .with(&format!("/proc/irq/{number}/smp_affinity_list"), "0")
+        })
     }
 
     fn files(plan: &[(Item, Outcome, Step)]) -> Vec<Change> {
@@ -193,7 +232,7 @@ mod tests {
     fn after_apply_nothing_that_it_can_change_could_be_better() {
         let mut machine = machine();
         let before = plan(ITEMS, &machine);
-        assert_eq!(files(&before).len(), 6);
+        assert_eq!(files(&before).len(), 17);
         let (page, is_all_made) = apply(&before, &mut machine);
         assert!(is_all_made, "{page}");
         assert_eq!(files(&plan(ITEMS, &machine)), []);
@@ -240,5 +279,29 @@ mod tests {
         let changes = files(&plan);
         assert_eq!(commands(&change), changes.iter().map(|one| command(&one.to)).collect::<Vec<_>>());
         assert_eq!(commands(&undo), changes.iter().rev().map(|one| command(&one.undo)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_only_a_command_by_hand_changes_is_told_with_it_and_never_done() {
+        let mounted = "27 1 8:0 / /var rw,relatime - ext4 /dev/sda rw";
+        let mut machine = machine().with("/proc/self/mountinfo", mounted);
+        let plan = plan(ITEMS, &machine);
+        assert_eq!(files(&plan).len(), 17);
+        let told = "mount-options: left alone: a remount is yours to do: mount -o remount,noatime /var";
+        let (script, _) = scripts(&plan);
+        assert!(script.contains(&format!("\n# {told}\n")), "{script}");
+        let (page, _) = apply(&plan, &mut machine);
+        assert!(page.contains(&format!("{told}\n")), "{page}");
+    }
+
+    #[test]
+    fn on_a_machine_where_nothing_is_there_nothing_is_done_and_no_error_comes_of_it() {
+        let mut machine = Fake::new();
+        let plan = plan(ITEMS, &machine);
+        assert_eq!(files(&plan), []);
+        let (page, is_all_made) = apply(&plan, &mut machine);
+        assert!(is_all_made && page.contains("irq-affinity: not here: "), "{page}");
+        let (script, undo) = scripts(&plan);
+        assert!(!script.contains("echo") && !undo.contains("echo"), "{script}{undo}");
     }
 }

@@ -1,5 +1,6 @@
 //! From a directory to the disks under it.
 
+use crate::{Readings, mounts};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -19,14 +20,19 @@ const LAYERS_MAX: u32 = 16;
 
 /// The device of the file system that holds `data`, or would hold it once it is made.
 pub(crate) fn device_of(data: &Path) -> Result<Device, String> {
+    let path = nearest(data)?;
+    let metadata = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let number = metadata.dev();
+    Ok(Device { major: libc::major(number), minor: libc::minor(number) })
+}
+
+/// The directory, or the nearest above it that exists.
+pub(crate) fn nearest(data: &Path) -> Result<PathBuf, String> {
     let absolute =
         std::path::absolute(data).map_err(|error| format!("the path {}: {error}", data.display()))?;
     for path in absolute.ancestors() {
         match fs::metadata(path) {
-            Ok(metadata) => {
-                let number = metadata.dev();
-                return Ok(Device { major: libc::major(number), minor: libc::minor(number) });
-            }
+            Ok(_) => return Ok(path.to_path_buf()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),
         }
@@ -49,6 +55,31 @@ pub(crate) fn below(sys: &Path, device: Device) -> Result<Vec<String>, String> {
     let mut disks = BTreeSet::new();
     descend(path, LAYERS_MAX, &mut disks)?;
     Ok(disks.into_iter().collect())
+}
+
+/// What is measured when a directory's disk is: the ids that its disks bear, which are the same after another boot under
+/// other names, with their sizes; of a file system that is not on disks of its own, its type and source.
+pub(crate) fn identity(readings: &dyn Readings) -> Result<String, String> {
+    let disks = match readings.disks() {
+        Ok(disks) if !disks.is_empty() => disks,
+        Ok(_) | Err(_) => {
+            let mount = mounts::of_data(readings)?;
+            return Ok(format!("{} {}", mount.fs_type, mount.source));
+        }
+    };
+    let told = |disk: &String| {
+        let first_line = |file: &str| {
+            let text = readings.text(&format!("/sys/block/{disk}/{file}")).ok()?;
+            text.lines().next().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        let id = ["wwid", "device/wwid", "serial", "device/serial"]
+            .into_iter()
+            .filter_map(first_line)
+            .find(|id| !id.is_empty());
+        let sectors = first_line("size").unwrap_or_else(|| "?".into());
+        format!("{} of {sectors} sectors", id.unwrap_or_else(|| disk.clone()))
+    };
+    Ok(disks.iter().map(told).collect::<Vec<_>>().join(", "))
 }
 
 fn descend(mut path: PathBuf, layers: u32, disks: &mut BTreeSet<String>) -> Result<(), String> {
@@ -148,5 +179,30 @@ mod tests {
         let above = device_of(directory.path());
         assert!(above.is_ok());
         assert_eq!(device_of(&directory.path().join("not/yet")), above);
+    }
+
+    #[test]
+    fn a_disk_is_known_by_its_id_under_another_name() {
+        let machine = |name: &str, file: &str| {
+            crate::fake::Fake::new()
+                .with_disks(&[name])
+                .with(&format!("/sys/block/{name}/{file}"), "eui.0025 38")
+                .with(&format!("/sys/block/{name}/size"), "2048")
+        };
+        let known = identity(&machine("nvme0n1", "wwid")).expect("told");
+        assert_eq!(known, "eui.0025 38 of 2048 sectors");
+        assert_eq!(identity(&machine("sdb", "device/wwid")), Ok(known.clone()));
+        let larger = machine("nvme0n1", "wwid").with("/sys/block/nvme0n1/size", "4096");
+        assert_ne!(identity(&larger), Ok(known));
+        let nameless = crate::fake::Fake::new().with_disks(&["vda", "vdb"]).with("/sys/block/vda/serial", "");
+        assert_eq!(identity(&nameless), Ok("vda of ? sectors, vdb of ? sectors".to_owned()));
+    }
+
+    #[test]
+    fn what_is_on_no_disk_is_known_by_its_mount() {
+        let line = "30 1 0:27 / / rw,relatime - btrfs /dev/sda2 rw";
+        let machine = crate::fake::Fake::new().with("/proc/self/mountinfo", line);
+        assert_eq!(identity(&machine), Ok("btrfs /dev/sda2".to_owned()));
+        assert!(identity(&crate::fake::Fake::new()).is_err());
     }
 }

@@ -1,14 +1,15 @@
 //! A machine made of what a test says.
 
-use crate::{Readings, Setting, Writes, item::chosen};
+use crate::{Measurement, Readings, Setting, Writes, item::chosen};
 use corelane_io::probe::{self, ClockReading, RingReading};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) struct Fake {
     texts: BTreeMap<String, String>,
     refused: Option<String>,
     cpus: Vec<String>,
     disks: Result<Vec<String>, String>,
+    pub(crate) measurement: Measurement,
     pub(crate) probe: probe::Readings,
 }
 
@@ -31,6 +32,7 @@ impl Fake {
             refused: None,
             cpus: Vec::new(),
             disks: Err("no such disk".into()),
+            measurement: Measurement::Missing,
             probe,
         }
     }
@@ -66,8 +68,24 @@ impl Readings for Fake {
         self.cpus.clone()
     }
 
+    /// Whatever stands below the directory in a path that was given.
+    fn names(&self, directory: &str) -> Vec<String> {
+        let start = format!("{directory}/");
+        let below = |path: &String| Some(path.strip_prefix(&start)?.split('/').next()?.to_owned());
+        let names: BTreeSet<String> = self.texts.keys().filter_map(below).collect();
+        names.into_iter().collect()
+    }
+
     fn disks(&self) -> Result<Vec<String>, String> {
         self.disks.clone()
+    }
+
+    fn data_path(&self) -> Result<String, String> {
+        Ok("/var/lib/corelane".into())
+    }
+
+    fn measurement(&self) -> &Measurement {
+        &self.measurement
     }
 
     fn probe(&self) -> &probe::Readings {

@@ -7,13 +7,23 @@
 mod apply;
 mod disks;
 mod item;
+mod mounts;
 mod page;
 mod readings;
 
 pub use apply::{Change, Remedy, Setting, Step, Writes, apply, plan, scripts};
 pub use item::{ITEMS, Item, Outcome, Verdict};
 pub use page::{check_page, explain_page};
-pub use readings::{Machine, Readings};
+pub use readings::{Machine, Measurement, Readings};
+
+/// What `tune measure` measures of a machine's data directory: the same text as long as its disks are the same, and another
+/// when they are others.
+///
+/// # Errors
+/// When nothing tells what the directory lies on.
+pub fn device_identity(readings: &dyn Readings) -> Result<String, String> {
+    disks::identity(readings)
+}
 
 #[cfg(test)]
 mod fake;

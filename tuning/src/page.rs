@@ -24,8 +24,10 @@ pub fn check_page(checked: &[(Item, Outcome)]) -> String {
         |is_one: fn(&Verdict) -> bool| checked.iter().filter(|(_, outcome)| is_one(&outcome.verdict)).count();
     let better = count(|verdict| *verdict == Verdict::CouldBeBetter);
     let unknown = count(|verdict| matches!(verdict, Verdict::CannotTell(_)));
-    let good = checked.len() - better - unknown;
-    line(&mut page, format_args!("\n{good} good, {better} could be better, {unknown} cannot be told."));
+    let absent = count(|verdict| matches!(verdict, Verdict::NotHere(_)));
+    let good = checked.len() - better - unknown - absent;
+    let sum = format!("{good} good, {better} could be better, {absent} not here, {unknown} cannot be told.");
+    line(&mut page, format_args!("\n{sum}"));
     if better > 0 {
         line(&mut page, format_args!("`corelane tune explain ITEM` says why, and what changes it."));
     }
@@ -36,6 +38,7 @@ fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Good => "good".into(),
         Verdict::CouldBeBetter => "could be better".into(),
+        Verdict::NotHere(reason) => format!("not here: {reason}"),
         Verdict::CannotTell(reason) => format!("cannot tell: {reason}"),
     }
 }
@@ -96,14 +99,16 @@ mod tests {
             (item("a"), outcome("60", "at most 1", Verdict::CouldBeBetter)),
             (item("a-longer-one"), outcome("none", "none", Verdict::Good)),
             (item("b"), outcome("-", "x", Verdict::CannotTell("no /proc".into()))),
+            (item("c"), outcome("-", "y", Verdict::NotHere("one node".into()))),
         ]);
         let expected = "\
 ITEM          FOUND  WANTED     VERDICT
 a             60     at most 1  could be better
 a-longer-one  none   none       good
 b             -      x          cannot tell: no /proc
+c             -      y          not here: one node
 
-1 good, 1 could be better, 1 cannot be told.
+1 good, 1 could be better, 1 not here, 1 cannot be told.
 `corelane tune explain ITEM` says why, and what changes it.
 ";
         assert_eq!(page, expected);
@@ -112,7 +117,7 @@ b             -      x          cannot tell: no /proc
     #[test]
     fn a_machine_without_fault_gets_no_advice() {
         let page = check_page(&[(ITEMS[0], outcome("performance", "performance", Verdict::Good))]);
-        assert!(page.ends_with("\n1 good, 0 could be better, 0 cannot be told.\n"), "{page}");
+        assert!(page.ends_with("\n1 good, 0 could be better, 0 not here, 0 cannot be told.\n"), "{page}");
     }
 
     #[test]

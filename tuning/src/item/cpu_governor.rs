@@ -30,10 +30,7 @@ fn check(readings: &dyn Readings) -> Outcome {
         }
     }
     if cpus_by_governor.is_empty() {
-        return Outcome::cannot_tell(
-            WANTED,
-            "this kernel scales no frequencies; under a hypervisor, its host may",
-        );
+        return Outcome::not_here(WANTED, "this kernel scales no frequencies; under a hypervisor, its host may");
     }
     let is_good = cpus_by_governor.keys().all(|governor| governor == WANTED);
     let found = match cpus_by_governor.len() {
@@ -90,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_scales_nothing_cannot_be_told() {
+    fn a_machine_that_scales_nothing_has_no_governor() {
         let outcome = check(&Fake::new().with_cpus(2));
-        assert!(matches!(outcome.verdict, Verdict::CannotTell(_)));
+        assert!(matches!(outcome.verdict, Verdict::NotHere(_)));
     }
 }

@@ -13,7 +13,7 @@ pub(super) const ITEM: Item = Item {
              echo none > /sys/block/DISK/queue/scheduler\n\
              # to keep it, in /etc/udev/rules.d/90-corelane.rules:\n\
              # ACTION==\"add|change\", KERNEL==\"DISK\", ATTR{queue/scheduler}=\"none\"",
-    undo: "# SCHEDULER as `tune check` found it before\n\
+    undo: "# SCHEDULER as `tune check` found it before; a number of nr_requests that was set by hand is to be set again\n\
            echo SCHEDULER > /sys/block/DISK/queue/scheduler\n\
            rm -f /etc/udev/rules.d/90-corelane.rules",
     remedy: Remedy::Files(changes),
@@ -44,7 +44,7 @@ fn judge(readings: &dyn Readings) -> Result<Outcome, String> {
     Ok(Outcome::judged(found.join(", "), wanted, is_good))
 }
 
-fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
+pub(super) fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
     let mut changes = Vec::new();
     for (disk, text) in of_each_disk(readings, "scheduler")? {
         let turns = readings.text(&format!("/sys/block/{disk}/queue/rotational"))? == "1";
