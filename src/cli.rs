@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser, value_parser};
+use corelane_io::DriverKind;
 use std::path::PathBuf;
 
 /// A Kafka-protocol broker for people who cannot afford a slow tail.
@@ -71,6 +72,28 @@ pub enum Tune {
     /// Change, until the next boot, what can safely be changed; say what was done and what undoes it. Needs root.
     #[command(after_help = "Exit code: 0 if every change was made, also if there was none to make; else 1.")]
     Apply(TuneApplyOptions),
+    /// Measure what a directory's disk does with a broker's writes, for the broker to take settings from when it starts.
+    #[command(
+        after_help = "Run it while the broker is stopped and little else uses the disk. It writes to files without \
+                            a name, which are gone however it ends, and uses an eighth of the free space at most."
+    )]
+    Measure(TuneMeasureOptions),
+}
+
+#[derive(Args, Debug)]
+pub struct TuneMeasureOptions {
+    /// The directory whose disk is measured, as in corelane.journal.dir or log.dirs; made if it is missing.
+    #[arg(long, alias = "data-dir", value_name = "DIRECTORY", default_value = "./corelane-data")]
+    pub dir: PathBuf,
+    /// How long it takes.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = value_parser!(u32).range(1..=3600))]
+    pub seconds: u32,
+    /// Where the figures go, instead of disk.properties in the directory; the broker reads only that one.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How the kernel is asked: as the broker will ask it.
+    #[arg(long, value_name = "DRIVER", default_value = "auto")]
+    pub driver: Driver,
 }
 
 #[derive(Args, Debug)]
@@ -124,4 +147,16 @@ pub enum Driver {
     Ring,
     /// epoll and threads for files: acknowledges later, and runs where io_uring is forbidden.
     Portable,
+}
+
+impl Driver {
+    /// The one that is asked for, if one is.
+    pub fn asked(self) -> Option<DriverKind> {
+        match self {
+            Driver::Auto => None,
+            Driver::Glommio => Some(DriverKind::Glommio),
+            Driver::Ring => Some(DriverKind::Ring),
+            Driver::Portable => Some(DriverKind::Portable),
+        }
+    }
 }

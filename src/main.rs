@@ -2,8 +2,10 @@
 
 mod cli;
 mod container;
+mod disk_figures;
 mod host_name;
 mod logging;
+mod measure;
 mod report;
 mod signals;
 mod start;

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Driver, StartOptions},
-    host_name, logging,
+    disk_figures, host_name, logging,
     report::{Blame, Problem, fail},
     signals::StopSignals,
 };
@@ -11,7 +11,7 @@ use corelane_core::config::{
     formatted::{META_PROPERTIES, MetaProperties},
     properties,
 };
-use corelane_io::{DriverError, DriverKind, probe};
+use corelane_io::{DriverError, probe};
 use corelane_shard::{LogControl, MachineSettings, StartError};
 use std::{io, path::Path, process::ExitCode, thread, time::Instant};
 
@@ -76,6 +76,7 @@ fn serve(
         }
     }
     let machine = MachineSettings { log, ..machine(&config, driver)? };
+    let config = disk_figures::adopted(config, machine.cpus.len());
     let directory = config.main_directory().to_owned();
     let told = |error: StartError| vec![problem(&error, &directory)];
     let broker = corelane_shard::start(config, &machine, began).map_err(told)?;
@@ -123,13 +124,7 @@ fn machine(config: &BrokerConfig, driver: Driver) -> Result<MachineSettings, Vec
         // Without a bound of its own a broker should hold what its users expect of one.
         connections: u64::try_from(config.connections_max).unwrap_or(u64::MAX).min(EXPECTED_CONNECTIONS),
     };
-    let asked = match driver {
-        Driver::Auto => None,
-        Driver::Glommio => Some(DriverKind::Glommio),
-        Driver::Ring => Some(DriverKind::Ring),
-        Driver::Portable => Some(DriverKind::Portable),
-    };
-    let judgement = probe::judge(&probe::Readings::take(Some(directory)), wanted, asked);
+    let judgement = probe::judge(&probe::Readings::take(Some(directory)), wanted, driver.asked());
     let (fatal, advice): (Vec<_>, Vec<_>) =
         judgement.findings.into_iter().partition(|finding| finding.is_fatal);
     for finding in advice {

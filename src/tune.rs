@@ -1,6 +1,9 @@
 //! Advice about the machine.
 
-use crate::cli::{Tune, TuneApplyOptions, TuneCheckOptions};
+use crate::{
+    cli::{Tune, TuneApplyOptions, TuneCheckOptions},
+    disk_figures, measure,
+};
 use corelane_tuning::{ITEMS, Item, Machine, Verdict, apply, check_page, explain_page, plan, scripts};
 use std::{
     fs,
@@ -15,13 +18,19 @@ pub fn run(command: &Tune) -> ExitCode {
     match command {
         Tune::Check(options) => check(options),
         Tune::Apply(options) => change(options),
+        Tune::Measure(options) => measure::run(options),
         Tune::Explain { items } => crate::print(&explain_page(&chosen(items))),
     }
 }
 
+/// This machine, with what is known of the directory's disk.
+fn machine(data_dir: &Path) -> Machine {
+    Machine::new(data_dir, disk_figures::known(data_dir))
+}
+
 /// 1 if something could be better, so that a script can stop on it; a user who accepts one thing names the others.
 fn check(options: &TuneCheckOptions) -> ExitCode {
-    let machine = Machine::new(&options.data_dir);
+    let machine = machine(&options.data_dir);
     let checked: Vec<_> =
         chosen(&options.items).into_iter().map(|item| (item, (item.check)(&machine))).collect();
     let printed = crate::print(&check_page(&checked));
@@ -32,7 +41,7 @@ fn check(options: &TuneCheckOptions) -> ExitCode {
 }
 
 fn change(options: &TuneApplyOptions) -> ExitCode {
-    let mut machine = Machine::new(&options.check.data_dir);
+    let mut machine = machine(&options.check.data_dir);
     let plan = plan(&chosen(&options.check.items), &machine);
     if let Some(file) = &options.script {
         let (change, undo) = scripts(&plan);

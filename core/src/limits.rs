@@ -24,6 +24,30 @@ pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = assert!(FRAME_BYTES_MAX > JOURNAL_GROUP_BYTES_MAX);
 
+/// The same where the disk was measured, at least: smaller groups gain nothing, a record of a large batch begins too many.
+pub const MEASURED_GROUP_BYTES_LEAST: usize = 256 * 1024;
+
+/// And at most: a flush of more makes others wait for tens of milliseconds on the disks that would gain by it.
+pub const MEASURED_GROUP_BYTES_MOST: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(MEASURED_GROUP_BYTES_LEAST <= JOURNAL_GROUP_BYTES_MAX);
+const _: () = assert!(JOURNAL_GROUP_BYTES_MAX <= MEASURED_GROUP_BYTES_MOST);
+
+/// Bytes that wait before a shard's journal, past which appends are refused for the moment and connections not read: what
+/// waits there bounds how long an acknowledgement takes. Eight groups.
+pub const UNSEALED_BYTES_MAX: usize = 8 * JOURNAL_GROUP_BYTES_MAX;
+
+/// The same where the disk was measured, at most: a burst of more is better held back at the clients.
+pub const MEASURED_UNSEALED_BYTES_MOST: usize = 32 * 1024 * 1024;
+
+const _: () = assert!(UNSEALED_BYTES_MAX <= MEASURED_UNSEALED_BYTES_MOST);
+// While one group is written, the next gathers.
+const _: () = assert!(2 * MEASURED_GROUP_BYTES_MOST <= MEASURED_UNSEALED_BYTES_MOST);
+
+/// A measured disk's journals are no smaller than this, however long reading them takes: a journal under pressure copies
+/// and hurries its logs, over and over if it is small.
+pub const MEASURED_JOURNAL_BYTES_LEAST: u64 = 64 * 1024 * 1024;
+
 /// Incremental fetch sessions of one shard (`max.incremental.fetch.session.cache.slots`' default, per shard).
 pub const FETCH_SESSIONS_MAX: usize = 1000;
 

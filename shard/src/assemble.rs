@@ -163,6 +163,8 @@ fn data_seed(
         journal_dir: config.journal_dir.clone(),
         journal_bytes_initial,
         journal_bytes_max: config.journal_bytes_max,
+        group_bytes_max: config.journal_group_bytes_max,
+        unsealed_bytes_max: config.unsealed_bytes_max,
         tail_cache_bytes: bytes(config.tail_cache_bytes),
         memory_bytes_max: bytes(config.shard_memory_bytes),
         disk_reserve_bytes: disk_reserve_bytes(

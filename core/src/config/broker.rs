@@ -4,6 +4,7 @@ use super::{
     check,
     cluster::ClusterConfig,
     describe::{ConfigSource, DescribedConfig, Synonym},
+    disk::DiskSettings,
     groups::GroupsConfig,
     listener::{Advertised, Listener},
     network::{self, Network},
@@ -15,8 +16,10 @@ use super::{
     throttle::QuotaSettings,
     transactions::TransactionsConfig,
 };
-use crate::ids::NodeId;
+use crate::{ids::NodeId, limits};
 use std::path::{Path, PathBuf};
+
+const JOURNAL_BYTES_MAX: &str = "corelane.journal.bytes.max";
 
 /// Whether shards are bound to cores (`corelane.cpu.pin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +183,10 @@ pub struct BrokerConfig {
     pub shards: Option<u16>,
     /// `corelane.journal.bytes.max`: of one shard's journal.
     pub journal_bytes_max: u64,
+    /// Bytes of one group of a shard's journal. No setting: [`limits`], or what a measured disk asks for.
+    pub journal_group_bytes_max: usize,
+    /// Bytes that wait before a shard's journal, past which appends wait. Likewise.
+    pub unsealed_bytes_max: u64,
     /// `corelane.shard.memory.bytes`: what requests and responses under way may hold, per shard.
     pub shard_memory_bytes: u64,
     /// `corelane.tail.cache.bytes`: the recent log kept in memory, per shard.
@@ -233,6 +240,19 @@ impl BrokerConfig {
     /// Where it keeps most.
     pub fn main_directory(&self) -> &Path {
         if self.roles.broker { &self.data_dir } else { &self.metadata_dir }
+    }
+
+    /// This configuration with what a measured disk asks for. What the user has set stays.
+    #[must_use]
+    pub fn with_disk(mut self, disk: DiskSettings) -> BrokerConfig {
+        self.journal_group_bytes_max = disk.group_bytes_max;
+        self.unsealed_bytes_max = disk.unsealed_bytes_max;
+        if self.settings.given(JOURNAL_BYTES_MAX).is_none() {
+            self.journal_bytes_max = disk.journal_bytes_max;
+            // As it is described to clients, too.
+            self.settings.fixed.insert(JOURNAL_BYTES_MAX.into(), disk.journal_bytes_max.to_string());
+        }
+        self
     }
 
     /// This configuration with the cluster's and this broker's dynamic settings over it. Settings that do not read
@@ -428,7 +448,9 @@ fn typed(
         groups: GroupsConfig::new(&settings),
         transactions: TransactionsConfig::new(&settings),
         shards,
-        journal_bytes_max: settings.size("corelane.journal.bytes.max"),
+        journal_bytes_max: settings.size(JOURNAL_BYTES_MAX),
+        journal_group_bytes_max: limits::JOURNAL_GROUP_BYTES_MAX,
+        unsealed_bytes_max: limits::UNSEALED_BYTES_MAX as u64,
         shard_memory_bytes: settings.size("corelane.shard.memory.bytes"),
         tail_cache_bytes: settings.size("corelane.tail.cache.bytes"),
         disk_reserve_bytes: settings.size("corelane.disk.reserve.bytes"),

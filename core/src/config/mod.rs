@@ -8,6 +8,7 @@ mod check;
 pub mod client_metrics;
 mod cluster;
 mod describe;
+pub mod disk;
 pub mod environment;
 pub mod formatted;
 pub mod group;

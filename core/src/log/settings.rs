@@ -31,6 +31,8 @@ pub struct StoreSettings {
     pub journal_bytes_max: u64,
     /// Bytes of one journal group, its header included. A larger batch spans groups.
     pub group_bytes_max: usize,
+    /// Bytes that were appended and are in no group yet, at which appends answer [`Full`](super::AppendError::Full).
+    pub unsealed_bytes_max: u64,
     /// Bytes of recent log, already in segments, that stay in memory for readers.
     pub tail_cache_bytes: usize,
     /// Bytes of tail memory in all. At this mark appends answer [`Full`](super::AppendError::Full).
@@ -59,6 +61,7 @@ impl StoreSettings {
             journal_bytes_initial: 16 << 20,
             journal_bytes_max: 256 << 20,
             group_bytes_max: crate::limits::JOURNAL_GROUP_BYTES_MAX,
+            unsealed_bytes_max: crate::limits::UNSEALED_BYTES_MAX as u64,
             tail_cache_bytes: 64 << 20,
             memory_bytes_max: 256 << 20,
             disk_reserve_bytes: 256 << 20,

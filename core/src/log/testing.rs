@@ -435,6 +435,7 @@ impl Machine {
                 journal_bytes_initial: shape.journal_bytes,
                 journal_bytes_max: shape.journal_bytes_max,
                 group_bytes_max: shape.group_bytes,
+                unsealed_bytes_max: 8 * shape.group_bytes as u64,
                 tail_cache_bytes: shape.cache_bytes,
                 memory_bytes_max: shape.memory_bytes,
                 disk_reserve_bytes: 1000,

@@ -12,12 +12,7 @@ use corelane_seam::Space;
 use file::Nameless;
 use plan::{FILE_BYTES_MIN, Phase};
 use shard::{MeasuringShard, Word};
-use std::{
-    fmt, io,
-    path::PathBuf,
-    sync::mpsc,
-    time::Duration,
-};
+use std::{fmt, io, path::PathBuf, sync::mpsc, time::Duration};
 
 /// What is measured, and how.
 #[derive(Clone, Debug)]

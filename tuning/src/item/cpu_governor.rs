@@ -30,7 +30,10 @@ fn check(readings: &dyn Readings) -> Outcome {
         }
     }
     if cpus_by_governor.is_empty() {
-        return Outcome::not_here(WANTED, "this kernel scales no frequencies; under a hypervisor, its host may");
+        return Outcome::not_here(
+            WANTED,
+            "this kernel scales no frequencies; under a hypervisor, its host may",
+        );
     }
     let is_good = cpus_by_governor.keys().all(|governor| governor == WANTED);
     let found = match cpus_by_governor.len() {

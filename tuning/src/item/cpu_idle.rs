@@ -56,7 +56,10 @@ fn number(readings: &dyn Readings, directory: &str, file: &str) -> Option<u64> {
 
 fn check(readings: &dyn Readings) -> Outcome {
     let Some(deep) = too_deep(readings) else {
-        return Outcome::not_here(WANTED, "this kernel chooses no idle states; under a hypervisor, its host does");
+        return Outcome::not_here(
+            WANTED,
+            "this kernel chooses no idle states; under a hypervisor, its host does",
+        );
     };
     let found = match deep.iter().max_by_key(|state| state.latency_us) {
         Some(deepest) => format!("down to {} ({} µs)", deepest.name, deepest.latency_us),
@@ -100,7 +103,10 @@ mod tests {
     fn a_deep_state_could_be_better_and_is_switched_off_on_every_cpu() {
         let machine = machine("0");
         let outcome = check(&machine);
-        assert_eq!((outcome.found.as_str(), outcome.verdict), ("down to C6 (133 µs)", Verdict::CouldBeBetter));
+        assert_eq!(
+            (outcome.found.as_str(), outcome.verdict),
+            ("down to C6 (133 µs)", Verdict::CouldBeBetter)
+        );
         let paths: Vec<_> =
             changes(&machine).expect("offered").into_iter().map(|change| change.to.path).collect();
         assert_eq!(

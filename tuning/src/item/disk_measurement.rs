@@ -25,7 +25,9 @@ fn check(readings: &dyn Readings) -> Outcome {
         Measurement::Taken { device, unix_s } => {
             let age = told_age(readings.probe().clock.unix_ms / 1000 - unix_s);
             match device_identity(readings) {
-                Ok(present) if present == *device => Outcome::judged(format!("{age}, of this device"), WANTED, true),
+                Ok(present) if present == *device => {
+                    Outcome::judged(format!("{age}, of this device"), WANTED, true)
+                }
                 Ok(_) => Outcome::judged(format!("{age}, of another device"), WANTED, false),
                 Err(reason) => Outcome::cannot_tell(WANTED, reason),
             }

@@ -13,7 +13,7 @@ pub(super) const ITEM: Item = Item {
              echo none > /sys/block/DISK/queue/scheduler\n\
              # to keep it, in /etc/udev/rules.d/90-corelane.rules:\n\
              # ACTION==\"add|change\", KERNEL==\"DISK\", ATTR{queue/scheduler}=\"none\"",
-    undo: "# SCHEDULER as `tune check` found it before; a number of nr_requests that was set by hand is to be set again\n\
+    undo: "# SCHEDULER as `tune check` found it before; nr_requests begins anew with it\n\
            echo SCHEDULER > /sys/block/DISK/queue/scheduler\n\
            rm -f /etc/udev/rules.d/90-corelane.rules",
     remedy: Remedy::Files(changes),

@@ -23,8 +23,8 @@ const WANTED: &str = "ext4 or xfs";
 const GOOD: [&str; 2] = ["ext4", "xfs"];
 /// Known to be worse, each for one of the reasons above.
 const WORSE: [&str; 17] = [
-    "9p", "bcachefs", "btrfs", "ceph", "cifs", "ext2", "ext3", "fuse", "nfs", "nfs4", "ntfs3", "overlay", "ramfs",
-    "smb3", "tmpfs", "vfat", "zfs",
+    "9p", "bcachefs", "btrfs", "ceph", "cifs", "ext2", "ext3", "fuse", "nfs", "nfs4", "ntfs3", "overlay",
+    "ramfs", "smb3", "tmpfs", "vfat", "zfs",
 ];
 
 fn check(readings: &dyn Readings) -> Outcome {
@@ -38,7 +38,8 @@ fn check(readings: &dyn Readings) -> Outcome {
     if GOOD.contains(&kind) || WORSE.contains(&kind) {
         return Outcome::judged(found, WANTED, GOOD.contains(&kind));
     }
-    let verdict = Verdict::CannotTell(format!("how {kind} flushes is not known here; `tune measure` finds out"));
+    let verdict =
+        Verdict::CannotTell(format!("how {kind} flushes is not known here; `tune measure` finds out"));
     Outcome { found, wanted: WANTED.into(), verdict }
 }
 

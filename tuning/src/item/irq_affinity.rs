@@ -101,7 +101,7 @@ fn spreads(readings: &dyn Readings) -> Vec<Spread> {
         let mut cpus: Vec<_> = cpu_by_queue.values().collect();
         cpus.sort_unstable();
         cpus.dedup();
-        (!cpus.is_empty()).then(|| Spread { device, queues: cpu_by_queue.len(), cpus: cpus.len() })
+        (!cpus.is_empty()).then_some(Spread { device, queues: cpu_by_queue.len(), cpus: cpus.len() })
     };
     network::devices(readings).into_iter().filter_map(spread).collect()
 }

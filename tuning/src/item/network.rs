@@ -35,10 +35,16 @@ pub(super) fn counted(number: usize, what: &str) -> String {
 
 /// A machine with these devices, each up and with so many queues of either kind, for tests.
 #[cfg(test)]
-pub(super) fn with_device(machine: crate::fake::Fake, device: &str, rx: usize, tx: usize) -> crate::fake::Fake {
+pub(super) fn with_device(
+    machine: crate::fake::Fake,
+    device: &str,
+    rx: usize,
+    tx: usize,
+) -> crate::fake::Fake {
     let directory = format!("/sys/class/net/{device}");
-    let mut machine =
-        machine.with(&format!("{directory}/operstate"), "up").with(&format!("{directory}/device/vendor"), "x");
+    let mut machine = machine
+        .with(&format!("{directory}/operstate"), "up")
+        .with(&format!("{directory}/device/vendor"), "x");
     for queue in 0..rx {
         machine = machine
             .with(&format!("{directory}/queues/rx-{queue}/rps_cpus"), "00")

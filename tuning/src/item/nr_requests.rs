@@ -48,7 +48,9 @@ fn queues(readings: &dyn Readings) -> Result<Vec<Queue>, String> {
     let queue = |(((disk, requests), (_, scheduler)), (_, turns)): (((String, String), _), _)| {
         let (scheduler, turns): (String, String) = (scheduler, turns);
         Ok(Queue {
-            requests: requests.parse().map_err(|_| format!("{disk} has {requests:?} requests, not a number"))?,
+            requests: requests
+                .parse()
+                .map_err(|_| format!("{disk} has {requests:?} requests, not a number"))?,
             disk,
             is_scheduled: !["none", ""].contains(&chosen(&scheduler).unwrap_or(&scheduler)),
             turns: turns == "1",
@@ -80,7 +82,9 @@ fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
     for Queue { disk, .. } in queues(readings)?.iter().filter(|queue| !queue.is_good()) {
         let directory = format!("/sys/block/{disk}/queue");
         if rescheduled.contains(&format!("{directory}/scheduler")) {
-            return Err(format!("the scheduler of {disk} is to be changed (disk-scheduler), which sets it anew"));
+            return Err(format!(
+                "the scheduler of {disk} is to be changed (disk-scheduler), which sets it anew"
+            ));
         }
         changes.push(Change::of(readings, format!("{directory}/nr_requests"), &SET.to_string())?);
     }

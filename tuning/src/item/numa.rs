@@ -104,7 +104,10 @@ mod tests {
         let single = Fake::new().with("/sys/devices/system/node/online", "0");
         assert_eq!(check(&single).verdict, Verdict::Good);
         let outcome = check(&machine("4-7"));
-        assert_eq!((outcome.found.as_str(), outcome.verdict), ("on node 1 of 2, nvme0n1 on 1", Verdict::Good));
+        assert_eq!(
+            (outcome.found.as_str(), outcome.verdict),
+            ("on node 1 of 2, nvme0n1 on 1", Verdict::Good)
+        );
     }
 
     #[test]

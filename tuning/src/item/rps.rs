@@ -121,12 +121,20 @@ mod tests {
         let outcome = check(&machine);
         assert_eq!(outcome.found, "eth0: 3 queues, not all steered");
         assert_eq!(outcome.verdict, Verdict::CouldBeBetter);
-        let told: Vec<_> =
-            changes(&machine).expect("offered").into_iter().map(|change| (change.to, change.undo.value)).collect();
-        let expected = [(FLOWS_PATH, "32768", "0")].into_iter().map(|(path, value, undo)| (path.to_owned(), value, undo));
+        let told: Vec<_> = changes(&machine)
+            .expect("offered")
+            .into_iter()
+            .map(|change| (change.to, change.undo.value))
+            .collect();
+        let expected = [(FLOWS_PATH, "32768", "0")]
+            .into_iter()
+            .map(|(path, value, undo)| (path.to_owned(), value, undo));
         let queues = (0..3).flat_map(|queue| {
             let directory = format!("/sys/class/net/eth0/queues/rx-{queue}");
-            [(format!("{directory}/rps_cpus"), "0f", "00"), (format!("{directory}/rps_flow_cnt"), "8192", "0")]
+            [
+                (format!("{directory}/rps_cpus"), "0f", "00"),
+                (format!("{directory}/rps_flow_cnt"), "8192", "0"),
+            ]
         });
         let expected: Vec<_> = expected
             .chain(queues)

@@ -20,9 +20,22 @@ pub(super) const ITEM: Item = Item {
 
 const WANTED: &str = "each queue bound to cores";
 
-/// Of each device with a choice: its queues, with the masks that bind cores to them.
-fn masks(readings: &dyn Readings) -> Result<Vec<(String, Vec<(String, String)>)>, String> {
-    let mut masks = Vec::new();
+/// A device with a choice.
+struct Chooser {
+    device: String,
+    /// The file of each queue that binds cores to it, with the mask in it.
+    queues: Vec<(String, String)>,
+}
+
+impl Chooser {
+    fn unbound(&self) -> usize {
+        self.queues.iter().filter(|(_, mask)| is_unbound(mask)).count()
+    }
+}
+
+/// The devices with more than one transmit queue.
+fn choosers(readings: &dyn Readings) -> Result<Vec<Chooser>, String> {
+    let mut choosers = Vec::new();
     for device in network::devices(readings) {
         let queues = network::queues(readings, &device, "tx");
         if queues.len() < 2 {
@@ -33,9 +46,10 @@ fn masks(readings: &dyn Readings) -> Result<Vec<(String, Vec<(String, String)>)>
             let mask = readings.text(&path)?;
             Ok((path, mask))
         };
-        masks.push((device, queues.into_iter().map(read).collect::<Result<Vec<_>, String>>()?));
+        let queues = queues.into_iter().map(read).collect::<Result<Vec<_>, String>>()?;
+        choosers.push(Chooser { device, queues });
     }
-    Ok(masks)
+    Ok(choosers)
 }
 
 /// A queue to which no CPU is bound.
@@ -47,31 +61,28 @@ fn check(readings: &dyn Readings) -> Outcome {
     if network::devices(readings).is_empty() {
         return Outcome::not_here(WANTED, NO_DEVICE);
     }
-    let masks = match masks(readings) {
-        Ok(masks) => masks,
+    let choosers = match choosers(readings) {
+        Ok(choosers) => choosers,
         Err(reason) => return Outcome::cannot_tell(WANTED, reason),
     };
-    if masks.is_empty() {
+    if choosers.is_empty() {
         return Outcome::not_here(WANTED, "no network device here has more than one transmit queue");
     }
-    let unbound = |queues: &[(String, String)]| queues.iter().filter(|(_, mask)| is_unbound(mask)).count();
-    let told = |(device, queues): &(String, Vec<(String, String)>)| {
-        format!("{device}: {}, {} unbound", counted(queues.len(), "queue"), unbound(queues))
+    let told = |chooser: &Chooser| {
+        let queues = counted(chooser.queues.len(), "queue");
+        format!("{}: {queues}, {} unbound", chooser.device, chooser.unbound())
     };
-    let found = masks.iter().map(told).collect::<Vec<_>>().join("; ");
-    Outcome::judged(found, WANTED, masks.iter().all(|(_, queues)| unbound(queues) == 0))
+    let found = choosers.iter().map(told).collect::<Vec<_>>().join("; ");
+    Outcome::judged(found, WANTED, choosers.iter().all(|chooser| chooser.unbound() == 0))
 }
 
 fn changes(readings: &dyn Readings) -> Result<Vec<Change>, String> {
     let online = cpus::online(readings)?;
     let mut changes = Vec::new();
-    for (_, queues) in masks(readings)? {
-        // One unbound queue is never chosen by a CPU that another one is bound to: then all are laid out anew.
-        if !queues.iter().any(|(_, mask)| is_unbound(mask)) {
-            continue;
-        }
-        let count = queues.len();
-        for (queue, (path, mask)) in queues.into_iter().enumerate() {
+    // A CPU that is bound to one queue never chooses an unbound one: where there is one, all are laid out anew.
+    for chooser in choosers(readings)?.into_iter().filter(|chooser| chooser.unbound() > 0) {
+        let count = chooser.queues.len();
+        for (queue, (path, mask)) in chooser.queues.into_iter().enumerate() {
             let mut mine: Vec<usize> = online.iter().copied().skip(queue).step_by(count).collect();
             if mine.is_empty() {
                 // More queues than CPUs.

@@ -32,7 +32,8 @@ rows! {
         "Free space of the data's file system below which produce is refused, so that the disk never fills; it is at \
          least what the next start needs, 17 MiB a shard, unless it is 0.";
     "corelane.journal.bytes.max": Long = Some("1073741824"), AtLeast(16777216), ReadOnly, Honoured =>
-        "The largest size of one shard's journal; a full one delays produce.";
+        "The largest size of one shard's journal; a full one delays produce. Where it is not set and the disk was measured \
+         (`corelane tune measure`) it is as much of that as all shards' journals take ten seconds to read at a start.";
     "corelane.journal.dir": String = None, Any, ReadOnly, Honoured =>
         "The directory of the shards' journals, where it is not that of the data; the fastest disk to flush.";
     "corelane.shard.memory.bytes": Long = Some("268435456"), AtLeast(16777216), ReadOnly, Honoured =>

@@ -46,10 +46,6 @@ const TOKEN_BIT: u64 = 1 << 62;
 /// Largest chunk of tail memory: what a busy log may hold unused.
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
-/// Unsealed bytes, in journal groups, past which appends answer Full: what waits before the journal bounds how long
-/// an acknowledgement takes.
-const UNSEALED_GROUPS_MAX: u64 = 8;
-
 /// What an answer of the disk is for.
 #[derive(Debug)]
 enum Job {
@@ -403,11 +399,7 @@ impl Store {
     }
 
     fn is_full(&self) -> bool {
-        self.memory >= self.memory_max() || self.unsealed >= self.unsealed_max()
-    }
-
-    fn unsealed_max(&self) -> u64 {
-        UNSEALED_GROUPS_MAX * self.settings.group_bytes_max as u64
+        self.memory >= self.memory_max() || self.unsealed >= self.settings.unsealed_bytes_max
     }
 
     fn count_memory(&mut self, slot: Slot) {
@@ -468,7 +460,8 @@ impl Store {
     }
 
     fn offer_room(&mut self) {
-        let room = self.memory < self.memory_max() / 8 * 7 && self.unsealed <= self.unsealed_max() / 2;
+        let room =
+            self.memory < self.memory_max() / 8 * 7 && self.unsealed <= self.settings.unsealed_bytes_max / 2;
         if self.room_wanted && room {
             self.room_wanted = false;
             self.events.push(Event::Room);
