@@ -76,7 +76,7 @@ fn the_version_is_printed() {
 fn verdicts(table: &str) -> Vec<(&str, &str)> {
     let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
     let verdict = |line: &str| {
-        let known = ["good", "could be better", "cannot tell: "];
+        let known = ["good", "could be better", "not here: ", "cannot tell: "];
         known.into_iter().find(|verdict| line.contains(&format!("  {verdict}"))).expect("a verdict")
     };
     rows.map(|line| (line.split(' ').next().expect("a name"), verdict(line))).collect()

@@ -37,12 +37,8 @@ const _: () = assert!(JOURNAL_GROUP_BYTES_MAX <= MEASURED_GROUP_BYTES_MOST);
 /// waits there bounds how long an acknowledgement takes. Eight groups.
 pub const UNSEALED_BYTES_MAX: usize = 8 * JOURNAL_GROUP_BYTES_MAX;
 
-/// The same where the disk was measured, at most: a burst of more is better held back at the clients.
-pub const MEASURED_UNSEALED_BYTES_MOST: usize = 32 * 1024 * 1024;
-
-const _: () = assert!(UNSEALED_BYTES_MAX <= MEASURED_UNSEALED_BYTES_MOST);
 // While one group is written, the next gathers.
-const _: () = assert!(2 * MEASURED_GROUP_BYTES_MOST <= MEASURED_UNSEALED_BYTES_MOST);
+const _: () = assert!(2 * MEASURED_GROUP_BYTES_MOST <= UNSEALED_BYTES_MAX);
 
 /// A measured disk's journals are no smaller than this, however long reading them takes: a journal under pressure copies
 /// and hurries its logs, over and over if it is small.

@@ -14,7 +14,7 @@ pub(super) const ITEM: Item = Item {
              grep . /sys/devices/system/cpu/cpu0/cpuidle/state*/name /sys/devices/system/cpu/cpu0/cpuidle/state*/latency\n\
              # for each that takes more than 20, of every CPU:\n\
              echo 1 | tee /sys/devices/system/cpu/cpu*/cpuidle/stateNUMBER/disable\n\
-             # to keep it: the tuned profile latency-performance, or intel_idle.max_cstate=1 on the kernel's command line",
+             # to keep it: the tuned profile latency-performance",
     undo: "echo 0 | tee /sys/devices/system/cpu/cpu*/cpuidle/stateNUMBER/disable",
     remedy: Remedy::Files(changes),
     check,
