@@ -426,6 +426,7 @@ fn endpoints(config: &BrokerConfig, ports: &[u16]) -> Vec<Endpoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use corelane_core::config::disk::DiskSettings;
 
     #[test]
     fn the_reserve_holds_a_journal_for_every_shard_of_the_next_start_unless_there_is_none() {
@@ -433,5 +434,28 @@ mod tests {
         assert_eq!(disk_reserve_bytes(256 * MIB, 16 * MIB, 4), 256 * MIB);
         assert_eq!(disk_reserve_bytes(256 * MIB, 16 * MIB, 32), 32 * 17 * MIB);
         assert_eq!(disk_reserve_bytes(0, 16 * MIB, 32), 0);
+    }
+
+    #[test]
+    fn a_shards_journal_is_laid_out_as_the_configuration_says_for_its_disk() {
+        let disk = DiskSettings {
+            group_bytes_max: 256 << 10,
+            unsealed_bytes_max: 3 << 20,
+            journal_bytes_max: 100 << 20,
+        };
+        let settings = BrokerSettings {
+            config: Arc::new(BrokerConfig::default().with_disk(disk)),
+            shards: 1,
+            ports: Vec::new(),
+            seed: 1,
+            fault: Fault::None,
+            log: LogControl::default(),
+            reports: std::sync::mpsc::channel().0,
+        };
+        let boot = Boot { generation: 1, salt: 1 };
+        let store = data_seed(&settings, ShardId(0), boot, Vec::new(), 1, Load::new(1, 1, 1)).store;
+        assert_eq!(store.group_bytes_max, disk.group_bytes_max);
+        assert_eq!(store.unsealed_bytes_max, disk.unsealed_bytes_max);
+        assert_eq!(store.journal_bytes_max, disk.journal_bytes_max);
     }
 }

@@ -123,11 +123,13 @@ fn make(change: &Change, machine: &mut dyn Writes) -> Result<(), String> {
     }
 }
 
-/// Shell scripts that carry a plan out and that take it back, the last change first.
+/// Shell scripts that carry a plan out and that take it back, the last change first. As [`apply`] does, they go on where the
+/// kernel refuses a change, and their exit codes tell it.
 pub fn scripts(plan: &[(Item, Outcome, Step)]) -> (String, String) {
     let mut change =
-        "#!/bin/sh\n# Settings for a short tail, until the next boot. Run as root.\nset -e\n".to_owned();
-    let mut undo = "#!/bin/sh\n# Takes the settings for a short tail back. Run as root.\nset -e\n".to_owned();
+        "#!/bin/sh\n# Settings for a short tail, until the next boot. Run as root.\nfailed=0\n".to_owned();
+    let mut undo =
+        "#!/bin/sh\n# Takes the settings for a short tail back. Run as root.\nfailed=0\n".to_owned();
     for (item, outcome, step) in plan {
         match step {
             Step::Nothing | Step::NotHere(_) => {}
@@ -137,7 +139,7 @@ pub fn scripts(plan: &[(Item, Outcome, Step)]) -> (String, String) {
             Step::Changes(changes) => {
                 line(&mut change, format_args!("\n# {}: was {}", item.name, outcome.found));
                 for one in changes {
-                    line(&mut change, format_args!("{}", command(&one.to)));
+                    line(&mut change, format_args!("{} || failed=1", command(&one.to)));
                 }
             }
         }
@@ -146,9 +148,12 @@ pub fn scripts(plan: &[(Item, Outcome, Step)]) -> (String, String) {
         if let Step::Changes(changes) = step {
             line(&mut undo, format_args!("\n# {}", item.name));
             for one in changes.iter().rev() {
-                line(&mut undo, format_args!("{}", command(&one.undo)));
+                line(&mut undo, format_args!("{} || failed=1", command(&one.undo)));
             }
         }
+    }
+    for script in [&mut change, &mut undo] {
+        line(script, format_args!("\nexit $failed"));
     }
     (change, undo)
 }
@@ -274,7 +279,7 @@ mod tests {
         let plan = plan(ITEMS, &machine());
         let (change, undo) = scripts(&plan);
         let commands = |script: &str| -> Vec<String> {
-            script.lines().filter(|line| line.starts_with("echo")).map(str::to_owned).collect()
+            script.lines().filter_map(|line| line.strip_suffix(" || failed=1")).map(str::to_owned).collect()
         };
         let changes = files(&plan);
         assert_eq!(commands(&change), changes.iter().map(|one| command(&one.to)).collect::<Vec<_>>());
@@ -303,5 +308,29 @@ mod tests {
         assert!(is_all_made && page.contains("irq-affinity: not here: "), "{page}");
         let (script, undo) = scripts(&plan);
         assert!(!script.contains("echo") && !undo.contains("echo"), "{script}{undo}");
+    }
+
+    #[test]
+    fn a_script_goes_on_where_a_change_is_refused_and_its_exit_code_tells_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| format!("{}/{name}", directory.path().display());
+        let change = |name: &str| Change {
+            to: Setting { path: path(name), value: "4096 131072 1".into() },
+            undo: Setting { path: path(name), value: "2".into() },
+        };
+        let run = |names: &[&str]| {
+            let step = Step::Changes(names.iter().map(|name| change(name)).collect());
+            let outcome = (ITEMS[0].check)(&Fake::new());
+            let (script, undo) = scripts(&[(ITEMS[0], outcome, step)]);
+            [script, undo].map(|script| {
+                let status =
+                    std::process::Command::new("sh").arg("-c").arg(script).output().expect("runs").status;
+                let read = std::fs::read_to_string(path("there")).expect("written");
+                (status.code(), read.trim().to_owned())
+            })
+        };
+        let done = |code: i32| [(Some(code), "4096 131072 1".to_owned()), (Some(code), "2".to_owned())];
+        assert_eq!(run(&["there"]), done(0));
+        assert_eq!(run(&["no/such/folder", "there"]), done(1));
     }
 }

@@ -609,6 +609,24 @@ fn room_that_the_end_of_a_turn_makes_is_told_by_it() {
 }
 
 #[test]
+fn what_waits_before_the_journal_is_bounded_and_is_taken_again_when_groups_have_left() {
+    let shape = Shape { shards: 1, ..Shape::default() };
+    let bound = 8 * shape.group_bytes as u64;
+    let mut machine = Machine::boot(MemDisk::new(), shape, 1).unwrap();
+    machine.settle();
+    let one = batch(0, 1, 10_000, 0);
+    for _ in 0..3 {
+        let mut bytes = 0;
+        while machine.append(0, &one) != Err(AppendError::Full) {
+            bytes += one.len() as u64;
+        }
+        // Whatever brings it to the bound is taken.
+        assert!((bound..bound + one.len() as u64).contains(&bytes), "{bytes}");
+        machine.settle();
+    }
+}
+
+#[test]
 fn what_lies_below_the_watermark_is_read_also_where_an_index_span_reaches_into_memory() {
     let shape = Shape {
         shards: 1,

@@ -11,7 +11,7 @@ pub(super) const ITEM: Item = Item {
           takes. The deep states save power, and leave more of it to the cores that are busy: measure both where that \
           matters.",
     change: "# the states and what they take to leave, in microseconds:\n\
-             grep . /sys/devices/system/cpu/cpu0/cpuidle/state*/name /sys/devices/system/cpu/cpu0/cpuidle/state*/latency\n\
+             cd /sys/devices/system/cpu/cpu0/cpuidle; grep . state*/name state*/latency\n\
              # for each that takes more than 20, of every CPU:\n\
              echo 1 | tee /sys/devices/system/cpu/cpu*/cpuidle/stateNUMBER/disable\n\
              # to keep it: the tuned profile latency-performance",
