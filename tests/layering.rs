@@ -23,6 +23,10 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("corelane-fault-tests", Some(&["corelane-core", "corelane-io", "corelane-shard"])),
     ("corelane-client-tests", Some(&["corelane-fault-tests"])),
     ("corelane-container-tests", Some(&[])),
+    (
+        "corelane-cost-tests",
+        Some(&["corelane-core", "corelane-seam", "corelane-shard", "corelane-simulation"]),
+    ),
     ("corelane-simulation", None),
 ];
 

@@ -1,7 +1,7 @@
 //! The comparison with Apache Kafka: builds, brings Kafka's jars, and has `corelane-bench compare` do the rest.
 
 use crate::{
-    step::{Step, root},
+    step::{Step, root, target},
     succeed,
 };
 use anyhow::Context;
@@ -20,7 +20,7 @@ pub struct Options {
     /// Rounds, in each of which every system has its turn [default: 5, or 2 with --quick]
     #[arg(long)]
     rounds: Option<u32>,
-    /// Workloads by letter (a to j), and limits, cluster, shards, witness; separated by commas
+    /// Workloads by letter (a to j), and limits, cluster, shards, profile, witness; separated by commas
     #[arg(long)]
     only: Option<String>,
     /// Where the report goes; the brokers' data lies there meanwhile
@@ -57,10 +57,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         let build = ["build", "--release", "--package", "corelane", "--package", "corelane-bench"];
         succeed(&Step::cargo("release build", &build))?;
-        // The same folder as cargo's, which may stand elsewhere.
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let release = target.join("release");
+        let release = target().join("release");
         (Step::program("compare", &release.join("corelane-bench")), release.join("corelane"))
     };
     succeed(&with_options(generator, options, &broker))

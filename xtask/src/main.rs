@@ -2,6 +2,7 @@
 //! line that says how it went.
 
 mod compare;
+mod cost;
 mod step;
 mod tally;
 mod verify;
@@ -48,6 +49,8 @@ enum Task {
     },
     /// Corelane and Apache Kafka in turn on this machine, under the same load: a report with plots, and the targets.
     Compare(compare::Options),
+    /// Counts the instructions of a request on each hot path, and compares them with the committed baselines. Needs valgrind.
+    Cost(cost::Options),
     /// Long runs.
     Soak {
         #[command(subcommand)]
@@ -160,6 +163,7 @@ fn main() -> anyhow::Result<()> {
             succeed(&driver.of(Step::cargo("all tests on a driver", &run)))
         }
         Task::Compare(options) => compare::run(&options),
+        Task::Cost(options) => cost::run(&options),
         Task::Soak { subject: Soak::Sim { seeds, from, brokers } } => {
             let end = from.checked_add(seeds).context("the last seed is beyond u64::MAX")?;
             succeed(&simulator(true, brokers).argument("--seeds").argument(&format!("{from}..{end}")))

@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::{
     env,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -90,6 +90,11 @@ impl Step {
         let succeeded = child.wait()?.success();
         Ok(Outcome { succeeded, tally, took: started.elapsed() })
     }
+}
+
+/// Where cargo puts what it builds, which may stand elsewhere.
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The workspace's root: the folder above xtask's own.

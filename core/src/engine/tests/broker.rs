@@ -74,8 +74,6 @@ pub struct Broker {
     pub flushes: usize,
     /// Under the desk's numbers.
     voter_changes: Vec<(u64, VoterChange)>,
-    /// Whether invariants are asserted after each input.
-    pub checks: bool,
     /// Shards whose clean stop is complete, which take no message any more.
     pub stopped: Vec<bool>,
 }
@@ -153,7 +151,6 @@ impl Broker {
             late: None,
             flushes: 0,
             voter_changes: Vec::new(),
-            checks: true,
             stopped: vec![false; usize::from(shards)],
         };
         for shard in 0..broker.engines.len() {
@@ -281,11 +278,6 @@ impl Broker {
         Some(decode_response(version, &Bytes::copy_from_slice(frame)).expect("decodes").1)
     }
 
-    /// Drops the responses that came on a connection; how many there were.
-    pub fn take_replies(&mut self, connection: ConnectionId) -> usize {
-        self.replies.remove(&connection).map_or(0, |replies| replies.len())
-    }
-
     /// Sends and takes the response, which must come without waiting for time.
     pub fn ask<T: Request, R: Decodable + HeaderVersion>(
         &mut self,
@@ -315,9 +307,7 @@ impl Broker {
     pub fn input(&mut self, shard: usize, input: Input) {
         let mut effects = Effects::default();
         self.engines[shard].handle(self.now, input, &mut effects);
-        if self.checks {
-            self.engines[shard].check();
-        }
+        self.engines[shard].check();
         self.take(shard, effects);
     }
 

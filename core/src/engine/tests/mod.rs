@@ -6,7 +6,6 @@ mod clients;
 mod cluster;
 mod compaction;
 mod consumer_groups;
-mod cost;
 mod failing_disks;
 mod files;
 mod front;

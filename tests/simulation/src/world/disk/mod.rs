@@ -228,12 +228,12 @@ impl SimDisk {
     }
 
     /// What a flush of this file that is asked for now covers.
-    pub(super) fn covered(file: &FileHandle) -> u64 {
+    pub fn covered(file: &FileHandle) -> u64 {
         sim_file(file).map_or(0, |sim| lock(&sim.contents).changes())
     }
 
     /// Carries an operation out, now and at once. `covered` is what a flush covers.
-    pub(super) fn perform(&self, operation: &FileOperation, covered: u64) -> FileResult {
+    pub fn perform(&self, operation: &FileOperation, covered: u64) -> FileResult {
         let mut state = lock(&self.0);
         match operation {
             FileOperation::Open { path, how } => FileResult::Opened(state.open(path, *how)),
