@@ -87,6 +87,13 @@ impl Ground {
         command
     }
 
+    /// A program that looks at brokers, on the generator's cores.
+    pub fn own_tool(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        self.place(&mut command, &self.pinning.generator);
+        command
+    }
+
     fn place(&self, command: &mut Command, cores: &[usize]) {
         let cores = Cores::new(cores);
         // SAFETY: both are single system calls on memory that was made before the fork.

@@ -8,6 +8,7 @@ pub mod model;
 mod page;
 mod plan;
 mod plot;
+mod profile;
 mod session;
 mod targets;
 mod watcher;

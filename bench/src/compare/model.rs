@@ -111,6 +111,17 @@ pub struct Target {
     pub note: String,
 }
 
+/// Where a broker's CPU time went while a load ran.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// Of what; its graph's file is named after it.
+    pub name: String,
+    /// Under which load.
+    pub caption: String,
+    /// Samples by stack: thread and functions, joined by `;`, the innermost last.
+    pub stacks: BTreeMap<String, u64>,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Results {
@@ -126,6 +137,9 @@ pub struct Results {
     pub measurements: Vec<Measurement>,
     /// All lives of brokers.
     pub watched: Vec<Watched>,
+    /// What perf saw; none in reports from before it was asked.
+    #[serde(default)]
+    pub profiles: Vec<Profile>,
     /// Every broker's process that was started.
     pub processes: Vec<u32>,
     /// What could not be measured, and why.

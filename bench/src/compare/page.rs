@@ -3,6 +3,7 @@
 use super::{
     model::{Measurement, Results, System, median, ratios, spread},
     plot::{Axis, Chart, Scale, Series, colour, escape, number},
+    profile::flame,
     targets::{value_text, verdict},
     workload::WORKLOADS,
 };
@@ -43,6 +44,7 @@ pub fn write(results: &Results, directory: &Path) -> Result<PathBuf> {
             escape(&chart.caption)
         );
     }
+    profiles(&mut body, results, directory)?;
     figures(&mut body, results);
     limits(&mut body, results);
     conditions(&mut body, results);
@@ -53,6 +55,35 @@ pub fn write(results: &Results, directory: &Path) -> Result<PathBuf> {
     let path = directory.join("report.html");
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// Flame graphs, with the functions that are busy themselves.
+fn profiles(out: &mut String, results: &Results, directory: &Path) -> Result<()> {
+    if results.profiles.is_empty() {
+        return Ok(());
+    }
+    out.push_str(
+        "<h2>Where a CPU-second of Corelane goes</h2>\n<p>Samples of all its threads by CPU time, user and kernel. Each box is \
+         a function on top of its caller, as wide as its part; rest the pointer on one for its name.</p>\n",
+    );
+    for profile in &results.profiles {
+        let title = profile.name.replace('-', " ");
+        let Some(svg) = flame::svg(&title, &profile.stacks) else { continue };
+        let path = directory.join(format!("flame-{}.svg", profile.name));
+        fs::write(&path, &svg).with_context(|| format!("cannot write {}", path.display()))?;
+        let caption = escape(&profile.caption);
+        let _ = writeln!(out, "<figure>\n{svg}<figcaption>{caption}</figcaption></figure>\n<table>");
+        for (name, part) in flame::busiest(&profile.stacks, 10) {
+            let _ = writeln!(
+                out,
+                "<tr><td class=\"n\">{} %</td><td><code>{}</code></td></tr>",
+                number(100.0 * part),
+                escape(name)
+            );
+        }
+        out.push_str("</table>\n");
+    }
+    Ok(())
 }
 
 fn summary(out: &mut String, results: &Results) {

@@ -14,7 +14,7 @@ pub struct CompareOptions {
     /// Rounds, in each of which every system has its turn [default: 5, or 2 with --quick]
     #[arg(long)]
     pub rounds: Option<u32>,
-    /// Workloads by letter, separated by commas; limits and witness (kafka-producer-perf-test) are named likewise
+    /// Workloads by letter, separated by commas; limits, cluster, shards, profile and witness (kafka-producer-perf-test) are named likewise
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Where report.json, report.html and the plots go; the brokers' data lies there meanwhile

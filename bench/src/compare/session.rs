@@ -120,11 +120,12 @@ impl<'a> Session<'a> {
             let ran = self.alone(program, &wanted);
             self.note(program, "a node alone", ran);
         }
-        let own: [(&str, workload::OwnRun); 4] = [
+        let own: [(&str, workload::OwnRun); 5] = [
             ("h", workload::retention),
             ("i", workload::lives),
             ("cluster", workload::cluster),
             ("shards", workload::shards),
+            ("profile", workload::profiles),
         ];
         for (name, run) in own {
             // The dear ones once are enough to see that they work.

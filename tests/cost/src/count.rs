@@ -3,7 +3,8 @@
 //! What would make two counts of one build differ is kept out: maps of the broker have hashers without a random state, the
 //! clock is a number, there is one thread; valgrind places memory alike at each start, shows every program the same
 //! processor (of the few that it knows: which one is a condition of the baselines), and gets no environment that could
-//! move the stack.
+//! move the stack. A thousandth is left: the quorum's shard is not counted, but shares the heap, and crates that it is made of
+//! have maps with random states.
 
 use crate::{
     baselines::Conditions,

@@ -2,10 +2,12 @@
 
 mod life;
 mod produce;
+mod profile;
 mod reading;
 
 pub use life::{cluster, idle, lives, retention, shards};
 pub use produce::{KEPT_UP, compressed, keyed, many_partitions, rising_load, small_records, small_requests};
+pub use profile::profiles;
 pub use reading::{catch_up, tail_consumers};
 
 use super::{brokers::Brokers, model::System, session::Session};
@@ -26,6 +28,7 @@ pub const WORKLOADS: &[(&str, &str)] = &[
     ("j", "idle"),
     ("cluster", "three brokers, replication factor 3: (a) and (d)"),
     ("shards", "Corelane on two shards beside one: the cost of crossing"),
+    ("profile", "Corelane: where a CPU-second goes, as flame graphs"),
     ("witness", "kafka-producer-perf-test, Apache's own tool, in the place of our load generator"),
 ];
 

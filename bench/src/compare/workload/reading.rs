@@ -60,7 +60,7 @@ pub fn fill(topic: &Topic, bytes: u64, pids: &[u32]) -> Result<u64> {
 ///
 /// # Errors
 /// When it cannot be read.
-fn make_cold(directory: &Path) -> Result<()> {
+pub(super) fn make_cold(directory: &Path) -> Result<()> {
     let entries = match fs::read_dir(directory) {
         // A broker may delete anything between the listing and the opening.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -106,15 +106,20 @@ pub fn catch_up(session: &mut Session<'_>, brokers: &Brokers<'_>, system: System
     Ok(())
 }
 
-struct Read {
-    figures: Vec<(&'static str, f64)>,
+pub(super) struct Read {
+    pub figures: Vec<(&'static str, f64)>,
     percentiles_ms: Vec<(f64, f64)>,
 }
 
 /// How long a backlog may take to be read.
 const READ_PATIENCE_S: f64 = 600.0;
 
-fn read_all(topic: &Topic, beside: Option<&ProduceSettings>, seconds: f64, pids: &[u32]) -> Result<Read> {
+pub(super) fn read_all(
+    topic: &Topic,
+    beside: Option<&ProduceSettings>,
+    seconds: f64,
+    pids: &[u32],
+) -> Result<Read> {
     let producing = beside.map(|settings| produce::prepare(topic, settings.clone())).transpose()?;
     let reading = consume::prepare(topic, &consumer(From::Earliest, None))?;
     let backlog = reading.backlog();
