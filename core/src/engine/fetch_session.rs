@@ -8,15 +8,16 @@ use crate::{
 use corelane_seam::Monotonic;
 use std::collections::BTreeMap;
 
-/// How a partition is named in a session: as the client names it.
+/// How a partition is named in a session: as the client names it. Compared by the index first, in which those of a topic differ
+/// at once: every fetch looks up every partition of its session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionKey {
+    /// Index.
+    pub partition: i32,
     /// Set from Fetch 13 on.
     pub topic_id: TopicId,
     /// Set below Fetch 13, else empty.
     pub topic: kafka_protocol::messages::TopicName,
-    /// Index.
-    pub partition: i32,
 }
 
 /// What a client asks of a partition.

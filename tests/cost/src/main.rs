@@ -5,14 +5,24 @@ use corelane_cost_tests::{
     count, guard,
     paths::{self, HotPath},
 };
-use std::env;
+use std::{env, process::ExitCode};
 
 const USAGE: &str = "\
 corelane-cost check    counts all hot paths under callgrind and compares them with the baselines
 corelane-cost accept   counts them and writes the baselines
 corelane-cost NAME     runs one, for callgrind to count it:";
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [word] = arguments.as_slice() else { bail!("{}", usage()) };
     let ours = || env::current_exe().context("cannot tell where this program is");

@@ -115,8 +115,9 @@ impl Canvas {
     }
 }
 
-/// The end of a path says more than its beginning.
+/// The end of a path says more than its beginning; whose function it is the colour says.
 fn label(name: &str, letters: usize) -> String {
+    let name = name.trim_end_matches(KERNEL);
     let count = name.chars().count();
     if count <= letters {
         return name.to_owned();
@@ -193,5 +194,6 @@ mod tests {
     fn a_long_name_loses_its_beginning() {
         assert_eq!(label("corelane_core::engine::handle", 8), "…:handle");
         assert_eq!(label("short", 8), "short");
+        assert_eq!(label("vfs_read (kernel)", 8), "vfs_read");
     }
 }
