@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::Context;
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -44,9 +44,11 @@ fn file(program: &Path) -> anyhow::Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("baselines").join(name))
 }
 
+/// None yet are an empty table: every path is then without a baseline.
 fn committed(file: &Path) -> anyhow::Result<Baselines> {
-    let text = fs::read_to_string(file).with_context(|| {
-        format!("no baselines in {}: `cargo xtask cost --accept` writes them", file.display())
-    })?;
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Baselines::default()),
+        text => text.with_context(|| format!("cannot read {}", file.display()))?,
+    };
     Baselines::parse(&text).with_context(|| format!("{} is no table", file.display()))
 }
