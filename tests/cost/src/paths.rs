@@ -78,7 +78,7 @@ pub const ALL: [HotPath; 13] = [
         produce::to_16_partitions,
     ),
     HotPath::new("produce-256", "one batch of 256 records of 1 KiB", 128, produce::large),
-    HotPath::new("produce-256-lz4", "the same, compressed by lz4", 128, produce::large_compressed),
+    HotPath::new("produce-256-lz4", "the same, compressed by lz4", 32, produce::large_compressed),
     HotPath::new(
         "fetch-tail",
         "a fetch of a session of 16 partitions that waits, and the produce of one record that answers it",
