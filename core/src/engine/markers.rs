@@ -69,6 +69,9 @@ impl LocalMarkers {
 impl Engine {
     /// Sends what the coordinators of this shard want sent.
     pub(super) fn send_markers(&mut self, now: Now, effects: &mut Effects) {
+        if !self.owner.has_markers() {
+            return;
+        }
         let mut by_broker: BTreeMap<NodeId, Vec<MarkersOf>> = BTreeMap::new();
         for (id, markers) in self.owner.take_markers() {
             by_broker.entry(markers.to).or_default().push((id, markers));

@@ -177,6 +177,11 @@ impl Owner {
         Ok(listed)
     }
 
+    /// Whether markers are to be sent.
+    pub fn has_markers(&self) -> bool {
+        !self.wishes.markers.is_empty()
+    }
+
     /// Markers that are to be sent.
     pub fn take_markers(&mut self) -> Vec<MarkersOf> {
         std::mem::take(&mut self.wishes.markers)
