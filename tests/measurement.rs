@@ -131,7 +131,8 @@ fn a_measurement_that_is_interrupted_leaves_nothing_behind() {
     let row = output.lines().map(|line| line.expect("UTF-8")).find(|line| line.starts_with("write "));
     assert!(row.is_some());
     let pid = measuring.0.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
+    // Not SIGINT: a shell has it ignored by what it runs in the background.
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("runs").success());
     let status = measuring.0.wait().expect("it ends");
     assert!(!status.success());
     assert_eq!(names(directory.path()), [".lock"]);
