@@ -5,16 +5,22 @@ use crate::{
     releases::{LATEST, METADATA_VERSION, level_of, version_text},
     say,
 };
-use corelane_core::controller::{FEATURES, Feature, KRAFT_VERSION};
+use corelane_core::{
+    controller::{FEATURES, Feature, KRAFT_VERSION},
+    transactions::TRANSACTION_VERSION,
+};
 use std::collections::BTreeMap;
 
-/// The level that a feature has by default in a release: kraft.version from 3.9 on, group.version from 4.0 on.
+/// The level that a feature has by default in a release: kraft.version from 3.9 on, group.version from 4.0-IV0 on,
+/// transaction.version 2 from 4.0-IV2 on, 1 never.
 fn default_level(feature: &Feature, release: i16) -> i16 {
-    let since = match feature.name {
-        KRAFT_VERSION => 21,
-        _ => 22,
+    let since: &[i16] = match feature.name {
+        KRAFT_VERSION => &[21],
+        TRANSACTION_VERSION => &[24, 24],
+        _ => &[22],
     };
-    if release >= since { feature.max } else { 0 }
+    let reached = since.iter().filter(|since| release >= **since).count();
+    i16::try_from(reached).unwrap_or(0).min(feature.max)
 }
 
 fn others() -> impl Iterator<Item = &'static Feature> {
@@ -104,9 +110,13 @@ mod tests {
         };
         assert_eq!((level(30, &[]), level(21, &[])), (Ok(1), Ok(0)));
         assert_eq!(level(30, &[("group.version", 0)]), Ok(0));
+        let transactions =
+            |release| effective(release, &asked(&[])).map(|levels| levels["transaction.version"]);
+        assert_eq!([21, 22, 23, 24, 30].map(transactions), [Ok(0), Ok(0), Ok(0), Ok(2), Ok(2)]);
         assert_eq!(
             level(30, &[("nope", 1)]),
-            Err("Unsupported feature: nope. Supported features are: group.version, kraft.version".to_owned())
+            Err("Unsupported feature: nope. Supported features are: group.version, kraft.version, transaction.version"
+                .to_owned())
         );
         assert_eq!(
             level(30, &[("group.version", 2)]),
