@@ -10,6 +10,7 @@ use super::{
 use crate::{
     engine::{Context, Response as Answer, Start},
     error::ErrorCode,
+    groups::OFFSETS_TOPIC,
     transactions::{Reply, Request, Response, Versioned, told},
     wire::{RequestHeader, WireError, decode_request},
 };
@@ -27,7 +28,7 @@ pub(super) fn start(
         return Ok(Start::Ready(respond(reply_to, Err(ErrorCode::InvalidGroupId))));
     }
     // The group may be the first one: its coordinator is looked for by whoever commits, perhaps after this.
-    if let Some(topic) = controlled::missing_internal(context, &groups::offsets_topic) {
+    if let Some(topic) = controlled::missing_internal(context, OFFSETS_TOPIC, groups::offsets_topic) {
         return Ok(controlled::make_internal(context, "AddOffsetsToTxn", topic, move |_, _| {
             // The client asks again, and finds it.
             respond(reply_to, Err(ErrorCode::CoordinatorLoadInProgress))

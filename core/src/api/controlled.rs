@@ -57,13 +57,24 @@ impl Gather for Controlled {
     }
 }
 
-/// An internal topic, if there is none yet.
+/// An internal topic, if there is none of this name yet.
 pub(super) fn missing_internal(
     context: &Context<'_>,
-    topic: &dyn Fn(&Context<'_>) -> NewTopic,
+    name: &str,
+    topic: impl FnOnce(&Context<'_>) -> NewTopic,
 ) -> Option<NewTopic> {
-    let topic = topic(context);
-    context.image.topic(&topic.name).is_none().then_some(topic)
+    context.image.topic(name).is_none().then(|| topic(context))
+}
+
+/// Replicas of an internal topic where nobody has said how many.
+const INTERNAL_REPLICAS: i16 = 3;
+
+/// How many replicas an internal topic gets. Kafka waits until there are as many brokers as it is told replicas of; where
+/// nobody said how many, those that live will do.
+pub(super) fn internal_replicas(context: &Context<'_>, configured: Option<i16>) -> i16 {
+    let alive = context.image.brokers().filter(|broker| broker.is_active()).count();
+    let brokers = i16::try_from(alive).unwrap_or(i16::MAX);
+    configured.unwrap_or_else(|| INTERNAL_REPLICAS.min(brokers).max(1))
 }
 
 /// Has an internal topic created; `finish` makes the response, given why that failed, if it did.

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     engine::{Context, Response, Start},
     error::ErrorCode,
+    groups::OFFSETS_TOPIC,
     ids::NodeId,
+    transactions::TRANSACTIONS_TOPIC,
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
@@ -65,8 +67,8 @@ pub(super) fn start(
         return Ok(refusal);
     }
     let missing = match request.key_type {
-        GROUP => missing_internal(context, &groups::offsets_topic),
-        TRANSACTION => missing_internal(context, &transactions::transactions_topic),
+        GROUP => missing_internal(context, OFFSETS_TOPIC, groups::offsets_topic),
+        TRANSACTION => missing_internal(context, TRANSACTIONS_TOPIC, transactions::transactions_topic),
         _ => None,
     };
     let Some(topic) = missing else {

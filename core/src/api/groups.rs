@@ -2,7 +2,7 @@
 
 pub(super) use super::coordinated::{WRONG_KIND, ask, ask_each};
 
-use super::coordinated::home;
+use super::{controlled::internal_replicas, coordinated::home};
 use crate::{
     controller::{NewTopic, consumer_groups_are_finalized},
     engine::Context,
@@ -16,9 +16,6 @@ use kafka_protocol::messages::TopicName;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Replicas of `__consumer_offsets` where nobody has said how many.
-const OFFSETS_REPLICAS: i16 = 3;
-
 /// Whether the new group protocol is served: the broker has it (`group.coordinator.rebalance.protocols`) and the
 /// cluster is finalized at a level that has it. Its keys are advertised all the same, as in Kafka.
 pub(super) fn new_protocol_is_served(context: &Context<'_>) -> bool {
@@ -28,12 +25,7 @@ pub(super) fn new_protocol_is_served(context: &Context<'_>) -> bool {
 /// `__consumer_offsets`, as it is created when the first group needs it.
 pub(super) fn offsets_topic(context: &Context<'_>) -> NewTopic {
     let settings = &context.config.groups;
-    // Kafka waits until there are as many brokers as it is told replicas of; where nobody said how many, those that live
-    // will do.
-    let alive = context.image.brokers().filter(|broker| broker.is_active()).count();
-    let brokers = i16::try_from(alive).unwrap_or(i16::MAX);
-    let replication_factor =
-        settings.topic_replication_factor.unwrap_or_else(|| OFFSETS_REPLICAS.min(brokers).max(1));
+    let replication_factor = internal_replicas(context, settings.topic_replication_factor);
     let config = |key: &str, value: String| (key.to_owned(), Some(value));
     NewTopic {
         name: OFFSETS_TOPIC.to_owned(),

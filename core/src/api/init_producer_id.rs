@@ -51,7 +51,7 @@ pub(super) fn start(
             let producer = match reply {
                 Ok(Initialised::Initialised(producer)) => Ok(producer),
                 Ok(_) => Err(WRONG_KIND),
-                Err(error) => Err(transactional_error(error, reply_to.version)),
+                Err(error) => Err(versioned(error, Versioned::InitProducerId, reply_to.version)),
             };
             told(reply_to, producer)
         }));
@@ -69,7 +69,7 @@ pub(super) fn start(
     Ok(controlled::ask(context, "InitProducerId", BLOCK_MS_MAX, ask, move |context, answer| {
         let id = match answer {
             Ok(ControllerResponse::AllocateProducerIds(Ok(block))) => {
-                context.producer_ids.add(block.first.0..block.first.0 + i64::from(block.count));
+                context.producer_ids.add(block.ids());
                 context.producer_ids.take().ok_or(ErrorCode::CoordinatorLoadInProgress)
             }
             Ok(ControllerResponse::AllocateProducerIds(Err(error))) => Err(error.code),
@@ -79,11 +79,6 @@ pub(super) fn start(
         };
         told(reply_to, id.map(first))
     }))
-}
-
-/// What is told of an error of a transaction's coordinator.
-fn transactional_error(error: ErrorCode, version: i16) -> ErrorCode {
-    versioned(error, Versioned::InitProducerId, version)
 }
 
 /// A new id.

@@ -2,7 +2,11 @@
 
 pub(super) use super::coordinated::{WRONG_KIND, ask};
 
-use super::{coordinated::home, respond::text};
+use super::{
+    controlled::internal_replicas,
+    coordinated::{Coordinated as _, home},
+    respond::text,
+};
 use crate::{
     controller::NewTopic,
     engine::{Ask, Context},
@@ -21,19 +25,11 @@ use kafka_protocol::messages::{
 };
 use std::sync::Arc;
 
-/// Replicas of `__transaction_state` where nobody has said how many.
-const TRANSACTIONS_REPLICAS: i16 = 3;
-
 /// `__transaction_state`, as it is created when the first transactional id needs it
 /// (`TransactionStateManager.transactionTopicConfigs`).
 pub(super) fn transactions_topic(context: &Context<'_>) -> NewTopic {
     let settings = &context.config.transactions;
-    // Kafka waits until there are as many brokers as it is told replicas of; where nobody said how many, those that live
-    // will do.
-    let alive = context.image.brokers().filter(|broker| broker.is_active()).count();
-    let brokers = i16::try_from(alive).unwrap_or(i16::MAX);
-    let replication_factor =
-        settings.topic_replication_factor.unwrap_or_else(|| TRANSACTIONS_REPLICAS.min(brokers).max(1));
+    let replication_factor = internal_replicas(context, settings.topic_replication_factor);
     let insync_replicas_min = settings.topic_insync_replicas_min.min(i32::from(replication_factor));
     let config = |key: &str, value: String| (key.to_owned(), Some(value));
     NewTopic {
@@ -102,8 +98,7 @@ pub(super) fn ask_for_partitions(
             Wish::Add => Request::AddPartitions(request),
             Wish::Verify => Request::VerifyPartitions(request),
         };
-        let query = super::coordinated::Coordinated::query(request, 0, id);
-        return Ok(Ask::Owner(context.owner(id), query));
+        return Ok(Ask::Owner(context.owner(id), request.query(0, id)));
     }
     let topics = request.partitions.topics().map(|(name, partitions)| {
         AddPartitionsToTxnTopic::default()
@@ -119,6 +114,15 @@ pub(super) fn ask_for_partitions(
     let message = AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
     let frame = encode_request(0, Some("transactions"), VERSION, &message);
     frame.map(|frame| Ask::Peer(leader, frame.slice(4..))).map_err(|_| ErrorCode::UnknownServerError)
+}
+
+/// What whoever writes in a transaction is told of its coordinator's error (`AddPartitionsToTxnManager`).
+pub(super) fn told_to_writers(error: ErrorCode, knows_abortable: bool) -> ErrorCode {
+    match error {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::TransactionAbortable if !knows_abortable => ErrorCode::InvalidTxnState,
+        error => error,
+    }
 }
 
 /// What another broker has answered to [`ask_for_partitions`].

@@ -5,9 +5,9 @@
 
 use super::{
     coordinated::{Coordinated as _, home_here},
-    groups::{self, WRONG_KIND, topic_of},
+    groups::{self, WRONG_KIND},
     respond::{ReplyTo, text},
-    transactions::{Wish, answer_about_partitions, ask_for_partitions, producer},
+    transactions::{Wish, answer_about_partitions, ask_for_partitions, producer, told_to_writers},
 };
 use crate::{
     engine::{
@@ -31,7 +31,6 @@ use kafka_protocol::messages::{
     txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic},
 };
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// The first version whose partition is added to the transaction by committing.
 const ADDS_FROM: i16 = 5;
@@ -48,15 +47,20 @@ const TIMEOUT_MS: i32 = 30_000;
 /// Topics with each partition's error.
 type Named = Vec<(Arc<str>, Vec<(i32, ErrorCode)>)>;
 
-struct Commit {
+/// Results of a request, topic by topic as it names them.
+struct Results {
     reply_to: ReplyTo,
-    /// Where the group lives, and its owner.
-    home: Result<(ShardId, PartitionId), ErrorCode>,
+    /// With what is known to be wrong.
+    named: Named,
+}
+
+struct Commit {
+    results: Results,
+    /// The owner of the group's partition, and that.
+    home: (ShardId, PartitionId),
     transaction: TransactionalId,
     producer: Producer,
     wish: Wish,
-    /// Topic by topic as the request names them, with what is known to be wrong.
-    named: Named,
     /// What is left to be committed.
     commit: Option<CommitOffsets>,
     guard: Option<Guard>,
@@ -69,6 +73,15 @@ pub(super) fn start(
 ) -> Result<Start, WireError> {
     let request: TxnOffsetCommitRequest = decode_request(header, frame)?;
     let (named, topics) = judge(context.image, &request.topics);
+    let mut results = Results { reply_to: ReplyTo::new(header), named };
+    let group = groups::named(&request.group_id);
+    let home = match group.and_then(|group| home_here(context, OFFSETS_TOPIC, &group)) {
+        Ok(home) => home,
+        Err(error) => return Ok(Start::Ready(results.fail(error))),
+    };
+    if topics.is_empty() {
+        return Ok(Start::Ready(results.respond(&[])));
+    }
     let commit = CommitOffsets {
         group: request.group_id.as_str().into(),
         generation: request.generation_id,
@@ -78,34 +91,24 @@ pub(super) fn start(
         version: header.api_version,
         topics,
     };
-    let group = groups::named(&request.group_id);
-    let home = group.and_then(|group| home_here(context, OFFSETS_TOPIC, &group));
     let mut gather = Commit {
-        reply_to: ReplyTo::new(header),
+        results,
         home,
         transaction: request.transactional_id.as_str().into(),
         producer: producer(request.producer_id, request.producer_epoch),
         wish: if header.api_version >= ADDS_FROM { Wish::Add } else { Wish::Verify },
-        named,
         commit: Some(commit),
         guard: None,
     };
-    let (owner, home) = match gather.home {
-        Ok(home) => home,
-        Err(error) => return Ok(Start::Ready(gather.fail(error))),
-    };
-    if gather.commit.as_ref().is_none_or(|commit| commit.topics.is_empty()) {
-        return Ok(Start::Ready(gather.respond(Vec::new())));
-    }
     let is_checked = gather.wish == Wish::Add || context.config.transactions.verifies_partitions;
     let first = match is_checked {
         true => {
             let Producer { id, epoch } = gather.producer;
-            OwnerRequest::TransactionBegun(home, Transaction { producer: id, epoch })
+            OwnerRequest::TransactionBegun(home.1, Transaction { producer: id, epoch })
         }
-        false => gather.query(home),
+        false => gather.query(),
     };
-    let asks = vec![Ask::Owner(owner, first)];
+    let asks = vec![Ask::Owner(home.0, first)];
     Ok(Start::Gather { asks, gather: Box::new(gather), deadline: Some(context.after_ms(TIMEOUT_MS)) })
 }
 
@@ -113,7 +116,6 @@ pub(super) fn start(
 fn judge(image: &Image, asked: &[TxnOffsetCommitRequestTopic]) -> (Named, Vec<TopicOffsets<NewOffset>>) {
     let (mut named, mut left) = (Vec::new(), Vec::new());
     for topic in asked {
-        let known = topic_of(image, &topic.name, Uuid::nil());
         let found = image.topic(&topic.name);
         let exists = |index: i32| found.is_some_and(|image| image.partition(index).is_some());
         let judged = topic.partitions.iter().map(|partition| {
@@ -124,7 +126,7 @@ fn judge(image: &Image, asked: &[TxnOffsetCommitRequestTopic]) -> (Named, Vec<To
             (partition.partition_index, error)
         });
         named.push((topic.name.as_str().into(), judged.collect()));
-        let Some((name, id)) = known else { continue };
+        let Some(found) = found else { continue };
         let there = topic.partitions.iter().filter(|partition| exists(partition.partition_index));
         let partitions: Vec<_> = there
             .map(|partition| {
@@ -137,7 +139,7 @@ fn judge(image: &Image, asked: &[TxnOffsetCommitRequestTopic]) -> (Named, Vec<To
             })
             .collect();
         if !partitions.is_empty() {
-            left.push(TopicOffsets { name, id, partitions });
+            left.push(TopicOffsets { name: Arc::clone(&found.name), id: found.id, partitions });
         }
     }
     (named, left)
@@ -145,11 +147,11 @@ fn judge(image: &Image, asked: &[TxnOffsetCommitRequestTopic]) -> (Named, Vec<To
 
 impl Commit {
     /// The question to the group's coordinator.
-    fn query(&mut self, home: PartitionId) -> OwnerRequest {
+    fn query(&mut self) -> OwnerRequest {
         let commit = self.commit.take().expect("it is asked once");
         let Producer { id, epoch } = self.producer;
         let request = Request::CommitInTransaction(commit, Transaction { producer: id, epoch });
-        match request.query(0, home) {
+        match request.query(0, self.home.1) {
             OwnerRequest::Group(mut query) => {
                 query.guard = self.guard;
                 OwnerRequest::Group(query)
@@ -159,28 +161,24 @@ impl Commit {
     }
 
     fn ask_the_group(&mut self) -> Step {
-        match self.home {
-            Ok((owner, home)) => Step::Ask(vec![Ask::Owner(owner, self.query(home))]),
-            Err(error) => Step::Done(self.fail(error)),
-        }
+        Step::Ask(vec![Ask::Owner(self.home.0, self.query())])
     }
 
     fn begun(&mut self, context: &mut Context<'_>, begun: Result<Option<Guard>, ErrorCode>) -> Step {
         match begun {
-            Err(error) => Step::Done(self.fail(error)),
+            Err(error) => Step::Done(self.results.fail(error)),
             Ok(None) => self.ask_the_group(),
             Ok(guard) => {
                 self.guard = guard;
-                let index = self.home.map_or(0, |(_, home)| home.index);
                 let request = AddPartitions {
                     id: Arc::clone(&self.transaction),
                     producer: self.producer,
-                    partitions: [(Arc::from(OFFSETS_TOPIC), index)].into_iter().collect(),
+                    partitions: [(Arc::from(OFFSETS_TOPIC), self.home.1.index)].into_iter().collect(),
                     version: if self.wish == Wish::Add { 5 } else { 4 },
                 };
                 match ask_for_partitions(context, self.wish, request) {
                     Ok(ask) => Step::Ask(vec![ask]),
-                    Err(error) => Step::Done(self.fail(error)),
+                    Err(error) => Step::Done(self.results.fail(error)),
                 }
             }
         }
@@ -193,39 +191,37 @@ impl Commit {
             Ok(_) => WRONG_KIND,
             Err(error) => error,
         };
-        if error.is_none() { self.ask_the_group() } else { Step::Done(self.fail(error)) }
+        if error.is_none() { self.ask_the_group() } else { Step::Done(self.results.fail(error)) }
     }
 
     fn committed(&mut self, reply: GroupReply) -> Answer {
         match reply {
-            Ok(Response::Commit(committed)) => self.respond(committed),
-            Ok(_) => self.fail(WRONG_KIND),
+            Ok(Response::Commit(committed)) => self.results.respond(&committed),
+            Ok(_) => self.results.fail(WRONG_KIND),
             Err(ErrorCode::RecordListTooLarge | ErrorCode::MessageTooLarge) => {
-                self.fail(ErrorCode::InvalidCommitOffsetSize)
+                self.results.fail(ErrorCode::InvalidCommitOffsetSize)
             }
-            Err(error) => self.fail(groups::told(error)),
+            Err(error) => self.results.fail(groups::told(error)),
         }
     }
+}
 
+impl Results {
     /// Everything that was not wrong before fails.
     fn fail(&mut self, error: ErrorCode) -> Answer {
         let error = match error {
-            // What clients do not know here makes them look for the coordinator, or give up
-            // (`GroupCoordinatorService.handleOperationException`, `AddPartitionsToTxnManager`).
+            // What clients do not know here makes them look for the coordinator
+            // (`GroupCoordinatorService.handleOperationException`).
             ErrorCode::NetworkException => ErrorCode::CoordinatorLoadInProgress,
-            ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-            ErrorCode::TransactionAbortable if self.reply_to.version < KNOWS_ABORTABLE_FROM => {
-                ErrorCode::InvalidTxnState
-            }
-            error => error,
+            error => told_to_writers(error, self.reply_to.version >= KNOWS_ABORTABLE_FROM),
         };
         for (_, partitions) in &mut self.named {
             partitions.iter_mut().filter(|(_, known)| known.is_none()).for_each(|(_, known)| *known = error);
         }
-        self.respond(Vec::new())
+        self.respond(&[])
     }
 
-    fn respond(&mut self, committed: Vec<TopicOffsets<ErrorCode>>) -> Answer {
+    fn respond(&mut self, committed: &[TopicOffsets<ErrorCode>]) -> Answer {
         let knows_loading = self.reply_to.version >= KNOWS_LOADING_FROM;
         let told = |error: ErrorCode| match error {
             ErrorCode::CoordinatorLoadInProgress if !knows_loading => ErrorCode::CoordinatorNotAvailable,
@@ -267,7 +263,7 @@ impl Gather for Commit {
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {
-        Step::Done(self.fail(ErrorCode::CoordinatorNotAvailable))
+        Step::Done(self.results.fail(ErrorCode::CoordinatorNotAvailable))
     }
 
     fn name(&self) -> &'static str {

@@ -7,6 +7,7 @@ use crate::{
     metadata::{Precondition, Record},
 };
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A broker wants producer ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,13 @@ pub struct ProducerIdBlock {
     pub first: ProducerId,
     /// How many.
     pub count: i32,
+}
+
+impl ProducerIdBlock {
+    /// All of them.
+    pub fn ids(&self) -> Range<i64> {
+        self.first.0..self.first.0 + i64::from(self.count)
+    }
 }
 
 impl Controller {

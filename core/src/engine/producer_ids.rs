@@ -40,9 +40,7 @@ impl ProducerIdPool {
 /// None: what whoever waits for ids is told, which every client tries again upon.
 pub(super) fn block(response: ControllerResponse) -> Result<Range<i64>, ErrorCode> {
     match response {
-        ControllerResponse::AllocateProducerIds(Ok(block)) => {
-            Ok(block.first.0..block.first.0 + i64::from(block.count))
-        }
+        ControllerResponse::AllocateProducerIds(Ok(block)) => Ok(block.ids()),
         _ => Err(ErrorCode::CoordinatorLoadInProgress),
     }
 }

@@ -12,15 +12,14 @@ use corelane_core::{
 use std::collections::BTreeMap;
 
 /// The level that a feature has by default in a release: kraft.version from 3.9 on, group.version from 4.0-IV0 on,
-/// transaction.version 2 from 4.0-IV2 on, 1 never.
+/// transaction.version 2 from 4.0-IV2 on.
 fn default_level(feature: &Feature, release: i16) -> i16 {
-    let since: &[i16] = match feature.name {
-        KRAFT_VERSION => &[21],
-        TRANSACTION_VERSION => &[24, 24],
-        _ => &[22],
+    let since = match feature.name {
+        KRAFT_VERSION => 21,
+        TRANSACTION_VERSION => 24,
+        _ => 22,
     };
-    let reached = since.iter().filter(|since| release >= **since).count();
-    i16::try_from(reached).unwrap_or(0).min(feature.max)
+    if release >= since { feature.max } else { 0 }
 }
 
 fn others() -> impl Iterator<Item = &'static Feature> {

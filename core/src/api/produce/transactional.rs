@@ -7,7 +7,7 @@
 
 use super::Produce;
 use crate::{
-    api::transactions::{WRONG_KIND, Wish, answer_about_partitions, ask_for_partitions},
+    api::transactions::{WRONG_KIND, Wish, answer_about_partitions, ask_for_partitions, told_to_writers},
     engine::{
         AppendPartition, AppendRequest, AppendResult, Context, Gather, Guard, OwnerRequest, OwnerResponse,
         PeerLost, Step, What,
@@ -165,9 +165,9 @@ impl Transactional {
             let text = "Unable to verify the partition has been added to the transaction. Underlying error: ";
             (ErrorCode::NotEnoughReplicas, Some(format!("{text}{error}")))
         };
-        match error {
-            ErrorCode::ProducerFenced => (ErrorCode::InvalidProducerEpoch, None),
-            ErrorCode::TransactionAbortable if self.produce.reply_to.version < KNOWS_ABORTABLE_FROM => {
+        let knows_abortable = self.produce.reply_to.version >= KNOWS_ABORTABLE_FROM;
+        match told_to_writers(error, knows_abortable) {
+            ErrorCode::InvalidTxnState => {
                 (ErrorCode::InvalidTxnState, Some("Partition was not added to the transaction".to_owned()))
             }
             ErrorCode::NetworkException

@@ -141,12 +141,7 @@ impl GroupRequest {
         let id = Some("sim");
         match self {
             GroupRequest::FindCoordinator => {
-                let request = if version >= 4 {
-                    FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)])
-                } else {
-                    FindCoordinatorRequest::default().with_key(text(group))
-                };
-                encode_request(correlation, id, version, &request)
+                encode_request(correlation, id, version, &find_coordinator(group, version))
             }
             GroupRequest::Join { member } => {
                 let protocol = JoinGroupRequestProtocol::default()
@@ -226,14 +221,7 @@ impl GroupRequest {
         let unreadable = |error: WireError| error.to_string();
         let (id, answer) = match self {
             GroupRequest::FindCoordinator => {
-                let (id, response) =
-                    decode_response::<FindCoordinatorResponse>(version, frame).map_err(unreadable)?;
-                let found = response.coordinators.first().map(|it| (it.error_code, it.node_id));
-                let (error, node) = found.unwrap_or((response.error_code, response.node_id));
-                let found = match code(error)? {
-                    ErrorCode::None => Ok(node.0),
-                    error => Err(error),
-                };
+                let (id, found) = coordinator_found(version, frame)?;
                 (id, GroupAnswer::FindCoordinator(found))
             }
             GroupRequest::Join { .. } => {
@@ -310,6 +298,29 @@ impl GroupRequest {
         };
         Ok((id, Answer::Group(answer)))
     }
+}
+
+/// The question for the coordinator of a group; of something else when its key type is set.
+pub(super) fn find_coordinator(key: &str, version: i16) -> FindCoordinatorRequest {
+    match version >= 4 {
+        true => FindCoordinatorRequest::default().with_coordinator_keys(vec![text(key)]),
+        false => FindCoordinatorRequest::default().with_key(text(key)),
+    }
+}
+
+/// The correlation id of the answer, and the coordinator's node id.
+pub(super) fn coordinator_found(
+    version: i16,
+    frame: &Bytes,
+) -> Result<(i32, Result<i32, ErrorCode>), String> {
+    let (id, response) = decode_response::<FindCoordinatorResponse>(version, frame)
+        .map_err(|error: WireError| error.to_string())?;
+    let found = response.coordinators.first().map(|it| (it.error_code, it.node_id));
+    let (error, node) = found.unwrap_or((response.error_code, response.node_id));
+    Ok(match code(error)? {
+        ErrorCode::None => (id, Ok(node.0)),
+        error => (id, Err(error)),
+    })
 }
 
 fn report(

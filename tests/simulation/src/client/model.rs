@@ -4,7 +4,7 @@
 //! it). A client never asks again by itself: operations do, because they know what may be asked twice.
 
 use super::{
-    answer::Answer,
+    answer::{Answer, Produced},
     history::{History, Moment},
     notes,
     request::Request,
@@ -34,6 +34,16 @@ pub enum Outcome {
     Answered(Answer),
     /// The connection ended first: it may have happened or not.
     Lost,
+}
+
+impl Outcome {
+    /// Of each of so many batches of a Produce; `None` where nothing is known of it.
+    pub fn of_batches(self, count: usize) -> Vec<Option<Produced>> {
+        match self {
+            Outcome::Answered(Answer::Produce(outcomes)) => outcomes.into_iter().map(Some).collect(),
+            Outcome::Answered(_) | Outcome::Lost => vec![None; count],
+        }
+    }
 }
 
 /// A request that is over.

@@ -1,6 +1,9 @@
 //! Transactions on the wire: what their producers ask, and what they are answered.
 
-use super::{answer::Answer, group::Named};
+use super::{
+    answer::Answer,
+    group::{Named, coordinator_found, find_coordinator},
+};
 use bytes::Bytes;
 use corelane_core::{
     error::ErrorCode,
@@ -10,7 +13,7 @@ use corelane_core::{
 use kafka_protocol::{
     messages::{
         AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse,
-        FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse,
+        InitProducerIdRequest, InitProducerIdResponse,
         add_partitions_to_txn_request::AddPartitionsToTxnTopic,
     },
     protocol::StrBytes,
@@ -95,12 +98,7 @@ impl TransactionRequest {
         let client = Some("sim");
         match self {
             TransactionRequest::FindCoordinator => {
-                let request = FindCoordinatorRequest::default().with_key_type(1);
-                let request = if version >= 4 {
-                    request.with_coordinator_keys(vec![text(id)])
-                } else {
-                    request.with_key(text(id))
-                };
+                let request = find_coordinator(id, version).with_key_type(1);
                 encode_request(correlation, client, version, &request)
             }
             TransactionRequest::Init => {
@@ -142,14 +140,7 @@ impl TransactionRequest {
         let unreadable = |error: WireError| error.to_string();
         let (correlation, answer) = match self {
             TransactionRequest::FindCoordinator => {
-                let (id, response) =
-                    decode_response::<FindCoordinatorResponse>(version, frame).map_err(unreadable)?;
-                let found = response.coordinators.first().map(|it| (it.error_code, it.node_id));
-                let (error, node) = found.unwrap_or((response.error_code, response.node_id));
-                let found = match code(error)? {
-                    ErrorCode::None => Ok(node.0),
-                    error => Err(error),
-                };
+                let (id, found) = coordinator_found(version, frame)?;
                 (id, TransactionAnswer::FindCoordinator(found))
             }
             TransactionRequest::Init => {

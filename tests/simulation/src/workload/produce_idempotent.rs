@@ -158,10 +158,7 @@ impl Operation for ProduceIdempotent {
             }
             (Request::Produce { batches, .. }, outcome) => {
                 self.under_way -= 1;
-                let outcomes: Vec<Option<Produced>> = match outcome {
-                    Outcome::Answered(Answer::Produce(outcomes)) => outcomes.into_iter().map(Some).collect(),
-                    Outcome::Answered(_) | Outcome::Lost => vec![None; batches.len()],
-                };
+                let outcomes = outcome.of_batches(batches.len());
                 for (batch, outcome) in batches.into_iter().zip(outcomes) {
                     self.resolve(desk, batch, outcome);
                 }

@@ -217,10 +217,7 @@ impl Operation for Session {
             (request @ Request::Transaction { .. }, _) => self.try_again(desk, request),
             (Request::Produce { batches, .. }, outcome) => {
                 self.under_way -= 1;
-                let outcomes: Vec<Option<Produced>> = match outcome {
-                    Outcome::Answered(Answer::Produce(outcomes)) => outcomes.into_iter().map(Some).collect(),
-                    Outcome::Answered(_) | Outcome::Lost => vec![None; batches.len()],
-                };
+                let outcomes = outcome.of_batches(batches.len());
                 for (batch, outcome) in batches.into_iter().zip(outcomes) {
                     self.produced(desk, batch, outcome);
                 }
