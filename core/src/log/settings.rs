@@ -87,6 +87,13 @@ pub enum Fault {
     ReplayDeleted,
     /// A group's coordinator answers when its records are appended, before they are committed.
     AnswerGroupsEarly,
+    /// Offsets that a transaction commits count at once, whatever becomes of it.
+    CommitOffsetsAtOnce,
+    /// Readers of committed records are not told which transactions were aborted.
+    ForgetAborted,
+    /// Whether a batch is of a transaction that goes on is left to its producer
+    /// (`transaction.partition.verification.enable=false`).
+    TrustProducers,
     /// Compaction removes a segment's old file before the checkpoint that names the new one is durable.
     RemoveBeforeCheckpoint,
     /// Compaction keeps the first record of a key instead of the last.

@@ -48,9 +48,13 @@ fn fault(text: &str) -> Result<Fault, String> {
         "keep-parked" => Ok(Fault::KeepParked),
         "lead-as-before" => Ok(Fault::LeadAsBefore),
         "forget-votes" => Ok(Fault::ForgetVotes),
+        "commit-offsets-at-once" => Ok(Fault::CommitOffsetsAtOnce),
+        "forget-aborted" => Ok(Fault::ForgetAborted),
+        "trust-producers" => Ok(Fault::TrustProducers),
         _ => Err(
             "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint, keep-first-of-key, \
-                  fetch-unflushed, keep-parked, lead-as-before or forget-votes"
+                  fetch-unflushed, keep-parked, lead-as-before, forget-votes, commit-offsets-at-once, \
+                  forget-aborted or trust-producers"
                 .to_owned(),
         ),
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId},
+    log::Fault,
     records::Marker,
 };
 use corelane_seam::Now;
@@ -70,6 +71,9 @@ impl Store {
     ) -> Result<Vec<AbortedTransaction>, ReadError> {
         let log = self.get(slot).filter(|log| log.life == Life::Lives).ok_or(ReadError::Unknown)?;
         let mut found = Vec::new();
+        if self.settings.fault == Fault::ForgetAborted {
+            return Ok(found);
+        }
         let mut missing = None;
         let at = log.segments.partition_point(|segment| segment.next <= from);
         for segment in log.segments.range(at..) {

@@ -1,6 +1,8 @@
 //! What clients know together: topics, watermarks, and the numbers that are taken.
 
-use super::{answer::Answer, history::RecordId, quorum::KnownQuorum, request::Request, routes::Routes};
+use super::{
+    answer::Answer, group::Named, history::RecordId, quorum::KnownQuorum, request::Request, routes::Routes,
+};
 use corelane_core::{
     error::ErrorCode,
     ids::{Offset, PartitionId, TopicId},
@@ -39,10 +41,20 @@ pub struct Catalog {
     pub routes: Routes,
     /// Whether someone has asked for partitions to be moved since all was well.
     pub are_reassigned: bool,
+    pipelines: Vec<Pipeline>,
     names: u32,
     records: u64,
     commits: i64,
     transactions: u64,
+}
+
+/// What is read in the name of a group, transformed, and written in transactions of an id of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    /// Of its group and of its transactional id.
+    pub name: Rc<str>,
+    /// All that it reads.
+    pub input: Named,
 }
 
 impl Catalog {
@@ -140,6 +152,26 @@ impl Catalog {
         self.passing.contains(name)
     }
 
+    /// Partitions whose every record stays there, if nobody deletes it.
+    pub fn lasting_partitions(&self) -> Vec<Named> {
+        let mut all = self.partitions();
+        all.retain(|(_, topic)| !self.is_compacted(topic) && !self.is_passing(topic));
+        all
+    }
+
+    /// What is transformed; nothing whose deletion someone asked for.
+    pub fn pipelines(&self) -> &[Pipeline] {
+        &self.pipelines
+    }
+
+    /// From here on this is transformed, too.
+    pub fn add_pipeline(&mut self, input: Named) -> Pipeline {
+        self.names += 1;
+        let pipeline = Pipeline { name: format!("pipeline-{}", self.names).into(), input };
+        self.pipelines.push(pipeline.clone());
+        pipeline
+    }
+
     /// The number of another transaction.
     pub fn new_transaction(&mut self) -> u64 {
         self.transactions += 1;
@@ -162,6 +194,7 @@ impl Catalog {
             Request::DeleteTopic { topic, .. } => {
                 self.topics.remove(topic);
                 self.deleted.insert(*topic);
+                self.pipelines.retain(|pipeline| pipeline.input.0.topic != *topic);
             }
             Request::Quorum(request) => self.quorum.asked(request),
             _ => {}

@@ -1,6 +1,6 @@
 //! Groups on the wire: what members ask, and what they are answered.
 
-use super::answer::Answer;
+use super::{answer::Answer, transaction::Producer};
 use bytes::{Buf, BufMut, Bytes};
 use corelane_core::{
     error::ErrorCode,
@@ -12,10 +12,11 @@ use kafka_protocol::{
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, FindCoordinatorRequest,
         FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
         LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-        OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
-        consumer_group_heartbeat_request, join_group_request::JoinGroupRequestProtocol,
-        leave_group_request::MemberIdentity, offset_commit_request, offset_fetch_request,
-        sync_group_request::SyncGroupRequestAssignment,
+        OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TopicName, TxnOffsetCommitRequest,
+        TxnOffsetCommitResponse, consumer_group_heartbeat_request,
+        join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
+        offset_commit_request, offset_fetch_request, sync_group_request::SyncGroupRequestAssignment,
+        txn_offset_commit_request,
     },
     protocol::StrBytes,
 };
@@ -65,6 +66,16 @@ pub enum GroupRequest {
     },
     FetchOffsets {
         partitions: Vec<Named>,
+        /// Only where no transaction is about to change them (KIP-447).
+        stable: bool,
+    },
+    /// TxnOffsetCommit, of whoever reads in the group's name without being a member.
+    CommitInTransaction {
+        id: Rc<str>,
+        producer: Producer,
+        /// The group becomes a part of the transaction by this (version 2).
+        adds: bool,
+        offset: (Named, i64),
     },
 }
 
@@ -132,7 +143,10 @@ impl GroupRequest {
             GroupRequest::Commit { .. } => &[2, 5, 6, 7, 8, 9],
             // From version 1 on members name themselves.
             GroupRequest::Report { .. } => &[1],
-            GroupRequest::FetchOffsets { .. } => &[1, 2, 5, 7, 8, 9],
+            GroupRequest::FetchOffsets { stable: true, .. } => &[7, 8, 9],
+            GroupRequest::FetchOffsets { stable: false, .. } => &[1, 2, 5, 7, 8, 9],
+            GroupRequest::CommitInTransaction { adds: true, .. } => &[5],
+            GroupRequest::CommitInTransaction { adds: false, .. } => &[0, 1, 2, 3, 4],
         }
     }
 
@@ -210,8 +224,14 @@ impl GroupRequest {
                     .with_topics(topics.collect());
                 encode_request(correlation, id, version, &request)
             }
-            GroupRequest::FetchOffsets { partitions } => {
-                encode_request(correlation, id, version, &fetch_offsets(group, partitions, version))
+            GroupRequest::FetchOffsets { partitions, stable } => {
+                let mut request = fetch_offsets(group, partitions, version);
+                request.require_stable = *stable;
+                encode_request(correlation, id, version, &request)
+            }
+            GroupRequest::CommitInTransaction { id: transaction, producer, offset, .. } => {
+                let request = commit_in_transaction(group, transaction, *producer, offset);
+                encode_request(correlation, id, version, &request)
             }
         }
     }
@@ -290,7 +310,18 @@ impl GroupRequest {
                 }
                 (id, GroupAnswer::Commit(errors))
             }
-            GroupRequest::FetchOffsets { partitions } => {
+            GroupRequest::CommitInTransaction { .. } => {
+                let (id, response) =
+                    decode_response::<TxnOffsetCommitResponse>(version, frame).map_err(unreadable)?;
+                let errors = response.topics.iter().flat_map(|topic| &topic.partitions);
+                let errors: Vec<ErrorCode> =
+                    errors.map(|it| code(it.error_code)).collect::<Result<_, String>>()?;
+                if errors.len() != 1 {
+                    return Err(format!("{} answers to one commit", errors.len()));
+                }
+                (id, GroupAnswer::Commit(errors))
+            }
+            GroupRequest::FetchOffsets { partitions, .. } => {
                 let (id, response) =
                     decode_response::<OffsetFetchResponse>(version, frame).map_err(unreadable)?;
                 (id, GroupAnswer::Offsets(fetched(&response, partitions.len())?))
@@ -369,6 +400,27 @@ fn fetch_offsets(group: &str, partitions: &[Named], version: i16) -> OffsetFetch
             .with_partition_indexes(vec![partition.index])
     });
     OffsetFetchRequest::default().with_group_id(text(group).into()).with_topics(Some(topics.collect()))
+}
+
+fn commit_in_transaction(
+    group: &str,
+    transaction: &str,
+    producer: Producer,
+    ((partition, topic), offset): &(Named, i64),
+) -> TxnOffsetCommitRequest {
+    let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
+        .with_partition_index(partition.index)
+        .with_committed_offset(*offset)
+        .with_committed_metadata(Some(text("")));
+    let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+        .with_name(name(topic))
+        .with_partitions(vec![partition]);
+    TxnOffsetCommitRequest::default()
+        .with_transactional_id(text(transaction).into())
+        .with_group_id(text(group).into())
+        .with_producer_id(producer.0.0.into())
+        .with_producer_epoch(producer.1.0)
+        .with_topics(vec![topic])
 }
 
 fn fetched(response: &OffsetFetchResponse, asked: usize) -> Result<Result<Vec<i64>, ErrorCode>, String> {

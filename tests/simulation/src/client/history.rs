@@ -173,7 +173,12 @@ pub enum Event {
         /// All of them.
         voters: BTreeSet<Voter>,
     },
-    /// A record is sent in a transaction, which is numbered over all clients; its topic has markers from here on.
+    /// A partition is to become a part of a transaction: it may have markers from here on.
+    Added {
+        /// Which.
+        partition: PartitionId,
+    },
+    /// A record is sent in a transaction, which is numbered over all clients.
     Wrote {
         /// Which transaction.
         transaction: u64,
@@ -181,6 +186,29 @@ pub enum Event {
         record: RecordId,
         /// Where to.
         partition: PartitionId,
+    },
+    /// A record that is sent tells what became of another one: that of a group's input at an offset. To be counted once,
+    /// with the group's own offset.
+    Transformed {
+        /// Which group.
+        group: Rc<str>,
+        /// Its input.
+        input: PartitionId,
+        /// Of the record that was read.
+        offset: Offset,
+        /// The record that is written.
+        record: RecordId,
+        /// Where to.
+        output: PartitionId,
+    },
+    /// A group has read its input up to the end, and all that it wrote is committed.
+    Drained {
+        /// Which group.
+        group: Rc<str>,
+        /// Its input.
+        input: PartitionId,
+        /// Where it ended.
+        to: Offset,
     },
     /// A transaction's producer asked for its end, for the first time or again.
     EndAsked {

@@ -6,6 +6,7 @@ use super::{
     history::{Acks, Event, History, Moment},
     quorum::QuorumAnswer,
     request::{Batch, Request, Spec},
+    transaction::TransactionRequest,
 };
 use corelane_core::error::ErrorCode;
 use std::rc::Rc;
@@ -13,8 +14,11 @@ use std::rc::Rc;
 /// Notes what sending a request may bring about. Again each time it is sent.
 pub fn sent(history: &mut History, request: &Request) {
     match request {
-        Request::Produce { acks, batches, .. } => {
+        Request::Produce { acks, batches, transaction, .. } => {
             for batch in batches {
+                if transaction.is_some() {
+                    history.note(Event::Added { partition: batch.partition });
+                }
                 for record in &batch.records {
                     history.note(Event::Sent {
                         record: *record,
@@ -31,6 +35,11 @@ pub fn sent(history: &mut History, request: &Request) {
         }
         Request::Reassign { partition, replicas, .. } => {
             history.note(Event::ReassignmentAsked { partition: *partition, replicas: replicas.clone() });
+        }
+        Request::Transaction { request: TransactionRequest::AddPartitions { partitions, .. }, .. } => {
+            for (partition, _) in partitions {
+                history.note(Event::Added { partition: *partition });
+            }
         }
         Request::Quorum(request) => {
             if let Some((voter, votes)) = request.change() {
@@ -133,7 +142,7 @@ fn of_group(
             let offsets = committed.map(|(((partition, _), offset), _)| (*partition, *offset)).collect();
             history.note(Event::Committed { group, asked, offsets });
         }
-        (GroupRequest::FetchOffsets { partitions }, GroupAnswer::Offsets(Ok(told))) => {
+        (GroupRequest::FetchOffsets { partitions, .. }, GroupAnswer::Offsets(Ok(told))) => {
             let told = partitions.iter().zip(told);
             let offsets = told.map(|((partition, _), offset)| (*partition, *offset)).collect();
             history.note(Event::OffsetsTold { group, asked, offsets });

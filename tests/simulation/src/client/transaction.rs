@@ -12,13 +12,13 @@ use corelane_core::{
 };
 use kafka_protocol::{
     messages::{
-        AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse,
-        InitProducerIdRequest, InitProducerIdResponse,
-        add_partitions_to_txn_request::AddPartitionsToTxnTopic,
+        AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
+        AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
+        InitProducerIdResponse, add_partitions_to_txn_request::AddPartitionsToTxnTopic,
     },
     protocol::StrBytes,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 /// How long a transaction may go on, in ms: for less than the world takes to heal.
 pub const TIMEOUT_MS: i32 = 5_000;
@@ -37,6 +37,11 @@ pub enum TransactionRequest {
         producer: Producer,
         partitions: Vec<Named>,
     },
+    /// The partition of a group's offsets, before version 2 of transactions.
+    AddOffsets {
+        producer: Producer,
+        group: Rc<str>,
+    },
     End {
         producer: Producer,
         commit: bool,
@@ -54,6 +59,7 @@ pub enum TransactionAnswer {
     Init(Result<Producer, ErrorCode>),
     /// The first error.
     AddPartitions(ErrorCode),
+    AddOffsets(ErrorCode),
     /// The producer of the next transaction, under version 2.
     End(Result<Option<Producer>, ErrorCode>),
 }
@@ -65,7 +71,8 @@ impl TransactionAnswer {
             TransactionAnswer::FindCoordinator(Err(error))
             | TransactionAnswer::Init(Err(error))
             | TransactionAnswer::End(Err(error))
-            | TransactionAnswer::AddPartitions(error) => *error,
+            | TransactionAnswer::AddPartitions(error)
+            | TransactionAnswer::AddOffsets(error) => *error,
             TransactionAnswer::FindCoordinator(Ok(_))
             | TransactionAnswer::Init(Ok(_))
             | TransactionAnswer::End(Ok(_)) => ErrorCode::None,
@@ -87,7 +94,7 @@ impl TransactionRequest {
         match self {
             TransactionRequest::FindCoordinator => &[1, 2, 3, 4, 5, 6],
             TransactionRequest::Init => &[0, 1, 2, 3, 4, 5],
-            TransactionRequest::AddPartitions { .. } => &[0, 1, 2, 3],
+            TransactionRequest::AddPartitions { .. } | TransactionRequest::AddOffsets { .. } => &[0, 1, 2, 3],
             TransactionRequest::End { v2: false, .. } => &[0, 1, 2, 3, 4],
             TransactionRequest::End { v2: true, .. } => &[5],
         }
@@ -122,6 +129,14 @@ impl TransactionRequest {
                     .with_v3_and_below_producer_id(producer.0.0.into())
                     .with_v3_and_below_producer_epoch(producer.1.0)
                     .with_v3_and_below_topics(topics.collect());
+                encode_request(correlation, client, version, &request)
+            }
+            TransactionRequest::AddOffsets { producer, group } => {
+                let request = AddOffsetsToTxnRequest::default()
+                    .with_transactional_id(text(id).into())
+                    .with_producer_id(producer.0.0.into())
+                    .with_producer_epoch(producer.1.0)
+                    .with_group_id(text(group).into());
                 encode_request(correlation, client, version, &request)
             }
             TransactionRequest::End { producer, commit, .. } => {
@@ -166,6 +181,11 @@ impl TransactionRequest {
                     }
                 }
                 (id, TransactionAnswer::AddPartitions(error))
+            }
+            TransactionRequest::AddOffsets { .. } => {
+                let (id, response) =
+                    decode_response::<AddOffsetsToTxnResponse>(version, frame).map_err(unreadable)?;
+                (id, TransactionAnswer::AddOffsets(code(response.error_code)?))
             }
             TransactionRequest::End { v2, .. } => {
                 let (id, response) = decode_response::<EndTxnResponse>(version, frame).map_err(unreadable)?;

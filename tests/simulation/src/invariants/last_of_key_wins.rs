@@ -47,29 +47,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                     }
                 }
             }
-            Event::Sent { .. }
-            | Event::Acknowledged { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicsAudited { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => {}
+            _ => {}
         }
     }
     Ok(())

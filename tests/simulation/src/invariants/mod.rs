@@ -1,6 +1,7 @@
 //! What must be true of every history, one claim per file. Each judges only what clients asked and were answered.
 
 mod commits_never_go_back;
+mod every_input_is_transformed_once;
 mod group_has_one_owner;
 mod last_of_key_wins;
 mod last_word;
@@ -37,6 +38,7 @@ const ALL: &[(&str, Check)] = &[
     ("last_of_key_wins", last_of_key_wins::check),
     ("no_duplicate_of_idempotent", no_duplicate_of_idempotent::check),
     ("transactions_are_all_or_nothing", transactions_are_all_or_nothing::check),
+    ("every_input_is_transformed_once", every_input_is_transformed_once::check),
     ("group_has_one_owner", group_has_one_owner::check),
     ("commits_never_go_back", commits_never_go_back::check),
     ("what_was_read_never_changes", what_was_read_never_changes::check),

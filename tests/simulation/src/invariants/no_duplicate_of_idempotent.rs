@@ -25,31 +25,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                     once(*partition, places.insert(seen.record, seen.offset), seen.record, seen.offset)?;
                 }
             }
-            Event::Sent { .. }
-            | Event::Acknowledged { .. }
-            | Event::Fetched { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicCompacted { .. }
-            | Event::TopicsAudited { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => {}
+            _ => {}
         }
     }
     Ok(())

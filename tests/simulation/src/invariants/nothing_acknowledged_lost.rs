@@ -90,28 +90,7 @@ fn judge(history: &History, promises: impl Fn(&Event) -> Promised) -> Result<(),
                     }
                 }
             }
-            Event::Sent { .. }
-            | Event::Acknowledged { .. }
-            | Event::TopicCompacted { .. }
-            | Event::Fetched { .. }
-            | Event::Marks { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicsAudited { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::Unsettled
-            | Event::Settled => {}
+            _ => {}
         }
     }
     Ok(())
@@ -134,29 +113,7 @@ impl Keys {
             }
             Event::Sent { record, partition, .. } => (partition, record, None),
             Event::Acknowledged { record, partition, offset, .. } => (partition, record, Some(*offset)),
-            Event::Fetched { .. }
-            | Event::Audited { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicsAudited { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => return,
+            _ => return,
         };
         if record::is_tombstone(*record) {
             let of_key = self.tombstones.entry((*partition, record::key(*record))).or_default();

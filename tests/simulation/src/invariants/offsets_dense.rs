@@ -16,7 +16,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::TopicCompacted { topic, .. } => {
                 holed.insert(*topic);
             }
-            Event::Wrote { partition, .. } => {
+            Event::Added { partition } => {
                 holed.insert(partition.topic);
             }
             Event::Fetched { partition, from, high_watermark, records, .. } => {
@@ -34,28 +34,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                     return Err(format!("{partition} ends at {end}, its watermark is {high_watermark}"));
                 }
             }
-            Event::Sent { .. }
-            | Event::Acknowledged { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicsAudited { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => {}
+            _ => {}
         }
     }
     Ok(())

@@ -58,27 +58,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
                 }
                 read.insert(*partition, Read { at, log_start: *log_start, records });
             }
-            Event::Sent { .. }
-            | Event::Fetched { .. }
-            | Event::Audited { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicCompacted { .. }
-            | Event::TopicsAudited { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => {}
+            _ => {}
         }
     }
     known.iter().try_for_each(|(number, transaction)| is_whole(*number, transaction, &offsets, &read))

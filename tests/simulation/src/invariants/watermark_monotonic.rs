@@ -31,31 +31,11 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::Audited { partition, high_watermark, .. } => {
                 (*partition, moment, Some(*high_watermark), None)
             }
-            Event::Sent { .. }
-            | Event::Acknowledged { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicCompacted { .. }
-            | Event::TopicsAudited { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::PowerCut => continue,
             Event::Unsettled | Event::Settled => {
                 settled = *event == Event::Settled;
                 continue;
             }
+            _ => continue,
         };
         let by_anyone = history.is_of_cluster() && matches!(event, Event::Fetched { .. });
         let asked = if settled && !by_anyone { asked } else { Moment(0) };

@@ -16,29 +16,7 @@ pub(super) fn check(history: &History) -> Result<(), String> {
             Event::Fetched { partition, records, .. } | Event::Audited { partition, records, .. } => {
                 (*partition, records)
             }
-            Event::Acknowledged { .. }
-            | Event::DeleteRecordsAsked { .. }
-            | Event::DeleteTopicAsked { .. }
-            | Event::Marks { .. }
-            | Event::Wrote { .. }
-            | Event::EndAsked { .. }
-            | Event::EndAnswered { .. }
-            | Event::AuditedCommitted { .. }
-            | Event::Assigned { .. }
-            | Event::Committed { .. }
-            | Event::OffsetsTold { .. }
-            | Event::ReassignmentAsked { .. }
-            | Event::Reassigned { .. }
-            | Event::Placed { .. }
-            | Event::VoterChangeAsked { .. }
-            | Event::VoterChanged { .. }
-            | Event::Voters { .. }
-            | Event::TopicAcknowledged { .. }
-            | Event::TopicCompacted { .. }
-            | Event::TopicsAudited { .. }
-            | Event::PowerCut
-            | Event::Unsettled
-            | Event::Settled => continue,
+            _ => continue,
         };
         for seen in records {
             if sent.get(&seen.record) != Some(&partition) {

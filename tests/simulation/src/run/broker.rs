@@ -179,6 +179,9 @@ impl Cluster {
         let host = Cluster::host(index);
         let mut entries =
             vec![("log.dirs", DIRECTORY.to_owned()), ("auto.create.topics.enable", "false".to_owned())];
+        if self.fault == Fault::TrustProducers {
+            entries.push(("transaction.partition.verification.enable", "false".to_owned()));
+        }
         if self.brokers == 1 {
             entries.push(("listeners", format!("PLAINTEXT://{host}:{PORT}")));
             return entries;

@@ -20,7 +20,7 @@ use crate::{
     rng::Rng,
     workload::{
         Disturbance, Operation, ToTheDisk, audit::Audit, consumer_session, disk_faults, draw_disturbance,
-        group_session, link_faults, probe::Probe,
+        group_session, link_faults, probe::Probe, transaction_session,
     },
     world::{CrashKind, Failure, Notice, ProcessId, Settings, World},
 };
@@ -264,7 +264,10 @@ impl Run {
         self.calm()?;
         self.alone(Box::new(Audit::new()))?;
         self.alone(Box::new(Probe::default()))?;
-        for settling in group_session::settling().chain([consumer_session::settling()]) {
+        let v2 = self.rng.below(2) == 0;
+        let transforming: Vec<_> = transaction_session::settling(&self.catalog, v2).collect();
+        let groups = group_session::settling().chain([consumer_session::settling()]);
+        for settling in groups.chain(transforming) {
             self.alone(settling)?;
         }
         self.alone(Box::new(Audit::new()))?;

@@ -67,6 +67,22 @@ fn telling_a_group_what_is_not_committed_yet_is_caught() {
 }
 
 #[test]
+fn offsets_that_count_before_their_transaction_does_are_caught() {
+    is_caught(1, Fault::CommitOffsetsAtOnce, &["every_input_is_transformed_once"]);
+}
+
+#[test]
+fn aborted_transactions_that_readers_are_not_told_of_are_caught() {
+    is_caught(1, Fault::ForgetAborted, &["transactions_are_all_or_nothing"]);
+}
+
+#[test]
+fn batches_of_transactions_that_are_over_are_caught_where_nobody_asks_their_coordinator() {
+    // Nobody ends what such a batch begins (KIP-890), and the last stable offset stays.
+    is_caught(BROKERS, Fault::TrustProducers, &["answers"]);
+}
+
+#[test]
 fn a_leader_epoch_that_is_used_again_after_a_quick_restart_is_caught() {
     is_caught(BROKERS, Fault::LeadAsBefore, &["one_leader_per_epoch"]);
 }

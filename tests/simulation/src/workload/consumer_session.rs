@@ -127,7 +127,9 @@ impl Session {
         self.rounds_left -= 1;
         let request = match desk.rng.below(4) {
             0 => self.report(None),
-            1 if !self.owned.is_empty() => GroupRequest::FetchOffsets { partitions: self.owned.clone() },
+            1 if !self.owned.is_empty() => {
+                GroupRequest::FetchOffsets { partitions: self.owned.clone(), stable: false }
+            }
             _ if !self.owned.is_empty() => {
                 let owned = self.owned.iter();
                 let offsets = owned.map(|named| (named.clone(), desk.catalog.next_commit())).collect();

@@ -121,7 +121,7 @@ impl Session {
             self.go_on(desk);
         } else {
             // It goes on where whoever had them before it stopped.
-            self.ask(desk, GroupRequest::FetchOffsets { partitions: self.owned.clone() });
+            self.ask(desk, GroupRequest::FetchOffsets { partitions: self.owned.clone(), stable: false });
         }
     }
 
@@ -138,7 +138,9 @@ impl Session {
         let generation = self.generation;
         let request = match desk.rng.below(4) {
             0 => GroupRequest::Heartbeat { member, generation },
-            1 if !self.owned.is_empty() => GroupRequest::FetchOffsets { partitions: self.owned.clone() },
+            1 if !self.owned.is_empty() => {
+                GroupRequest::FetchOffsets { partitions: self.owned.clone(), stable: false }
+            }
             _ if !self.owned.is_empty() => {
                 let owned = self.owned.iter();
                 let offsets = owned.map(|named| (named.clone(), desk.catalog.next_commit())).collect();

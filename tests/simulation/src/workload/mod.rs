@@ -29,7 +29,8 @@ mod produce_idempotent;
 mod reassign;
 pub mod restart;
 mod throttle;
-mod transaction_session;
+pub mod transaction_session;
+mod transform_source;
 
 pub use disturbance::{Disturbance, ToTheDisk, draw as draw_disturbance};
 
@@ -107,8 +108,13 @@ impl Desk<'_> {
 
     /// Asks after a pause of up to a second: for what the broker could not do.
     pub fn ask_again(&mut self, request: Request) {
-        let delay_ns = self.rng.between(20_000_000, 1_000_000_000);
+        let delay_ns = self.pause_ns();
         self.asks.push((delay_ns, request));
+    }
+
+    /// How long to wait before the broker is asked for the same again, in ns.
+    pub fn pause_ns(&mut self) -> u64 {
+        self.rng.between(20_000_000, 1_000_000_000)
     }
 
     /// Holds an error against those that a fault, a restart or a deletion explains, and `also`.
@@ -166,6 +172,7 @@ const OPERATIONS: &[(u64, Make)] = &[
     (20, group_session::make),
     (20, consumer_session::make),
     (20, transaction_session::make),
+    (15, transaction_session::make_transforming),
     (6, list_offsets::make),
     (6, create_topic::make),
     (2, delete_topic::make),

@@ -26,6 +26,18 @@ pub(super) fn fresh_batch(desk: &mut Desk<'_>, partition: PartitionId, topic: &R
         _ => (desk.rng.between(1, 10), 150),
     };
     let filler = desk.rng.index(filler_max);
+    batch_of(desk, partition, topic, by, count, filler)
+}
+
+/// A batch of so many fresh records, each with so many bytes of no meaning.
+pub(super) fn batch_of(
+    desk: &mut Desk<'_>,
+    partition: PartitionId,
+    topic: &Rc<str>,
+    by: By,
+    count: u64,
+    filler: usize,
+) -> Batch {
     let records = desk.catalog.new_records(count);
     let codec =
         if desk.rng.below(3) == 0 { Codec::ALL[desk.rng.index(Codec::ALL.len())] } else { Codec::None };

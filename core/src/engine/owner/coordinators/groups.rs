@@ -167,7 +167,13 @@ impl Owner {
         {
             return reply::<Coordinator>(ticket, Err(error), answers);
         }
-        self.ask_coordinator::<Coordinator>(now, query.partition, ticket, query.request, answers);
+        let request = match query.request {
+            Request::CommitInTransaction(commit, _) if self.store.fault() == Fault::CommitOffsetsAtOnce => {
+                Request::Commit(commit)
+            }
+            request => request,
+        };
+        self.ask_coordinator::<Coordinator>(now, query.partition, ticket, request, answers);
     }
 
     /// The groups of this shard.
