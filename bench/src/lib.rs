@@ -21,3 +21,4 @@ pub mod produce;
 pub mod report;
 pub mod schedule;
 pub mod topic;
+pub mod transactions;

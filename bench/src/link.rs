@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::TcpStream,
     os::fd::{AsRawFd, RawFd},
+    time::Duration,
 };
 
 /// Longer responses than this are a broken peer.
@@ -106,6 +107,24 @@ impl Link {
     pub fn descriptor(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
+}
+
+/// Places of those connections that have something to read, after a wait of `patience` at most.
+///
+/// # Errors
+/// When the kernel cannot say.
+pub fn readable<'a>(links: impl Iterator<Item = &'a Link>, patience: Duration) -> io::Result<Vec<usize>> {
+    let polled = |link: &Link| libc::pollfd { fd: link.descriptor(), events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<libc::pollfd> = links.map(polled).collect();
+    let count = libc::nfds_t::try_from(polled.len()).map_err(io::Error::other)?;
+    let patience_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the array is ours and of that length for the time of the call.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), count, patience_ms) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
+    }
+    Ok(polled.iter().enumerate().filter(|(_, it)| it.revents != 0).map(|(place, _)| place).collect())
 }
 
 /// The length that the prefix of a response says.

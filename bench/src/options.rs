@@ -107,6 +107,24 @@ pub enum Command {
         #[arg(long, default_value_t = 50)]
         restart_batch: usize,
     },
+    /// Let many transactional producers write and commit at fixed intervals; latency from when each transaction was to begin
+    Transactions {
+        /// The run.
+        #[command(flatten)]
+        run: RunOptions,
+        /// Transactional ids, with two connections each
+        #[arg(long, default_value_t = 100)]
+        producers: usize,
+        /// Milliseconds between two transactions of a producer
+        #[arg(long, default_value_t = 100)]
+        every_ms: u64,
+        /// Records of a transaction
+        #[arg(long, default_value_t = 10)]
+        records: usize,
+        /// Bytes of each record
+        #[arg(long, default_value_t = 100)]
+        record_bytes: usize,
+    },
     /// Create many partitions on a cluster; kill a broker, and start it again
     Growth {
         /// The run; the topics' names begin with its topic.

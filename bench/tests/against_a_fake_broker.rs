@@ -99,6 +99,25 @@ fn small_records_are_measured_alone_and_beside_large_ones() {
 }
 
 #[test]
+fn every_transaction_that_is_due_is_committed_once_under_an_epoch_of_its_own() {
+    let brief = ["--producers", "10", "--every-ms", "50", "--seconds", "0.5", "--warmup", "0"];
+    for busy in [None, Some(4)] {
+        let broker = FakeBroker::start(Faults { busy, ..Faults::default() });
+        let report = run(&broker, "transactions", &brief).unwrap();
+        assert_eq!((broker.ended(), broker.records(), broker.sequence_faults()), (100, 1000, 0));
+        assert_eq!(report["latency_ms"]["transactions"]["count"], 100, "{busy:?}");
+        let found = &report["sections"]["transactions"];
+        assert_eq!(
+            (found["unfinished"].as_f64(), found["retries"].as_f64() > Some(0.0)),
+            (Some(0.0), busy.is_some())
+        );
+    }
+    let broker = FakeBroker::start(Faults { without_transactions: true, ..Faults::default() });
+    let error = run(&broker, "transactions", &brief).unwrap_err().to_string();
+    assert!(error.contains("transaction.version of the cluster is 0"), "{error}");
+}
+
+#[test]
 fn connections_are_held_while_fresh_ones_are_timed() {
     let broker = FakeBroker::start(Faults::default());
     let pid = std::process::id().to_string();

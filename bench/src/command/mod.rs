@@ -5,6 +5,7 @@ mod groups;
 mod growth;
 mod load;
 mod results;
+mod transactions;
 
 use crate::{
     client::Client,
@@ -16,6 +17,7 @@ use crate::{
     process::{Process, Sample},
     report::Report,
     topic::Topic,
+    transactions::TransactionSettings,
 };
 use anyhow::{Context, Result};
 use std::{fs, path::Path, time::Duration};
@@ -50,6 +52,15 @@ pub fn run(options: &Options) -> Result<()> {
                 restart_batch: *restart_batch,
             };
             (groups::run(run, &wanted)?, &run.json)
+        }
+        Command::Transactions { run, producers, every_ms, records, record_bytes } => {
+            let settings = TransactionSettings {
+                producers: *producers,
+                every_ms: *every_ms,
+                records: *records,
+                record_bytes: *record_bytes,
+            };
+            (transactions::run(run, &settings)?, &run.json)
         }
         Command::Growth { run, total, step, pid, kill_pid, restart, patience_s } => {
             let wanted = growth::Wanted {

@@ -72,7 +72,8 @@ pub struct Times {
 }
 
 impl Times {
-    fn timeline(self) -> Timeline {
+    /// From in a moment on.
+    pub fn timeline(self) -> Timeline {
         Timeline::new(now_ns() + 50_000_000, self.warmup, self.seconds, self.drain)
     }
 }
@@ -135,7 +136,10 @@ fn written(pids: &[u32]) -> Result<u64> {
 }
 
 /// Waits until the measured time is over; what was spent within it.
-fn watch(pids: &[u32], timeline: Timeline) -> Result<Spent> {
+///
+/// # Errors
+/// When a process is gone.
+pub fn watch(pids: &[u32], timeline: Timeline) -> Result<Spent> {
     sleep_until(timeline.measure_ns);
     let meter = Meter::start(pids)?;
     let mut most = 0;

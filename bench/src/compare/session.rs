@@ -120,10 +120,11 @@ impl<'a> Session<'a> {
             let ran = self.alone(program, &wanted);
             self.note(program, "a node alone", ran);
         }
-        let own: [(&str, workload::OwnRun); 5] = [
+        let own: [(&str, workload::OwnRun); 6] = [
             ("h", workload::retention),
             ("i", workload::lives),
             ("cluster", workload::cluster),
+            ("transactions", workload::transactions),
             ("shards", workload::shards),
             ("profile", workload::profiles),
         ];
@@ -293,7 +294,15 @@ impl<'a> Session<'a> {
     /// Keeps a measurement for the report.
     pub fn keep(&mut self, measurement: Measurement) {
         let Measurement { workload, case, system, figures, .. } = &measurement;
-        let shown = ["records_per_s", "requests_per_s", "p99_ms", "cpu_cores", "seconds", "cpu_percent"];
+        let shown = [
+            "records_per_s",
+            "requests_per_s",
+            "transactions_per_s",
+            "p99_ms",
+            "cpu_cores",
+            "seconds",
+            "cpu_percent",
+        ];
         let told = shown.iter().filter_map(|name| Some(format!("{name} {:.4}", figures.get(*name)?)));
         eprintln!("  ({workload}) {case}, {}: {}", system.title(), told.collect::<Vec<_>>().join(", "));
         self.results.measurements.push(measurement);

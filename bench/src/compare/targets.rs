@@ -107,6 +107,20 @@ fn against_kafka(results: &Results) -> Vec<Target> {
             &spent("b", "fixed", "cpu_us_per_request"),
             "16 producers at half of what Kafka can do; Corelane flushing, Kafka not",
         ),
+        target(
+            "(transactions) committed per second, 1,000 producers, each every 100 ms",
+            times,
+            Bound::AtLeast(2.0),
+            &quotient("transactions", "every 100 ms", "transactions_per_s", Kafka),
+            "three brokers; Corelane flushing, Kafka not",
+        ),
+        target(
+            "(transactions) p99 of the same, from when each was to begin",
+            times,
+            Bound::AtMost(0.5),
+            &quotient("transactions", "every 100 ms", "p99_ms", Kafka),
+            "three brokers; Corelane flushing, Kafka not",
+        ),
     ]
 }
 

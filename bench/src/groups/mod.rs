@@ -7,7 +7,12 @@
 mod classic;
 mod consumer;
 
-use crate::{client::Client, clock::now_ns, link::Link, process::Process};
+use crate::{
+    client::Client,
+    clock::now_ns,
+    link::{Link, readable},
+    process::Process,
+};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corelane_core::{ids::TopicId, wire};
@@ -257,28 +262,10 @@ impl Crowd<'_> {
                     member.link.flush()?;
                 }
             }
-            for index in self.readable()? {
+            for index in readable(self.members.iter().map(|member| &member.link), Duration::from_millis(1))? {
                 self.hear(index)?;
             }
         }
-    }
-
-    /// Members whose connections have something to read, after a wait of a millisecond at most.
-    fn readable(&self) -> Result<Vec<usize>> {
-        let mut polled: Vec<libc::pollfd> = self
-            .members
-            .iter()
-            .map(|member| libc::pollfd { fd: member.link.descriptor(), events: libc::POLLIN, revents: 0 })
-            .collect();
-        let count = libc::nfds_t::try_from(polled.len())?;
-        // SAFETY: the array is ours and of that length for the time of the call.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), count, 1) };
-        if ready < 0 {
-            let error = std::io::Error::last_os_error();
-            ensure!(error.kind() == std::io::ErrorKind::Interrupted, "poll: {error}");
-            return Ok(Vec::new());
-        }
-        Ok(polled.iter().enumerate().filter(|(_, it)| it.revents != 0).map(|(index, _)| index).collect())
     }
 
     fn hear(&mut self, index: usize) -> Result<()> {

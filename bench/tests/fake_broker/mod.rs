@@ -9,14 +9,22 @@ use corelane_core::{
 };
 use kafka_protocol::{
     messages::{
-        ApiVersionsResponse, BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest,
-        FetchResponse, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
-        ProduceRequest, ProduceResponse, TopicName, api_versions_response::ApiVersion,
-        create_topics_response::CreatableTopicResult, fetch_response::FetchableTopicResponse,
-        fetch_response::PartitionData, list_offsets_response::ListOffsetsPartitionResponse,
-        list_offsets_response::ListOffsetsTopicResponse, metadata_response::MetadataResponseBroker,
-        metadata_response::MetadataResponsePartition, metadata_response::MetadataResponseTopic,
-        produce_response::PartitionProduceResponse, produce_response::TopicProduceResponse,
+        ApiVersionsResponse, BrokerId, CreateTopicsRequest, CreateTopicsResponse, EndTxnRequest,
+        EndTxnResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse, ProduceRequest,
+        ProduceResponse, TopicName,
+        api_versions_response::{ApiVersion, FinalizedFeatureKey},
+        create_topics_response::CreatableTopicResult,
+        fetch_response::FetchableTopicResponse,
+        fetch_response::PartitionData,
+        find_coordinator_response::Coordinator,
+        list_offsets_response::ListOffsetsPartitionResponse,
+        list_offsets_response::ListOffsetsTopicResponse,
+        metadata_response::MetadataResponseBroker,
+        metadata_response::MetadataResponsePartition,
+        metadata_response::MetadataResponseTopic,
+        produce_response::PartitionProduceResponse,
+        produce_response::TopicProduceResponse,
     },
     protocol::StrBytes,
 };
@@ -32,7 +40,8 @@ use uuid::Uuid;
 const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
 /// API keys that it serves, with the newest version.
-const SERVED: [(i16, i16); 7] = [(0, 13), (1, 16), (2, 7), (3, 12), (18, 3), (19, 7), (22, 4)];
+const SERVED: [(i16, i16); 9] =
+    [(0, 13), (1, 16), (2, 7), (3, 12), (10, 4), (18, 3), (19, 7), (22, 4), (26, 5)];
 
 /// What it shall do wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +54,10 @@ pub struct Faults {
     pub skip: Option<usize>,
     /// Closes a connection instead of answering Produce.
     pub hang_up: bool,
+    /// Answers every n-th EndTxn that something is going on yet.
+    pub busy: Option<u64>,
+    /// Finalizes no version of transactions.
+    pub without_transactions: bool,
 }
 
 #[derive(Default)]
@@ -53,6 +66,9 @@ struct State {
     partitions: Vec<Partition>,
     batches: u64,
     producer_ids: i64,
+    /// Transactions that were ended, and how often that was asked.
+    ended: u64,
+    end_asked: u64,
     /// Batches whose sequence was not the one that had to follow.
     sequence_faults: u64,
 }
@@ -61,7 +77,8 @@ struct State {
 struct Partition {
     batches: Vec<(i64, Bytes)>,
     end: i64,
-    producers: std::collections::BTreeMap<i64, i32>,
+    /// By id and epoch.
+    producers: std::collections::BTreeMap<(i64, i16), i32>,
 }
 
 /// Serves until the test's process ends.
@@ -101,6 +118,11 @@ impl FakeBroker {
         self.state.lock().unwrap().sequence_faults
     }
 
+    /// Transactions that were committed.
+    pub fn ended(&self) -> u64 {
+        self.state.lock().unwrap().ended
+    }
+
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         loop {
             let mut prefix = [0; 4];
@@ -123,9 +145,15 @@ impl FakeBroker {
                     &self.list_offsets(&decode_request(&header, &frame).unwrap()),
                 ),
                 3 => encode_response(id, version, &self.metadata()),
-                18 => encode_response(id, version, &api_versions()),
+                10 => encode_response(
+                    id,
+                    version,
+                    &self.coordinators(&decode_request(&header, &frame).unwrap()),
+                ),
+                18 => encode_response(id, version, &api_versions(!self.faults.without_transactions)),
                 19 => encode_response(id, version, &self.create(&decode_request(&header, &frame).unwrap())),
                 22 => encode_response(id, version, &self.producer_id()),
+                26 => encode_response(id, version, &self.end(&decode_request(&header, &frame).unwrap())),
                 other => panic!("key {other} is not advertised"),
             };
             stream.write_all(&answer.unwrap()).ok()?;
@@ -170,6 +198,32 @@ impl FakeBroker {
         let mut state = self.state.lock().unwrap();
         state.producer_ids += 1;
         InitProducerIdResponse::default().with_producer_id(state.producer_ids.into()).with_producer_epoch(0)
+    }
+
+    /// It coordinates everything itself.
+    fn coordinators(&self, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
+        let found = |key: &StrBytes| {
+            Coordinator::default()
+                .with_key(key.clone())
+                .with_host(StrBytes::from_string(self.address.ip().to_string()))
+                .with_port(i32::from(self.address.port()))
+        };
+        FindCoordinatorResponse::default()
+            .with_coordinators(request.coordinator_keys.iter().map(found).collect())
+    }
+
+    /// Gives the next epoch, as version 2 of transactions has it.
+    fn end(&self, request: &EndTxnRequest) -> EndTxnResponse {
+        let mut state = self.state.lock().unwrap();
+        state.end_asked += 1;
+        if self.faults.busy.is_some_and(|nth| state.end_asked.is_multiple_of(nth)) {
+            return EndTxnResponse::default().with_error_code(51);
+        }
+        assert!(request.committed);
+        state.ended += 1;
+        EndTxnResponse::default()
+            .with_producer_id(request.producer_id)
+            .with_producer_epoch(request.producer_epoch + 1)
     }
 
     /// `None` ends the connection.
@@ -260,7 +314,7 @@ impl State {
         assert_eq!(batches.len(), 1, "one batch for a partition of a request");
         assert!(batches[0].checksum_matches());
         if let Some(producer) = batches[0].header().producer() {
-            let next = partition.producers.entry(producer.id.0).or_default();
+            let next = partition.producers.entry((producer.id.0, producer.epoch.0)).or_default();
             self.sequence_faults += u64::from(producer.base_sequence != *next);
             *next = header::sequence_plus(producer.last_sequence, 1);
         }
@@ -273,7 +327,12 @@ impl State {
     }
 }
 
-fn api_versions() -> ApiVersionsResponse {
+fn api_versions(has_transactions: bool) -> ApiVersionsResponse {
     let key = |(key, max): (i16, i16)| ApiVersion::default().with_api_key(key).with_max_version(max);
-    ApiVersionsResponse::default().with_api_keys(SERVED.into_iter().map(key).collect())
+    let version_2 = FinalizedFeatureKey::default()
+        .with_name(StrBytes::from_static_str("transaction.version"))
+        .with_max_version_level(2);
+    ApiVersionsResponse::default()
+        .with_api_keys(SERVED.into_iter().map(key).collect())
+        .with_finalized_features(has_transactions.then_some(version_2).into_iter().collect())
 }

@@ -52,6 +52,14 @@ pub(super) fn all(results: &Results) -> Vec<Chart> {
             &["load 0.125", "fan-out 1"],
             "Replication factor 3, min.insync.replicas=2, an eighth of what one Kafka can do.",
         ),
+        percentiles(
+            "latency-transactions",
+            "Three brokers: latency of transactions",
+            "transactions",
+            &["every 1000 ms", "every 100 ms"],
+            "1,000 producers, from when a transaction was to begin to the answer of its end. Where they cannot be kept up with, \
+             transactions wait for those before them.",
+        ),
     ]
 }
 

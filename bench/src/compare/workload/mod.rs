@@ -4,11 +4,13 @@ mod life;
 mod produce;
 mod profile;
 mod reading;
+mod transactions;
 
 pub use life::{cluster, idle, lives, retention, shards};
 pub use produce::{KEPT_UP, compressed, keyed, many_partitions, rising_load, small_records, small_requests};
 pub use profile::profiles;
 pub use reading::{catch_up, tail_consumers};
+pub use transactions::transactions;
 
 use super::{brokers::Brokers, model::System, session::Session};
 use anyhow::Result;
@@ -27,6 +29,10 @@ pub const WORKLOADS: &[(&str, &str)] = &[
     ("i", "start, stop, and recovery after kill -9"),
     ("j", "idle"),
     ("cluster", "three brokers, replication factor 3: (a) and (d)"),
+    (
+        "transactions",
+        "1,000 transactional producers on three brokers, each of which commits every 100 ms, and every second",
+    ),
     ("shards", "Corelane on two shards beside one: the cost of crossing"),
     ("profile", "Corelane: where a CPU-second goes, as flame graphs"),
     ("witness", "kafka-producer-perf-test, Apache's own tool, in the place of our load generator"),
