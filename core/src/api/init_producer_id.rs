@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     controller::AllocateProducerIdsRequest,
-    engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
+    engine::{Context, ControllerRequest, Response, Start, producer_ids},
     error::ErrorCode,
     ids::{ProducerEpoch, ProducerId},
     transactions::{InitProducer, Producer, Request, Response as Initialised, Versioned, told as versioned},
@@ -67,16 +67,12 @@ pub(super) fn start(
         broker_epoch: broker.epoch,
     });
     Ok(controlled::ask(context, "InitProducerId", BLOCK_MS_MAX, ask, move |context, answer| {
-        let id = match answer {
-            Ok(ControllerResponse::AllocateProducerIds(Ok(block))) => {
-                context.producer_ids.add(block.ids());
-                context.producer_ids.take().ok_or(ErrorCode::CoordinatorLoadInProgress)
-            }
-            Ok(ControllerResponse::AllocateProducerIds(Err(error))) => Err(error.code),
-            Ok(_) => Err(WRONG_KIND),
-            // Retriable for every client, unlike NOT_CONTROLLER in this response.
-            Err(_) => Err(ErrorCode::CoordinatorLoadInProgress),
-        };
+        // Retriable for every client, unlike what a controller or a broker's old registration says.
+        let block = answer.map_or(Err(ErrorCode::CoordinatorLoadInProgress), producer_ids::block);
+        let id = block.and_then(|block| {
+            context.producer_ids.add(block);
+            context.producer_ids.take().ok_or(ErrorCode::CoordinatorLoadInProgress)
+        });
         told(reply_to, id.map(first))
     }))
 }

@@ -18,7 +18,7 @@ mod message;
 mod owner;
 mod partition;
 mod peers;
-mod producer_ids;
+pub(crate) mod producer_ids;
 mod replicas;
 mod requests;
 mod throttle;

@@ -37,8 +37,9 @@ impl ProducerIdPool {
 /// What the controller's answer brings.
 ///
 /// # Errors
-/// None: what whoever waits for ids is told, which every client tries again upon.
-pub(super) fn block(response: ControllerResponse) -> Result<Range<i64>, ErrorCode> {
+/// None: what whoever waits for ids is told, which every client tries again upon, whatever the controller said
+/// (`RPCProducerIdManager`).
+pub fn block(response: ControllerResponse) -> Result<Range<i64>, ErrorCode> {
     match response {
         ControllerResponse::AllocateProducerIds(Ok(block)) => Ok(block.ids()),
         _ => Err(ErrorCode::CoordinatorLoadInProgress),
@@ -66,6 +67,14 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::ApiError;
+
+    #[test]
+    fn a_broker_whose_registration_is_not_the_last_one_lets_producers_ask_again() {
+        let stale = ApiError::new(ErrorCode::StaleBrokerEpoch, "registered again meanwhile");
+        let told = block(ControllerResponse::AllocateProducerIds(Err(stale)));
+        assert_eq!(told, Err(ErrorCode::CoordinatorLoadInProgress));
+    }
 
     #[test]
     fn ids_of_all_blocks_are_given_out_once() {

@@ -150,7 +150,7 @@ fn metadata(world: &World<Node>) -> Option<&Image> {
     controllers.max_by_key(|(term, _)| *term).map(|(_, image)| image)
 }
 
-fn partitions(image: &Image) -> BTreeMap<PartitionId, &PartitionImage> {
+fn partitions_of(image: &Image) -> BTreeMap<PartitionId, &PartitionImage> {
     let mut all = BTreeMap::new();
     for topic in image.topics() {
         let of = topic.partitions.iter();
@@ -167,7 +167,7 @@ impl Run {
     /// The first partition that is not well yet. A broker that lost its disk does not count.
     pub(super) fn unwell(&self) -> Option<String> {
         let Some(image) = metadata(&self.world) else { return Some("there is no controller".to_owned()) };
-        let (held, partitions) = (replicas(&self.world), partitions(image));
+        let (held, partitions) = (replicas(&self.world), partitions_of(image));
         let unknown = held.keys().find(|id| !partitions.contains_key(id));
         let unknown = unknown.map(|id| format!("{id}: it was deleted, and a replica is left"));
         let complain = |(id, partition): (&PartitionId, &&PartitionImage)| {
@@ -226,18 +226,25 @@ impl Run {
     }
 
     /// Whether every replica that was asked for is there, and every leader says that all of them are in sync, so that one
-    /// may be lost and enough are left. Not before there is something: until all voters of the quorum know each other's
-    /// directories, two that do not know each other take a third one that lost its disk for new.
+    /// may be lost and enough are left. Not before all brokers know of the same partitions, and there are some: until the
+    /// voters of the quorum know each other's directories, which come before those, two that do not know each other take a
+    /// third one that lost its disk for new.
     pub(super) fn all_are_in_sync(&self) -> bool {
         let Some(image) = metadata(&self.world) else { return false };
-        let (held, partitions) = (replicas(&self.world), partitions(image));
+        let (held, partitions) = (replicas(&self.world), partitions_of(image));
         let is_safe = |id: &PartitionId, partition: &PartitionImage| {
             let count = partition.replicas.len();
             let leads = |it: &Held| it.view.leads.is_some() && it.view.in_sync == count;
             let is_led = held.get(id).is_some_and(|held| held.len() == count && held.iter().any(leads));
             !is_moving(partition) && partition.isr.len() == count && count > 2 && is_led
         };
-        !partitions.is_empty() && partitions.iter().all(|(id, partition)| is_safe(id, partition))
+        let knows_all = |node: &Node| match node {
+            Node::Quorum(shard) => partitions_of(shard.image()).keys().eq(partitions.keys()),
+            Node::Data(_) | Node::Broken(_) => true,
+        };
+        !partitions.is_empty()
+            && partitions.iter().all(|(id, partition)| is_safe(id, partition))
+            && self.world.shards().all(|(_, _, node)| knows_all(node))
     }
 
     /// Replicas are equal below what each of them knows to be committed, but that each is compacted in its own time.
