@@ -3,7 +3,7 @@
 
 use super::{
     Acks, Answers, AppendPartition, AppendRequest, AppendResult, Ask, Effects, Engine, GatherId,
-    OwnerRequest, PeerLost, What, owner::MarkersOf, peers::Caller,
+    OwnerRequest, PeerLost, Phase, What, owner::MarkersOf, peers::Caller,
 };
 use crate::{
     api::write_txn_markers,
@@ -72,8 +72,14 @@ impl Engine {
         if !self.owner.has_markers() {
             return;
         }
+        let wished = self.owner.take_markers();
+        if self.phase == Phase::Stopping {
+            // The decision is in the log: whoever coordinates next has them sent. Others may have been told already that
+            // nothing more is asked here.
+            return;
+        }
         let mut by_broker: BTreeMap<NodeId, Vec<MarkersOf>> = BTreeMap::new();
-        for (id, markers) in self.owner.take_markers() {
+        for (id, markers) in wished {
             by_broker.entry(markers.to).or_default().push((id, markers));
         }
         for (broker, markers) in by_broker {

@@ -402,6 +402,7 @@ impl Broker {
             return images.push(message);
         }
         if self.stopped.get(to.index()) == Some(&true) {
+            assert!(!matches!(message, ShardMessage::Ask { .. }), "{to:?} has stopped and is asked");
             return;
         }
         if to.index() < self.engines.len() {

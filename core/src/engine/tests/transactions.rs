@@ -5,7 +5,11 @@ use super::{
     clients::{create, fetch, name, produce, records, transactional},
     files::Files,
 };
-use crate::{engine::Guard, error::ErrorCode, ids::LeaderEpoch};
+use crate::{
+    engine::{Guard, Input},
+    error::ErrorCode,
+    ids::LeaderEpoch,
+};
 use bytes::Bytes;
 use corelane_seam::ConnectionId;
 use kafka_protocol::{
@@ -362,4 +366,28 @@ fn a_broker_that_asks_while_a_transaction_is_completed_is_answered_when_it_is() 
         end(&mut broker, client, 5, Producer { epoch: first.epoch + 1, ..first }, true).0,
         ErrorCode::None
     );
+}
+
+#[test]
+fn what_is_decided_while_a_broker_stops_is_told_to_the_partitions_by_whoever_coordinates_then() {
+    let (mut broker, client) = broker();
+    let producer = init(&mut broker, client);
+    let batch = transactional(&["a"], producer.id, producer.epoch, 0);
+    assert_eq!(write(&mut broker, client, 12, 0, batch), ErrorCode::None);
+    broker.held = Some(std::collections::VecDeque::new());
+    let request = EndTxnRequest::default()
+        .with_transactional_id(s(ID).into())
+        .with_producer_id(producer.id.into())
+        .with_producer_epoch(producer.epoch)
+        .with_committed(true);
+    broker.send(client, 5, &request);
+    (0..2).for_each(|shard| broker.input(shard, Input::Stop));
+    broker.release();
+    assert_eq!(broker.stopped, [true, true], "it waits for no marker");
+    let (files, image) = (broker.files.clone(), broker.image());
+    let mut broker = Broker::start_with(2, files, image);
+    // It is loaded, and then it is time to send what is due.
+    (0..2).for_each(|_| broker.pass_ms(1));
+    let client = broker.connect(0, 1);
+    assert_eq!(committed(&mut broker, client, 0).0, ["a"]);
 }
