@@ -81,6 +81,15 @@ impl Process {
     }
 }
 
+/// CPU time and resident memory of all these processes together.
+///
+/// # Errors
+/// When one of them is gone.
+pub fn glance(pids: &[u32]) -> Result<(Duration, u64)> {
+    let all = pids.iter().map(|pid| Process::new(*pid).glance()).collect::<Result<Vec<Sample>>>()?;
+    Ok((all.iter().map(|one| one.cpu).sum(), all.iter().map(|one| one.rss_bytes).sum()))
+}
+
 fn ticks_per_second() -> u64 {
     // SAFETY: reads a constant of the system.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };

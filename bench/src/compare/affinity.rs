@@ -1,7 +1,8 @@
 //! Which cores brokers and load generator run on: the same for every system.
 
-use anyhow::{Result, ensure};
-use std::{io, mem};
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::io;
 
 /// Cores by number.
 #[derive(Clone, Debug)]
@@ -39,43 +40,29 @@ impl Pinning {
 }
 
 fn allowed() -> Result<Vec<usize>> {
-    // SAFETY: all-zero bytes are a valid, empty set.
-    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    // SAFETY: the set is ours for the time of the call, and its size is told.
-    let failed = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
-    ensure!(failed == 0, "the cores of this process cannot be read: {}", io::Error::last_os_error());
-    // SAFETY: the numbers are below the set's size.
-    Ok((0..libc::CPU_SETSIZE.unsigned_abs() as usize)
-        .filter(|core| unsafe { libc::CPU_ISSET(*core, &set) })
-        .collect())
+    let set = sched_getaffinity(None).context("the cores of this process cannot be read")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
 }
 
 /// A set of cores, made beforehand so that it can be applied between fork and exec.
 #[derive(Clone, Copy)]
-pub struct Cores(libc::cpu_set_t);
+pub struct Cores(CpuSet);
 
 impl Cores {
     /// Of these numbers.
     pub fn new(cores: &[usize]) -> Cores {
-        // SAFETY: all-zero bytes are a valid, empty set.
-        let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-        for core in cores.iter().filter(|core| **core < libc::CPU_SETSIZE.unsigned_abs() as usize) {
-            // SAFETY: the number is below the set's size.
-            unsafe { libc::CPU_SET(*core, &mut set) };
-        }
+        let mut set = CpuSet::new();
+        cores.iter().filter(|core| **core < CpuSet::MAX_CPU).for_each(|core| set.set(*core));
         Cores(set)
     }
 
-    /// Has the calling thread, and those it starts from now on, run there. Safe between fork and exec.
+    /// Has the calling thread, and those it starts from now on, run there. One system call and nothing else: safe between
+    /// fork and exec.
     ///
     /// # Errors
     /// The kernel's.
     pub fn apply(&self) -> io::Result<()> {
-        // SAFETY: the set is valid for the time of the call, and its size is told.
-        match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const self.0) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        Ok(sched_setaffinity(None, &self.0)?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     consume::{self, ConsumeSettings, Progress, Until},
     latency::Latencies,
     payload::Payload,
-    process::{Process, Sample},
+    process::{Process, glance},
     produce::{self, Acks, ProduceSettings, flow::Spread},
     schedule::Rate,
     topic::{From, Topic},
@@ -124,11 +124,6 @@ impl Meter<'_> {
             generator_cpu: own.saturating_sub(self.generator_cpu),
         })
     }
-}
-
-fn glance(pids: &[u32]) -> Result<(Duration, u64)> {
-    let all = pids.iter().map(|pid| Process::new(*pid).glance()).collect::<Result<Vec<Sample>>>()?;
-    Ok((all.iter().map(|one| one.cpu).sum(), all.iter().map(|one| one.rss_bytes).sum()))
 }
 
 fn written(pids: &[u32]) -> Result<u64> {

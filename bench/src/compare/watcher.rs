@@ -1,6 +1,6 @@
 //! Looks at the brokers' processes throughout their lives: memory over time.
 
-use crate::process::Process;
+use crate::process::glance;
 use std::{
     sync::{
         Arc, Mutex,
@@ -33,12 +33,8 @@ impl Watcher {
             let mut samples = Samples::new();
             let mut before: Option<(f64, Duration)> = None;
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                let looked: Option<Vec<_>> =
-                    pids.iter().map(|pid| Process::new(*pid).glance().ok()).collect();
-                let Some(looked) = looked else { break };
+                let Ok((cpu, rss)) = glance(&pids) else { break };
                 let at = started.elapsed().as_secs_f64();
-                let cpu: Duration = looked.iter().map(|one| one.cpu).sum();
-                let rss: u64 = looked.iter().map(|one| one.rss_bytes).sum();
                 let cores =
                     before.map_or(0.0, |(then, spent)| cpu.saturating_sub(spent).as_secs_f64() / (at - then));
                 samples.push((at, rss as f64 / f64::from(1 << 20), cores));

@@ -3,6 +3,7 @@
 use crate::{clock, uring::ring::Ring};
 use corelane_seam::{BLOCK, ChunkWriter};
 use io_uring::{IoUring, Probe, opcode};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use std::{
     fs::{self, OpenOptions},
     io,
@@ -213,15 +214,8 @@ pub fn usable_cpus() -> Vec<usize> {
 }
 
 fn affinity() -> Vec<usize> {
-    // SAFETY: `cpu_set_t` is plain data for which zero is valid; the kernel writes at most its size, and CPU_ISSET is
-    // asked only within it.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
-            return vec![0];
-        }
-        (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &set)).collect()
-    }
+    let Ok(set) = sched_getaffinity(None) else { return vec![0] };
+    (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
 /// Of cgroup version 2: the line `0::/path`.
