@@ -30,10 +30,10 @@ pub(super) fn check(history: &History) -> Result<(), String> {
     let mut read: BTreeMap<PartitionId, Read> = BTreeMap::new();
     for (at, event) in history.events() {
         match event {
-            Event::Wrote { transaction, record, partition } => {
-                if of_record.insert(*record, *transaction).is_none() {
-                    known.entry(*transaction).or_default().records.push((*partition, *record));
-                }
+            Event::Wrote { transaction, record, partition }
+                if of_record.insert(*record, *transaction).is_none() =>
+            {
+                known.entry(*transaction).or_default().records.push((*partition, *record));
             }
             Event::Acknowledged { record, offset, .. } => {
                 offsets.insert(*record, *offset);

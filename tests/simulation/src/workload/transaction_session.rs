@@ -292,7 +292,8 @@ impl Session {
         if may_differ && desk.rng.below(12) == 0 {
             return;
         }
-        let commit = !self.must_abort && !(may_differ && desk.rng.below(4) == 0);
+        let changes_its_mind = may_differ && desk.rng.below(4) == 0;
+        let commit = !(self.must_abort || changes_its_mind);
         if let Some(source) = &mut self.source {
             source.ends(desk);
         }

@@ -29,18 +29,8 @@ fn group_requests(partition: PartitionId, topic: &Rc<str>) -> impl Iterator<Item
         },
         GroupRequest::FetchOffsets { partitions: vec![named.clone()], stable: false },
         GroupRequest::FetchOffsets { partitions: vec![named.clone()], stable: true },
-        GroupRequest::CommitInTransaction {
-            id: member(),
-            producer: producer,
-            adds: true,
-            offset: (named.clone(), 5),
-        },
-        GroupRequest::CommitInTransaction {
-            id: member(),
-            producer: producer,
-            adds: false,
-            offset: (named, 5),
-        },
+        GroupRequest::CommitInTransaction { id: member(), producer, adds: true, offset: (named.clone(), 5) },
+        GroupRequest::CommitInTransaction { id: member(), producer, adds: false, offset: (named, 5) },
     ]
     .into_iter()
 }
