@@ -87,6 +87,16 @@ enum Soak {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Kills brokers of a cluster and an application that transforms in transactions, of one client stack after the other,
+    /// then one of Kafka Streams.
+    Transform {
+        /// How often, for each.
+        #[arg(long, default_value_t = 50)]
+        rounds: u64,
+        /// For victims and moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Measures how long producers wait when a leader is gone, here and with Apache Kafka's own nodes.
     Failover {
         /// How often each kind of disturbance.
@@ -174,6 +184,12 @@ fn main() -> anyhow::Result<()> {
         Task::Soak { subject: Soak::Cluster { rounds, seed } } => {
             let step = faults("cluster").argument("--rounds").argument(&rounds.to_string());
             succeed(&step.argument("--seed").argument(&seed.to_string()))
+        }
+        Task::Soak { subject: Soak::Transform { rounds, seed } } => {
+            ["transform", "word-count"].into_iter().try_for_each(|scenario| {
+                let step = faults(scenario).argument("--rounds").argument(&rounds.to_string());
+                succeed(&step.argument("--seed").argument(&seed.to_string()))
+            })
         }
         Task::Soak { subject: Soak::Failover { repeats } } => {
             succeed(&faults("failover").argument("--repeats").argument(&repeats.to_string()))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 
 func transform(ctx context.Context, address, from, to, group, id string, out *json.Encoder) {
 	session := must(kgo.NewGroupTransactSession(
-		kgo.SeedBrokers(address),
+		kgo.SeedBrokers(strings.Split(address, ",")...),
 		kgo.TransactionalID(id),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.TransactionTimeout(20*time.Second),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(from),
@@ -48,7 +50,7 @@ func transform(ctx context.Context, address, from, to, group, id string, out *js
 		var failed error
 		var guard sync.Mutex
 		fetches.EachRecord(func(read *kgo.Record) {
-			outgoing := &kgo.Record{Topic: to, Key: read.Key, Value: read.Value}
+			outgoing := &kgo.Record{Topic: to, Partition: read.Partition, Key: read.Key, Value: read.Value}
 			session.Produce(ctx, outgoing, func(_ *kgo.Record, err error) {
 				guard.Lock()
 				defer guard.Unlock()

@@ -179,7 +179,7 @@ public class Client {
                     continue;
                 }
                 producer.beginTransaction();
-                records.forEach(record -> producer.send(new ProducerRecord<>(to, record.key(), record.value())));
+                records.forEach(record -> producer.send(new ProducerRecord<>(to, record.partition(), record.key(), record.value())));
                 producer.sendOffsetsToTransaction(records.nextOffsets(), consumer.groupMetadata());
                 producer.commitTransaction();
                 out.println(JSON.createObjectNode().put("transformed", records.count()));

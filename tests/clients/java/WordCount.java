@@ -1,6 +1,7 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -26,9 +27,10 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 
 /**
- * Kafka Streams' word count: `WordCount ADDRESS LINES COUNTS TOTAL GUARANTEE` sends the lines of its standard input to
+ * Kafka Streams' word count: `WordCount ADDRESS LINES COUNTS GUARANTEE TOTAL` sends the lines of its standard input to
  * the topic LINES, counts their words into the topic COUNTS until the counts there sum up to TOTAL words of all runs so
- * far, and prints them as JSON. Its store is in memory: a second run restores it from the changelog topic.
+ * far, and prints them as JSON. Without TOTAL it sends nothing, and counts until its standard input ends. Words end at
+ * blanks and colons. Its store is in memory: a second run restores it from the changelog topic.
  */
 public class WordCount {
     private static final Duration PATIENCE = Duration.ofSeconds(90);
@@ -37,11 +39,12 @@ public class WordCount {
         String address = arguments[0];
         String lines = arguments[1];
         String counts = arguments[2];
-        long total = Long.parseLong(arguments[3]);
-        send(address, lines);
+        if (arguments.length > 4) {
+            send(address, lines);
+        }
         var builder = new StreamsBuilder();
         builder.<String, String>stream(lines)
-                .flatMapValues(line -> Arrays.asList(line.split(" ")))
+                .flatMapValues(line -> Arrays.asList(line.split("[ :]")))
                 .groupBy((key, word) -> word)
                 .count(Materialized.as(org.apache.kafka.streams.state.Stores.inMemoryKeyValueStore("words")))
                 .toStream()
@@ -51,7 +54,7 @@ public class WordCount {
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, address);
         settings.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         settings.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
-        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, arguments[4]);
+        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, arguments[3]);
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 500);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, Files.createTempDirectory("word-count").toString());
@@ -66,7 +69,11 @@ public class WordCount {
                         .SHUTDOWN_CLIENT;
             });
             streams.start();
-            Map<String, Long> counted = await(address, counts, total, streams);
+            if (arguments.length == 4) {
+                awaitEnd(streams);
+                return;
+            }
+            Map<String, Long> counted = await(address, counts, Long.parseLong(arguments[4]), streams);
             ObjectNode node = new ObjectMapper().createObjectNode();
             counted.forEach(node::put);
             System.out.println(node);
@@ -80,6 +87,25 @@ public class WordCount {
             for (String line = input.readLine(); line != null; line = input.readLine()) {
                 producer.send(new ProducerRecord<>(topic, line));
             }
+        }
+    }
+
+    /** Whoever started this closes its standard input when it is to end. */
+    private static void awaitEnd(KafkaStreams streams) throws Exception {
+        var waiting = new Thread(() -> {
+            try {
+                System.in.read();
+            } catch (IOException error) {
+                // As good as an end.
+            }
+        });
+        waiting.setDaemon(true);
+        waiting.start();
+        while (waiting.isAlive()) {
+            if (streams.state() == KafkaStreams.State.ERROR) {
+                throw new IllegalStateException("Streams has ended");
+            }
+            waiting.join(100);
         }
     }
 

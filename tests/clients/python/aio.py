@@ -80,7 +80,7 @@ async def transform(address, source, target, group, name):
         async with producer.transaction():
             for messages in batches.values():
                 for message in messages:
-                    await producer.send(target, key=message.key, value=message.value)
+                    await producer.send(target, key=message.key, value=message.value, partition=message.partition)
                     count += 1
             offsets = {place: messages[-1].offset + 1 for place, messages in batches.items()}
             await producer.send_offsets_to_transaction(offsets, group)

@@ -106,7 +106,7 @@ def transform(address, source, target, group, name):
             continue
         producer.begin_transaction()
         sent = [
-            producer.send(target, key=message.key, value=message.value)
+            producer.send(target, key=message.key, value=message.value, partition=message.partition)
             for messages in batches.values()
             for message in messages
         ]

@@ -120,7 +120,7 @@ def transform(address, source, target, group, name):
         for message in messages:
             if message.error() is not None:
                 raise RuntimeError(str(message.error()))
-            producer.produce(target, key=message.key(), value=message.value())
+            producer.produce(target, key=message.key(), value=message.value(), partition=message.partition())
         read = [place for place in consumer.position(places) if place.offset >= 0]
         producer.send_offsets_to_transaction(read, consumer.consumer_group_metadata(), 30)
         producer.commit_transaction(30)

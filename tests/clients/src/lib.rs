@@ -21,7 +21,7 @@
 //! Those that have transactions keep this one, which ends with an error where the client cannot go on:
 //!
 //! - `transform ADDRESS FROM TO GROUP ID`: reads a topic, of what is committed, from where GROUP has committed, and writes
-//!   each record to another in transactions of the transactional id ID, which commit the offsets, too, until its
+//!   each record to the partition of the same number of another in transactions of the transactional id ID, which commit the offsets, too, until its
 //!   standard input ends. Prints `{"transformed": COUNT}` after each that was committed.
 
 mod broker;
@@ -30,15 +30,14 @@ mod kafka;
 mod member;
 mod record;
 mod tools;
-mod transformer;
 
 pub use broker::Broker;
-pub use client::{Client, QUIET, jars, python, run, run_with_input, target};
+pub use client::{Client, jars, python, run, run_with_input, target};
+pub use corelane_fault_tests::{Transformer, stack::QUIET};
 pub use kafka::KafkaBroker;
 pub use member::{Member, Said};
 pub use record::{Acknowledged, Record, Stored, assert_dense, assert_stored, sample};
 pub use tools::{JavaTools, Pair, Ran, installed, kafkas_apart, our_command, ours};
-pub use transformer::Transformer;
 
 /// `client` sends `records` to a topic that it created and to one that its sending brings into being; what `reader`
 /// finds is what was sent, where it was acknowledged.

@@ -2,7 +2,10 @@
 //! where they had committed.
 
 use anyhow::{Context, Result, ensure};
-use corelane_fault_tests::cluster::{Cluster, ClusterOptions, Load, Stack};
+use corelane_fault_tests::{
+    Stack,
+    cluster::{Cluster, ClusterOptions, Load},
+};
 use std::time::Duration;
 
 const TOPIC: &str = "orders";
@@ -29,7 +32,7 @@ impl Scene {
         let mut cluster = Cluster::start(&options, directory.path())?;
         cluster.create_topic(TOPIC, PARTITIONS, &[("min.insync.replicas", "2")])?;
         let mut load = Load::new(cluster.bootstrap(), TOPIC, PARTITIONS);
-        for stack in Stack::ALL {
+        for stack in Stack::LOADING {
             load.add_producer(stack, RATE, &[])?;
             load.add_member(stack, &format!("{stack:?}"))?;
         }

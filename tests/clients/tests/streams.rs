@@ -39,7 +39,7 @@ fn counts_every_word(guarantee: &str) {
         let jars = jars();
         let total = total.to_string();
         let arguments =
-            [QUIET, "-cp", &jars, program, broker.address(), "lines", "counts", &total, guarantee];
+            [QUIET, "-cp", &jars, program, broker.address(), "lines", "counts", guarantee, &total];
         let output = run_with_input("java", &arguments, TEXT.as_bytes().to_vec());
         let counted: BTreeMap<String, u64> =
             serde_json::from_slice(&output).unwrap_or_else(|error| panic!("{error}"));

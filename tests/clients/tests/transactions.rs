@@ -1,5 +1,6 @@
 //! Exactly once, by real clients: consume, transform, produce, while the broker and the application are killed.
 
+use anyhow::{Context, Result};
 use corelane_client_tests::{Broker, Client, Record, Transformer, ours};
 use std::collections::BTreeSet;
 
@@ -25,33 +26,35 @@ fn committed(broker: &Broker, topic: &str) -> Vec<String> {
 
 /// Kills the broker. librdkafka may wait for ever for a group's coordinator that was down when it wanted to commit offsets
 /// in a transaction, and does not heed its time-out (its issues 5511 and 5456): whoever watches over it starts it again.
-fn crash(broker: &mut Broker, client: Client, application: &mut Transformer) {
+fn crash(broker: &mut Broker, client: Client, application: &mut Transformer) -> Result<()> {
     broker.crash();
     if client == Client::Librdkafka {
-        application.replace();
+        application.replace()?;
     }
+    Ok(())
 }
 
 /// Each record of one topic is in the other once, although both sides of the wire were killed meanwhile.
-fn exactly_once(client: Client) {
+fn exactly_once(client: Client) -> Result<()> {
+    let stack = client.stack().context("it has transactions")?;
     let mut broker = Broker::start_to_crash(&[]);
     let address = broker.address().to_owned();
     client.create(&address, "from", 2);
     client.create(&address, "to", 2);
     let records = numbered();
-    let mut application = Transformer::start(client, &address, "from", "to", "app");
+    let mut application = Transformer::start(stack, &address, "from", "to", "app")?;
     // While it works: a part at a time.
     let parts: Vec<&[Record]> = records.chunks(RECORDS / 4).collect();
     let _ = client.produce(&address, "from", parts[0]);
-    application.wait_for(10);
-    application.replace();
+    application.wait_for(10)?;
+    application.replace()?;
     let _ = client.produce(&address, "from", parts[1]);
-    application.wait_for(RECORDS / 8);
-    crash(&mut broker, client, &mut application);
+    application.wait_for(RECORDS / 8)?;
+    crash(&mut broker, client, &mut application)?;
     let _ = client.produce(&address, "from", parts[2]);
-    application.wait_for(RECORDS / 4);
-    application.replace();
-    crash(&mut broker, client, &mut application);
+    application.wait_for(RECORDS / 4)?;
+    application.replace()?;
+    crash(&mut broker, client, &mut application)?;
     let _ = client.produce(&address, "from", parts[3]);
     let expected: BTreeSet<String> = records.iter().filter_map(|record| record.value.clone()).collect();
     // What it was not told of any more may be committed all the same, so it may never tell of all of it.
@@ -61,36 +64,37 @@ fn exactly_once(client: Client) {
         if found.len() >= RECORDS {
             break;
         }
-        application.keep_alive();
+        application.keep_alive()?;
     }
     let once: BTreeSet<String> = found.iter().cloned().collect();
     assert_eq!(found.len(), once.len(), "{client:?}: nothing is there twice");
     assert_eq!(once, expected, "{client:?}: everything is there");
     drop(application);
     broker.stop();
+    Ok(())
 }
 
 #[test]
-fn java_transforms_every_record_exactly_once() {
-    exactly_once(Client::Java);
+fn java_transforms_every_record_exactly_once() -> Result<()> {
+    exactly_once(Client::Java)
 }
 
 #[test]
-fn librdkafka_transforms_every_record_exactly_once() {
-    exactly_once(Client::Librdkafka);
+fn librdkafka_transforms_every_record_exactly_once() -> Result<()> {
+    exactly_once(Client::Librdkafka)
 }
 
 #[test]
-fn kafka_python_transforms_every_record_exactly_once() {
-    exactly_once(Client::KafkaPython);
+fn kafka_python_transforms_every_record_exactly_once() -> Result<()> {
+    exactly_once(Client::KafkaPython)
 }
 
 #[test]
-fn aiokafka_transforms_every_record_exactly_once() {
-    exactly_once(Client::Aiokafka);
+fn aiokafka_transforms_every_record_exactly_once() -> Result<()> {
+    exactly_once(Client::Aiokafka)
 }
 
 #[test]
-fn franz_go_transforms_every_record_exactly_once() {
-    exactly_once(Client::FranzGo);
+fn franz_go_transforms_every_record_exactly_once() -> Result<()> {
+    exactly_once(Client::FranzGo)
 }

@@ -6,6 +6,8 @@
 //! ```text
 //! cargo run --release --package corelane-fault-tests -- kill --rounds 200 --seed 1
 //! cargo run --release --package corelane-fault-tests -- cluster --rounds 100 --seed 1
+//! cargo run --release --package corelane-fault-tests -- transform --rounds 50 --stack java --seed 1
+//! cargo run --release --package corelane-fault-tests -- word-count --rounds 50 --seed 1
 //! cargo run --release --package corelane-fault-tests -- failover --repeats 5
 //! cargo run --release --package corelane-fault-tests -- kill-groups --rounds 100 --seed 1
 //! cargo run --release --package corelane-fault-tests -- power-cut --rounds 10 --images 100 --seed 1
@@ -38,9 +40,13 @@ mod producer;
 mod read_back;
 pub mod requests;
 pub mod small_disk;
+pub mod stack;
+mod transformer;
 
 pub use broker::{Broker, BrokerOptions, Limit, START_PATIENCE, binary, driver, set_limit};
 pub use client::Client;
 pub use producer::{Ended, Producer, ProducerSettings, is_disconnect};
 pub use read_back::{read_all, read_on, whole_batches};
 pub use requests::{ACKS_ALL, ACKS_LEADER, FetchWanted};
+pub use stack::Stack;
+pub use transformer::Transformer;

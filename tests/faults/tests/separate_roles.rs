@@ -1,9 +1,12 @@
 //! Controllers and brokers as processes of their own: whoever dies, clients go on; after a restart of everything all is there.
 
 use anyhow::{Result, ensure};
-use corelane_fault_tests::cluster::{
-    Load, Stack,
-    apart::{Apart, BROKERS, CONTROLLERS, LATER, PARTITIONS, TOPIC, Voters, id, ids},
+use corelane_fault_tests::{
+    Stack,
+    cluster::{
+        Load,
+        apart::{Apart, BROKERS, CONTROLLERS, LATER, PARTITIONS, TOPIC, Voters, id, ids},
+    },
 };
 use kafka_protocol::messages::{DescribeClusterRequest, describe_quorum_response::ReplicaState};
 use std::collections::BTreeSet;

@@ -3,8 +3,16 @@
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use corelane_fault_tests::{
-    backlog,
-    cluster::{FailoverSettings, RoundsSettings, Software, disturbance::Disturbance, failover, rounds},
+    Stack, backlog,
+    cluster::{
+        FailoverSettings, RoundsSettings, Software,
+        disturbance::Disturbance,
+        exactly_once::{
+            transform::{self, TransformSettings},
+            word_count::{self, WordCountSettings},
+        },
+        failover, rounds,
+    },
     crowd,
     kill::{self, KillSettings},
     kill_groups::{self, KillGroupsSettings},
@@ -44,6 +52,27 @@ enum Scenario {
         /// Only this kind; may be given several times.
         #[arg(long)]
         only: Vec<Disturbance>,
+    },
+    /// Consume, transform, produce in transactions, while brokers of a cluster of three and the application are killed.
+    Transform {
+        /// Kills, of each stack.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+        /// Whose client transforms; may be given several times. Without, all in turn.
+        #[arg(long)]
+        stack: Vec<Stack>,
+        /// For victims and moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The same with Kafka Streams, which counts words.
+    WordCount {
+        /// Kills.
+        #[arg(long, default_value_t = 50)]
+        rounds: u32,
+        /// For victims and moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// How long producers with defaults wait for an acknowledgement when a leader is gone, here and with Apache Kafka.
     Failover {
@@ -115,6 +144,17 @@ fn main() -> anyhow::Result<()> {
         Scenario::Kill { rounds, seed } => println!("{}", kill::run(KillSettings { rounds, seed })?),
         Scenario::Cluster { rounds, seed, only } => {
             println!("{}", rounds::run(&RoundsSettings { rounds, seed, only })?)
+        }
+        Scenario::Transform { rounds, mut stack, seed } => {
+            if stack.is_empty() {
+                stack = Stack::ALL.to_vec();
+            }
+            for stack in stack {
+                println!("{}", transform::run(&TransformSettings { stack, rounds, seed })?);
+            }
+        }
+        Scenario::WordCount { rounds, seed } => {
+            println!("{}", word_count::run(&WordCountSettings { rounds, seed })?);
         }
         Scenario::Failover { repeats, mut software, kinds } => {
             if software.is_empty() {

@@ -2,10 +2,11 @@
 //! before to the first one after, with all of the cluster and of the producer at their defaults.
 
 use super::{
-    Cluster, ClusterOptions, Load, Stack,
+    Cluster, ClusterOptions, Load,
     disturbance::{Disturbance, Planned},
     nodes::Software,
 };
+use crate::Stack;
 use anyhow::{Context, ensure};
 use std::{collections::BTreeMap, fmt, time::Duration};
 

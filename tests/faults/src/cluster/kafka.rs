@@ -1,12 +1,11 @@
 //! Apache Kafka's own nodes, for figures beside ours: a JVM each, brokers and controllers in one, everything at its
 //! default but addresses, directories and what three nodes need.
 
-use super::{Ground, load::clients};
-use crate::broker::end_with_parent;
+use super::Ground;
+use crate::stack::{clients, tie};
 use anyhow::{Context, ensure};
 use std::{
     fs,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -59,8 +58,7 @@ impl KafkaNode {
         let mut command = self.java("kafka.Kafka", "512m")?;
         command.arg(&self.properties);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // SAFETY: that function is safe between fork and exec.
-        unsafe { command.pre_exec(end_with_parent) };
+        tie(&mut command);
         Ok(command)
     }
 

@@ -17,14 +17,12 @@
 //! settings.
 
 use super::history::{Event, History, Value};
-use crate::broker::end_with_parent;
+use crate::stack::Stack;
 use anyhow::{Context, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -32,65 +30,6 @@ use std::{
 
 /// Longest that a client may take to end after it was asked: its own patience with requests is two minutes.
 const END_PATIENCE: Duration = Duration::from_secs(150);
-
-/// A client's implementation of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stack {
-    /// Kafka's own Java client.
-    Java,
-    /// librdkafka, by confluent-kafka.
-    Librdkafka,
-    /// franz-go.
-    FranzGo,
-}
-
-impl Stack {
-    /// All of them.
-    pub const ALL: [Stack; 3] = [Stack::Java, Stack::Librdkafka, Stack::FranzGo];
-
-    /// The command that runs this stack's script.
-    ///
-    /// # Errors
-    /// When the clients are not installed.
-    fn command(self) -> anyhow::Result<Command> {
-        let clients = clients()?;
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients");
-        let (needed, mut command) = match self {
-            Stack::Java => {
-                let jars = clients.join("java");
-                let mut command = Command::new("java");
-                // A script's life is short and the machine busy: neither much memory nor much compiling.
-                command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
-                command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error");
-                command.arg("-cp").arg(jars.join("*")).arg(scripts.join("java/Load.java"));
-                (jars, command)
-            }
-            Stack::Librdkafka => {
-                let python = clients.join("python/bin/python");
-                let mut command = Command::new(&python);
-                command.arg(scripts.join("python/load.py"));
-                (python, command)
-            }
-            Stack::FranzGo => {
-                let program = clients.join("go/franz");
-                let mut command = Command::new(&program);
-                command.arg("load");
-                (program, command)
-            }
-        };
-        ensure!(needed.exists(), "{} is missing: run tests/install-clients", needed.display());
-        // SAFETY: that function is safe between fork and exec.
-        unsafe { command.pre_exec(end_with_parent) };
-        Ok(command)
-    }
-}
-
-/// Where `tests/install-clients` puts the clients.
-pub(super) fn clients() -> anyhow::Result<PathBuf> {
-    let ours = std::env::current_exe().context("cannot name this executable")?;
-    let target = ours.ancestors().find(|folder| folder.join("clients").is_dir());
-    Ok(target.context("no target/clients: run tests/install-clients")?.join("clients"))
-}
 
 /// What producers and readers share.
 #[derive(Debug, Default)]
@@ -213,7 +152,7 @@ impl Load {
         arguments: &[String],
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Process> {
-        let mut command = stack.command()?;
+        let mut command = stack.load_script()?;
         command.args([what, &self.addresses, &self.topic]).args(arguments);
         command.args(settings.iter().map(|(key, value)| format!("{key}={value}")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -262,6 +201,12 @@ impl Load {
         seen.acknowledged.iter().all(|((_, partition), (_, end))| {
             readers.iter().all(|reader| seen.read.get(&(*reader, *partition)).is_some_and(|next| next >= end))
         })
+    }
+
+    /// Records that a reader has read so far.
+    pub fn read_by(&self, reader: u32) -> usize {
+        let is_its = |event: &&Event| matches!(event, Event::Read { reader: by, .. } if *by == reader);
+        self.seen().history.events().iter().filter(is_its).count()
     }
 
     /// All readers that were started.
@@ -392,13 +337,18 @@ impl Seen {
 }
 
 /// The identity in a value whose length, with filler, is as its number demands.
-fn value(text: &str, length: u64) -> anyhow::Result<Value> {
+pub(super) fn value(text: &str, length: u64) -> anyhow::Result<Value> {
     let mut parts = text.split(':');
     let mut part = || parts.next().context("a part of the value is missing");
     let value = Value { producer: part()?.parse()?, partition: part()?.parse()?, number: part()?.parse()? };
-    let filler = value.number * 7919 % 1000;
-    ensure!(length == text.len() as u64 + filler, "{length} bytes, of which {filler} should be filler");
+    let filler = filler(value.number);
+    ensure!(length == (text.len() + filler) as u64, "{length} bytes, of which {filler} should be filler");
     Ok(value)
+}
+
+/// Bytes of filler in the value of such a record.
+pub(super) fn filler(number: u64) -> usize {
+    usize::try_from(number * 7919 % 1000).expect("less than 1000")
 }
 
 #[cfg(test)]

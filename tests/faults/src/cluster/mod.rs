@@ -7,11 +7,13 @@
 //! - `history`: what they saw, and the judge of it.
 //! - `disturbance`: what is done to a node, and how that ends.
 //! - `rounds`: one disturbance after the other, under load.
+//! - `exactly_once`: transactions, while brokers and the application are killed.
 //! - `apart`: controllers and brokers as nodes of their own, on loopback.
 //! - `failover`: how long producers wait, here and with Apache Kafka's nodes (`kafka`).
 
 pub mod apart;
 pub mod disturbance;
+pub mod exactly_once;
 pub mod failover;
 pub mod ground;
 pub mod history;
@@ -23,6 +25,6 @@ pub mod rounds;
 pub use failover::FailoverSettings;
 pub use ground::{Ground, Sender};
 pub use history::{Anomaly, Event, History, Value};
-pub use load::{Load, Stack};
+pub use load::Load;
 pub use nodes::{Cluster, ClusterOptions, Software};
 pub use rounds::{RoundsReport, RoundsSettings};

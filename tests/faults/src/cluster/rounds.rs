@@ -2,9 +2,10 @@
 //! is there twice, and after each the cluster is whole again within a bound.
 
 use super::{
-    Cluster, ClusterOptions, Load, Stack,
+    Cluster, ClusterOptions, Load,
     disturbance::{BALLAST_TOPIC, Disturbance, Planned},
 };
+use crate::Stack;
 use anyhow::{Context, ensure};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use std::{
@@ -220,7 +221,7 @@ fn producer_settings(stack: Stack) -> &'static [(&'static str, &'static str)] {
     match stack {
         Stack::Java => &[("request.timeout.ms", "5000")],
         Stack::Librdkafka => &[("socket.timeout.ms", "5000"), ("request.timeout.ms", "5000")],
-        Stack::FranzGo => &[],
+        Stack::FranzGo | Stack::KafkaPython | Stack::Aiokafka => &[],
     }
 }
 
@@ -228,6 +229,6 @@ fn reader_settings(stack: Stack) -> &'static [(&'static str, &'static str)] {
     match stack {
         Stack::Java => &[("request.timeout.ms", "5000")],
         Stack::Librdkafka => &[("socket.timeout.ms", "5000")],
-        Stack::FranzGo => &[],
+        Stack::FranzGo | Stack::KafkaPython | Stack::Aiokafka => &[],
     }
 }
