@@ -168,8 +168,8 @@ impl Commit {
         match begun {
             Err(error) => Step::Done(self.results.fail(error)),
             Ok(None) => self.ask_the_group(),
-            Ok(guard) => {
-                self.guard = guard;
+            Ok(Some(guard)) => {
+                self.guard = Some(Guard { has_own_epoch: self.wish == Wish::Add, ..guard });
                 let request = AddPartitions {
                     id: Arc::clone(&self.transaction),
                     producer: self.producer,

@@ -235,6 +235,9 @@ pub struct Guard {
     pub leader_epoch: LeaderEpoch,
     /// Where the log ended.
     pub at: Offset,
+    /// The transaction is of version 2 (KIP-890): it has an epoch of its own, which is also that of the marker that ended
+    /// the one before.
+    pub has_own_epoch: bool,
 }
 
 /// What became of a batch.

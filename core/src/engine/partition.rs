@@ -1,9 +1,10 @@
 //! A partition that this broker leads: its epoch, its high watermark, and who waits for it.
 
-use super::{message::FollowerSession, owner::JobId, replicas::Replicas};
+use super::{Guard, message::FollowerSession, owner::JobId, replicas::Replicas};
 use crate::{
     config::{FlushPolicy, TopicConfig},
-    ids::{LeaderEpoch, Offset, PartitionId, ProducerId},
+    groups::Transaction,
+    ids::{LeaderEpoch, Offset, PartitionId},
 };
 use std::collections::VecDeque;
 
@@ -43,7 +44,8 @@ impl ParkedQueue {
 /// The last markers of a reign, for those whose transactions were checked before: whether that has ended meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct RecentMarkers {
-    latest: VecDeque<(Offset, ProducerId)>,
+    /// With the producers' epochs, as the markers have them.
+    latest: VecDeque<(Offset, Transaction)>,
     /// Of those before this offset nothing is known.
     from: Offset,
 }
@@ -53,22 +55,28 @@ impl RecentMarkers {
     const MAX: usize = 1024;
 
     /// A marker was appended.
-    pub fn note(&mut self, at: Offset, producer: ProducerId) {
+    pub fn note(&mut self, at: Offset, marker: Transaction) {
         if self.latest.len() == RecentMarkers::MAX
             && let Some((oldest, _)) = self.latest.pop_front()
         {
             self.from = oldest.plus(1);
         }
-        self.latest.push_back((at, producer));
+        self.latest.push_back((at, marker));
     }
 
-    /// Whether a producer's marker was appended at this offset or behind it; `None`: not known any more.
-    pub fn since(&self, offset: Offset, producer: ProducerId) -> Option<bool> {
-        if offset < self.from {
+    /// Whether a transaction has ended since its guard was given; `None`: not known any more. The next transaction of
+    /// version 2 may be checked while the one before is being completed, whose marker has the next one's epoch; a later
+    /// epoch ended it (`UnifiedLog.updateProducers`).
+    pub fn have_ended(&self, guard: Guard, transaction: Transaction) -> Option<bool> {
+        if guard.at < self.from {
             return None;
         }
-        let behind = self.latest.iter().rev().take_while(|(at, _)| *at >= offset);
-        Some(behind.into_iter().any(|(_, whose)| *whose == producer))
+        let ends = |marker: &Transaction| {
+            let is_before = guard.has_own_epoch && marker.epoch <= transaction.epoch;
+            marker.producer == transaction.producer && !is_before
+        };
+        let mut behind = self.latest.iter().rev().take_while(|(at, _)| *at >= guard.at);
+        Some(behind.any(|(_, marker)| ends(marker)))
     }
 }
 

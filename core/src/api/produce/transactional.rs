@@ -140,6 +140,7 @@ impl Transactional {
                 Err(error) => self.told(*error),
             };
             if error.is_none() {
+                let guard = Guard { has_own_epoch: self.wish == Wish::Add, ..guard };
                 let what = What::Verified(batch.records, guard);
                 let append = AppendPartition { place, id: batch.partition, what };
                 by_owner.push(context.owner(batch.partition), append);

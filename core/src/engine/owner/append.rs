@@ -124,7 +124,8 @@ impl Owner {
                 }
                 let ended = self.store.end_transaction(now, slot, epoch, *end);
                 if let Ok(ended) = &ended {
-                    partition.markers.note(ended.base_offset, end.producer);
+                    let marker = Transaction { producer: end.producer, epoch: end.epoch };
+                    partition.markers.note(ended.base_offset, marker);
                     self.groups.transaction_ended(id, end);
                 }
                 (ended, None)
@@ -214,13 +215,14 @@ fn may_begin(
         return Ok(None);
     }
     let Some(guard) = guard else {
-        return Ok(Some(Guard { leader_epoch: partition.leader_epoch, at: store.log_end(slot) }));
+        let (leader_epoch, at) = (partition.leader_epoch, store.log_end(slot));
+        return Ok(Some(Guard { leader_epoch, at, has_own_epoch: false }));
     };
     if guard.leader_epoch != partition.leader_epoch {
         let text = "The partition has another leader since its transaction was checked";
         return Err((ErrorCode::NotLeaderOrFollower, text));
     }
-    match partition.markers.since(guard.at, producer) {
+    match partition.markers.have_ended(guard, transaction) {
         Some(false) => Ok(None),
         Some(true) => Err((ErrorCode::InvalidTxnState, "Record was not part of an ongoing transaction")),
         None => Err((ErrorCode::NotEnoughReplicas, "It took too long to check the batch's transaction")),

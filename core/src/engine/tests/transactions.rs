@@ -369,6 +369,34 @@ fn a_broker_that_asks_while_a_transaction_is_completed_is_answered_when_it_is() 
 }
 
 #[test]
+fn the_next_transaction_may_be_checked_while_the_one_before_is_completed() {
+    let (mut broker, client) = broker();
+    let first = init(&mut broker, client);
+    let batch = transactional(&["a"], first.id, first.epoch, 0);
+    assert_eq!(write(&mut broker, client, 12, 0, batch), ErrorCode::None);
+    let (of_first, of_second) = ((first.id, first.epoch), (first.id, first.epoch + 1));
+    let guard = broker.may_begin("t", 0, of_second, None).expect("it may").expect("it has not begun");
+    let guard = Guard { has_own_epoch: true, ..guard };
+    // The marker has the epoch of the next transaction.
+    let (error, second) = end(&mut broker, client, 5, first, true);
+    assert_eq!((error, second.epoch), (ErrorCode::None, first.epoch + 1));
+    assert_eq!(broker.may_begin("t", 0, of_second, Some(guard)), Ok(None));
+    assert_eq!(
+        broker.may_begin("t", 0, of_first, Some(guard)),
+        Err(ErrorCode::InvalidTxnState),
+        "it is over"
+    );
+    let batch = transactional(&["b"], second.id, second.epoch, 0);
+    assert_eq!(write(&mut broker, client, 12, 0, batch), ErrorCode::None);
+    assert_eq!(end(&mut broker, client, 5, second, false).0, ErrorCode::None);
+    assert_eq!(
+        broker.may_begin("t", 0, of_second, Some(guard)),
+        Err(ErrorCode::InvalidTxnState),
+        "it is over"
+    );
+}
+
+#[test]
 fn what_is_decided_while_a_broker_stops_is_told_to_the_partitions_by_whoever_coordinates_then() {
     let (mut broker, client) = broker();
     let producer = init(&mut broker, client);

@@ -251,6 +251,10 @@ impl Session {
             Some(ErrorCode::DuplicateSequenceNumber) => self.must_abort = true,
             None | Some(ErrorCode::OutOfOrderSequenceNumber) => self.unresolved.push(batch),
             Some(error) if may_try_again(error) => self.unresolved.push(batch),
+            // Nobody else is there who could have ended the transaction.
+            Some(ErrorCode::InvalidTxnState) if self.must_drain() && self.v2 => {
+                desk.violated(format!("{} is told that its transaction is over", self.id));
+            }
             Some(error) if is_fenced(error) => self.must_abort = true,
             Some(error) => desk.violated(format!("a transactional producer was answered {error}")),
         }
