@@ -25,7 +25,8 @@ pub fn completions(shell: Shell) -> String {
 }
 
 fn options(tool: &Tool) -> impl Iterator<Item = &'static Opt> {
-    tool.options.iter().chain(COMMON)
+    let has = |name: &str| tool.options.iter().any(|option| option.name == name);
+    tool.options.iter().chain(COMMON.iter().filter(move |option| !has(option.name)))
 }
 
 /// Whether a file is to be named.

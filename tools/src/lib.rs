@@ -34,6 +34,7 @@ mod reassign_partitions;
 mod releases;
 mod storage;
 mod topics;
+mod transactions;
 
 use args::Opt;
 use console::{Console, Outcome, Stop};
@@ -76,6 +77,7 @@ pub const TOOLS: &[Tool] = &[
     reassign_partitions::TOOL,
     storage::TOOL,
     topics::TOOL,
+    transactions::TOOL,
 ];
 
 /// The tool of this name, which may be a path and may end in `.sh`.

@@ -34,6 +34,7 @@ pub fn usage(options: &[Opt], common: &[Opt]) -> String {
 fn left(option: &Opt) -> String {
     let kind = |kind| match kind {
         Kind::Text => "String",
+        Kind::Short => "Short",
         Kind::Integer => "Integer",
         Kind::Long => "Long",
         Kind::Double => "Double",

@@ -6,10 +6,10 @@ mod check;
 mod help;
 mod parse;
 
-pub use argparse::Argparse;
+pub use argparse::{Argparse, choice};
 pub use check::Command;
 pub use help::usage;
-pub use parse::{ArgumentError, Parsed};
+pub use parse::{ArgumentError, Misfit, Parsed};
 
 /// What an option takes after its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Takes {
 pub enum Kind {
     /// Anything.
     Text,
+    /// 16 bits.
+    Short,
     /// 32 bits.
     Integer,
     /// 64 bits.
@@ -59,6 +61,11 @@ impl Opt {
     /// One that takes a text; `what` names it in the usage.
     pub const fn text(name: &'static str, what: &'static str, about: &'static str) -> Opt {
         Opt { name, takes: Takes::One(Kind::Text, what), default: None, about, same_as: None }
+    }
+
+    /// One that takes a number of 16 bits.
+    pub const fn short(name: &'static str, what: &'static str, about: &'static str) -> Opt {
+        Opt { name, takes: Takes::One(Kind::Short, what), default: None, about, same_as: None }
     }
 
     /// One that takes a number of 32 bits.

@@ -25,6 +25,29 @@ pub enum ArgumentError {
     Several(&'static str),
 }
 
+/// A value that is not of its option's kind; its text says why not, in Java's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misfit<'a> {
+    /// Whose it is.
+    pub option: &'static str,
+    /// As given.
+    pub value: &'a str,
+    /// What Java calls the kind.
+    pub kind: &'static str,
+}
+
+impl std::fmt::Display for Misfit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.value;
+        // `Short.parseShort` reads an int first.
+        if self.kind == "Short" && value.parse::<i32>().is_ok() {
+            write!(f, "Value out of range. Value:\"{value}\" Radix:10")
+        } else {
+            write!(f, "For input string: \"{value}\"")
+        }
+    }
+}
+
 /// The options of a command line.
 #[derive(Clone, Debug)]
 pub struct Parsed {
@@ -126,6 +149,11 @@ impl Parsed {
         }
     }
 
+    /// The option's last value, or its default: argparse4j forgets those before it.
+    pub fn last(&self, name: &'static str) -> Option<&str> {
+        self.values(name).pop()
+    }
+
     /// The option's only value as a number of 32 bits, or its default.
     ///
     /// # Errors
@@ -153,18 +181,19 @@ impl Parsed {
         self.number(name)
     }
 
-    /// The first value that is not of its option's kind: the option, the value, and what Java calls the kind.
-    pub fn misfit(&self) -> Option<(&'static str, &str, &'static str)> {
-        self.given.iter().find_map(|(name, value)| {
+    /// The first value that is not of its option's kind.
+    pub fn misfit(&self) -> Option<Misfit<'_>> {
+        self.given.iter().find_map(|(option, value)| {
             let value = value.as_deref()?;
-            let Takes::One(kind, _) = self.row(name).takes else { return None };
+            let Takes::One(kind, _) = self.row(option).takes else { return None };
             let (fits, kind) = match kind {
                 Kind::Text => return None,
+                Kind::Short => (value.parse::<i16>().is_ok(), "Short"),
                 Kind::Integer => (value.parse::<i32>().is_ok(), "Integer"),
                 Kind::Long => (value.parse::<i64>().is_ok(), "Long"),
                 Kind::Double => (value.parse::<f64>().is_ok(), "Double"),
             };
-            (!fits).then_some((*name, value, kind))
+            (!fits).then_some(Misfit { option, value, kind })
         })
     }
 

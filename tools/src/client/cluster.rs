@@ -49,6 +49,15 @@ pub enum Topics<'a> {
     NamedOrCreated(&'a [String]),
 }
 
+/// What an attempt of [`Cluster::drive`] came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt<T> {
+    /// This.
+    Done(T),
+    /// To nothing yet; the call that is to be made again, as Kafka's messages name it.
+    Again(&'static str),
+}
+
 /// The brokers of one cluster, with a connection to each that was needed so far.
 pub struct Cluster {
     config: ClientConfig,
@@ -121,20 +130,52 @@ impl Cluster {
                 Err(error) => return Err(error),
             };
             attempts += 1;
-            if (self.interrupted)() {
-                return Err(ClientError::Interrupted);
-            }
-            if Instant::now() + backoff >= deadline {
+            if !self.pause(deadline, &mut backoff)? {
                 return Err(ClientError::TimedOut(match error {
-                    ClientError::Connection { .. } => {
-                        format!("Timed out waiting for a node assignment. Call: {call}")
-                    }
+                    ClientError::Connection { .. } => no_node(call),
                     error => format!("The call {call} timed out after {attempts} attempt(s): {error}"),
                 }));
             }
-            thread::sleep(backoff);
-            backoff = (backoff * 2).min(self.config.backoff_max);
         }
+    }
+
+    /// Does `what` until it says that it is done, fails for good, or `default.api.timeout.ms` is over. A connection that
+    /// breaks or is not made is no failure for good, every error that a broker answered with is: `what` looks at those that
+    /// may pass. `call` is the call with which it begins (`AdminApiDriver`).
+    ///
+    /// # Errors
+    /// Those of `what`; [`ClientError::TimedOut`].
+    pub fn drive<T>(
+        &mut self,
+        call: &'static str,
+        mut what: impl FnMut(&mut Cluster) -> Result<Attempt<T>>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + self.config.api_timeout;
+        let mut backoff = self.config.backoff;
+        loop {
+            let call = match what(self) {
+                Ok(Attempt::Done(done)) => return Ok(done),
+                Ok(Attempt::Again(call)) => call,
+                Err(ClientError::Connection { .. } | ClientError::TimedOut(_)) => call,
+                Err(error) => return Err(error),
+            };
+            if !self.pause(deadline, &mut backoff)? {
+                return Err(ClientError::TimedOut(no_node(call)));
+            }
+        }
+    }
+
+    /// Waits before another attempt; whether there is time for one.
+    fn pause(&self, deadline: Instant, backoff: &mut Duration) -> Result<bool> {
+        if (self.interrupted)() {
+            return Err(ClientError::Interrupted);
+        }
+        if Instant::now() + *backoff >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(*backoff);
+        *backoff = (*backoff * 2).min(self.config.backoff_max);
+        Ok(true)
     }
 
     /// Does `what` with the connection to whichever broker is at hand.
@@ -391,6 +432,11 @@ impl Cluster {
     pub fn backoff(&self) -> Duration {
         self.config.backoff
     }
+}
+
+/// What Kafka's client says of a call that no node was found for until the time was over.
+fn no_node(call: &str) -> String {
+    format!("Timed out waiting for a node assignment. Call: {call}")
 }
 
 fn describe(

@@ -1,7 +1,7 @@
 //! A small client of the protocol on blocking sockets: it starts at once, and a tool's process is all its life.
 //!
-//! [`Cluster`] finds the broker that a request is for and tries again where that may help; [`admin`], [`offsets`] and [`groups`] are
-//! single questions; [`producer`] and [`consumer`] keep state.
+//! [`Cluster`] finds the broker that a request is for and tries again where that may help; [`admin`], [`offsets`], [`groups`] and
+//! [`transactions`] are single questions; [`producer`] and [`consumer`] keep state.
 //! [`security`] is TLS and SASL.
 
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod offsets;
 pub mod producer;
 pub mod security;
 pub mod traffic;
+pub mod transactions;
 
 pub use cluster::{Cluster, Node};
 pub use config::{ClientConfig, Properties, Role};
