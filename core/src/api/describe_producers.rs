@@ -1,4 +1,5 @@
-//! DescribeProducers (key 61), version 0 (KIP-664): who appended to a partition and is still remembered.
+//! DescribeProducers (key 61), version 0 (KIP-664): who appended to a partition and is still remembered, by any of its
+//! replicas: who looks for a transaction that hangs may ask a broker about all that it keeps.
 
 use super::{
     places::{ByOwner, Places},
@@ -46,7 +47,7 @@ pub(super) fn start(
         gather.places.topic(topic.name, Uuid::nil());
         for index in topic.partition_indexes {
             let place = gather.places.partition(index);
-            match image.and_then(|image| topics::led_here(context, image, index)) {
+            match image.and_then(|image| topics::kept_here(context, image, index)) {
                 Ok(id) if asked.insert(id) => by_owner.push(context.owner(id), ProducersQuery { place, id }),
                 Ok(_) => gather.places.set(place, ProducersResult::failed(ErrorCode::InvalidRequest)),
                 Err(error) => gather.places.set(place, ProducersResult::failed(error)),

@@ -4,7 +4,6 @@ use super::Owner;
 use crate::{
     engine::inspect::{LogSizes, ProducerSeen, ProducersQuery, ProducersResult, SizeQuery},
     error::ErrorCode,
-    ids::LeaderEpoch,
 };
 
 impl Owner {
@@ -17,13 +16,15 @@ impl Owner {
         }
     }
 
+    /// Of a partition that is led here or only followed.
     pub(super) fn producers(&self, query: &ProducersQuery) -> ProducersResult {
-        if let Err((error, _)) = self.leader_of(query.id, LeaderEpoch::UNKNOWN) {
-            return ProducersResult::failed(error);
-        }
         let Some(slot) = self.store.slot(query.id) else {
-            return ProducersResult::failed(ErrorCode::KafkaStorageError);
+            // By metadata it is kept here, and this shard has not heard of it yet.
+            return ProducersResult::failed(ErrorCode::NotLeaderOrFollower);
         };
+        if self.offline.is_some() || self.store.offline(slot).is_some() {
+            return ProducersResult::failed(ErrorCode::KafkaStorageError);
+        }
         let seen = self.store.producers(slot).iter().map(|(id, producer)| {
             let last = producer.batches.last();
             ProducerSeen {

@@ -67,7 +67,7 @@ fn among_full_brokers_whoever_has_everything_is_in_sync() {
 }
 
 /// Produces to partition 0 until its segment is written, which fails somewhere.
-fn fail_a_segment(cluster: &mut Cluster, broken: i32) {
+pub fn fail_a_segment(cluster: &mut Cluster, broken: i32) {
     cluster.files[&broken].break_flushes_of("-0/");
     let client = cluster.connect(1, 1);
     let value = "x".repeat(20_000);

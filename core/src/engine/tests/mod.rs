@@ -13,6 +13,7 @@ mod groups;
 mod log_start;
 mod nearest;
 mod produce_fetch;
+mod producers;
 mod replication;
 mod requests;
 mod throttles;
