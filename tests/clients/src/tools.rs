@@ -44,6 +44,7 @@ fn class(tool: &str) -> &'static str {
         "kafka-storage" => "kafka.tools.StorageTool",
         "kafka-reassign-partitions" => "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
         "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
+        "kafka-transactions" => "org.apache.kafka.tools.TransactionsCommand",
         other => panic!("which class is {other}?"),
     }
 }

@@ -18,6 +18,8 @@ fn options(help: &str) -> BTreeSet<String> {
 fn every_tool_can_be_told_what_kafkas_can_be_told() {
     let mut pair = Pair::start();
     let text = |ran: Ran| [ran.out, ran.err].join("\n");
+    let transactions =
+        ["list", "describe", "describe-producers", "abort", "find-hanging", "forceTerminateTransaction"];
     let features = ["describe", "upgrade", "downgrade", "disable", "version-mapping", "feature-dependencies"];
     for (tool, commands) in [
         ("kafka-broker-api-versions", &[][..]),
@@ -37,6 +39,7 @@ fn every_tool_can_be_told_what_kafkas_can_be_told() {
         ("kafka-producer-perf-test", &[]),
         ("kafka-reassign-partitions", &[]),
         ("kafka-topics", &[]),
+        ("kafka-transactions", &transactions),
     ] {
         let mut help = |arguments: &[&str]| {
             // It ends its JVM.
