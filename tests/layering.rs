@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("xtask", Some(&[])),
     ("corelane", None),
     ("corelane-fault-tests", Some(&["corelane-core", "corelane-io", "corelane-shard"])),
-    ("corelane-client-tests", Some(&["corelane-core", "corelane-fault-tests"])),
+    ("corelane-client-tests", Some(&["corelane-fault-tests"])),
     ("corelane-container-tests", Some(&[])),
     (
         "corelane-cost-tests",

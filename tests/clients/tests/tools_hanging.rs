@@ -3,14 +3,10 @@
 
 use anyhow::{Context, Result, ensure};
 use corelane_client_tests::{Broker, KafkaBroker, Pair, Ran, ours};
-use corelane_core::{
-    ids::{ProducerEpoch, ProducerId},
-    records::{BatchBuilder, NewRecord},
-};
 use corelane_fault_tests::{
     ACKS_ALL, Client,
     cluster::{Cluster, ClusterOptions},
-    requests::{produce_request, produced},
+    requests::{ProducerEpoch, ProducerId, produce_request, produced, transactional_batch},
 };
 use kafka_protocol::{
     messages::{
@@ -45,10 +41,9 @@ fn long_ago() -> i64 {
 }
 
 /// Writes a batch of a transaction, which that may not know of, to partition 0 of a topic.
-fn write(client: &mut Client, topic: &str, (id, epoch): Producer, sequence: i32, at: i64) -> Result<()> {
-    let mut batch = BatchBuilder::new().producer(id, epoch, sequence).transactional();
-    batch.push(NewRecord { timestamp_ms: at, value: Some(b"open"), ..NewRecord::default() });
-    let request = produce_request(topic, &[(0, batch.build())], ACKS_ALL)
+fn write(client: &mut Client, topic: &str, producer: Producer, sequence: i32, at: i64) -> Result<()> {
+    let batch = transactional_batch(producer, sequence, at, b"open");
+    let request = produce_request(topic, &[(0, batch)], ACKS_ALL)
         .with_transactional_id(Some(TransactionalId(text(topic))));
     let answers = produced(&client.call(PRODUCE, &request)?)?;
     let (_, answer) = answers.first().context("no partition in the answer")?;

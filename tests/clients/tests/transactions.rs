@@ -65,6 +65,7 @@ fn exactly_once(client: Client) -> Result<()> {
             break;
         }
         application.keep_alive()?;
+        application.ensure_steady()?;
     }
     let once: BTreeSet<String> = found.iter().cloned().collect();
     assert_eq!(found.len(), once.len(), "{client:?}: nothing is there twice");

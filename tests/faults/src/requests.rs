@@ -3,9 +3,10 @@
 use crate::Client;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+pub use corelane_core::ids::{ProducerEpoch, ProducerId};
 use corelane_core::{
     error::ErrorCode,
-    ids::{ProducerEpoch, ProducerId},
+    records::{BatchBuilder, NewRecord},
 };
 use kafka_protocol::{
     messages::{
@@ -81,6 +82,18 @@ pub fn produce_request(topic: &str, batches: &[(i32, Bytes)], acks: i16) -> Prod
         .with_acks(acks)
         .with_timeout_ms(PRODUCE_TIMEOUT_MS)
         .with_topic_data(vec![topic])
+}
+
+/// A batch of one record, in a transaction of a producer.
+pub fn transactional_batch(
+    (id, epoch): (ProducerId, ProducerEpoch),
+    sequence: i32,
+    timestamp_ms: i64,
+    value: &[u8],
+) -> Bytes {
+    let mut batch = BatchBuilder::new().producer(id, epoch, sequence).transactional();
+    batch.push(NewRecord { timestamp_ms, value: Some(value), ..NewRecord::default() });
+    batch.build()
 }
 
 /// What each partition of a response says, in its order.

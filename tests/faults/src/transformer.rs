@@ -1,7 +1,7 @@
 //! Consume, transform, produce: a client that is started again when it ends, as an operator would.
 
 use crate::stack::{Stack, tie};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::{
     collections::VecDeque,
@@ -24,6 +24,9 @@ const END_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often one is asked to end that did not and was replaced.
 const ENDS_MAX: usize = 3;
+
+/// As often one may end by itself: with errors that it does not retry, after what was done to it.
+pub(crate) const FAILURES_MAX: usize = 20;
 
 const PACE: Duration = Duration::from_millis(20);
 
@@ -132,10 +135,20 @@ impl Transformer {
         self.failures
     }
 
+    /// Errs when it ends again and again.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn ensure_steady(&self) -> anyhow::Result<()> {
+        let (name, failures) = (&self.name, self.failures);
+        ensure!(failures < FAILURES_MAX, "{name} has ended {failures} times; it said:\n{}", self.said());
+        Ok(())
+    }
+
     /// Waits until so many records were told to be transformed, and starts it again whenever it has ended.
     ///
     /// # Errors
-    /// When that is not so within two minutes.
+    /// When that is not so within two minutes, or it ends again and again.
     pub fn wait_for(&mut self, records: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -147,6 +160,7 @@ impl Transformer {
                 bail!("{} has transformed {so_far} of {records}; it said:\n{}", self.name, self.said());
             }
             self.keep_alive()?;
+            self.ensure_steady()?;
             thread::sleep(PACE);
         }
     }

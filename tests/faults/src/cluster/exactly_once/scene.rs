@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Stack, Transformer,
     cluster::{Cluster, ClusterOptions, History, Load},
+    transformer::FAILURES_MAX,
 };
 use anyhow::{Context, ensure};
 use rand::{SeedableRng, rngs::SmallRng};
@@ -40,9 +41,6 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// After so long without anything new, an application that is known to hang is started again.
 const HANG_PATIENCE: Duration = Duration::from_secs(20);
-
-/// As often an application may end by itself before it has caught up.
-const FAILURES_MAX: usize = 20;
 
 const PACE: Duration = Duration::from_millis(50);
 
