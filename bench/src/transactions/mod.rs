@@ -213,14 +213,16 @@ impl Prepared {
         let mut tally = Tally::default();
         loop {
             let now = now_ns();
-            let mut left = 0;
             for (writer, schedule) in self.writers.iter_mut().zip(&schedules) {
                 writer.go_on(schedule, now)?;
-                left += writer.left(schedule);
             }
-            if (now >= timeline.end_ns && left == 0) || now >= timeline.drain_ns {
-                tally.unfinished = left;
-                return Ok(tally);
+            if now >= timeline.end_ns {
+                let left =
+                    self.writers.iter().zip(&schedules).map(|(writer, schedule)| writer.left(schedule));
+                tally.unfinished = left.sum();
+                if tally.unfinished == 0 || now >= timeline.drain_ns {
+                    return Ok(tally);
+                }
             }
             let ready = readable(self.writers.iter().flat_map(Writer::links), Duration::from_millis(1))?;
             for index in ready {
