@@ -10,6 +10,7 @@ pub mod command;
 pub mod compare;
 pub mod conditions;
 pub mod consume;
+pub mod coordinator;
 pub mod groups;
 pub mod latency;
 pub mod limits;

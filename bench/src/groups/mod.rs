@@ -10,16 +10,14 @@ mod consumer;
 use crate::{
     client::Client,
     clock::now_ns,
+    coordinator::{self, KeyType},
     link::{Link, readable},
     process::Process,
 };
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corelane_core::{ids::TopicId, wire};
-use kafka_protocol::{
-    messages::{FindCoordinatorRequest, FindCoordinatorResponse},
-    protocol::{Request, StrBytes},
-};
+use kafka_protocol::protocol::{Request, StrBytes};
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long a group may take to settle.
@@ -126,7 +124,9 @@ struct Crowd<'a> {
 /// With what to check, or what the broker answered.
 pub fn run(settings: &GroupSettings, process: Option<Process>) -> Result<GroupRun> {
     ensure!(settings.members > 0 && settings.restart_batch > 0, "a group needs members");
-    let coordinator = find(settings)?;
+    let group = StrBytes::from_string(settings.group.clone());
+    let mut found = coordinator::find(&mut Client::connect(&settings.broker)?, KeyType::Group, &[group])?;
+    let coordinator = found.pop().context("the group has no coordinator")?;
     let mut crowd = Crowd { settings, coordinator, members: Vec::new(), born: 0, requests: 0, bytes: 0 };
     let join = crowd.measure(process, |crowd| {
         crowd.start(settings.members)?;
@@ -147,21 +147,6 @@ pub fn run(settings: &GroupSettings, process: Option<Process>) -> Result<GroupRu
         crowd.pump(|_| now_ns() >= end)
     })?;
     Ok(GroupRun { join, restart, quiet })
-}
-
-/// The address of the group's coordinator.
-fn find(settings: &GroupSettings) -> Result<String> {
-    let deadline = now_ns() + 30_000 * NS_PER_MS;
-    loop {
-        let request =
-            FindCoordinatorRequest::default().with_key(StrBytes::from_string(settings.group.clone()));
-        let found: FindCoordinatorResponse = Client::connect(&settings.broker)?.call_version(3, &request)?;
-        if found.error_code == 0 {
-            return Ok(format!("{}:{}", found.host, found.port));
-        }
-        ensure!(now_ns() < deadline, "FindCoordinator: {}", crate::client::error_name(found.error_code));
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 impl Crowd<'_> {

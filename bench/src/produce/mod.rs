@@ -7,25 +7,18 @@ mod worker;
 pub use producer::Tally;
 
 use crate::{
-    client::{Client, check},
-    clock::{SECOND_NS, Timeline, now_ns},
+    client::Client,
+    clock::Timeline,
+    coordinator::{self, Identity},
     payload::Payload,
     schedule::{Rate, Schedule},
     topic::Topic,
 };
 use anyhow::{Context, Result, anyhow, ensure};
-use corelane_core::{
-    error::ErrorCode,
-    ids::{ProducerEpoch, ProducerId},
-    records::Codec,
-};
+use corelane_core::records::Codec;
 use flow::{Flow, FlowLimits, Spread};
-use kafka_protocol::messages::InitProducerIdRequest;
-use producer::{Identity, Producer, Wire};
-use std::{
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use producer::{Producer, Wire};
+use std::thread::{self, JoinHandle};
 
 /// When a producer is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,39 +132,12 @@ pub fn prepare(topic: &Topic, settings: ProduceSettings) -> Result<Prepared> {
     let mut connections = Vec::new();
     for assignment in topic.split(settings.producers, true)? {
         let mut client = Client::connect(&assignment.address)?;
-        let identity = if settings.idempotent { Some(new_identity(&mut client)?) } else { None };
+        let identity =
+            if settings.idempotent { Some(coordinator::new_producer(&mut client, None)?) } else { None };
         let wire = Wire::new(client.served(), topic, &settings)?;
         connections.push(Connected { client, partitions: assignment.partitions, identity, wire });
     }
     Ok(Prepared { settings, connections })
-}
-
-/// How long a broker may take until it has producer ids to give.
-const PRODUCER_ID_WAIT_NS: u64 = 10 * SECOND_NS;
-
-fn new_identity(client: &mut Client) -> Result<Identity> {
-    let deadline = now_ns() + PRODUCER_ID_WAIT_NS;
-    loop {
-        let response = client.call(&producer_id_request())?;
-        let code = ErrorCode::from_code(response.error_code);
-        // Apache Kafka says so for the first producer after its start, until the controller gave it a block of ids.
-        if code == Some(ErrorCode::CoordinatorLoadInProgress) && now_ns() < deadline {
-            thread::sleep(Duration::from_millis(50));
-            continue;
-        }
-        check(response.error_code, "InitProducerId")?;
-        let epoch = ProducerEpoch(response.producer_epoch);
-        return Ok(Identity { id: ProducerId(response.producer_id.0), epoch });
-    }
-}
-
-/// Asks for a new producer id without a transactional one.
-fn producer_id_request() -> InitProducerIdRequest {
-    InitProducerIdRequest::default()
-        .with_transactional_id(None)
-        .with_transaction_timeout_ms(60_000)
-        .with_producer_id((-1).into())
-        .with_producer_epoch(-1)
 }
 
 /// Producers at work.

@@ -3,11 +3,11 @@
 use super::{
     ProduceSettings,
     flow::{Flow, Run},
-    producer_id_request,
 };
 use crate::{
     client::{CLIENT_ID, Served, check},
     clock::{Timeline, now_ns},
+    coordinator::{Identity, producer_id_request},
     latency::Latencies,
     link::Link,
     payload::{Sender, Stamp, Template},
@@ -67,13 +67,6 @@ impl Tally {
         self.unanswered += other.unanswered;
         self.unsent += other.unsent;
     }
-}
-
-/// Producer id and epoch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Identity {
-    pub id: ProducerId,
-    pub epoch: ProducerEpoch,
 }
 
 /// Requests sent before another producer of the thread gets its turn: without acknowledgements nothing else ends it.
@@ -306,7 +299,7 @@ impl Producer {
         if self.renewing && self.awaited.is_empty() {
             let id = self.next_correlation_id();
             let version = self.wire.producer_id_version;
-            self.link.send(wire::encode_request(id, Some(CLIENT_ID), version, &producer_id_request())?);
+            self.link.send(wire::encode_request(id, Some(CLIENT_ID), version, &producer_id_request(None))?);
             self.awaited.push_back((id, Awaited::ProducerId));
         }
         Ok(())

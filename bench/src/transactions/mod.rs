@@ -6,24 +6,21 @@
 mod writer;
 
 use crate::{
-    client::{Client, check},
-    clock::{SECOND_NS, Timeline, now_ns},
+    client::Client,
+    clock::{Timeline, now_ns},
+    coordinator::{self, KeyType},
     latency::Latencies,
     link::{Link, readable},
     schedule::{Rate, Schedule},
     topic::Topic,
 };
-use anyhow::{Context, Result, anyhow, ensure};
-use corelane_core::{
-    error::ErrorCode,
-    ids::{ProducerEpoch, ProducerId},
-    records::{BatchBuilder, NewRecord},
-};
+use anyhow::{Context, Result, ensure};
+use corelane_core::records::{BatchBuilder, NewRecord};
 use kafka_protocol::{
-    messages::{EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest},
+    messages::{EndTxnRequest, ProduceRequest},
     protocol::StrBytes,
 };
-use std::{num::NonZeroU64, thread, time::Duration};
+use std::{num::NonZeroU64, time::Duration};
 use writer::{Shape, Writer};
 
 /// What to do.
@@ -62,13 +59,6 @@ pub struct Prepared {
 const PRODUCE_VERSION_MIN: i16 = 12;
 const END_VERSION_MIN: i16 = 5;
 
-/// FindCoordinator of many keys (KIP-699), and the type of transactional ids.
-const FIND_VERSION: i16 = 4;
-const TRANSACTION_KEYS: i8 = 1;
-
-/// How long coordinators may take until they serve.
-const PATIENCE_NS: u64 = 60 * SECOND_NS;
-
 /// Connects all producers and gets their producer ids.
 ///
 /// # Errors
@@ -100,12 +90,12 @@ pub fn prepare(broker: &str, topic: &Topic, settings: &TransactionSettings) -> R
         .flat_map(|(address, partitions)| partitions.iter().map(move |partition| (address, *partition)))
         .collect();
     let ids: Vec<StrBytes> = (0..settings.producers).map(transactional_id).collect();
-    let coordinators = coordinators(&mut client, &ids)?;
+    let coordinators = coordinator::find(&mut client, KeyType::Transaction, &ids)?;
     let mut writers = Vec::with_capacity(settings.producers);
     for (index, (id, coordinator)) in ids.into_iter().zip(coordinators).enumerate() {
         let (leader, partition) = partitions[index % partitions.len()];
         let mut coordinator = Client::connect(&coordinator)?;
-        let producer = init(&mut coordinator, &id)?;
+        let producer = coordinator::new_producer(&mut coordinator, Some(&id))?;
         let links = [Link::new(coordinator.into_stream())?, Link::new(crate::client::open(leader)?)?];
         writers.push(Writer::new(id, producer, partition, links, shape.clone()));
     }
@@ -142,62 +132,6 @@ fn batch(settings: &TransactionSettings) -> BatchBuilder {
         });
     }
     builder
-}
-
-/// The addresses of the ids' coordinators.
-fn coordinators(client: &mut Client, ids: &[StrBytes]) -> Result<Vec<String>> {
-    let deadline = now_ns() + PATIENCE_NS;
-    loop {
-        let request = FindCoordinatorRequest::default()
-            .with_key_type(TRANSACTION_KEYS)
-            .with_coordinator_keys(ids.to_vec());
-        let found = client.call_version(FIND_VERSION, &request)?.coordinators;
-        match found.iter().map(|one| one.error_code).find(|code| *code != 0) {
-            None => {
-                let address = |id: &StrBytes| {
-                    let one = found.iter().find(|one| one.key == *id)?;
-                    Some(format!("{}:{}", one.host, one.port))
-                };
-                return ids
-                    .iter()
-                    .map(|id| address(id).with_context(|| format!("no coordinator for {id:?}")))
-                    .collect();
-            }
-            Some(_) if now_ns() < deadline => thread::sleep(Duration::from_millis(100)),
-            Some(code) => return Err(anyhow!("FindCoordinator: {}", crate::client::error_name(code))),
-        }
-    }
-}
-
-fn init(client: &mut Client, id: &StrBytes) -> Result<(ProducerId, ProducerEpoch)> {
-    let deadline = now_ns() + PATIENCE_NS;
-    let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(id.clone().into()))
-        .with_transaction_timeout_ms(60_000)
-        .with_producer_id((-1).into())
-        .with_producer_epoch(-1);
-    loop {
-        let response = client.call(&request)?;
-        let is_passing = ErrorCode::from_code(response.error_code).is_some_and(is_passing);
-        if !is_passing || now_ns() > deadline {
-            check(response.error_code, "InitProducerId")?;
-            return Ok((ProducerId(response.producer_id.0), ProducerEpoch(response.producer_epoch)));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Whether the same may be asked again in a moment.
-fn is_passing(error: ErrorCode) -> bool {
-    matches!(
-        error,
-        ErrorCode::ConcurrentTransactions
-            | ErrorCode::CoordinatorLoadInProgress
-            | ErrorCode::CoordinatorNotAvailable
-            | ErrorCode::NotCoordinator
-            | ErrorCode::NotEnoughReplicas
-            | ErrorCode::RequestTimedOut
-    )
 }
 
 impl Prepared {

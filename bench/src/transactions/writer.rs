@@ -1,9 +1,10 @@
 //! One transactional producer: a batch, then the end of its transaction, then the next one when that is due.
 
-use super::{Tally, is_passing};
+use super::Tally;
 use crate::{
     client::{CLIENT_ID, error_name},
     clock::now_ns,
+    coordinator::{Identity, passes},
     link::Link,
     schedule::Schedule,
 };
@@ -53,7 +54,7 @@ const LEADER: usize = 1;
 
 pub(super) struct Writer {
     id: StrBytes,
-    producer: (ProducerId, ProducerEpoch),
+    producer: Identity,
     partition: i32,
     /// The coordinator's and the leader's.
     links: [Link; 2],
@@ -66,13 +67,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(
-        id: StrBytes,
-        producer: (ProducerId, ProducerEpoch),
-        partition: i32,
-        links: [Link; 2],
-        shape: Shape,
-    ) -> Writer {
+    pub fn new(id: StrBytes, producer: Identity, partition: i32, links: [Link; 2], shape: Shape) -> Writer {
         Writer { id, producer, partition, links, shape, doing: Doing::Nothing, done: 0, again_at: None }
     }
 
@@ -115,7 +110,7 @@ impl Writer {
 
     /// The first batch of its epoch: a transaction has one.
     fn produce(&self) -> Result<Bytes> {
-        let (id, epoch) = self.producer;
+        let Identity { id, epoch } = self.producer;
         let batch = self.shape.batch.clone().producer(id, epoch, 0).build();
         let partition = PartitionProduceData::default().with_index(self.partition).with_records(Some(batch));
         let data = TopicProduceData::default().with_partition_data(vec![partition]);
@@ -133,7 +128,7 @@ impl Writer {
     }
 
     fn end(&self) -> Result<Bytes> {
-        let (id, epoch) = self.producer;
+        let Identity { id, epoch } = self.producer;
         let request = EndTxnRequest::default()
             .with_transactional_id(self.id.clone().into())
             .with_producer_id(id.0.into())
@@ -156,7 +151,7 @@ impl Writer {
                     self.ask()?;
                 }
                 (Some(ErrorCode::None), _) => self.committed(schedule, tally),
-                (Some(error), _) if is_passing(error) => {
+                (Some(error), _) if passes(error) => {
                     tally.retries += 1;
                     self.again_at = Some(now_ns() + AGAIN_NS);
                 }
@@ -189,7 +184,8 @@ impl Writer {
     fn ended(&mut self, frame: &Bytes) -> Result<i16> {
         let (_, response) = wire::decode_response::<EndTxnResponse>(self.shape.end_version, frame)?;
         if response.error_code == 0 {
-            self.producer = (ProducerId(response.producer_id.0), ProducerEpoch(response.producer_epoch));
+            let epoch = ProducerEpoch(response.producer_epoch);
+            self.producer = Identity { id: ProducerId(response.producer_id.0), epoch };
         }
         Ok(response.error_code)
     }

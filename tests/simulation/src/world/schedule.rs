@@ -19,10 +19,19 @@ impl ScheduleHash {
         self.0 = mixed ^ (mixed >> 32);
     }
 
-    /// Folds bytes in.
+    /// Folds bytes in. Every word of a lane waits for the one before it, so long ones are folded in four lanes side by side.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (rows, rest) = bytes.as_chunks::<32>();
+        if !rows.is_empty() {
+            let mut lanes = [*self; 4];
+            for row in rows {
+                let (words, _) = row.as_chunks::<8>();
+                lanes.iter_mut().zip(words).for_each(|(lane, word)| lane.word(u64::from_le_bytes(*word)));
+            }
+            lanes.iter().for_each(|lane| self.word(lane.0));
+        }
+        let (words, rest) = rest.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
         if !rest.is_empty() {
             let mut word = [0; 8];
@@ -92,6 +101,25 @@ mod tests {
         assert_ne!(fold(&[b"a", b"b"]), fold(&[b"b", b"a"]));
         assert_ne!(fold(&[b"a", b""]), fold(&[b"", b"a"]));
         assert_ne!(fold(&[b"a"]), fold(&[b"a\0"]));
+    }
+
+    #[test]
+    fn the_hash_depends_on_every_byte_of_long_ones_and_on_where_it_stands() {
+        let fold = |bytes: &[u8]| {
+            let mut hash = ScheduleHash::default();
+            hash.bytes(bytes);
+            hash.value()
+        };
+        let zeros = [0; 77];
+        let mut seen = vec![fold(&zeros)];
+        for at in 0..zeros.len() {
+            let mut bytes = zeros;
+            bytes[at] = 1;
+            seen.push(fold(&bytes));
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), zeros.len() + 1);
     }
 
     #[test]
