@@ -6,6 +6,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    num::NonZeroU64,
     os::{
         fd::{AsRawFd, BorrowedFd},
         unix::fs::{FileExt as _, OpenOptionsExt as _},
@@ -220,25 +221,28 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
     })
 }
 
-/// How much is read at once to bring a range into the page cache.
-const WARM_CHUNK: usize = 256 << 10;
+/// How much is asked of the disk with one piece of advice: the kernel cuts what is longer than its largest request.
+const ADVICE_BYTES: u64 = 256 << 10;
 
 /// Reads a range so that the page cache holds it. A file that ends before the range does is no error here: the send
 /// finds out.
+///
+/// The disk is asked for all of it at once; then it is sent to nowhere, which waits for every page and copies none.
 pub(crate) fn warm(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
-    let mut scratch = vec![0; WARM_CHUNK.min(len as usize)];
     let (mut at, end) = (offset, offset.saturating_add(len));
+    while let Some(len) = NonZeroU64::new(ADVICE_BYTES.min(end - at)) {
+        // Without the advice it is read all the same, later.
+        let _ = rustix::fs::fadvise(file, at, Some(len), rustix::fs::Advice::WillNeed);
+        at += len.get();
+    }
+    let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+    let mut at = offset;
     while at < end {
-        let want = scratch.len().min((end - at) as usize);
-        // SAFETY: `scratch` is ours and holds at least `want` bytes; the descriptor is open while it is borrowed.
-        let got = unsafe { libc::pread(file.as_raw_fd(), scratch.as_mut_ptr().cast(), want, signed(at)?) };
-        match got {
-            0 => return Ok(()),
-            n if n > 0 => at += n as u64,
-            _ => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
+        let left = (end - at) as usize;
+        match rustix::fs::sendfile(&nowhere, file, Some(&mut at), left) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -249,18 +253,32 @@ fn signed(value: u64) -> io::Result<i64> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "beyond what a file can hold"))
 }
 
-/// Whether all pages of a range are in the page cache. Never blocks on the disk.
+/// Whether all pages of a range are in the page cache, and have been read. Never blocks on the disk.
 pub(crate) fn is_cached(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bool> {
     if len == 0 {
         return Ok(true);
     }
     match cached_pages(file, offset, len) {
-        Ok(pages) => Ok(pages >= pages_of(offset, len)),
+        Ok(pages) => Ok(pages >= pages_of(offset, len) && is_read(file, offset + len - 1)?),
         // Unknown to the kernel, or to a filter of system calls that is older than it.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
             resident(file, offset, len)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Whether the page of a byte is there to be copied. While the disk still reads a page for someone else it counts as
+/// cached, and whoever sends it waits; the last one of a range is the last to come.
+fn is_read(file: BorrowedFd<'_>, at: u64) -> io::Result<bool> {
+    let mut byte = [0];
+    let mut into = [io::IoSliceMut::new(&mut byte)];
+    match rustix::io::preadv2(file, &mut into, at, rustix::io::ReadWriteFlags::NOWAIT) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::AGAIN) => Ok(false),
+        // A file system that cannot tell.
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -337,9 +355,30 @@ mod tests {
         unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
         let cold = resident(file.as_fd(), 5000, 300_000).expect("mincore");
         assert_eq!(is_cached(file.as_fd(), 5000, 300_000).expect("asked"), cold);
+        assert_eq!(is_read(file.as_fd(), 304_999).expect("asked"), cold);
         warm(file.as_fd(), 5000, 300_000).expect("warmed");
+        assert!(is_read(file.as_fd(), 304_999).expect("asked"));
         assert!(is_cached(file.as_fd(), 5000, 300_000).expect("asked"));
         assert!(resident(file.as_fd(), 5000, 300_000).expect("mincore"));
+    }
+
+    #[test]
+    fn warming_reads_nothing_beyond_the_range_and_takes_a_short_file() {
+        let directory = tempfile::tempdir_in(".").expect("a directory");
+        let path = directory.path().join("file");
+        fs::write(&path, vec![1; 1 << 20]).expect("written");
+        let (file, _) = open(&path, OpenHow::Read, Direct::Demanded).expect("opened");
+        file.sync_all().expect("flushed");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advised");
+        let was_cold = cached_pages(file.as_fd(), 0, 1 << 20).is_ok_and(|pages| pages == 0);
+        warm(file.as_fd(), 100_000, 400_000).expect("warmed");
+        assert!(is_cached(file.as_fd(), 100_000, 400_000).expect("asked"));
+        if was_cold {
+            let pages = cached_pages(file.as_fd(), 0, 1 << 20).expect("asked");
+            assert_eq!(pages, pages_of(100_000, 400_000));
+        }
+        warm(file.as_fd(), 1 << 19, 1 << 20).expect("beyond its end there is nothing to read");
+        assert!(is_cached(file.as_fd(), 1 << 19, 1 << 19).expect("asked"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Options {
     /// Rounds, in each of which every system has its turn [default: 5, or 2 with --quick]
     #[arg(long)]
     rounds: Option<u32>,
-    /// Workloads by letter (a to j), and limits, cluster, shards, profile, witness; separated by commas
+    /// Workloads by letter (a to j), and limits, cluster, shards, transactions, profile, witness; separated by commas
     #[arg(long)]
     only: Option<String>,
     /// Where the report goes; the brokers' data lies there meanwhile

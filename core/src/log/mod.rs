@@ -6,6 +6,7 @@
 //! [`recover`] turns whatever a crash left into logs again, before any shard serves.
 
 mod checkpoint;
+mod chunks;
 mod compaction;
 #[cfg(test)]
 mod cut_tests;

@@ -3,6 +3,7 @@
 use super::{
     LogSettings,
     checkpoint::{Checkpoint, Closed, Snapshot},
+    chunks::Chunks,
     epochs::LeaderEpochs,
     paths::SegmentName,
     producers::{ProducerStates, Spot},
@@ -201,21 +202,21 @@ impl PartitionLog {
     }
 
     /// Appends a batch whose producer was checked. Gives its base offset.
-    pub fn append(&mut self, now: Now, epoch: LeaderEpoch, batch: &[u8], chunk_max: usize) -> Offset {
+    pub fn append(&mut self, now: Now, epoch: LeaderEpoch, batch: &[u8], chunks: &mut Chunks) -> Offset {
         let mut head = [0; header::HEADER_BYTES];
         head.copy_from_slice(&batch[..header::HEADER_BYTES]);
         header::place(&mut head, self.end, epoch);
-        self.append_placed(now, &head, &batch[header::HEADER_BYTES..], chunk_max)
+        self.append_placed(now, &head, &batch[header::HEADER_BYTES..], chunks)
     }
 
     /// Appends a batch as its leader wrote it, with its offsets and epoch. What lies between the log's end and the
     /// batch, compaction left out. Gives its base offset.
-    pub fn append_copy(&mut self, now: Now, batch: &[u8], chunk_max: usize) -> Offset {
+    pub fn append_copy(&mut self, now: Now, batch: &[u8], chunks: &mut Chunks) -> Offset {
         let (head, rest) = batch.split_at(header::HEADER_BYTES);
-        self.append_placed(now, head, rest, chunk_max)
+        self.append_placed(now, head, rest, chunks)
     }
 
-    fn append_placed(&mut self, now: Now, head: &[u8], rest: &[u8], chunk_max: usize) -> Offset {
+    fn append_placed(&mut self, now: Now, head: &[u8], rest: &[u8], chunks: &mut Chunks) -> Offset {
         let header = *BatchHeader::view(head).expect("as long as a header");
         let (base, bytes) = (header.base_offset(), (head.len() + rest.len()) as u64);
         self.make_segment_for(now, bytes, &header);
@@ -235,7 +236,7 @@ impl PartitionLog {
         segment.next = header.next_offset();
         self.tail.note_end(self.end);
         self.end = header.next_offset();
-        self.tail.append(base, self.end, [head, rest], chunk_max);
+        self.tail.append(base, self.end, [head, rest], chunks);
         self.epochs.assign(header.leader_epoch(), base);
         self.unflushed_records += u64::from(header.last_offset_delta().unsigned_abs()) + 1;
         self.unflushed_since.get_or_insert(now.monotonic);

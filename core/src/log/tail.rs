@@ -4,6 +4,7 @@
 //! runs backwards. A segment knows the place of its first byte. Chunks are in the segment's layout, so that whole
 //! blocks go to the segment's file, and ranges to sockets, without being copied.
 
+use super::chunks::Chunks;
 use crate::ids::Offset;
 use corelane_seam::{BLOCK, ChunkWriter, Slice};
 use std::{collections::VecDeque, ops::Range};
@@ -94,20 +95,20 @@ impl Tail {
         self.gap = gap;
     }
 
-    /// Appends the bytes of the batch with offsets `base` to `next` (exclusive); chunks are up to `chunk_max` bytes.
-    pub fn append(&mut self, base: Offset, next: Offset, parts: [&[u8]; 2], chunk_max: usize) {
+    /// Appends the bytes of the batch with offsets `base` to `next` (exclusive).
+    pub fn append(&mut self, base: Offset, next: Offset, parts: [&[u8]; 2], chunks: &mut Chunks) {
         let from = self.end;
         for part in parts {
-            self.append_bytes(part, chunk_max);
+            self.append_bytes(part, chunks);
         }
         self.marks.push_back(Mark { base, next, from, to: self.end });
     }
 
     /// Appends bytes that are no batch of their own (what recovery carried over).
-    pub fn append_bytes(&mut self, mut bytes: &[u8], chunk_max: usize) {
+    pub fn append_bytes(&mut self, mut bytes: &[u8], chunks: &mut Chunks) {
         while !bytes.is_empty() {
             if self.fresh || self.chunks.back().is_none_or(|chunk| chunk.writer.remaining() == 0) {
-                self.add_chunk(bytes.len(), chunk_max);
+                self.add_chunk(bytes.len(), chunks);
             }
             let chunk = self.chunks.back_mut().expect("just added");
             let (now, later) = bytes.split_at(bytes.len().min(chunk.writer.remaining()));
@@ -122,10 +123,10 @@ impl Tail {
         self.marks.push_back(mark);
     }
 
-    fn add_chunk(&mut self, needed: usize, chunk_max: usize) {
+    fn add_chunk(&mut self, needed: usize, chunks: &mut Chunks) {
         let double = self.chunks.back().map_or(0, |chunk| 2 * chunk.writer.capacity());
-        let capacity = double.max(needed).clamp(CHUNK_BYTES_MIN, chunk_max.max(CHUNK_BYTES_MIN));
-        let writer = ChunkWriter::with_capacity(capacity);
+        let capacity = double.max(needed).clamp(CHUNK_BYTES_MIN, chunks.max().max(CHUNK_BYTES_MIN));
+        let writer = chunks.take(capacity);
         self.chunks.push_back(TailChunk { place: self.end, writer });
         self.fresh = false;
     }
@@ -224,12 +225,14 @@ impl Tail {
         first.map(TailChunk::end)
     }
 
-    /// Drops the first chunk if it [can](Self::can_drop). Gives whether it did.
-    pub fn drop_first(&mut self, place: u64) -> bool {
+    /// Gives the first chunk back if it [can](Self::can_drop). Tells whether it did.
+    pub fn drop_first(&mut self, place: u64, chunks: &mut Chunks) -> bool {
         if !self.can_drop(place) {
             return false;
         }
-        self.chunks.pop_front();
+        if let Some(chunk) = self.chunks.pop_front() {
+            chunks.give_back(chunk.writer);
+        }
         self.forget_marks();
         true
     }
@@ -266,10 +269,10 @@ mod tests {
     use super::*;
 
     fn tail() -> Tail {
-        let mut tail = Tail::starting_at(0);
+        let (mut tail, mut chunks) = (Tail::starting_at(0), Chunks::of(2 * BLOCK));
         for batch in 0..6 {
             let bytes = vec![u8::try_from(batch).unwrap(); 3_000];
-            tail.append(Offset(batch), Offset(batch + 1), [&bytes[..61], &bytes[61..]], 2 * BLOCK);
+            tail.append(Offset(batch), Offset(batch + 1), [&bytes[..61], &bytes[61..]], &mut chunks);
         }
         tail
     }
@@ -287,7 +290,7 @@ mod tests {
     #[test]
     fn an_empty_range_has_no_slices_also_below_what_is_in_memory() {
         let mut tail = tail();
-        assert!(tail.drop_first(12_000));
+        assert!(tail.drop_first(12_000, &mut Chunks::of(BLOCK)));
         assert_eq!(tail.slices(0..0).count(), 0);
     }
 
@@ -304,8 +307,8 @@ mod tests {
     fn only_what_is_persisted_is_dropped_and_a_batch_that_reaches_on_is_kept_in_mind() {
         let mut tail = tail();
         let first = tail.slices(0..18_000).next().unwrap().len() as u64;
-        assert!(!tail.drop_first(first - 1));
-        assert!(tail.drop_first(first));
+        assert!(!tail.drop_first(first - 1, &mut Chunks::of(BLOCK)));
+        assert!(tail.drop_first(first, &mut Chunks::of(BLOCK)));
         assert_eq!(tail.start(), first);
         let kept = tail.marks().front().copied().unwrap();
         assert!(kept.from < first && first < kept.to, "{kept:?}");

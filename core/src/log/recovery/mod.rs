@@ -21,6 +21,7 @@ mod manifest;
 use super::{
     Boot, Fault, LogSettings,
     checkpoint::Snapshot,
+    chunks::Chunks,
     epochs::LeaderEpochs,
     partition_log::{PartitionLog, Pin},
     paths,
@@ -116,7 +117,7 @@ impl RecoveredLog {
         log.segments = self.segments.into();
         if let Some(active) = log.segments.back().filter(|segment| segment.stage == Stage::Active) {
             let mut tail = Tail::starting_at(active.flushed);
-            tail.append_bytes(&self.carried, corelane_seam::BLOCK);
+            tail.append_bytes(&self.carried, &mut Chunks::of(corelane_seam::BLOCK));
             self.marks.into_iter().for_each(|mark| tail.mark(mark));
             tail.note_gap(self.gap);
             log.persisted = active.flushed;

@@ -11,6 +11,7 @@ use super::{
     },
     Job, Operations, Slot, Store,
     cut::{self, Trim},
+    log_of,
 };
 use crate::{
     error::Fatal,
@@ -204,9 +205,9 @@ impl Store {
         let keep = self.settings.tail_cache_bytes.min(high);
         while self.memory > keep {
             let Some(slot) = self.cached.pop_front() else { break };
-            let Some(log) = self.get_mut(slot) else { continue };
+            let Some(log) = log_of(&mut self.slots, slot) else { continue };
             let persisted = log.persisted;
-            if log.tail.drop_first(persisted) && log.tail.can_drop(persisted) {
+            if log.tail.drop_first(persisted, &mut self.chunks) && log.tail.can_drop(persisted) {
                 self.cached.push_back(slot);
             }
             self.count_memory(slot);

@@ -47,11 +47,10 @@ impl Store {
             self.check_copy(slot, &batch, committed).map_err(CopyError::Unsound)?;
             self.has_room_for(slot).map_err(CopyError::Append)?;
             let bytes = &batches[..batches.len() - rest.len()];
-            let chunk_max = self.chunk_bytes_max();
-            let log = self.log_mut(slot);
-            let chunks = log.tail.chunks();
-            log.append_copy(now, bytes, chunk_max);
-            let filled = log.tail.chunks() > chunks;
+            let (log, chunks) = self.log_and_chunks(slot);
+            let filled = log.tail.chunks();
+            log.append_copy(now, bytes, chunks);
+            let filled = log.tail.chunks() > filled;
             self.note_appended(slot, bytes.len() as u64, filled);
             batches = rest;
         }

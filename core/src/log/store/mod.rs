@@ -22,7 +22,9 @@ pub use face::{
 pub use transactions::EndTransaction;
 
 use super::{
-    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings, compaction,
+    Fault, FlushPolicy, LogSettings, RecoveredLog, StoreSettings,
+    chunks::Chunks,
+    compaction,
     partition_log::{Life, PartitionLog},
     paths::{self, SegmentName},
     producers::{ProducerStates, Verdict},
@@ -70,6 +72,12 @@ struct SlotEntry {
     log: Option<Box<PartitionLog>>,
 }
 
+/// The log of a slot, borrowed apart from the rest of the store.
+fn log_of(slots: &mut [SlotEntry], slot: Slot) -> Option<&mut PartitionLog> {
+    let entry = slots.get_mut(slot.index as usize)?;
+    entry.log.as_deref_mut().filter(|_| entry.reuse == slot.reuse)
+}
+
 /// Where a clean stop stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopping {
@@ -107,6 +115,7 @@ pub struct Store {
     /// Logs that filled a chunk, in that order: what is written behind first when memory is short.
     filled: VecDeque<Slot>,
     memory: usize,
+    chunks: Chunks,
     unsealed: u64,
     /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
     largest_batch: u64,
@@ -151,6 +160,7 @@ impl Store {
             cached: VecDeque::new(),
             filled: VecDeque::new(),
             memory: 0,
+            chunks: Chunks::of(CHUNK_BYTES_MAX),
             unsealed: 0,
             largest_batch: 0,
             readers: VecDeque::new(),
@@ -271,8 +281,7 @@ impl Store {
     }
 
     fn get_mut(&mut self, slot: Slot) -> Option<&mut PartitionLog> {
-        let entry = self.slots.get_mut(slot.index as usize)?;
-        entry.log.as_deref_mut().filter(|_| entry.reuse == slot.reuse)
+        log_of(&mut self.slots, slot)
     }
 
     fn log(&self, slot: Slot) -> &PartitionLog {
@@ -339,10 +348,9 @@ impl Store {
         self.has_room_for(slot)?;
         let header = BatchHeader::view(batch).expect("a validated batch has its header");
         let count = i64::from(header.last_offset_delta());
-        let chunk_max = self.chunk_bytes_max();
-        let log = self.log_mut(slot);
+        let (log, chunks) = self.log_and_chunks(slot);
         let filled = log.tail.chunks();
-        let base_offset = log.append(now, leader_epoch, batch, chunk_max);
+        let base_offset = log.append(now, leader_epoch, batch, chunks);
         let filled = log.tail.chunks() > filled;
         self.note_appended(slot, batch.len() as u64, filled);
         Ok(Appended { base_offset, last_offset: base_offset.plus(count), duplicate: false })
@@ -393,9 +401,12 @@ impl Store {
         self.settings.memory_bytes_max.max(2 * BLOCK * self.slots.len())
     }
 
-    fn chunk_bytes_max(&self) -> usize {
+    /// A log that is about to be appended to, and where its memory comes from.
+    fn log_and_chunks(&mut self, slot: Slot) -> (&mut PartitionLog, &mut Chunks) {
         let share = self.memory_max() / (4 * self.slots.len().max(1));
-        (share / BLOCK * BLOCK).clamp(BLOCK, CHUNK_BYTES_MAX)
+        self.chunks.limit((share / BLOCK * BLOCK).clamp(BLOCK, CHUNK_BYTES_MAX));
+        let log = log_of(&mut self.slots, slot).expect("the slot of a log that exists");
+        (log, &mut self.chunks)
     }
 
     fn is_full(&self) -> bool {
