@@ -150,27 +150,34 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Reserves blocks for a range without changing the file's length.
-pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
+/// Whether reserving blocks makes a file longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    Stays,
+    Reaches,
+}
+
+/// Reserves blocks for a range.
+pub(crate) fn allocate(file: &File, offset: u64, len: u64, length: Length) -> io::Result<()> {
+    use rustix::fs::FallocateFlags;
     if len == 0 {
         return Ok(());
     }
-    let (offset, len) = (signed(offset)?, signed(len)?);
-    // SAFETY: a plain system call on an open descriptor; no memory is passed.
-    match unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, offset, len) } {
-        0 => Ok(()),
-        _ => match io::Error::last_os_error() {
-            // A file system without it allocates when written; that is slower, not wrong.
-            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-            error => Err(error),
-        },
+    let flags = match length {
+        Length::Stays => FallocateFlags::KEEP_SIZE,
+        Length::Reaches => FallocateFlags::empty(),
+    };
+    match rustix::fs::fallocate(file, flags, offset, len) {
+        // A file system without it allocates and lengthens when written; that is slower, not wrong.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Reserves a range, fills it with zeros and flushes, so that a later write there changes no metadata. On a file opened
 /// for direct access the range is whole blocks.
 pub(crate) fn zero(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    allocate(file, offset, len)?;
+    allocate(file, offset, len, Length::Stays)?;
     let mut chunk = ChunkWriter::with_capacity(len.clamp(1, ZERO_CHUNK) as usize);
     chunk.append_with(chunk.capacity(), |_| ());
     let zeros = chunk.slice(0..chunk.len());
@@ -408,8 +415,20 @@ mod tests {
         let (file, created) = open(&path, OpenHow::Buffered, Direct::Demanded).expect("opened");
         assert!(!created);
         zero(&file, 10, 20).expect("zeroed");
-        allocate(&file, 0, 1 << 16).expect("allocated");
+        allocate(&file, 0, 1 << 16, Length::Stays).expect("allocated");
         let bytes = fs::read(&path).expect("read");
         assert_eq!((bytes.len(), &bytes[8..12], &bytes[28..32]), (100, &[7, 7, 0, 0][..], &[0, 0, 7, 7][..]));
+    }
+
+    #[test]
+    fn a_file_that_is_lengthened_reads_as_zeros_behind_what_it_held_and_is_never_cut() {
+        let directory = tempfile::tempdir_in(".").expect("a directory");
+        let path = directory.path().join("file");
+        fs::write(&path, vec![7; 100]).expect("written");
+        let (file, _) = open(&path, OpenHow::Buffered, Direct::Demanded).expect("opened");
+        allocate(&file, 50, 200, Length::Reaches).expect("allocated");
+        allocate(&file, 0, 60, Length::Reaches).expect("allocated");
+        let bytes = fs::read(&path).expect("read");
+        assert_eq!(bytes, [vec![7; 100], vec![0; 150]].concat());
     }
 }

@@ -68,6 +68,13 @@ pub enum Change {
         /// In bytes.
         len: u64,
     },
+    /// Makes a file at least so long, durably with its next flush that begins after it is done.
+    Lengthen {
+        /// Which file.
+        file: FileId,
+        /// In bytes.
+        to: u64,
+    },
     /// Cuts or extends a file and flushes it.
     SetLength {
         /// Which file.

@@ -7,8 +7,8 @@ use corelane_io::{
     run,
 };
 use corelane_seam::{
-    ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, ListenerId, Monotonic, Now,
-    OpenHow, Operation, Part, Shard, ShardId, Slice, Token,
+    Allocation, ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, ListenerId,
+    Monotonic, Now, OpenHow, Operation, Part, Shard, ShardId, Slice, Token,
 };
 use std::{
     collections::VecDeque,
@@ -433,7 +433,7 @@ fn what_was_written_directly_and_flushed_is_read_back(driver: DriverKind) {
         settings(driver, 1, false),
         directory.path().join("deep/er/journal"),
         vec![
-            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 20, zero: true },
+            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 20, how: Allocation::Zero },
             |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
             |file| FileOperation::Write { file, offset: 0, data: blocks(6, 1), flush: false },
             |file| FileOperation::Flush { file },
@@ -722,7 +722,7 @@ fn where_direct_access_is_refused_the_portable_driver_writes_buffered_and_asks_f
         settings(DriverKind::Portable, 1, false),
         disk.0.path().join("deep/journal"),
         vec![
-            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 16, zero: true },
+            |file| FileOperation::Allocate { file, offset: 0, len: 1 << 16, how: Allocation::Zero },
             |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
             |file| FileOperation::Write { file, offset: 100, data: blocks(6, 1), flush: false },
             |file| FileOperation::Read { file, offset: 4096, len: 8192 },

@@ -1,7 +1,7 @@
 //! The way from futures to the seam: a file operation goes out with a token, its completion ends the await.
 
 use crate::quorum::{Outbox, QuorumOutput};
-use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
+use corelane_seam::{Allocation, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
 use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf, rc::Rc};
 use tokio::sync::oneshot;
 
@@ -69,7 +69,7 @@ impl FilePort {
 
     /// Makes room for a range; the file's length stays as it is.
     pub async fn allocate(&self, file: FileHandle, offset: u64, len: u64) -> io::Result<()> {
-        match self.call(FileOperation::Allocate { file, offset, len, zero: false }).await? {
+        match self.call(FileOperation::Allocate { file, offset, len, how: Allocation::Reserve }).await? {
             FileResult::Done(result) => result,
             other => Err(unexpected(&other)),
         }

@@ -50,6 +50,8 @@ pub(crate) struct Tail {
 
 /// Smallest chunk: one block, so that ten thousand idle logs take 40 MB.
 const CHUNK_BYTES_MIN: usize = BLOCK;
+/// Batches at the end that are looked at one by one: a search through all of them misses the cache at every step.
+const NEAR_MARKS: usize = 4;
 
 impl Tail {
     /// An empty tail of a log whose next byte has `place`.
@@ -193,14 +195,21 @@ impl Tail {
 
     /// The last batch that ends at or below `place`, if it is known.
     pub fn last_through(&self, place: u64) -> Option<Mark> {
-        let behind = self.marks.partition_point(|mark| mark.to <= place);
-        self.marks.get(behind.checked_sub(1)?).copied()
+        self.marks.get(self.count_through(place).checked_sub(1)?).copied()
     }
 
     /// The batch that holds the byte at `place`, if it is known.
     pub fn batch_at(&self, place: u64) -> Option<Mark> {
-        let behind = self.marks.partition_point(|mark| mark.to <= place);
-        self.marks.get(behind).copied().filter(|mark| mark.from <= place)
+        self.marks.get(self.count_through(place)).copied().filter(|mark| mark.from <= place)
+    }
+
+    /// How many batches end at or below `place`. Nearly all who ask mean the last few.
+    fn count_through(&self, place: u64) -> usize {
+        let near = self.marks.iter().rev().take(NEAR_MARKS).position(|mark| mark.to <= place);
+        match near {
+            Some(above) => self.marks.len() - above,
+            None => self.marks.partition_point(|mark| mark.to <= place),
+        }
     }
 
     /// The bytes from `from` to at most `to`, as far as they lie in one chunk.
@@ -301,6 +310,18 @@ mod tests {
         tail.copy_to(2_000..9_000, &mut bytes);
         let expected = (2_000..9_000).map(|place| u8::try_from(place / 3_000).unwrap());
         assert!(bytes.into_iter().eq(expected));
+    }
+
+    #[test]
+    fn the_batch_at_a_place_is_found_near_the_end_and_far_from_it() {
+        let tail = tail();
+        let base = |mark: Option<Mark>| mark.map(|mark| mark.base.0);
+        for place in 0..18_000 {
+            let batch = i64::try_from(place / 3_000).unwrap();
+            assert_eq!(base(tail.batch_at(place)), Some(batch), "{place}");
+            assert_eq!(base(tail.last_through(place)), (batch > 0).then_some(batch - 1), "{place}");
+        }
+        assert_eq!((base(tail.batch_at(18_000)), base(tail.last_through(18_000))), (None, Some(5)));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::{
     records::{Batch, BatchBuilder, NewRecord},
 };
 use corelane_seam::{
-    BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Part, ShardId, Slice, Space, Token,
+    Allocation, BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic,
+    Now, OpenHow, Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -225,13 +225,13 @@ impl MemDisk {
             FileOperation::Allocate { len, .. } if len > image.space => {
                 vec![FileResult::Done(Err(io::ErrorKind::StorageFull.into()))]
             }
-            FileOperation::Allocate { file: handle, offset, len, zero } => {
+            FileOperation::Allocate { file: handle, offset, len, how } => {
                 let inode = image.inodes.get_mut(&file(&handle).0).unwrap();
                 let end = usize::try_from(offset + len).unwrap();
                 if inode.live.len() < end {
                     inode.live.resize(end, 0);
                 }
-                if zero {
+                if how == Allocation::Zero {
                     inode.live[usize::try_from(offset).unwrap()..end].fill(0);
                     inode.flush();
                 }

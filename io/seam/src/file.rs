@@ -52,6 +52,19 @@ pub enum OpenHow {
     Buffered,
 }
 
+/// What becomes of a file in which room is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// Blocks are reserved; the length stays as it is.
+    Reserve,
+    /// Blocks are reserved, and the file is as long as they reach; it reads as zeros there. A later write within does not
+    /// lengthen the file, which file systems do for one write at a time, and wait. The length is durable with the next
+    /// flush.
+    Lengthen,
+    /// Zeros are written and flushed, so that a later write changes no metadata (journals).
+    Zero,
+}
+
 /// What a shard asks of the file system. None of these may block the shard's thread, however the driver does it.
 #[derive(Debug)]
 pub enum FileOperation {
@@ -97,9 +110,8 @@ pub enum FileOperation {
         offset: u64,
         /// In bytes.
         len: u64,
-        /// Also write zeros and flush, so that a later write changes no metadata (journals). Does not change
-        /// bytes outside the range.
-        zero: bool,
+        /// What else becomes of the file. No byte outside the range changes.
+        how: Allocation,
     },
     /// Cuts or extends the file → [`FileResult::Done`].
     SetLength {

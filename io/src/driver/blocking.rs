@@ -6,10 +6,12 @@ use super::{
     shared::{Done, ShardShared},
 };
 use crate::{
-    fs::{self, Direct},
+    fs::{self, Direct, Length},
     record::{Change, Recorder},
 };
-use corelane_seam::{BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
+use corelane_seam::{
+    Allocation, BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token,
+};
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 /// The kernel moves no more than this in one call (MAX_RW_COUNT).
@@ -82,13 +84,18 @@ impl Blocking {
 
     fn change(&self, operation: FileOperation) -> io::Result<()> {
         match operation {
-            FileOperation::Allocate { file, offset, len, zero: true } => {
+            FileOperation::Allocate { file, offset, len, how: Allocation::Zero } => {
                 let file = OsFile::of(&file)?;
                 let change = file.recorded.map(|file| Change::Zero { file, offset, len });
                 self.recorded(change, || fs::zero(file.file(), offset, len))
             }
-            FileOperation::Allocate { file, offset, len, zero: false } => {
-                fs::allocate(OsFile::of(&file)?.file(), offset, len)
+            FileOperation::Allocate { file, offset, len, how: Allocation::Lengthen } => {
+                let file = OsFile::of(&file)?;
+                let change = file.recorded.map(|file| Change::Lengthen { file, to: offset + len });
+                self.recorded(change, || fs::allocate(file.file(), offset, len, Length::Reaches))
+            }
+            FileOperation::Allocate { file, offset, len, how: Allocation::Reserve } => {
+                fs::allocate(OsFile::of(&file)?.file(), offset, len, Length::Stays)
             }
             FileOperation::SetLength { file, len } => {
                 let file = OsFile::of(&file)?;

@@ -2,8 +2,8 @@
 
 use super::{Access, Latency, Measurement, Phase, plan::FILE_BYTES_MIN};
 use corelane_seam::{
-    BLOCK, ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Monotonic, Now, OpenHow,
-    Operation, Shard, Slice, Token,
+    Allocation, BLOCK, ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Monotonic, Now,
+    OpenHow, Operation, Shard, Slice, Token,
 };
 use std::{collections::VecDeque, io, path::PathBuf, sync::mpsc, time::Duration};
 
@@ -171,7 +171,8 @@ impl MeasuringShard {
         self.file_bytes += FILE_BYTES_MIN;
         for index in 0..self.files.len() {
             let file = self.files[index].clone();
-            let operation = FileOperation::Allocate { file, offset, len: FILE_BYTES_MIN, zero: true };
+            let operation =
+                FileOperation::Allocate { file, offset, len: FILE_BYTES_MIN, how: Allocation::Zero };
             self.ask(index, operation, out);
         }
     }

@@ -43,6 +43,7 @@ fn encode_change(change: &Change, out: &mut Writer) {
         Change::Replace { path, data } => out.tag(7).path(path).bytes(data),
         Change::Remove { path } => out.tag(8).path(path),
         Change::Rename { from, to } => out.tag(9).path(from).path(to),
+        Change::Lengthen { file, to } => out.tag(10).file(*file).number(*to),
     };
 }
 
@@ -73,6 +74,7 @@ fn decode_mark(from: &mut Reader<'_>) -> Option<Mark> {
         7 => Change::Replace { path: from.path()?, data: from.bytes()? },
         8 => Change::Remove { path: from.path()? },
         9 => Change::Rename { from: from.path()?, to: from.path()? },
+        10 => Change::Lengthen { file: from.file()?, to: from.number()? },
         _ => return None,
     };
     Some(Mark::Begun { at, change })

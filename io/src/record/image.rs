@@ -175,6 +175,11 @@ impl<'a> History<'a> {
                 disk.write(*file, *offset, &zeros, &mut || done || chance.survives(luck));
             }
             Change::Flush { .. } => {}
+            Change::Lengthen { file, to } => {
+                if self.is_flushed(entry, *file, cut) || chance.survives(luck) {
+                    disk.lengthen(*file, *to);
+                }
+            }
             Change::SetLength { file, len } => {
                 if done || chance.survives(luck) {
                     disk.set_length(*file, *len);
@@ -224,6 +229,12 @@ impl Files {
             }
             at += block.len();
             rest = after;
+        }
+    }
+
+    fn lengthen(&mut self, file: FileId, to: u64) {
+        if let Some(content) = self.contents.get_mut(&file) {
+            content.resize(content.len().max(to as usize), 0);
         }
     }
 

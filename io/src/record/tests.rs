@@ -45,6 +45,20 @@ fn an_unflushed_write_survives_whole_in_part_and_not_at_all() {
 }
 
 #[test]
+fn an_unflushed_length_survives_or_not_and_never_cuts() {
+    let recorder = with_file();
+    write(&recorder, 0, 1, 2);
+    flush(&recorder);
+    recorder.around(Change::Lengthen { file: FileId(1), to: 3 * 4096 }, || Ok(())).expect("recorded");
+    recorder.around(Change::Lengthen { file: FileId(1), to: 4096 }, || Ok(())).expect("recorded");
+    let trace = recorder.trace();
+    let at_end = |image: &Image| image.cut == trace.marks.len();
+    let seen: BTreeSet<_> =
+        images(&trace, 1).take(400).filter(at_end).map(|image| first_bytes(&image)).collect();
+    assert_eq!(seen, BTreeSet::from([vec![1, 1], vec![1, 1, 0]]));
+}
+
+#[test]
 fn a_flush_that_began_before_the_write_was_done_promises_nothing() {
     let recorder = with_file();
     let number = recorder.begin(Change::Write { file: FileId(1), offset: 0, data: vec![1; 4096] });
@@ -108,6 +122,7 @@ fn a_record_in_a_file_reads_back_and_a_torn_last_mark_is_left_out() {
         Change::Create { path: "/b".into(), file: FileId(4), durable: false },
         Change::Zero { file: FileId(3), offset: 1, len: 2 },
         Change::SetLength { file: FileId(3), len: 9 },
+        Change::Lengthen { file: FileId(3), to: 12 },
         Change::Remove { path: "/a".into() },
         Change::Rename { from: "/b".into(), to: "/c".into() },
         Change::Replace { path: "/r".into(), data: vec![5] },

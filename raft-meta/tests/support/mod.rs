@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use corelane_seam::{DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Slice};
+use corelane_seam::{
+    Allocation, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Slice,
+};
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -214,7 +216,7 @@ impl MemoryDisk {
                 let rest = if flush { Rest::Flush(file) } else { Rest::Nothing };
                 return (FileResult::Written(Ok(())), rest);
             }
-            FileOperation::Allocate { zero: false, .. } => {
+            FileOperation::Allocate { how: Allocation::Reserve, .. } => {
                 let full = self.with(|state| state.is_full);
                 FileResult::Done(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) })
             }

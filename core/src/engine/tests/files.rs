@@ -1,7 +1,8 @@
 //! Files in memory, for engines under test: every operation succeeds at once unless told otherwise.
 
 use corelane_seam::{
-    ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part, Slice, Space,
+    Allocation, ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part,
+    Slice, Space,
 };
 use std::{
     any::Any,
@@ -101,8 +102,8 @@ impl Files {
                 let bytes = read(&content(&file).lock().expect("one thread"), offset, len);
                 vec![FileResult::Read(Ok(slice_of(&bytes)))]
             }
-            FileOperation::Allocate { file, offset, len, zero } => {
-                if zero {
+            FileOperation::Allocate { file, offset, len, how } => {
+                if how == Allocation::Zero {
                     let zeros = vec![0; usize::try_from(len).expect("small")];
                     write(&mut content(&file).lock().expect("one thread"), offset, &zeros);
                 }

@@ -17,7 +17,7 @@ use crate::{
     error::Fatal,
     ids::{Offset, PartitionId},
 };
-use corelane_seam::{BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
+use corelane_seam::{Allocation, BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
 use std::{io, path::PathBuf};
 
 /// Logs that may have a step of segment work under way at once.
@@ -329,7 +329,7 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
         Step::Open(index) => FileOperation::Open { path: segment_path(log, index), how: OpenHow::Direct },
         Step::Allocate(index, len) => {
             let offset = log.segments[index].allocated;
-            FileOperation::Allocate { file: writer(index), offset, len, zero: false }
+            FileOperation::Allocate { file: writer(index), offset, len, how: Allocation::Lengthen }
         }
         Step::Write(index, to) => {
             let segment = &log.segments[index];

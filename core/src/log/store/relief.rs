@@ -17,7 +17,7 @@ use super::{
     commit::{MARK_RESERVE_BYTES, RESERVE_SHARE},
 };
 use crate::error::Fatal;
-use corelane_seam::{BLOCK, FileOperation};
+use corelane_seam::{Allocation, BLOCK, FileOperation};
 use std::io;
 
 /// The journal is zeroed in such steps when it grows.
@@ -162,7 +162,7 @@ impl Store {
         let to = wanted.min(size + GROW_STEP_BYTES).next_multiple_of(BLOCK as u64);
         self.journal.growing = true;
         let file = self.journal.file.clone().expect("asked before");
-        let operation = FileOperation::Allocate { file, offset: size, len: to - size, zero: true };
+        let operation = FileOperation::Allocate { file, offset: size, len: to - size, how: Allocation::Zero };
         self.ask(Job::JournalGrow { to }, operation, out);
     }
 

@@ -108,6 +108,7 @@ fn blocks_of(offset: u64, data: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
 enum Change {
     Write { offset: u64, data: Vec<u8> },
     SetLength(u64),
+    Lengthen(u64),
 }
 
 /// How much of one unflushed write the medium kept.
@@ -209,6 +210,13 @@ impl Contents {
         self.allocated = self.allocated.max(end);
     }
 
+    /// Reserves room and makes the file as long as that; as a write, not durable before a flush.
+    pub fn lengthen(&mut self, end: u64) {
+        self.allocate(end);
+        self.live.set_len(self.live.len.max(end));
+        self.note(Change::Lengthen(end));
+    }
+
     /// Zeroes a range durably: zeros written, then a flush, which covers whatever was written before.
     pub fn zero(&mut self, offset: u64, len: u64) {
         self.live.zero(offset, len);
@@ -258,6 +266,7 @@ impl Contents {
                     *start < offset + len && offset < start + data.len() as u64
                 }
                 Change::SetLength(cut) => *cut < offset + len,
+                Change::Lengthen(_) => false,
             })
     }
 
@@ -287,12 +296,13 @@ fn apply(image: &mut Image, change: &Change) {
     match change {
         Change::Write { offset, data } => image.write(*offset, data),
         Change::SetLength(len) => image.set_len(*len),
+        Change::Lengthen(len) => image.set_len(image.len.max(*len)),
     }
 }
 
 fn survive(image: &mut Image, change: &Change, rng: &mut Rng) {
     match (change, draw_survival(rng)) {
-        (_, Survival::None) | (Change::SetLength(_), Survival::Subset) => {}
+        (_, Survival::None) | (Change::SetLength(_) | Change::Lengthen(_), Survival::Subset) => {}
         (_, Survival::All) => apply(image, change),
         (Change::Write { offset, data }, Survival::Subset) => {
             for (place, part) in blocks_of(*offset, data) {

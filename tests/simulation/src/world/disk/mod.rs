@@ -13,7 +13,9 @@ use image::Contents;
 
 use super::schedule::ScheduleHash;
 use crate::rng::Rng;
-use corelane_seam::{BLOCK, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Slice, Space};
+use corelane_seam::{
+    Allocation, BLOCK, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Slice, Space,
+};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -246,9 +248,9 @@ impl SimDisk {
             FileOperation::Read { file, offset, len } => {
                 FileResult::Read(contents_of(file).and_then(|file| state.read(file, *offset, *len)))
             }
-            FileOperation::Allocate { file, offset, len, zero } => FileResult::Done(
-                contents_of(file).and_then(|file| state.allocate(file, *offset, *len, *zero)),
-            ),
+            FileOperation::Allocate { file, offset, len, how } => {
+                FileResult::Done(contents_of(file).and_then(|file| state.allocate(file, *offset, *len, *how)))
+            }
             FileOperation::SetLength { file, len } => {
                 FileResult::Done(contents_of(file).and_then(|file| state.set_length(file, *len)))
             }
@@ -334,8 +336,8 @@ pub(super) fn describe(operation: &FileOperation) -> String {
         }
         FileOperation::Flush { file } => format!("flush {}", name(file)),
         FileOperation::Read { file, offset, len } => format!("read {}+{offset}, {len} bytes", name(file)),
-        FileOperation::Allocate { file, offset, len, zero } => {
-            format!("{} {}+{offset}, {len} bytes", if *zero { "zero" } else { "allocate" }, name(file))
+        FileOperation::Allocate { file, offset, len, how } => {
+            format!("allocate {}+{offset}, {len} bytes, {how:?}", name(file))
         }
         FileOperation::SetLength { file, len } => format!("set length of {} to {len}", name(file)),
         FileOperation::Replace { path, data } => {
@@ -419,16 +421,14 @@ impl State {
         Ok(Slice::copy_from(&bytes[..count]))
     }
 
-    fn allocate(&mut self, file: &Mutex<Contents>, offset: u64, len: u64, zero: bool) -> io::Result<()> {
+    fn allocate(&mut self, file: &Mutex<Contents>, offset: u64, len: u64, how: Allocation) -> io::Result<()> {
         let occupied = lock(file).occupied();
         self.room_for(occupied, offset + len)?;
-        if zero {
-            if self.rng.chance(self.faults.flush_error) {
-                return Err(injected());
-            }
-            lock(file).zero(offset, len);
-        } else {
-            lock(file).allocate(offset + len);
+        match how {
+            Allocation::Zero if self.rng.chance(self.faults.flush_error) => return Err(injected()),
+            Allocation::Zero => lock(file).zero(offset, len),
+            Allocation::Lengthen => lock(file).lengthen(offset + len),
+            Allocation::Reserve => lock(file).allocate(offset + len),
         }
         Ok(())
     }
