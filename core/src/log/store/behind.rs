@@ -59,8 +59,12 @@ impl Store {
     /// Queues a log if enough of it waits for its segment.
     pub(super) fn queue_write_behind(&mut self, slot: Slot) {
         let log = self.log(slot);
-        let closing = log.open_segment().is_some_and(|index| log.segments[index].stage == Stage::Closing);
-        if closing || log.writable_bytes() >= WRITE_BEHIND_BYTES {
+        let is_due = |index: usize| {
+            let segment = &log.segments[index];
+            let unwritten = segment.writable(log.durable_place).saturating_sub(segment.written);
+            segment.stage == Stage::Closing || unwritten >= WRITE_BEHIND_BYTES
+        };
+        if log.open_segment().is_some_and(is_due) {
             self.queue_work(slot);
         }
     }
