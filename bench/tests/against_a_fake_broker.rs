@@ -112,6 +112,13 @@ fn every_transaction_that_is_due_is_committed_once_under_an_epoch_of_its_own() {
             (Some(0.0), busy.is_some())
         );
     }
+    let never = FakeBroker::start(Faults { busy: Some(1), ..Faults::default() });
+    let report = run(&never, "transactions", &[&brief[..], &["--drain", "0.2"]].concat()).unwrap();
+    assert_eq!(never.ended(), 0);
+    assert_eq!(report["sections"]["transactions"]["unfinished"], 100.0);
+    let latency = &report["latency_ms"]["transactions"];
+    assert_eq!(latency["count"], 100, "what is never finished counts, too");
+    assert!(latency["p50"].as_f64() > Some(200.0), "{latency}");
     let broker = FakeBroker::start(Faults { without_transactions: true, ..Faults::default() });
     let error = run(&broker, "transactions", &brief).unwrap_err().to_string();
     assert!(error.contains("transaction.version of the cluster is 0"), "{error}");

@@ -41,7 +41,7 @@ pub struct TransactionSettings {
 pub struct Tally {
     /// Transactions whose commits were answered in the measured time.
     pub committed_measured: u64,
-    /// Those that were due and are not committed.
+    /// Those that were due and are not committed; charged as if they were committed when the run gave up.
     pub unfinished: u64,
     /// How often a broker said to ask again.
     pub retries: u64,
@@ -155,6 +155,9 @@ impl Prepared {
                     self.writers.iter().zip(&schedules).map(|(writer, schedule)| writer.left(schedule));
                 tally.unfinished = left.sum();
                 if tally.unfinished == 0 || now >= timeline.drain_ns {
+                    for (writer, schedule) in self.writers.iter().zip(&schedules) {
+                        writer.charge_left(schedule, now, &mut tally.latencies);
+                    }
                     return Ok(tally);
                 }
             }

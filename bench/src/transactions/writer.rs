@@ -5,6 +5,7 @@ use crate::{
     client::{CLIENT_ID, error_name},
     clock::now_ns,
     coordinator::{Identity, passes},
+    latency::Latencies,
     link::Link,
     schedule::Schedule,
 };
@@ -78,6 +79,12 @@ impl Writer {
     /// Transactions that were due by the end and are not committed.
     pub fn left(&self, schedule: &Schedule) -> u64 {
         schedule.total().saturating_sub(self.done)
+    }
+
+    /// Counts what is [left](Self::left) as if it were committed now: a broker that does not finish is not the faster for it.
+    pub fn charge_left(&self, schedule: &Schedule, now_ns: u64, latencies: &mut Latencies) {
+        let due = (self.done..schedule.total()).map(|number| schedule.at(number));
+        due.filter(|due| schedule.timeline().measures(*due)).for_each(|due| latencies.record(due, now_ns));
     }
 
     /// Begins what is due, and asks again what is to be asked again.
