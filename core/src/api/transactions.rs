@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     controller::NewTopic,
-    engine::{Ask, Context},
+    engine::{Ask, Context, Guard},
     error::ErrorCode,
     ids::{NodeId, PartitionId, ProducerEpoch, ProducerId},
     transactions::{
@@ -79,6 +79,27 @@ pub(super) enum Wish {
     Add,
     /// To know whether they were added.
     Verify,
+}
+
+impl Wish {
+    /// Of a request of some version, where those from `adds_from` on have their partitions added (KIP-890).
+    pub fn of(version: i16, adds_from: i16) -> Wish {
+        if version >= adds_from { Wish::Add } else { Wish::Verify }
+    }
+
+    /// The version of AddPartitionsToTxn whose errors it is answered with.
+    pub fn version(self) -> i16 {
+        match self {
+            Wish::Add => 5,
+            Wish::Verify => 4,
+        }
+    }
+
+    /// What goes with a batch that comes again because the coordinator has agreed: whose partitions are added has an epoch
+    /// of its own for each transaction.
+    pub fn guard(self, guard: Guard) -> Guard {
+        Guard { has_own_epoch: self == Wish::Add, ..guard }
+    }
 }
 
 /// A question to a transaction's coordinator, here or on another broker.

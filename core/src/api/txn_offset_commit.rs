@@ -96,7 +96,7 @@ pub(super) fn start(
         home,
         transaction: request.transactional_id.as_str().into(),
         producer: producer(request.producer_id, request.producer_epoch),
-        wish: if header.api_version >= ADDS_FROM { Wish::Add } else { Wish::Verify },
+        wish: Wish::of(header.api_version, ADDS_FROM),
         commit: Some(commit),
         guard: None,
     };
@@ -169,12 +169,12 @@ impl Commit {
             Err(error) => Step::Done(self.results.fail(error)),
             Ok(None) => self.ask_the_group(),
             Ok(Some(guard)) => {
-                self.guard = Some(Guard { has_own_epoch: self.wish == Wish::Add, ..guard });
+                self.guard = Some(self.wish.guard(guard));
                 let request = AddPartitions {
                     id: Arc::clone(&self.transaction),
                     producer: self.producer,
                     partitions: [(Arc::from(OFFSETS_TOPIC), self.home.1.index)].into_iter().collect(),
-                    version: if self.wish == Wish::Add { 5 } else { 4 },
+                    version: self.wish.version(),
                 };
                 match ask_for_partitions(context, self.wish, request) {
                     Ok(ask) => Step::Ask(vec![ask]),

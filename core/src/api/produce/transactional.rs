@@ -90,7 +90,7 @@ impl Transaction {
 
     /// `owners` are being asked.
     pub fn checked_first(self, produce: Produce, owners: usize) -> Transactional {
-        let wish = if produce.reply_to.version >= ADDS_FROM { Wish::Add } else { Wish::Verify };
+        let wish = Wish::of(produce.reply_to.version, ADDS_FROM);
         Transactional { produce, transaction: self, wish, left: owners, guards: Vec::new() }
     }
 }
@@ -116,7 +116,7 @@ impl Transactional {
             id: Arc::clone(&self.transaction.id),
             producer: self.transaction.producer,
             partitions: partitions.map(|it| (Arc::clone(&it.topic), it.partition.index)).collect(),
-            version: if self.wish == Wish::Add { 5 } else { 4 },
+            version: self.wish.version(),
         };
         match ask_for_partitions(context, self.wish, request) {
             Ok(ask) => Step::Ask(vec![ask]),
@@ -140,8 +140,7 @@ impl Transactional {
                 Err(error) => self.told(*error),
             };
             if error.is_none() {
-                let guard = Guard { has_own_epoch: self.wish == Wish::Add, ..guard };
-                let what = What::Verified(batch.records, guard);
+                let what = What::Verified(batch.records, self.wish.guard(guard));
                 let append = AppendPartition { place, id: batch.partition, what };
                 by_owner.push(context.owner(batch.partition), append);
             } else {

@@ -101,6 +101,23 @@ pub fn partition(index: i32) -> PartitionId {
     PartitionId { topic: TOPIC_ID, index }
 }
 
+/// A partition of [`TOPIC`], led by its first replica.
+pub fn placed(index: i32, replicas: &[NodeId], isr: &[NodeId]) -> Record {
+    Record::Partition(PartitionRecord {
+        topic: TOPIC_ID,
+        index,
+        replicas: replicas.to_vec(),
+        isr: isr.to_vec(),
+        removing: Vec::new(),
+        adding: Vec::new(),
+        leader: replicas.first().copied(),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: 0,
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+    })
+}
+
 impl Cluster {
     /// Brokers 1 to `count`, and partitions with all of them as replicas in sync, led by the first.
     pub fn start(count: i32, partitions: i32) -> Cluster {
@@ -147,21 +164,7 @@ impl Cluster {
         }
         let replicas: Vec<NodeId> = (1..=count).map(NodeId).collect();
         let mut records = vec![Record::Topic { name: TOPIC.into(), id: TOPIC_ID }];
-        records.extend((0..partitions).map(|index| {
-            Record::Partition(PartitionRecord {
-                topic: TOPIC_ID,
-                index,
-                replicas: replicas.clone(),
-                isr: replicas.clone(),
-                removing: Vec::new(),
-                adding: Vec::new(),
-                leader: Some(NodeId(1)),
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: 0,
-                elr: Vec::new(),
-                last_known_elr: Vec::new(),
-            })
-        }));
+        records.extend((0..partitions).map(|index| placed(index, &replicas, &replicas)));
         cluster.apply(records);
         cluster.settle();
         cluster

@@ -2,14 +2,10 @@
 
 use super::{
     clients::{name, produce, sequenced},
-    cluster::{Cluster, TOPIC, TOPIC_ID},
+    cluster::{Cluster, TOPIC, placed},
     failing_disks::fail_a_segment,
 };
-use crate::{
-    error::ErrorCode,
-    ids::{LeaderEpoch, NodeId},
-    metadata::{PartitionRecord, Record},
-};
+use crate::{error::ErrorCode, ids::NodeId};
 use kafka_protocol::messages::{
     DescribeProducersRequest, DescribeProducersResponse, ProduceResponse,
     describe_producers_request::TopicRequest, describe_producers_response::PartitionResponse,
@@ -44,20 +40,7 @@ fn a_follower_tells_the_same_producers_as_the_leader() {
 #[test]
 fn a_broker_that_keeps_no_replica_tells_no_producers() {
     let mut cluster = Cluster::start(2, 1);
-    let only = vec![NodeId(1)];
-    cluster.apply(vec![Record::Partition(PartitionRecord {
-        topic: TOPIC_ID,
-        index: 1,
-        replicas: only.clone(),
-        isr: only,
-        removing: Vec::new(),
-        adding: Vec::new(),
-        leader: Some(NodeId(1)),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: 0,
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-    })]);
+    cluster.apply(vec![placed(1, &[NodeId(1)], &[NodeId(1)])]);
     cluster.settle();
     assert_eq!(told(&mut cluster, 1, 1).error_code, 0);
     assert_eq!(told(&mut cluster, 2, 1).error_code, ErrorCode::NotLeaderOrFollower.code());

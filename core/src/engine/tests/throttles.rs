@@ -3,15 +3,15 @@
 use super::{
     broker::Broker,
     clients::{batch, fetch, name, produce},
-    cluster::{Cluster, TOPIC, TOPIC_ID, partition},
+    cluster::{Cluster, TOPIC, TOPIC_ID, partition, placed},
     files::Files,
     replication::{assert_equal, outcome, produced},
 };
 use crate::{
     engine::{Input, ShardMessage},
     error::ErrorCode,
-    ids::{LeaderEpoch, NodeId},
-    metadata::{Batch, ConfigResource, MetadataOffset, PartitionRecord, Record, RegisterBrokerRecord},
+    ids::NodeId,
+    metadata::{Batch, ConfigResource, MetadataOffset, Record, RegisterBrokerRecord},
 };
 use corelane_seam::ShardId;
 use kafka_protocol::messages::{BrokerId, FetchResponse, ProduceResponse};
@@ -189,21 +189,7 @@ fn leader_of_two_shards(topic: &[(&str, &str)], brokers: &[(&str, &str)]) -> Bro
         in_controlled_shutdown: false,
     });
     let of_topic = || Record::Topic { name: TOPIC.into(), id: TOPIC_ID };
-    let partitions = (0..8).map(|index| {
-        Record::Partition(PartitionRecord {
-            topic: TOPIC_ID,
-            index,
-            replicas: vec![NodeId(1), NodeId(2)],
-            isr: vec![NodeId(1)],
-            removing: Vec::new(),
-            adding: Vec::new(),
-            leader: Some(NodeId(1)),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: 0,
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-        })
-    });
+    let partitions = (0..8).map(|index| placed(index, &[NodeId(1), NodeId(2)], &[NodeId(1)]));
     let set = |resource: ConfigResource| {
         move |(key, value): &(&str, &str)| Record::Config {
             resource: resource.clone(),
