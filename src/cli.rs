@@ -138,12 +138,12 @@ pub struct StartOptions {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// Glommio, or portable where io_uring or direct I/O is refused.
+    /// Ring, or glommio where Linux is older than 6.1, or portable where io_uring or direct I/O is refused.
     #[default]
     Auto,
-    /// io_uring, direct I/O.
+    /// io_uring, threads parked by glommio.
     Glommio,
-    /// io_uring alone for data shards, from Linux 6.1 on: less CPU.
+    /// io_uring alone for data shards, from Linux 6.1 on.
     Ring,
     /// epoll and threads for files: acknowledges later, and runs where io_uring is forbidden.
     Portable,

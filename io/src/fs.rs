@@ -2,6 +2,7 @@
 //! [`SystemDisk`](crate::SystemDisk) share. Nothing here may run on a shard's thread.
 
 use corelane_seam::{BLOCK, ChunkWriter, OpenHow, Space};
+use rustix::fs::FallocateFlags;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -150,23 +151,20 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether reserving blocks makes a file longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Length {
-    Stays,
-    Reaches,
+/// Reserves blocks for a range. The file's length stays what it is.
+pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    allocate(file, offset, len, FallocateFlags::KEEP_SIZE)
 }
 
-/// Reserves blocks for a range.
-pub(crate) fn allocate(file: &File, offset: u64, len: u64, length: Length) -> io::Result<()> {
-    use rustix::fs::FallocateFlags;
+/// Reserves blocks for a range, and makes the file so long that it holds the range.
+pub(crate) fn lengthen(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    allocate(file, offset, len, FallocateFlags::empty())
+}
+
+fn allocate(file: &File, offset: u64, len: u64, flags: FallocateFlags) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    let flags = match length {
-        Length::Stays => FallocateFlags::KEEP_SIZE,
-        Length::Reaches => FallocateFlags::empty(),
-    };
     match rustix::fs::fallocate(file, flags, offset, len) {
         // A file system without it allocates and lengthens when written; that is slower, not wrong.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
@@ -177,7 +175,7 @@ pub(crate) fn allocate(file: &File, offset: u64, len: u64, length: Length) -> io
 /// Reserves a range, fills it with zeros and flushes, so that a later write there changes no metadata. On a file opened
 /// for direct access the range is whole blocks.
 pub(crate) fn zero(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    allocate(file, offset, len, Length::Stays)?;
+    reserve(file, offset, len)?;
     let mut chunk = ChunkWriter::with_capacity(len.clamp(1, ZERO_CHUNK) as usize);
     chunk.append_with(chunk.capacity(), |_| ());
     let zeros = chunk.slice(0..chunk.len());
@@ -415,7 +413,7 @@ mod tests {
         let (file, created) = open(&path, OpenHow::Buffered, Direct::Demanded).expect("opened");
         assert!(!created);
         zero(&file, 10, 20).expect("zeroed");
-        allocate(&file, 0, 1 << 16, Length::Stays).expect("allocated");
+        reserve(&file, 0, 1 << 16).expect("reserved");
         let bytes = fs::read(&path).expect("read");
         assert_eq!((bytes.len(), &bytes[8..12], &bytes[28..32]), (100, &[7, 7, 0, 0][..], &[0, 0, 7, 7][..]));
     }
@@ -426,8 +424,8 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, vec![7; 100]).expect("written");
         let (file, _) = open(&path, OpenHow::Buffered, Direct::Demanded).expect("opened");
-        allocate(&file, 50, 200, Length::Reaches).expect("allocated");
-        allocate(&file, 0, 60, Length::Reaches).expect("allocated");
+        lengthen(&file, 50, 200).expect("lengthened");
+        lengthen(&file, 0, 60).expect("lengthened");
         let bytes = fs::read(&path).expect("read");
         assert_eq!(bytes, [vec![7; 100], vec![0; 150]].concat());
     }

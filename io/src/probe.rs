@@ -2,8 +2,8 @@
 //! in words and not by a panic inside a runtime.
 //!
 //! [`Readings::take`] looks at the machine; [`judge`] judges the readings and touches nothing, so each judgement has a
-//! test. Where a driver was not asked for, it also chooses: what keeps the glommio driver from running, and not the
-//! portable one, is then a warning. The ring driver runs only where it is asked for.
+//! test. Where a driver was not asked for, it also chooses: the ring driver where the kernel has what it waits in, else
+//! the glommio driver; what keeps both from running, and not the portable one, is then a warning.
 
 mod readings;
 
@@ -66,6 +66,8 @@ pub fn judge(readings: &Readings, wanted: Wanted, asked: Option<DriverKind>) -> 
         Some(DriverKind::Ring) => (DriverKind::Ring, ring_driver(readings, wanted)),
         Some(DriverKind::Portable) => (DriverKind::Portable, Vec::new()),
         None => match glommio(readings, wanted).next() {
+            None if readings.missing_for_ring.is_empty() => (DriverKind::Ring, Vec::new()),
+            // As safe, and the difference in CPU is no reason to tell an operator of a kernel that they may not choose.
             None => (DriverKind::Glommio, Vec::new()),
             // One is enough to say: what else is missing would be told once this is mended.
             Some(reason) => (

@@ -54,8 +54,8 @@ fn steps(seeds: u64) -> anyhow::Result<Vec<(Step, bool)>> {
             Driver::Portable.of(on_other_driver("portable driver").argument("--test").argument("power_cut")),
             true,
         ),
-        // Without power cuts: it writes and flushes by the code of the glommio driver.
-        (Driver::Ring.of(on_other_driver("ring driver")), true),
+        // Without power cuts: it writes and flushes by the code of the ring driver.
+        (Driver::Glommio.of(on_other_driver("glommio driver")), true),
         (
             Step::built("simulation", "corelane-sim")?.argument("--seeds").argument(&format!("0..{seeds}")),
             true,

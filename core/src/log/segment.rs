@@ -13,6 +13,8 @@ use std::sync::Arc;
 const ALLOCATE_BYTES_MIN: u64 = 64 * 1024;
 /// Largest step of preallocation: what a quiet log may hold of the disk without using it.
 const ALLOCATE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A log's whole blocks are written once there are so many bytes of them: large writes, and few.
+const WRITE_BEHIND_BYTES: u64 = 256 * 1024;
 
 /// How far a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,12 @@ impl Segment {
     pub fn writable(&self, durable_place: u64) -> u64 {
         let durable = durable_place.saturating_sub(self.place).min(self.bytes);
         if self.stage == Stage::Closing && durable == self.bytes { durable } else { block_floor(durable) }
+    }
+
+    /// Whether what may be written shall be: as much as makes a large write, or the rest of one that takes no more.
+    pub fn is_write_due(&self, durable_place: u64) -> bool {
+        let unwritten = self.writable(durable_place).saturating_sub(self.written);
+        self.stage == Stage::Closing || unwritten >= WRITE_BEHIND_BYTES
     }
 
     /// How many bytes to allocate so that `end` fits; 0 when it does.

@@ -6,7 +6,7 @@ use super::{
     shared::{Done, ShardShared},
 };
 use crate::{
-    fs::{self, Direct, Length},
+    fs::{self, Direct},
     record::{Change, Recorder},
 };
 use corelane_seam::{
@@ -92,10 +92,10 @@ impl Blocking {
             FileOperation::Allocate { file, offset, len, how: Allocation::Lengthen } => {
                 let file = OsFile::of(&file)?;
                 let change = file.recorded.map(|file| Change::Lengthen { file, to: offset + len });
-                self.recorded(change, || fs::allocate(file.file(), offset, len, Length::Reaches))
+                self.recorded(change, || fs::lengthen(file.file(), offset, len))
             }
             FileOperation::Allocate { file, offset, len, how: Allocation::Reserve } => {
-                fs::allocate(OsFile::of(&file)?.file(), offset, len, Length::Stays)
+                fs::reserve(OsFile::of(&file)?.file(), offset, len)
             }
             FileOperation::SetLength { file, len } => {
                 let file = OsFile::of(&file)?;

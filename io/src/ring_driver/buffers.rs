@@ -3,10 +3,10 @@
 
 use crate::uring::ring::Ring;
 use io_uring::types::BufRingEntry;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::{
-    alloc::{self, Layout},
     io,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -16,28 +16,31 @@ const BUFFERS: u16 = 512;
 const BUFFER_BYTES: usize = 16 << 10;
 /// Given to the kernel at first. It takes them in turn, so few that are used again and again stay in the CPU's caches.
 const OFFERED_AT_FIRST: u16 = 64;
-const PAGE: usize = 4096;
 
-/// Whole pages, never written by the kernel beyond what was offered to it.
+/// Whole pages of zeros, never written by the kernel beyond what was offered to it. Each is there from when it is first
+/// used: what an allocator gives out aligned and zeroed it has written to, and an idle shard would own it all.
 struct Pages {
     start: NonNull<u8>,
-    layout: Layout,
+    bytes: usize,
 }
 
 impl Pages {
-    fn new(bytes: usize) -> Pages {
-        let layout = Layout::from_size_align(bytes, PAGE).expect("some MiB");
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
-        Pages { start, layout }
+    fn new(bytes: usize) -> io::Result<Pages> {
+        // SAFETY: new memory, where the kernel finds room.
+        let start = unsafe {
+            mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?
+        };
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Pages { start, bytes })
     }
 
     /// # Safety
     /// No one uses the memory any more, the kernel included.
     unsafe fn free(&self) {
-        // SAFETY: `start` came from `alloc_zeroed` with this layout; the caller vouches for the rest.
-        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
+        // SAFETY: these pages were mapped by `new`; the caller vouches for the rest.
+        if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) } {
+            tracing::debug!(%error, "a shard's buffers are leaked");
+        }
     }
 }
 
@@ -60,16 +63,19 @@ pub(super) struct Buffers {
 impl Buffers {
     /// Makes them known to the ring.
     pub(super) fn register(ring: &Ring) -> io::Result<Buffers> {
-        let queue = Pages::new(usize::from(BUFFERS) * size_of::<BufRingEntry>());
+        let queue = Pages::new(usize::from(BUFFERS) * size_of::<BufRingEntry>())?;
+        let memory = Pages::new(usize::from(BUFFERS) * BUFFER_BYTES)?;
         let address = queue.start.as_ptr() as u64;
         // SAFETY: the queue has `BUFFERS` entries on whole pages, and lives until it is released, which unregisters it.
         let registered = unsafe { ring.submitter().register_buf_ring_with_flags(address, BUFFERS, GROUP, 0) };
         if let Err(error) = registered {
-            // SAFETY: the kernel has refused it.
-            unsafe { queue.free() };
+            // SAFETY: the kernel has refused the one and does not know of the other.
+            unsafe {
+                queue.free();
+                memory.free();
+            }
             return Err(error);
         }
-        let memory = Pages::new(usize::from(BUFFERS) * BUFFER_BYTES);
         let free = (0..BUFFERS).rev().collect();
         let mut buffers = Buffers { queue, memory, tail: 0, offered: 0, wanted: OFFERED_AT_FIRST, free };
         buffers.offer();
@@ -144,3 +150,28 @@ impl Buffers {
 
 // Power of two: places are found by a mask.
 const _: () = assert!(BUFFERS.is_power_of_two() && OFFERED_AT_FIRST <= BUFFERS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of it that are in memory.
+    fn resident(pages: &Pages) -> usize {
+        let mut each = vec![0_u8; pages.bytes / 4096];
+        // SAFETY: the range is mapped, and there is a byte for each of its pages.
+        let told = unsafe { libc::mincore(pages.start.as_ptr().cast(), pages.bytes, each.as_mut_ptr()) };
+        assert_eq!(told, 0, "{}", io::Error::last_os_error());
+        each.iter().filter(|page| **page & 1 == 1).count()
+    }
+
+    #[test]
+    fn buffers_that_were_never_used_take_no_memory() {
+        let pages = Pages::new(usize::from(BUFFERS) * BUFFER_BYTES).expect("mapped");
+        assert_eq!(resident(&pages), 0);
+        // SAFETY: the first byte is ours alone.
+        unsafe { pages.start.write(1) };
+        assert!((1..=512).contains(&resident(&pages)), "a page, or a large one");
+        // SAFETY: no one else knows of it.
+        unsafe { pages.free() };
+    }
+}

@@ -22,8 +22,6 @@ use std::{io, path::PathBuf};
 
 /// Logs that may have a step of segment work under way at once.
 const WORKING_MAX: usize = 4;
-/// A log's whole blocks are written once there are so many bytes of them: large writes, and few.
-const WRITE_BEHIND_BYTES: u64 = 256 * 1024;
 /// Logs that filled a chunk that are looked at per turn while memory is short.
 const FILLED_SLICE: usize = 64;
 /// A segment is flushed once so many bytes were written to it.
@@ -59,11 +57,7 @@ impl Store {
     /// Queues a log if enough of it waits for its segment.
     pub(super) fn queue_write_behind(&mut self, slot: Slot) {
         let log = self.log(slot);
-        let is_due = |index: usize| {
-            let segment = &log.segments[index];
-            let unwritten = segment.writable(log.durable_place).saturating_sub(segment.written);
-            segment.stage == Stage::Closing || unwritten >= WRITE_BEHIND_BYTES
-        };
+        let is_due = |index: usize| log.segments[index].is_write_due(log.durable_place);
         if log.open_segment().is_some_and(is_due) {
             self.queue_work(slot);
         }
@@ -289,11 +283,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
     let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
-        if !(ends
-            || log.urgent
-            || writable - segment.written >= WRITE_BEHIND_BYTES
-            || segment.stage == Stage::Closing)
-        {
+        if !(log.urgent || segment.is_write_due(log.durable_place)) {
             return None;
         }
         let allocate = segment.allocation(writable);
