@@ -88,9 +88,11 @@ impl Operation for CreateTopic {
 
     fn ended(&mut self, ended: Ended, desk: &mut Desk<'_>) {
         if let Outcome::Answered(Answer::CreateTopic(Err(error))) = ended.outcome {
-            // Until the others have registered for the first time there are too few.
-            let too_few = [ErrorCode::InvalidReplicationFactor];
-            let also = if desk.catalog.routes.are_many() { &too_few[..] } else { &[] };
+            // Until the others have registered for the first time there are too few. A broker whose connection to the
+            // controller ends before the answer asks the next controller, as Kafka's does
+            // (`NodeToControllerRequestThread`), and the first may have made the topic.
+            let of_a_cluster = [ErrorCode::InvalidReplicationFactor, ErrorCode::TopicAlreadyExists];
+            let also = if desk.catalog.routes.are_many() { &of_a_cluster[..] } else { &[] };
             desk.expect(error, also, "CreateTopics of a new name");
         }
     }
