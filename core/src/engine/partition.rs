@@ -147,6 +147,12 @@ impl Partition {
         i32::try_from(self.replicas.in_sync()).unwrap_or(i32::MAX) >= self.config.insync_replicas_min
     }
 
+    /// Whether no replica outside of the ISR may be elected but by an unclean election (KIP-966): there are as many in sync
+    /// as `min.insync.replicas` says, or all.
+    pub fn is_led_next_from_the_isr(&self) -> bool {
+        self.has_enough_in_sync() || self.replicas.in_sync() >= self.replicas.count()
+    }
+
     /// Whether the high watermark has reached where the log ended when this reign began: until then the last leader may
     /// have told of more (KIP-207).
     pub fn knows_what_is_committed(&self) -> bool {

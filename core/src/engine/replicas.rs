@@ -141,6 +141,11 @@ impl Replicas {
         live.map(|replica| replica.log_start.unwrap_or(Offset(-1))).min()
     }
 
+    /// How many there are, the leader included.
+    pub fn count(&self) -> usize {
+        self.others.len() + 1
+    }
+
     /// Whether there are no other replicas at all.
     pub fn is_alone(&self) -> bool {
         self.others.is_empty()
@@ -219,10 +224,19 @@ impl Replicas {
         self.isr.contains(&id) || self.pending.as_ref().is_some_and(|pending| pending.isr.contains(&id))
     }
 
-    /// Asks for a follower that has caught up to be in sync. Gives whether there is something to ask.
-    pub fn expand(&mut self, sight: Sight<'_>, id: NodeId, high_watermark: Offset) -> bool {
+    /// Asks for a follower that has caught up to be in sync, one that has also deleted what is deleted here, up to
+    /// `log_start`: deletions wait for followers that live, and it may have been away. Gives whether there is something to
+    /// ask. (Kafka's followers may join before they have heard of it.)
+    pub fn expand(
+        &mut self,
+        sight: Sight<'_>,
+        id: NodeId,
+        high_watermark: Offset,
+        log_start: Offset,
+    ) -> bool {
         let Some(replica) = self.others.iter().find(|replica| replica.id == id) else { return false };
-        let reached = replica.end.is_some_and(|end| end >= high_watermark && end >= self.reign_start);
+        let reached = replica.end.is_some_and(|end| end >= high_watermark && end >= self.reign_start)
+            && replica.log_start.unwrap_or_default() >= log_start;
         if self.pending.is_some() || self.isr.contains(&id) || !reached || !replica.is_eligible(sight) {
             return false;
         }
@@ -411,7 +425,8 @@ mod tests {
         world.fetch(2, 150);
         world.ms = 5000;
         assert_eq!(world.committed(200), 200);
-        let expands = |world: &mut World| world.with(|it, sight| it.expand(sight, NodeId(2), Offset(160)));
+        let expands =
+            |world: &mut World| world.with(|it, sight| it.expand(sight, NodeId(2), Offset(160), Offset(0)));
         assert!(!expands(&mut world), "it has not reached the watermark");
         world.fetch(2, 170);
         assert!(expands(&mut world));
@@ -440,14 +455,24 @@ mod tests {
     fn a_follower_joins_only_with_its_present_registration_and_past_the_reigns_start() {
         let mut world = World::new(&[1]);
         world.fetch(3, 99);
-        assert!(!world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0))), "below the reign's start");
+        assert!(
+            !world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0), Offset(0))),
+            "below the reign's start"
+        );
         world.fetch(3, 100);
         world.active.insert(NodeId(3), 99);
-        assert!(!world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0))), "it restarted since");
+        assert!(
+            !world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0), Offset(0))),
+            "it restarted since"
+        );
         world.active.remove(&NodeId(3));
-        assert!(!world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0))), "it is fenced");
+        assert!(!world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0), Offset(0))), "it is fenced");
         world.active.insert(NodeId(3), 13);
-        assert!(world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0))));
+        let expands =
+            |world: &mut World| world.with(|it, sight| it.expand(sight, NodeId(3), Offset(0), Offset(7)));
+        assert!(!expands(&mut world), "it has not deleted yet what is deleted here");
+        world.replicas.note_log_start(NodeId(3), Offset(7));
+        assert!(expands(&mut world));
         let old = FollowerId { node: NodeId(3), epoch: 12 };
         let refused = world.with(|it, sight| it.fetched(sight, old, Offset(100)));
         assert_eq!(refused, Err(ErrorCode::NotLeaderOrFollower));

@@ -183,7 +183,8 @@ impl Owner {
         }
     }
 
-    /// Answers the deletions that every replica that lives has carried out: whoever leads next has deleted it too.
+    /// Answers the deletions that every replica that lives has carried out, as soon as there are enough in sync: whoever
+    /// leads next has deleted it too. With fewer, one that is away may lead next (KIP-966); Kafka answers all the same.
     /// Called once in a turn, because much can meet the condition: a follower's word, its death, other metadata.
     pub fn settle_deletions(&mut self, answers: &mut Answers) {
         for deletion in std::mem::take(&mut self.deletions) {
@@ -197,9 +198,13 @@ impl Owner {
         }
     }
 
-    /// That far the log start has moved on every replica that lives (Kafka's `Partition.lowWatermarkIfLeader`).
+    /// That far the log start has moved on every replica that lives (Kafka's `Partition.lowWatermarkIfLeader`), if there
+    /// are enough of them.
     fn low_watermark(&self, slot: Slot) -> Option<Offset> {
         let partition = self.partitions.get(self.by_slot.get(&slot)?)?;
+        if !partition.is_led_next_from_the_isr() {
+            return None;
+        }
         let own = self.store.log_start(slot);
         Some(
             partition.replicas.least_log_start(self.replication.active()).map_or(own, |least| least.min(own)),

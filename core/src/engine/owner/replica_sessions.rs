@@ -301,12 +301,12 @@ impl Owner {
         }
         session.name(named);
         let Some(reading) = session.reading(named.id) else { return };
-        self.note_fetch(now, who, &reading, answers);
         if self.leader_of(named.id, named.current_leader_epoch).is_ok()
             && let Some(partition) = self.partitions.get_mut(&named.id)
         {
             partition.replicas.note_log_start(who.node, named.log_start);
         }
+        self.note_fetch(now, who, &reading, answers);
         self.look_outside(key, named.id);
         if let Some(partition) = self.partitions.get_mut(&named.id)
             && !partition.replica_sessions.contains(&key)

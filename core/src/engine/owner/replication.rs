@@ -153,13 +153,13 @@ impl Owner {
         {
             return;
         }
-        let log_end = self.store.log_end(slot);
+        let (log_start, log_end) = (self.store.log_start(slot), self.store.log_end(slot));
         let Some(partition) = self.partitions.get_mut(&wanted.id) else { return };
         let sight = sight(&self.replication, now.monotonic, log_end);
         if partition.replicas.fetched(sight, who, wanted.from).is_err() {
             return;
         }
-        if partition.replicas.expand(sight, who.node, partition.high_watermark) {
+        if partition.replicas.expand(sight, who.node, partition.high_watermark, log_start) {
             self.replication.wanting.insert(wanted.id);
         }
         self.advance(now, wanted.id, answers);

@@ -544,6 +544,11 @@ impl Cluster {
         panic!("the brokers never come to rest");
     }
 
+    /// Whether nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// One event, and the end of a broker's turn.
     pub fn step(&mut self) {
         if let Some(event) = self.events.pop_front() {

@@ -114,3 +114,47 @@ fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
     cluster.pass_ms(3000);
     assert_eq!(cluster.marks(3, 0), (Offset(4), Offset(7), Offset(7)));
 }
+
+#[test]
+fn a_follower_that_was_away_has_deleted_what_is_deleted_before_it_is_in_sync() {
+    let mut cluster = Cluster::start(2, 1);
+    let client = cluster.connect(1, 1);
+    for value in 0..9 {
+        produced(&mut cluster, 1, client, &value.to_string());
+    }
+    cluster.kill(2);
+    cluster.settle();
+    delete(&mut cluster, client, 4, 0);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 4)), "nobody else lives");
+    cluster.boot(2);
+    for _ in 0..1_000 {
+        if cluster.isr(0).contains(&2) {
+            break;
+        }
+        cluster.step();
+        if cluster.is_at_rest() {
+            cluster.pass_ms(10);
+        }
+    }
+    assert!(cluster.isr(0).contains(&2), "it joins");
+    assert_eq!(cluster.marks(2, 0).0, Offset(4));
+}
+
+#[test]
+fn a_deletion_is_not_acknowledged_while_so_few_are_in_sync_that_one_that_is_away_may_lead_next() {
+    let mut cluster = Cluster::start(2, 1);
+    cluster.configure("min.insync.replicas", "2");
+    let client = cluster.connect(1, 1);
+    for value in 0..9 {
+        produced(&mut cluster, 1, client, &value.to_string());
+    }
+    cluster.kill(2);
+    cluster.settle();
+    delete(&mut cluster, client, 4, 1_500);
+    assert_eq!(deleted(&mut cluster, client), Some((ErrorCode::RequestTimedOut.code(), -1)));
+    assert_eq!(cluster.marks(1, 0).0, Offset(4), "the space is free all the same");
+    cluster.boot(2);
+    cluster.pass_ms(3_000);
+    delete(&mut cluster, client, 4, 600);
+    assert_eq!(deleted(&mut cluster, client), Some((0, 4)));
+}
