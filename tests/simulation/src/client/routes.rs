@@ -53,6 +53,11 @@ impl Routes {
         self.avoided.contains(&node)
     }
 
+    /// Whether one is not coming back.
+    pub fn has_avoided(&self) -> bool {
+        !self.avoided.is_empty()
+    }
+
     /// Whether there are many brokers.
     pub fn are_many(&self) -> bool {
         self.brokers > 1

@@ -24,9 +24,13 @@ impl Operation for CreatePartitions {
 
     fn begin(&mut self, desk: &mut Desk<'_>) {
         let count = desk.catalog.topics().len();
+        // They get as many replicas as the first one has, which may be moved to two, and one of these may be given to a broker
+        // that lost its disk: such a partition takes nothing, as is right.
+        let may_be_stuck = desk.catalog.are_reassigned && desk.catalog.routes.has_avoided();
         let (chosen, more) = (desk.rng.index(count), 1 + i32::from(desk.rng.below(2) == 0));
         let found = desk.catalog.topics().nth(chosen);
-        let Some((topic, known)) = found.filter(|(_, known)| known.partitions + more <= PARTITIONS_MAX)
+        let Some((topic, known)) =
+            found.filter(|(_, known)| known.partitions + more <= PARTITIONS_MAX && !may_be_stuck)
         else {
             return;
         };
