@@ -1,7 +1,8 @@
 //! Metadata (key 3), versions 0-13.
 //!
 //! Missing topics are created when the request allows it and the broker does (`auto.create.topics.enable`), and are then
-//! in the response: no second round trip. Topic ids: KIP-516 (v10 tells them, v12 takes them); rebootstrap code: v13.
+//! in the response: no second round trip. Topic ids: KIP-516 (v10 tells them, v12 takes them); rebootstrap code: v13. Who
+//! asks for what a broker led that has just gone is answered when its successor is known, or a moment later.
 
 use super::{
     controlled, groups,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     controller::{CreateTopicsRequest, NewTopic},
-    engine::{Context, ControllerRequest, ControllerResponse, Response, Start},
+    engine::{Context, ControllerRequest, ControllerResponse, Gather, OwnerResponse, Response, Start, Step},
     error::ErrorCode,
     groups::OFFSETS_TOPIC,
     ids::{NodeId, TopicId},
@@ -17,6 +18,7 @@ use crate::{
     wire::{RequestHeader, WireError, decode_request},
 };
 use bytes::Bytes;
+use corelane_seam::Monotonic;
 use kafka_protocol::{
     messages::{
         BrokerId, MetadataRequest, MetadataResponse, TopicName,
@@ -64,6 +66,10 @@ pub(super) fn start(
     let may_create = context.config.auto_create_topics && (version < 4 || request.allow_auto_topic_creation);
     let missing = if may_create { missing(context.image, wanted.as_deref()) } else { Vec::new() };
     if missing.is_empty() {
+        if let Some(until) = news_until(context, wanted.as_deref()) {
+            let gather = Box::new(Successors { reply_to, wanted });
+            return Ok(Start::Gather { gather, asks: Vec::new(), deadline: Some(until) });
+        }
         return Ok(Start::Ready(respond(context, reply_to, wanted.as_deref(), &BTreeMap::new())));
     }
     let offsets_topic = groups::offsets_topic(context);
@@ -97,6 +103,62 @@ pub(super) fn start(
         }
         respond(context, reply_to, wanted.as_deref(), &failed)
     }))
+}
+
+/// Waits for who leads now what a broker led that has gone.
+struct Successors {
+    reply_to: ReplyTo,
+    wanted: Option<Vec<Wanted>>,
+}
+
+impl Successors {
+    fn respond(&self, context: &mut Context<'_>) -> Step {
+        Step::Done(respond(context, self.reply_to, self.wanted.as_deref(), &BTreeMap::new()))
+    }
+}
+
+impl Gather for Successors {
+    fn answered(&mut self, _context: &mut Context<'_>, _response: OwnerResponse) -> Step {
+        Step::Wait
+    }
+
+    fn metadata_changed(&mut self, context: &mut Context<'_>) -> Step {
+        match news_until(context, self.wanted.as_deref()) {
+            Some(_) => Step::Wait,
+            None => self.respond(context),
+        }
+    }
+
+    fn expired(&mut self, context: &mut Context<'_>) -> Step {
+        self.respond(context)
+    }
+
+    fn name(&self) -> &'static str {
+        "Metadata"
+    }
+}
+
+/// Until when to wait for news of what is asked for, if some of it is led by a broker that has gone.
+fn news_until(context: &Context<'_>, wanted: Option<&[Wanted]>) -> Option<Monotonic> {
+    let now = context.now.monotonic;
+    if context.gone.is_empty(now) {
+        return None;
+    }
+    let of_topic = |topic: &TopicImage| {
+        let leaders = topic.partitions.iter().filter_map(|(_, partition)| partition.leader);
+        leaders.filter_map(|leader| context.gone.news_until(now, leader)).max()
+    };
+    match wanted {
+        None => context.image.topics().filter_map(|topic| of_topic(topic)).max(),
+        Some(wanted) => wanted.iter().filter_map(|one| topic(context.image, one)).filter_map(of_topic).max(),
+    }
+}
+
+fn topic<'a>(image: &'a Image, wanted: &Wanted) -> Option<&'a TopicImage> {
+    match wanted {
+        Wanted::Name(name) => image.topic(name).map(|topic| &**topic),
+        Wanted::Id(id) => image.topic_by_id(*id).map(|topic| &**topic),
+    }
 }
 
 fn missing(image: &Image, wanted: Option<&[Wanted]>) -> Vec<String> {
@@ -172,11 +234,7 @@ fn one(
     failed: &BTreeMap<String, ErrorCode>,
     version: i16,
 ) -> MetadataResponseTopic {
-    let topic = match wanted {
-        Wanted::Name(name) => image.topic(name),
-        Wanted::Id(id) => image.topic_by_id(*id),
-    };
-    if let Some(topic) = topic {
+    if let Some(topic) = topic(image, wanted) {
         return found(image, topic, version);
     }
     let mut response = MetadataResponseTopic::default();

@@ -7,8 +7,8 @@
 
 use super::{
     Ask, Context, ControllerRequest, ControllerResponse, FetchSessions, FollowerSessions, Gather, GatherId,
-    OwnerRequest, OwnerResponse, Place, ProducerIdPool, Random, Response, Start, Step, config_in_force,
-    gather::GatherIds,
+    GonePeers, OwnerRequest, OwnerResponse, Place, ProducerIdPool, Random, Response, Start, Step,
+    config_in_force, gather::GatherIds,
 };
 use crate::{
     api,
@@ -79,6 +79,7 @@ pub struct Front {
     sessions: FetchSessions,
     follower_sessions: FollowerSessions,
     producer_ids: ProducerIdPool,
+    gone: GonePeers,
 }
 
 impl Front {
@@ -98,6 +99,7 @@ impl Front {
             random: Random(seed),
             sessions: FetchSessions::default(),
             follower_sessions: FollowerSessions::default(),
+            gone: GonePeers::default(),
             producer_ids: ProducerIdPool::default(),
         }
     }
@@ -222,6 +224,7 @@ impl Front {
             listener: caller.listener,
             peer: caller.peer,
             reign_is_new: false,
+            gone: &self.gone,
             controllers: Some(&self.controllers),
         }))
     }

@@ -1,7 +1,7 @@
 //! Requests that wait for answers: from partitions' owners, or from the controller.
 
 use super::{
-    Controllers, PeerLost,
+    Controllers, GonePeers, PeerLost,
     desk::{ControllerRequest, ControllerResponse},
     fetch_session::FetchSessions,
     follower_session::FollowerSessions,
@@ -57,6 +57,8 @@ pub struct Context<'a> {
     pub peer: SocketAddr,
     /// This broker has begun to lead something a moment ago, of which its followers may hear any time now.
     pub reign_is_new: bool,
+    /// Brokers that have gone a moment ago, of which there is about to be news.
+    pub gone: &'a GonePeers,
     /// The request came by a controller's listener: who the controllers are.
     pub controllers: Option<&'a Controllers>,
 }
@@ -170,6 +172,11 @@ pub trait Gather {
 
     /// This broker leads more than when the request came: whoever follows it may have something else to ask for.
     fn reign_began(&mut self, _context: &mut Context<'_>) -> Step {
+        Step::Wait
+    }
+
+    /// There is other metadata than when the request came, and brokers have gone a moment ago.
+    fn metadata_changed(&mut self, _context: &mut Context<'_>) -> Step {
         Step::Wait
     }
 

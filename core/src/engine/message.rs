@@ -89,6 +89,8 @@ pub enum ShardMessage {
         /// As follower.
         followed: u64,
     },
+    /// To the other data shards: this broker has gone, see [`GonePeers`](super::GonePeers).
+    PeerGone(NodeId),
     /// To the quorum's shard: the sender's disk is full from now on, or no longer.
     DiskFull(bool),
     /// To the other data shards, in a clean stop: no request is under way here and none will be, so this was the last

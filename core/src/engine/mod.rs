@@ -11,6 +11,7 @@ mod follower;
 mod follower_session;
 mod front;
 mod gather;
+mod gone;
 mod inspect;
 mod life;
 mod markers;
@@ -38,6 +39,7 @@ pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, Session
 pub use follower_session::{FollowerOpened, FollowerSessions};
 pub use front::{Controllers, Front, FrontEffects};
 pub use gather::{Ask, Context, Gather, Place, Random, Response, Start, Step, missing};
+pub use gone::GonePeers;
 pub use inspect::{
     LOGGERS_SHARD, LogSizes, LoggersChange, LoggersRequest, ProducerSeen, ProducersQuery, ProducersResult,
     SizeQuery,
@@ -214,6 +216,7 @@ pub struct Engine {
     replication_due: Option<(Monotonic, TimerId)>,
     /// Until then its followers may not have heard of what this broker leads.
     reign_is_new_until: Option<Monotonic>,
+    gone: GonePeers,
     /// Under which the controller is asked who is in sync.
     alteration: Option<GatherId>,
     /// Under which it is told of replicas that are offline here.
@@ -257,6 +260,7 @@ impl Engine {
             coordinators_due: None,
             replication_due: None,
             reign_is_new_until: None,
+            gone: GonePeers::default(),
             alteration: None,
             offline_report: None,
             wished_ids: None,
@@ -308,11 +312,15 @@ impl Engine {
             }
             Input::PeerAnswer { peer, line: Line::Replication, frame } => {
                 self.busy_with = "another broker's answer";
+                self.peer_answers(peer);
                 let mut answers = Answers::new();
                 self.owner.peer_answered(now, peer, &frame, effects, &mut answers);
                 self.carry(now, answers, effects);
             }
-            Input::PeerFailed { peer, line: Line::Replication, .. } => self.owner.peer_failed(now, peer),
+            Input::PeerFailed { peer, line: Line::Replication, .. } => {
+                self.owner.peer_failed(now, peer);
+                self.peer_is_gone(now, peer, effects);
+            }
             Input::Timer => self.timer(now, effects),
             Input::TurnEnded => self.turn_ended(now, effects),
             Input::Stop => self.stop(now, effects),
@@ -409,6 +417,7 @@ impl Engine {
             }
             ShardMessage::DirectoryOffline(fatal) => self.owner.go_offline(&fatal.0, &mut answers),
             ShardMessage::Throttled { led, followed } => self.owner.note_throttled(now, (led, followed)),
+            ShardMessage::PeerGone(peer) => self.gone.told(now.monotonic, peer),
             ShardMessage::AsksNoMore => self.peers_ask_no_more += 1,
             ShardMessage::AskController { .. }
             | ShardMessage::DiskFull(_)
@@ -433,11 +442,10 @@ impl Engine {
         self.image = image;
         if reign_began {
             self.reign_is_new_until = Some(now.monotonic.after_ms(NEW_REIGN_MS));
-            let mut waiting: Vec<GatherId> = self.gathers.keys().copied().collect();
-            waiting.sort_unstable();
-            for id in waiting {
-                self.step(now, id, effects, |gather, context| gather.reign_began(context));
-            }
+            self.step_all(now, effects, |gather, context| gather.reign_began(context));
+        }
+        if !self.gone.is_empty(now.monotonic) {
+            self.step_all(now, effects, |gather, context| gather.metadata_changed(context));
         }
         while self.early.front().is_some_and(|(_, _, seen)| *seen <= self.image.last_applied()) {
             if let Some((asker, request, _)) = self.early.pop_front() {

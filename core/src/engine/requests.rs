@@ -144,6 +144,7 @@ impl Engine {
             listener,
             peer,
             reign_is_new: self.reign_is_new_until.is_some_and(|until| now.monotonic < until),
+            gone: &self.gone,
             controllers: None,
         }
     }
@@ -187,6 +188,20 @@ impl Engine {
                 let message = ShardMessage::Answer { gather: asker.gather, response };
                 effects.messages.push((asker.shard, message));
             }
+        }
+    }
+
+    /// Calls every gather, in the order in which they began.
+    pub(super) fn step_all(
+        &mut self,
+        now: Now,
+        effects: &mut Effects,
+        call: impl Fn(&mut dyn Gather, &mut Context<'_>) -> Step,
+    ) {
+        let mut waiting: Vec<GatherId> = self.gathers.keys().copied().collect();
+        waiting.sort_unstable();
+        for id in waiting {
+            self.step(now, id, effects, &call);
         }
     }
 

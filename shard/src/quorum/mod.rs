@@ -432,6 +432,7 @@ impl QuorumShard {
             | ShardMessage::ControllerAnswer { .. }
             | ShardMessage::Image(_)
             | ShardMessage::Throttled { .. }
+            | ShardMessage::PeerGone(_)
             | ShardMessage::AsksNoMore
             | ShardMessage::Stop => {
                 debug_assert!(false, "a data shard's word came to the quorum's shard")

@@ -7,6 +7,7 @@ mod cluster;
 mod compaction;
 mod consumer_groups;
 mod failing_disks;
+mod failover;
 mod files;
 mod front;
 mod groups;
