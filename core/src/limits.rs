@@ -33,6 +33,10 @@ pub const MEASURED_GROUP_BYTES_MOST: usize = 4 * 1024 * 1024;
 const _: () = assert!(MEASURED_GROUP_BYTES_LEAST <= JOURNAL_GROUP_BYTES_MAX);
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX <= MEASURED_GROUP_BYTES_MOST);
 
+/// What a start reads of an active segment that was being written when the process died is about so much; or a sixteenth
+/// of the segment, where that is more: each recovery point is a file of its own, flushed and renamed.
+pub const RECOVERY_POINT_BYTES: u64 = 16 << 20;
+
 /// Bytes that wait before a shard's journal, past which appends are refused for the moment and connections not read: what
 /// waits there bounds how long an acknowledgement takes. Eight groups.
 pub const UNSEALED_BYTES_MAX: usize = 8 * JOURNAL_GROUP_BYTES_MAX;

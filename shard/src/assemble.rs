@@ -165,6 +165,7 @@ fn data_seed(
         journal_bytes_max: config.journal_bytes_max,
         group_bytes_max: config.journal_group_bytes_max,
         unsealed_bytes_max: config.unsealed_bytes_max,
+        recovery_point_bytes: config.recovery_point_bytes,
         tail_cache_bytes: bytes(config.tail_cache_bytes),
         memory_bytes_max: bytes(config.shard_memory_bytes),
         disk_reserve_bytes: disk_reserve_bytes(

@@ -187,6 +187,8 @@ pub struct BrokerConfig {
     pub journal_group_bytes_max: usize,
     /// Bytes that wait before a shard's journal, past which appends wait. Likewise.
     pub unsealed_bytes_max: u64,
+    /// An active segment's growth at which a recovery point of it is written.
+    pub recovery_point_bytes: u64,
     /// `corelane.shard.memory.bytes`: what requests and responses under way may hold, per shard.
     pub shard_memory_bytes: u64,
     /// `corelane.tail.cache.bytes`: the recent log kept in memory, per shard.
@@ -451,6 +453,7 @@ fn typed(
         journal_bytes_max: settings.size(JOURNAL_BYTES_MAX),
         journal_group_bytes_max: limits::JOURNAL_GROUP_BYTES_MAX,
         unsealed_bytes_max: limits::UNSEALED_BYTES_MAX as u64,
+        recovery_point_bytes: limits::RECOVERY_POINT_BYTES,
         shard_memory_bytes: settings.size("corelane.shard.memory.bytes"),
         tail_cache_bytes: settings.size("corelane.tail.cache.bytes"),
         disk_reserve_bytes: settings.size("corelane.disk.reserve.bytes"),

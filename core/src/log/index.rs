@@ -166,14 +166,31 @@ impl SegmentIndex {
         &self.aborted
     }
 
+    /// The same, with at least `interval_bytes` between two entries: less to be written, more to be read for each search.
+    pub fn thinned(&self, interval_bytes: u32) -> SegmentIndex {
+        let mut entries: Vec<Entry> = Vec::new();
+        for entry in &self.entries {
+            if entries.last().is_none_or(|last| entry.position - last.position >= interval_bytes) {
+                entries.push(*entry);
+            }
+        }
+        SegmentIndex { entries, aborted: self.aborted.clone(), ..*self }
+    }
+
+    /// A batch begins here, and if it is not the segment's first, at least one more does before `position`.
+    pub fn batch_well_before(&self, position: u64) -> u32 {
+        let above = self.entries.partition_point(|entry| u64::from(entry.position) <= position);
+        above.checked_sub(2).map_or(0, |at| self.entries[at].position)
+    }
+
     /// Surely no record in front of `position` has this offset or a higher one.
     pub fn bound_at(&self, position: u64) -> Offset {
         let at = self.entries.partition_point(|entry| u64::from(entry.position) < position);
         self.entries.get(at).map_or(self.next, |entry| self.absolute(entry.offset))
     }
 
-    /// Bytes that surely hold the batch with `offset`, if the segment has it at all: no more than the interval and
-    /// one batch. None below the segment's base and beyond what was observed. Where compaction left a hole, the
+    /// Bytes that surely hold the batch with `offset`, if the segment has it at all: no more than the interval (that of a
+    /// [recovery point](super::recovery_point) where the index came out of one) and one batch. None below the segment's base and beyond what was observed. Where compaction left a hole, the
     /// next batch may begin behind the span.
     pub fn find_offset(&self, offset: Offset) -> Option<Span> {
         if offset < self.base || offset >= self.next {

@@ -17,6 +17,9 @@ mod partition_log;
 mod paths;
 pub mod producers;
 mod recovery;
+mod recovery_point;
+#[cfg(test)]
+mod recovery_point_tests;
 mod segment;
 mod settings;
 mod store;

@@ -7,6 +7,7 @@ use super::{
     epochs::LeaderEpochs,
     paths::SegmentName,
     producers::{ProducerStates, Spot},
+    recovery_point::RecoveryPoint,
     segment::{Segment, Stage},
     store::Cutting,
     tail::Tail,
@@ -243,6 +244,18 @@ impl PartitionLog {
         base
     }
 
+    /// Takes a recovery point where the log now ends, if the active segment has grown by enough since the last, which is
+    /// written.
+    pub fn take_point(&mut self, least_bytes: u64) {
+        let active = self.segments.back_mut().filter(|segment| segment.stage == Stage::Active);
+        let Some(segment) = active.filter(|segment| segment.point.is_none()) else { return };
+        let point = RecoveryPoint::take(self.id, segment, &self.epochs, &self.producers, least_bytes);
+        if let Some(point) = point {
+            segment.point_taken_at = segment.bytes;
+            segment.point = Some(Box::new(point));
+        }
+    }
+
     /// Rolls if the batch does not belong into the active segment any more, and makes one if there is none.
     fn make_segment_for(&mut self, now: Now, bytes: u64, header: &BatchHeader) {
         if let Some(segment) = self.active() {
@@ -309,6 +322,7 @@ impl PartitionLog {
                 return;
             }
             segment.stage = Stage::Closing;
+            segment.point = None;
             segment.open_from = open_from;
             segment.snapshot = Some(snapshot);
         }

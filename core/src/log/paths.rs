@@ -8,6 +8,7 @@
 //! <data>/logs/<topic id>-<partition>/checkpoint
 //! <data>/logs/<topic id>-<partition>/kept             only of a log that is offline
 //! <data>/logs/<topic id>-<partition>/<segment>.log and .index
+//! <data>/logs/<topic id>-<partition>/<segment>.point       only of an active segment
 //! <data>/logs/<topic id>-<partition>/<segment>.cleaned     in the making
 //! ```
 //!
@@ -96,6 +97,7 @@ impl fmt::Display for SegmentName {
 pub(super) enum Kind {
     Log,
     Index,
+    Point,
     Cleaned,
 }
 
@@ -105,6 +107,11 @@ pub(super) fn segment(directory: &Path, name: SegmentName) -> PathBuf {
 
 pub(super) fn index(directory: &Path, name: SegmentName) -> PathBuf {
     directory.join(format!("{name}.index"))
+}
+
+/// See [`recovery_point`](super::recovery_point).
+pub(super) fn point(directory: &Path, name: SegmentName) -> PathBuf {
+    directory.join(format!("{name}.point"))
 }
 
 /// A segment that compaction is writing.
@@ -125,6 +132,7 @@ pub(super) fn parse_segment(path: &Path) -> Option<(SegmentName, Kind)> {
     let kind = match kind {
         "log" => Kind::Log,
         "index" => Kind::Index,
+        "point" => Kind::Point,
         "cleaned" => Kind::Cleaned,
         _ => return None,
     };
@@ -158,6 +166,7 @@ mod tests {
             let name = SegmentName { base: Offset(42), serial: 7, cleaning };
             assert_eq!(parse_segment(&segment(&directory, name)), Some((name, Kind::Log)));
             assert_eq!(parse_segment(&index(&directory, name)), Some((name, Kind::Index)));
+            assert_eq!(parse_segment(&point(&directory, name)), Some((name, Kind::Point)));
             assert_eq!(parse_segment(&cleaned(&directory, name)), Some((name, Kind::Cleaned)));
         }
         assert_eq!(parse_shard_file(&journal(Path::new("/j"), 3, 2), "journal-"), Some((3, 2)));

@@ -4,6 +4,7 @@ use super::{
     checkpoint::Snapshot,
     index::{MaxTimestamp, SegmentIndex},
     paths::SegmentName,
+    recovery_point::RecoveryPoint,
 };
 use crate::ids::Offset;
 use corelane_seam::{BLOCK, FileHandle};
@@ -75,6 +76,12 @@ pub(crate) struct Segment {
     pub reader: Option<FileHandle>,
     /// Its file is being opened, or its index read, for whoever reads the log.
     pub asked_by_readers: bool,
+    /// Waits for the file to be flushed up to it.
+    pub point: Option<Box<RecoveryPoint>>,
+    /// Where the last one was taken.
+    pub point_taken_at: u64,
+    /// There may be a file with one.
+    pub has_point_file: bool,
     /// While closing: the log's state at its end, for the checkpoint.
     pub snapshot: Option<Snapshot>,
 }
@@ -105,6 +112,9 @@ impl Segment {
             writer: None,
             reader: None,
             asked_by_readers: false,
+            point: None,
+            point_taken_at: 0,
+            has_point_file: false,
             snapshot: None,
         }
     }
@@ -112,6 +122,11 @@ impl Segment {
     /// What its files are called.
     pub fn name(&self) -> SegmentName {
         SegmentName { base: self.base, serial: self.serial, cleaning: self.cleaning }
+    }
+
+    /// Whether `name` is its own, and a recovery point may be there under it.
+    pub fn has_point(&self, name: SegmentName) -> bool {
+        self.has_point_file && self.name() == name
     }
 
     /// Place behind its last byte.
@@ -129,6 +144,12 @@ impl Segment {
     pub fn is_write_due(&self, durable_place: u64) -> bool {
         let unwritten = self.writable(durable_place).saturating_sub(self.written);
         self.stage == Stage::Closing || unwritten >= WRITE_BEHIND_BYTES
+    }
+
+    /// Whether the file is flushed as far as its waiting recovery point says.
+    pub fn is_point_due(&self) -> bool {
+        self.stage == Stage::Active
+            && self.point.as_ref().is_some_and(|point| point.position() <= self.flushed)
     }
 
     /// How many bytes to allocate so that `end` fits; 0 when it does.

@@ -29,6 +29,8 @@ pub struct StoreSettings {
     pub journal_bytes_initial: u64,
     /// Journal bytes to which it may grow in the background.
     pub journal_bytes_max: u64,
+    /// An active segment's growth at which a recovery point of it is written, so that a start reads about so much of it.
+    pub recovery_point_bytes: u64,
     /// Bytes of one journal group, its header included. A larger batch spans groups.
     pub group_bytes_max: usize,
     /// Bytes that were appended and are in no group yet, at which appends answer [`Full`](super::AppendError::Full).
@@ -60,6 +62,7 @@ impl StoreSettings {
             boot,
             journal_bytes_initial: 16 << 20,
             journal_bytes_max: 256 << 20,
+            recovery_point_bytes: crate::limits::RECOVERY_POINT_BYTES,
             group_bytes_max: crate::limits::JOURNAL_GROUP_BYTES_MAX,
             unsealed_bytes_max: crate::limits::UNSEALED_BYTES_MAX as u64,
             tail_cache_bytes: 64 << 20,
@@ -94,6 +97,8 @@ pub enum Fault {
     /// Whether a batch is of a transaction that goes on is left to its producer
     /// (`transaction.partition.verification.enable=false`).
     TrustProducers,
+    /// Recovery takes what a recovery point says of a segment, and not what it says of producers.
+    ForgetPointProducers,
     /// Compaction removes a segment's old file before the checkpoint that names the new one is durable.
     RemoveBeforeCheckpoint,
     /// Compaction keeps the first record of a key instead of the last.

@@ -84,6 +84,8 @@ struct Image {
     names: BTreeMap<PathBuf, u64>,
     inodes: BTreeMap<u64, Inode>,
     next: u64,
+    /// Bytes that blocking calls read of segments.
+    segments_read: u64,
     /// Blocking calls until the power goes.
     calls_left: Option<u64>,
     pub space: u64,
@@ -177,6 +179,14 @@ impl MemDisk {
     }
     pub fn paths(&self) -> Vec<PathBuf> {
         self.image().names.keys().cloned().collect()
+    }
+    /// Those that end in this.
+    pub fn paths_in(&self, end: &str) -> Vec<PathBuf> {
+        self.paths().into_iter().filter(|path| path.display().to_string().ends_with(end)).collect()
+    }
+    /// Bytes that starts have read of segments.
+    pub fn segments_read(&self) -> u64 {
+        self.image().segments_read
     }
     pub fn flip(&self, path: &Path, offset: usize) {
         let mut image = self.image();
@@ -295,6 +305,9 @@ impl Disk for MemDisk {
         let from = usize::try_from(offset).unwrap().min(live.len());
         let count = buffer.len().min(live.len() - from);
         buffer[..count].copy_from_slice(&live[from..from + count]);
+        if path.extension().is_some_and(|end| end == "log") {
+            image.segments_read += count as u64;
+        }
         Ok(count)
     }
     fn write_at(&self, path: &Path, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -345,6 +358,7 @@ pub struct Shape {
     pub shards: u16,
     pub journal_bytes: u64,
     pub journal_bytes_max: u64,
+    pub recovery_point_bytes: u64,
     pub group_bytes: usize,
     pub cache_bytes: usize,
     pub memory_bytes: usize,
@@ -359,6 +373,7 @@ impl Default for Shape {
             shards: 2,
             journal_bytes: 256 << 10,
             journal_bytes_max: 512 << 10,
+            recovery_point_bytes: 4 << 10,
             group_bytes: 64 << 10,
             cache_bytes: 64 << 10,
             memory_bytes: 4 << 20,
@@ -434,6 +449,7 @@ impl Machine {
             let settings = StoreSettings {
                 journal_bytes_initial: shape.journal_bytes,
                 journal_bytes_max: shape.journal_bytes_max,
+                recovery_point_bytes: shape.recovery_point_bytes,
                 group_bytes_max: shape.group_bytes,
                 unsealed_bytes_max: 8 * shape.group_bytes as u64,
                 tail_cache_bytes: shape.cache_bytes,

@@ -2,8 +2,8 @@
 //! compaction.
 
 use super::{
-    AppendError, EndTransaction, LogSettings, ReadError, ReadRequest,
-    testing::{Machine, MemDisk, Rng, Shape},
+    AppendError, EndTransaction, Fault, LogSettings, ReadError, ReadRequest,
+    testing::{Machine, MemDisk, Rng, Shape, start},
 };
 use crate::{
     error::ErrorCode,
@@ -367,4 +367,68 @@ fn compaction_forgets_what_was_aborted_and_readers_see_the_same_before_and_after
             "seed {seed}: the same again"
         );
     }
+}
+
+/// With a journal that has to be given back before a segment is full, so that active segments are flushed on the way.
+fn shape_with_points() -> Shape {
+    let log = LogSettings { segment_bytes: 150 << 10, ..shape().log };
+    Shape { log, journal_bytes: 128 << 10, journal_bytes_max: 128 << 10, ..shape() }
+}
+
+/// What a start finds of the one log on a disk, but for when producers were last seen.
+fn found(disk: &MemDisk) -> String {
+    let recovered = start(disk, 2);
+    assert_eq!(recovered.offline, None);
+    let tail = recovered.tail();
+    let mut log = recovered.into_log("/data".into());
+    // Which markers were committed when the point was taken, it knows, and who reads them again does not.
+    log.producers.commit(log.end);
+    let producers = log.producers.iter().map(|(id, producer)| {
+        (id, producer.epoch, &producer.batches, producer.transaction_start, producer.coordinator_epoch)
+    });
+    let segments = log.segments.iter().map(|it| {
+        let aborted = it.index.as_ref().map(|index| (index.aborted(), index.next_offset()));
+        let times = (it.max_timestamp, it.first_timestamp_ms);
+        (it.name(), it.next, it.bytes, times, it.has_aborted, it.open_from, aborted)
+    });
+    let (producers, segments): (Vec<_>, Vec<_>) = (producers.collect(), segments.collect());
+    let ends = (log.start, log.end, log.persisted, log.tail.end(), log.producers.first_undecided());
+    format!("{ends:?} {tail:?} {:?} {producers:?} {segments:?}", log.epochs)
+}
+
+#[test]
+fn a_recovery_point_tells_what_reading_its_segment_from_the_beginning_would() {
+    let mut points = 0;
+    for seed in 0..20 {
+        let mut world = World::new(seed, shape_with_points());
+        for _ in 0..400 {
+            world.act();
+        }
+        world.machine.settle();
+        world.machine.disk.crash(&mut world.rng);
+        let (with, without) = (world.machine.disk.fork(), world.machine.disk.fork());
+        for path in without.paths_in(".point") {
+            without.remove(&path).expect("it is there");
+            points += 1;
+        }
+        assert_eq!(found(&with), found(&without), "seed {seed}");
+        assert!(with.segments_read() <= without.segments_read(), "seed {seed}");
+    }
+    assert!(points > 10, "{points}");
+}
+
+#[test]
+fn clients_see_a_recovery_point_whose_producers_are_forgotten() {
+    let sees = |fault| {
+        (0..40).any(|seed| {
+            let run = || {
+                let mut world = World::new(seed, Shape { fault, ..shape_with_points() });
+                (0..400).for_each(|_| world.act());
+                world.restart();
+            };
+            std::panic::catch_unwind(run).is_err()
+        })
+    };
+    assert!(sees(Fault::ForgetPointProducers));
+    assert!(!sees(Fault::None), "the same runs pass without the fault");
 }

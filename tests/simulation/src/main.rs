@@ -51,6 +51,7 @@ fn fault(text: &str) -> Result<Fault, String> {
         "commit-offsets-at-once" => Ok(Fault::CommitOffsetsAtOnce),
         "forget-aborted" => Ok(Fault::ForgetAborted),
         "trust-producers" => Ok(Fault::TrustProducers),
+        "forget-point-producers" => Ok(Fault::ForgetPointProducers),
         _ => Err(
             "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint, keep-first-of-key, \
                   fetch-unflushed, keep-parked, lead-as-before, forget-votes, commit-offsets-at-once, \

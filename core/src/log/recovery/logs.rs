@@ -2,22 +2,24 @@
 
 use super::{
     super::{
+        Fault,
         checkpoint::{Checkpoint, Closed, Snapshot},
         epochs::LeaderEpochs,
         index::SegmentIndex,
         paths::{self, SegmentName},
-        producers::{AbortedTransaction, ProducerStates, Spot},
+        producers::ProducerStates,
+        recovery_point::RecoveryPoint,
         segment::{Segment, Stage, block_floor},
         tail::Mark,
     },
     RecoveredLog, RecoveryReport, RecoverySettings, failed,
     journals::{Piece, Replay},
     kept, list,
+    scan::{Content, Stop, offline, scan, spot},
 };
 use crate::{
     error::Fatal,
     ids::{Offset, PartitionId},
-    records::{Batch, BatchHeader, Marker, Scratch, header::HEADER_BYTES},
 };
 use corelane_seam::{BLOCK, Disk};
 use std::{
@@ -26,10 +28,6 @@ use std::{
     sync::Arc,
 };
 
-/// Read at once from a segment.
-const WINDOW_BYTES: usize = 256 * 1024;
-/// A control batch with a transaction's marker is far shorter.
-const MARKER_BYTES_MAX: u64 = 4096;
 /// Distance of index entries in an index that is built again (`index.interval.bytes`' default).
 const INDEX_INTERVAL_BYTES: u32 = 4096;
 
@@ -38,19 +36,16 @@ struct Work<'a> {
     disk: &'a dyn Disk,
     directory: PathBuf,
     unix_ms: i64,
+    fault: Fault,
     log: RecoveredLog,
 }
 
-/// Why a log goes no further: the disk failed (everything stops), or its own bytes are wrong (only it stops).
-enum Stop {
-    Fatal(Fatal),
-    Offline(Fatal),
-}
-
-impl From<Fatal> for Stop {
-    fn from(fatal: Fatal) -> Stop {
-        Stop::Fatal(fatal)
-    }
+/// What was read of a segment that no checkpoint knows.
+struct OpenSegment {
+    segment: Segment,
+    index: SegmentIndex,
+    /// The last ones: at least those that reach into the last block, and the one before.
+    marks: Vec<Mark>,
 }
 
 /// Recovers one log; `None` if it was deleted.
@@ -89,7 +84,7 @@ pub(super) fn recover_log(
         carried_in: None,
         was_offline: false,
     };
-    let mut work = Work { disk, directory, unix_ms: settings.unix_ms, log };
+    let mut work = Work { disk, directory, unix_ms: settings.unix_ms, fault: settings.fault, log };
     let found = kept::read(disk, &work.directory, replay)?;
     work.log.was_offline = found.is_some();
     let replay = match found {
@@ -196,7 +191,7 @@ impl Work<'_> {
             .collect())
     }
 
-    /// What compaction left: files that it was writing, wrote in vain, or replaced. All of them are of segments up to
+    /// What compaction and closed segments left: recovery points, and files that compaction was writing, wrote in vain, or replaced. All of them are of segments up to
     /// the `known` one, of which the log now has others.
     fn remove_replaced(&self, known: Option<u32>) -> Result<(), Stop> {
         let names: BTreeSet<SegmentName> = self.log.segments.iter().map(Segment::name).collect();
@@ -205,7 +200,12 @@ impl Work<'_> {
             let is_old = name.cleaning > 0
                 || name.serial < self.log.cut_serial
                 || known.is_some_and(|known| name.serial <= known);
-            if kind == paths::Kind::Cleaned || (is_old && !names.contains(&name)) {
+            let is_of_no_use = match kind {
+                paths::Kind::Cleaned => true,
+                paths::Kind::Point => self.log.segments.iter().all(|segment| !segment.has_point(name)),
+                paths::Kind::Log | paths::Kind::Index => is_old && !names.contains(&name),
+            };
+            if is_of_no_use {
                 self.disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
             }
         }
@@ -301,7 +301,7 @@ impl Work<'_> {
     ) -> Result<SegmentIndex, Stop> {
         let content = Content { disk: self.disk, path, overlay_at: segment.bytes, overlay: Vec::new() };
         let mut index = SegmentIndex::new(segment.base, INDEX_INTERVAL_BYTES);
-        scan(&content, segment.bytes, None, &mut index, |header, marker, position| {
+        scan(&content, 0..segment.bytes, None, &mut index, |header, marker, position| {
             producers.replay(header, marker, spot(segment.serial, position), self.unix_ms)
         })?;
         Ok(index)
@@ -338,36 +338,12 @@ impl Work<'_> {
         }
         let overlay_at = if pieces.is_empty() { end } else { redo_to };
         let content = Content { disk: self.disk, path: &path, overlay_at, overlay };
-        let mut index = SegmentIndex::new(base, INDEX_INTERVAL_BYTES);
-        let log = &mut self.log;
-        let mut marks = Vec::new();
-        let mut first_timestamp_ms = None;
-        let unix_ms = self.unix_ms;
-        let bytes = scan(&content, end, covered_from, &mut index, |header, marker, position| {
-            log.epochs.assign(header.leader_epoch(), header.base_offset());
-            let aborted = log.producers.replay(header, marker, spot(serial, position), unix_ms);
-            first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
-            let total = header.total_bytes().unwrap_or(0) as u64;
-            let (base, next) = (header.base_offset(), header.next_offset());
-            marks.push(Mark { base, next, from: position, to: position + total });
-            // Only what reaches into the last block is still needed, and the one before: where it ends.
-            if marks.len() > 4 * BLOCK {
-                let keep_from = block_floor(position);
-                let whole = marks.partition_point(|mark: &Mark| mark.to <= keep_from);
-                marks.drain(..whole.saturating_sub(1));
-            }
-            aborted
-        })?;
+        let OpenSegment { mut segment, index, mut marks } =
+            self.read_open(name, &content, end, covered_from)?;
+        let bytes = segment.bytes;
         if !is_last && bytes < end && !pieces.is_empty() {
             return Err(offline(&path, bytes, "a batch is cut short, although later segments follow"));
         }
-        let mut segment = Segment::new(base, serial, 0, INDEX_INTERVAL_BYTES);
-        (segment.next, segment.bytes, segment.max_timestamp) =
-            (index.next_offset(), bytes, index.max_timestamp());
-        (segment.cleaning, segment.first_timestamp_ms) = (cleaning, first_timestamp_ms);
-        segment.first_append_ms = unix_ms;
-        segment.has_aborted = !index.aborted().is_empty();
-        segment.open_from = log.producers.first_open_transaction().unwrap_or(segment.next);
         self.log.next_serial = self.log.next_serial.max(serial + 1);
         self.log.end = segment.next;
         // What compaction wrote takes no more: the journal's parts are of other files.
@@ -391,6 +367,77 @@ impl Work<'_> {
             self.log.segments.push(segment);
         }
         Ok(closes)
+    }
+
+    /// Reads the batches of a segment that ends at `end` at the latest: all of them, or from its recovery point on.
+    fn read_open(
+        &mut self,
+        name: SegmentName,
+        content: &Content<'_>,
+        end: u64,
+        covered_from: Option<u64>,
+    ) -> Result<OpenSegment, Stop> {
+        let SegmentName { base, serial, cleaning } = name;
+        let (has_point_file, point) = self.take_point(name, end)?;
+        let known = point.as_ref().map_or(0, RecoveryPoint::position);
+        // What the journal covers is checked whole, and batches that reach into the last block are needed again, with the
+        // one before them.
+        let needed = covered_from.unwrap_or(known).min(block_floor(known));
+        let from = point.as_ref().map_or(0, |point| point.index.batch_well_before(needed).into());
+        let (mut index, mut first_timestamp_ms) = point.map_or_else(
+            || (SegmentIndex::new(base, INDEX_INTERVAL_BYTES), None),
+            |point| (point.index, point.first_timestamp_ms),
+        );
+        let (log, unix_ms) = (&mut self.log, self.unix_ms);
+        let mut marks = Vec::new();
+        let bytes = scan(content, from..end, covered_from, &mut index, |header, marker, position| {
+            let (base, next) = (header.base_offset(), header.next_offset());
+            let total = header.total_bytes().unwrap_or(0) as u64;
+            marks.push(Mark { base, next, from: position, to: position + total });
+            // Only what reaches into the last block is still needed, and the one before: where it ends.
+            if marks.len() > 4 * BLOCK {
+                let keep_from = block_floor(position);
+                let whole = marks.partition_point(|mark: &Mark| mark.to <= keep_from);
+                marks.drain(..whole.saturating_sub(1));
+            }
+            if position < known {
+                return None;
+            }
+            log.epochs.assign(header.leader_epoch(), base);
+            first_timestamp_ms.get_or_insert(header.max_timestamp_ms());
+            log.producers.replay(header, marker, spot(serial, position), unix_ms)
+        })?;
+        let mut segment = Segment::new(base, serial, 0, INDEX_INTERVAL_BYTES);
+        (segment.next, segment.bytes, segment.max_timestamp) =
+            (index.next_offset(), bytes, index.max_timestamp());
+        (segment.cleaning, segment.first_timestamp_ms) = (cleaning, first_timestamp_ms);
+        segment.first_append_ms = unix_ms;
+        segment.has_aborted = !index.aborted().is_empty();
+        segment.open_from = log.producers.first_open_transaction().unwrap_or(segment.next);
+        (segment.has_point_file, segment.point_taken_at) = (has_point_file, known);
+        Ok(OpenSegment { segment, index, marks })
+    }
+
+    /// Takes over what the recovery point of a segment that ends at `end` says of epochs and producers. Gives whether there
+    /// is a file, and what it holds unless that is damaged.
+    fn take_point(&mut self, name: SegmentName, end: u64) -> Result<(bool, Option<RecoveryPoint>), Stop> {
+        let path = paths::point(&self.directory, name);
+        let bytes = self.disk.read(&path).map_err(|error| failed("reading", &path, &error))?;
+        let Some(bytes) = bytes else { return Ok((false, None)) };
+        let is_its = |point: &RecoveryPoint| point.id == self.log.id && point.name == name;
+        let Some(point) = RecoveryPoint::decode(&bytes).filter(is_its) else { return Ok((true, None)) };
+        let epochs = LeaderEpochs::decode(&point.snapshot.epochs);
+        let producers = ProducerStates::decode(&point.snapshot.producers);
+        let (Ok(epochs), Ok(producers)) = (epochs, producers) else { return Ok((true, None)) };
+        if point.position() > end {
+            let path = paths::segment(&self.directory, name);
+            return Err(offline(&path, end, "the file is shorter than what was flushed of it"));
+        }
+        self.log.epochs = epochs;
+        if self.fault != Fault::ForgetPointProducers {
+            self.log.producers = producers;
+        }
+        Ok((true, Some(point)))
     }
 
     /// Puts one piece where it belongs: into the file below `redo_to`, else into the overlay. Also bytes that stand
@@ -432,6 +479,9 @@ impl Work<'_> {
     /// Gives a segment its true length and its index.
     fn close(&mut self, segment: &mut Segment, index: &SegmentIndex, path: &Path) -> Result<(), Stop> {
         let io = |error| failed("closing", path, &error);
+        if std::mem::take(&mut segment.has_point_file) {
+            self.disk.remove(&paths::point(&self.directory, segment.name())).map_err(io)?;
+        }
         self.disk.set_length(path, segment.bytes).map_err(io)?;
         self.disk.flush(path).map_err(io)?;
         let index_path = paths::index(&self.directory, segment.name());
@@ -474,129 +524,6 @@ fn not_superseded(files: BTreeMap<SegmentName, u64>) -> BTreeMap<SegmentName, u6
     files.into_iter().filter(|(name, _)| counts(name)).collect()
 }
 
-fn offline(path: &Path, position: u64, why: &str) -> Stop {
-    Stop::Offline(Fatal::new(format!(
-        "{} at offset {position}: {why}. The partition is offline. Restore the file from a copy, or delete the topic.",
-        path.display()
-    )))
-}
-
-/// A segment's bytes: the file, and behind `overlay_at` what is in the journal only.
-struct Content<'a> {
-    disk: &'a dyn Disk,
-    path: &'a Path,
-    overlay_at: u64,
-    overlay: Vec<u8>,
-}
-
-impl Content<'_> {
-    /// Up to `len` bytes from `from` on.
-    fn read(&self, from: u64, len: usize) -> Result<Vec<u8>, Fatal> {
-        let filed = usize::try_from(self.overlay_at.saturating_sub(from)).unwrap_or(usize::MAX).min(len);
-        let mut bytes = vec![0; filed];
-        if filed > 0 {
-            let io = |error| failed("reading", self.path, &error);
-            let count = self.disk.read_at(self.path, from, &mut bytes).map_err(io)?;
-            bytes.truncate(count);
-        }
-        if bytes.len() == filed {
-            let at =
-                usize::try_from((from + filed as u64).saturating_sub(self.overlay_at)).unwrap_or(usize::MAX);
-            let rest = self.overlay.get(at..).unwrap_or_default();
-            bytes.extend_from_slice(&rest[..rest.len().min(len - filed)]);
-        }
-        Ok(bytes)
-    }
-}
-
-/// Goes over the batches of a segment that ends at `end` at the latest, checks what the journal covers
-/// (`covered_from`) whole, and gives where the last whole batch ends. `visit` tells which batches are markers of aborted
-/// transactions.
-fn scan(
-    content: &Content<'_>,
-    end: u64,
-    covered_from: Option<u64>,
-    index: &mut SegmentIndex,
-    mut visit: impl FnMut(&BatchHeader, Option<Marker>, u64) -> Option<AbortedTransaction>,
-) -> Result<u64, Stop> {
-    let mut window: (u64, Vec<u8>) = (0, Vec::new());
-    let mut position = 0;
-    while position < end {
-        let left = end - position;
-        let head = windowed(
-            content,
-            &mut window,
-            position,
-            HEADER_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX)),
-        )?;
-        let header = BatchHeader::view(head).copied();
-        let total = header.and_then(|header| header.total_bytes()).map(|total| total as u64);
-        let covered = covered_from.is_some();
-        let (Some(header), Some(total)) = (header, total) else {
-            // Behind the last batch a segment holds the zeros of its preallocation; behind the last journalled
-            // byte, nothing.
-            let ends = if covered { header.is_none() } else { head.iter().all(|byte| *byte == 0) };
-            return if ends {
-                Ok(position)
-            } else {
-                Err(offline(content.path, position, "no record batch begins here"))
-            };
-        };
-        if total > left {
-            let cut = covered && header.base_offset() == index.next_offset();
-            return if cut {
-                Ok(position)
-            } else {
-                Err(offline(content.path, position, "a batch is cut short"))
-            };
-        }
-        if covered_from.is_some_and(|from| position + total > from) {
-            let whole = content.read(position, usize::try_from(total).expect("a batch is below 2 GiB"))?;
-            let sound = matches!(Batch::split_from(&whole), Ok((batch, _)) if batch.checksum_matches());
-            if !sound {
-                return Err(offline(content.path, position, "a batch's checksum does not match"));
-            }
-        }
-        if let Err(why) = index.observe(&header, position) {
-            return Err(offline(content.path, position, &why.to_string()));
-        }
-        let marker = if header.is_control() { read_marker(content, position, total)? } else { None };
-        if let Some(aborted) = visit(&header, marker, position) {
-            index.note_aborted(aborted);
-        }
-        position += total;
-    }
-    Ok(position)
-}
-
-fn read_marker(content: &Content<'_>, position: u64, bytes: u64) -> Result<Option<Marker>, Stop> {
-    if bytes > MARKER_BYTES_MAX {
-        return Ok(None);
-    }
-    let whole = content.read(position, usize::try_from(bytes).expect("a batch is below 2 GiB"))?;
-    let batch = Batch::split_from(&whole).ok();
-    Ok(batch.and_then(|(batch, _)| Marker::of(&batch, &mut Scratch::default())))
-}
-
-fn spot(serial: u32, position: u64) -> Spot {
-    Spot { serial, position: u32::try_from(position).expect("a segment is below 4 GiB") }
-}
-
-/// `len` bytes at `position`, read in larger pieces.
-fn windowed<'a>(
-    content: &Content<'_>,
-    window: &'a mut (u64, Vec<u8>),
-    position: u64,
-    len: usize,
-) -> Result<&'a [u8], Fatal> {
-    let end = position + len as u64;
-    if position < window.0 || end > window.0 + window.1.len() as u64 {
-        *window = (position, content.read(position, WINDOW_BYTES)?);
-    }
-    let at = usize::try_from(position - window.0).expect("within the window");
-    Ok(&window.1[at..window.1.len().min(at + len)])
-}
-
 #[cfg(test)]
 mod tests {
     use crate::{
@@ -618,15 +545,11 @@ mod tests {
             machine.settle();
         }
         let disk = machine.disk.fork();
-        let ends_in = |end: &str| {
-            let paths = disk.paths().into_iter();
-            paths.filter(|path| path.display().to_string().ends_with(end)).collect::<Vec<_>>()
-        };
         // What a checkpoint knows of is missed without this.
-        disk.remove(&ends_in("/checkpoint")[0]).expect("it is there");
+        disk.remove(&disk.paths_in("/checkpoint")[0]).expect("it is there");
         let whole = start(&disk.fork(), 2);
         assert_eq!((whole.offline, whole.end), (None, Offset(6)));
-        let segments = ends_in(".log");
+        let segments = disk.paths_in(".log");
         assert!(segments.len() >= 4, "{segments:?}");
         disk.remove(&segments[1]).expect("it is there");
         let log = start(&disk, 2);

@@ -17,6 +17,7 @@ mod journals;
 mod kept;
 mod logs;
 mod manifest;
+mod scan;
 
 use super::{
     Boot, Fault, LogSettings,
@@ -97,6 +98,12 @@ impl RecoveredLog {
     /// behind the end.
     fn carries(&self) -> bool {
         !self.carried.is_empty() || self.segments.last().is_some_and(|segment| segment.needs_cut)
+    }
+
+    /// Where the batches are that reach into the last block, and where the one before them ends.
+    #[cfg(test)]
+    pub(super) fn tail(&self) -> (Option<Offset>, Vec<Mark>, Vec<u8>) {
+        (self.gap, self.marks.clone(), self.carried.clone())
     }
 
     /// The group of the new journal that holds what was carried over.

@@ -47,6 +47,9 @@ pub(super) enum Step {
     SetLength(usize),
     Flush(usize),
     Index(usize),
+    /// A recovery point of the segment.
+    Point(usize),
+    RemovePoint(usize),
     /// With this log start.
     Checkpoint(Offset),
     /// Of a cut.
@@ -141,6 +144,8 @@ impl Store {
             | Step::Allocate(..)
             | Step::Write(..)
             | Step::SetLength(_)
+            | Step::Point(_)
+            | Step::RemovePoint(_)
             | Step::RemoveIndex
             | Step::RemoveSegment
             | Step::RemoveReplacedIndex
@@ -280,6 +285,9 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             (Some(_), true) => Step::CutFlush(index),
         });
     }
+    if segment.is_point_due() {
+        return Some(Step::Point(index));
+    }
     let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
     if writable > segment.written {
@@ -298,6 +306,8 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
             _ if segment.writer.is_none() => Step::Open(index),
             (false, _) => Step::SetLength(index),
             (true, false) => Step::Flush(index),
+            // Before it counts as closed, and may be cut.
+            (true, true) if segment.has_point_file => Step::RemovePoint(index),
             (true, true) => Step::Index(index),
         });
     }
@@ -343,6 +353,16 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
             let content = segment.index.as_ref().expect("an open segment has its index").encode();
             let path = paths::index(&log.directory, segment.name());
             FileOperation::Replace { path, data: Slice::copy_from(&content) }
+        }
+        Step::Point(index) => {
+            let segment = &mut log.segments[index];
+            segment.has_point_file = true;
+            let content = segment.point.as_ref().expect("it is due").encode();
+            let path = paths::point(&log.directory, segment.name());
+            FileOperation::Replace { path, data: Slice::copy_from(&content) }
+        }
+        Step::RemovePoint(index) => {
+            FileOperation::Remove { path: paths::point(&log.directory, log.segments[index].name()) }
         }
         Step::Trim(trim) => cut::begin(log, trim),
         Step::Checkpoint(_) => {
@@ -416,6 +436,17 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             (segment.writer, segment.index) = (None, None);
             log.snapshot = segment.snapshot.take().unwrap_or_else(|| log.snapshot.clone());
             log.checkpoint_due = true;
+        }
+        (Step::Point(index), FileResult::Done(result)) => {
+            // The one before is still there, or this one: either is true, and the next one comes.
+            if let Err(error) = result {
+                tracing::warn!(partition = %log.id, %error, "a recovery point could not be written");
+            }
+            log.segments[*index].point = None;
+        }
+        (Step::RemovePoint(index), FileResult::Done(result)) => {
+            result?;
+            log.segments[*index].has_point_file = false;
         }
         (Step::Checkpoint(start), FileResult::Done(result)) => {
             result?;

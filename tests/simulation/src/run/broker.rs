@@ -227,6 +227,7 @@ fn config(rng: &mut Rng, cluster: &Cluster, index: usize) -> BrokerConfig {
     }
     // Far below what the configuration's tables allow.
     config.journal_bytes_max = 1 << rng.between(19, 22);
+    config.recovery_point_bytes = 1 << rng.between(12, 18);
     config.shard_memory_bytes = 1 << rng.between(21, 24);
     config.tail_cache_bytes = 1 << rng.between(12, 22);
     config.disk_reserve_bytes = 1 << 20;
