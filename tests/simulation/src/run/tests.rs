@@ -77,6 +77,11 @@ fn aborted_transactions_that_readers_are_not_told_of_are_caught() {
 }
 
 #[test]
+fn a_recovery_that_forgets_the_producers_of_a_recovery_point_is_caught() {
+    is_caught(1, Fault::ForgetPointProducers, &["transactions_are_all_or_nothing"]);
+}
+
+#[test]
 fn batches_of_transactions_that_are_over_are_caught_where_nobody_asks_their_coordinator() {
     // Nobody ends what such a batch begins (KIP-890), and the last stable offset stays.
     is_caught(BROKERS, Fault::TrustProducers, &["answers"]);
