@@ -31,6 +31,13 @@ pub struct Place {
     pub node: NodeId,
 }
 
+impl Place {
+    /// The other data shards.
+    pub fn other_shards(self) -> impl Iterator<Item = ShardId> {
+        (0..self.shards).map(ShardId).filter(move |shard| *shard != self.shard)
+    }
+}
+
 /// What a handler may look at and use while it decides.
 pub struct Context<'a> {
     /// When.

@@ -6,7 +6,7 @@
 
 use super::{Effects, Engine, ShardMessage};
 use crate::ids::NodeId;
-use corelane_seam::{Monotonic, Now, ShardId};
+use corelane_seam::{Monotonic, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So long after a broker has gone its successors are waited for: a failover takes a few tens of milliseconds, and where
@@ -32,7 +32,8 @@ impl GonePeers {
         is_news
     }
 
-    fn answered(&mut self, peer: NodeId) {
+    /// A broker is there.
+    pub(super) fn answered(&mut self, peer: NodeId) {
         self.silent.remove(&peer);
     }
 
@@ -53,14 +54,10 @@ impl GonePeers {
 }
 
 impl Engine {
-    pub(super) fn peer_answers(&mut self, peer: NodeId) {
-        self.gone.answered(peer);
-    }
-
     /// A broker does not answer this shard; the others, who may not ask it anything, are told.
     pub(super) fn peer_is_gone(&mut self, now: Now, peer: NodeId, effects: &mut Effects) {
         if self.gone.failed(now.monotonic, peer) {
-            let others = (0..self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard);
+            let others = self.place.other_shards();
             effects.messages.extend(others.map(|shard| (shard, ShardMessage::PeerGone(peer))));
         }
     }

@@ -312,7 +312,7 @@ impl Engine {
             }
             Input::PeerAnswer { peer, line: Line::Replication, frame } => {
                 self.busy_with = "another broker's answer";
-                self.peer_answers(peer);
+                self.gone.answered(peer);
                 let mut answers = Answers::new();
                 self.owner.peer_answered(now, peer, &frame, effects, &mut answers);
                 self.carry(now, answers, effects);

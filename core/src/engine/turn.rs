@@ -117,7 +117,7 @@ impl Engine {
     pub(super) fn tell_throttled(&mut self, effects: &mut Effects) {
         let (led, followed) = self.owner.take_throttled();
         if led > 0 || followed > 0 {
-            let peers = (0..self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard);
+            let peers = self.place.other_shards();
             effects.messages.extend(peers.map(|peer| (peer, ShardMessage::Throttled { led, followed })));
         }
     }
@@ -174,7 +174,7 @@ impl Engine {
         }
         if !self.asks_no_more {
             self.asks_no_more = true;
-            let peers = (0..self.place.shards).map(ShardId).filter(|shard| *shard != self.place.shard);
+            let peers = self.place.other_shards();
             effects.messages.extend(peers.map(|peer| (peer, ShardMessage::AsksNoMore)));
         }
         if self.peers_ask_no_more + 1 >= self.place.shards {

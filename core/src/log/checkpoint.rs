@@ -6,7 +6,11 @@
 //! entry until the checkpoint that holds it is durable.
 
 use super::{
-    epochs::LeaderEpochs, index::MaxTimestamp, paths::SegmentName, producers::ProducerStates,
+    epochs::LeaderEpochs,
+    index::MaxTimestamp,
+    paths::SegmentName,
+    producers::ProducerStates,
+    sealed::{seal, unseal},
     segment::Segment,
 };
 use crate::ids::{Offset, PartitionId, TopicId};
@@ -35,6 +39,11 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub fn take(offset: Offset, epochs: &LeaderEpochs, producers: &ProducerStates) -> Snapshot {
         Snapshot { offset, epochs: epochs.encode(), producers: producers.encode() }
+    }
+
+    /// Epochs and producers again; `None` where either is damaged.
+    pub fn restore(&self) -> Option<(LeaderEpochs, ProducerStates)> {
+        Some((LeaderEpochs::decode(&self.epochs).ok()?, ProducerStates::decode(&self.producers).ok()?))
     }
 }
 
@@ -171,16 +180,13 @@ impl Checkpoint {
             let image = TransactionsImage { open_from, has_aborted: u8::from(closed.has_aborted) };
             out.extend_from_slice(image.as_bytes());
         }
-        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        seal(&mut out);
         out
     }
 
     /// What [`encode`](Self::encode) wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
-        let (content, crc) = bytes.split_last_chunk::<4>()?;
-        if u32::from_le_bytes(*crc) != crc32c::crc32c(content) {
-            return None;
-        }
+        let content = unseal(bytes)?;
         let (head, rest) = Head::ref_from_prefix(content).ok()?;
         if ![MAGIC, MAGIC_3, MAGIC_2, MAGIC_1].contains(&head.magic) {
             return None;

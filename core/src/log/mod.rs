@@ -20,6 +20,7 @@ mod recovery;
 mod recovery_point;
 #[cfg(test)]
 mod recovery_point_tests;
+mod sealed;
 mod segment;
 mod settings;
 mod store;

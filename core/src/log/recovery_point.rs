@@ -10,6 +10,7 @@ use super::{
     index::SegmentIndex,
     paths::SegmentName,
     producers::{PRODUCERS_PER_PARTITION_MAX, ProducerStates},
+    sealed::{seal, unseal},
     segment::Segment,
 };
 use crate::ids::{Offset, PartitionId, TopicId};
@@ -99,16 +100,13 @@ impl RecoveryPoint {
         };
         let index = self.index.encode();
         let mut out = [head.as_bytes(), epochs, producers, &index].concat();
-        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+        seal(&mut out);
         out
     }
 
     /// What [`encode`](Self::encode) wrote; `None` of anything else, also of another version: then the segment is read.
     pub fn decode(bytes: &[u8]) -> Option<RecoveryPoint> {
-        let (content, crc) = bytes.split_last_chunk::<4>()?;
-        if u32::from_le_bytes(*crc) != crc32c::crc32c(content) {
-            return None;
-        }
+        let content = unseal(bytes)?;
         let (head, rest) = Head::ref_from_prefix(content).ok()?;
         if head.magic != MAGIC {
             return None;

@@ -1,5 +1,6 @@
 //! The file of a shard's high watermarks: see [`Store::set_replicated`](super::Store::set_replicated).
 
+use super::sealed::{seal, unseal};
 use crate::ids::{Offset, PartitionId, TopicId};
 use uuid::Uuid;
 use zerocopy::{
@@ -28,16 +29,13 @@ pub(super) fn encode(marks: impl Iterator<Item = (PartitionId, Offset)>) -> Vec<
         };
         out.extend_from_slice(image.as_bytes());
     }
-    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+    seal(&mut out);
     out
 }
 
 /// What [`encode`] wrote; `None` for anything else.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<(PartitionId, Offset)>> {
-    let (content, crc) = bytes.split_last_chunk::<4>()?;
-    if u32::from_le_bytes(*crc) != crc32c::crc32c(content) {
-        return None;
-    }
+    let content = unseal(bytes)?;
     let images = <[Image]>::ref_from_bytes(content.strip_prefix(&MAGIC)?).ok()?;
     let marks = images.iter().map(|image| {
         let topic = TopicId(Uuid::from_bytes(image.topic));

@@ -9,6 +9,13 @@ use crate::{error::ErrorCode, ids::Offset};
 use corelane_seam::ConnectionId;
 use kafka_protocol::messages::DeleteRecordsResponse;
 
+/// So many batches of one record, to broker 1.
+fn produce_many(cluster: &mut Cluster, client: ConnectionId, count: i64) {
+    for value in 0..count {
+        produced(cluster, 1, client, &value.to_string());
+    }
+}
+
 /// Asks broker 1 for a deletion below an offset, and lets so much time pass.
 fn delete(cluster: &mut Cluster, client: ConnectionId, before: i64, ms: u64) {
     cluster.send(1, client, 2, &delete_records(TOPIC, before));
@@ -27,9 +34,7 @@ fn deleted(cluster: &mut Cluster, connection: ConnectionId) -> Option<(i16, i64)
 fn records_count_as_deleted_when_every_replica_that_lives_has_deleted_them() {
     let mut cluster = Cluster::start(3, 1);
     let client = cluster.connect(1, 1);
-    for value in 0..9 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
+    produce_many(&mut cluster, client, 9);
     cluster.hold_disk(3);
     delete(&mut cluster, client, 4, 600);
     assert_eq!(deleted(&mut cluster, client), None, "it is not durable on broker 3");
@@ -74,9 +79,7 @@ fn a_deletion_that_a_follower_holds_up_ends_with_its_time_and_leaves_nothing_beh
 fn a_follower_that_lost_its_files_begins_where_its_leader_does() {
     let mut cluster = Cluster::start(3, 1);
     let client = cluster.connect(1, 1);
-    for value in 0..20 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
+    produce_many(&mut cluster, client, 20);
     delete(&mut cluster, client, 7, 600);
     assert_eq!(deleted(&mut cluster, client), Some((0, 7)));
     cluster.boot_without_files(3);
@@ -119,9 +122,7 @@ fn a_follower_begins_with_the_batch_in_which_its_leaders_log_starts() {
 fn a_follower_that_was_away_has_deleted_what_is_deleted_before_it_is_in_sync() {
     let mut cluster = Cluster::start(2, 1);
     let client = cluster.connect(1, 1);
-    for value in 0..9 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
+    produce_many(&mut cluster, client, 9);
     cluster.kill(2);
     cluster.settle();
     delete(&mut cluster, client, 4, 0);
@@ -145,9 +146,7 @@ fn a_deletion_is_not_acknowledged_while_so_few_are_in_sync_that_one_that_is_away
     let mut cluster = Cluster::start(2, 1);
     cluster.configure("min.insync.replicas", "2");
     let client = cluster.connect(1, 1);
-    for value in 0..9 {
-        produced(&mut cluster, 1, client, &value.to_string());
-    }
+    produce_many(&mut cluster, client, 9);
     cluster.kill(2);
     cluster.settle();
     delete(&mut cluster, client, 4, 1_500);

@@ -7,7 +7,10 @@
 //! that were in the journal alone would be gone.
 
 use super::{
-    super::paths,
+    super::{
+        paths,
+        sealed::{seal, unseal},
+    },
     failed,
     journals::{Piece, Replay},
 };
@@ -85,16 +88,13 @@ pub(super) fn write(disk: &dyn Disk, directory: &Path, replay: &Replay) -> Resul
         out.extend_from_slice(image.as_bytes());
         out.extend_from_slice(&piece.read(disk)?);
     }
-    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+    seal(&mut out);
     let path = paths::kept(directory);
     disk.replace(&path, &out).map_err(|error| failed("replacing", &path, &error))
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Option<Replay> {
-    let (content, crc) = bytes.split_last_chunk::<4>()?;
-    if u32::from_le_bytes(*crc) != crc32c::crc32c(content) {
-        return None;
-    }
+    let content = unseal(bytes)?;
     let (head, mut rest) = Head::ref_from_prefix(content).ok().filter(|(head, _)| head.magic == MAGIC)?;
     let journal = Arc::new(path.to_owned());
     let mut pieces = Vec::new();

@@ -191,8 +191,8 @@ impl Work<'_> {
             .collect())
     }
 
-    /// What compaction and closed segments left: recovery points, and files that compaction was writing, wrote in vain, or replaced. All of them are of segments up to
-    /// the `known` one, of which the log now has others.
+    /// What compaction and closed segments left: recovery points, and files that compaction was writing, wrote in vain, or
+    /// replaced. All of them are of segments up to the `known` one, of which the log now has others.
     fn remove_replaced(&self, known: Option<u32>) -> Result<(), Stop> {
         let names: BTreeSet<SegmentName> = self.log.segments.iter().map(Segment::name).collect();
         for entry in list(self.disk, &self.directory)? {
@@ -232,9 +232,7 @@ impl Work<'_> {
         let checkpoint =
             bytes.as_deref().and_then(Checkpoint::decode).filter(|found| found.id == self.log.id);
         let Some(checkpoint) = checkpoint else { return Ok(None) };
-        let epochs = LeaderEpochs::decode(&checkpoint.snapshot.epochs);
-        let producers = ProducerStates::decode(&checkpoint.snapshot.producers);
-        let (Ok(epochs), Ok(producers)) = (epochs, producers) else { return Ok(None) };
+        let Some((epochs, producers)) = checkpoint.snapshot.restore() else { return Ok(None) };
         (self.log.epochs, self.log.producers) = (epochs, producers);
         self.log.snapshot = checkpoint.snapshot.clone();
         (self.log.start, self.log.next_serial) = (checkpoint.log_start, checkpoint.next_serial);
@@ -426,9 +424,7 @@ impl Work<'_> {
         let Some(bytes) = bytes else { return Ok((false, None)) };
         let is_its = |point: &RecoveryPoint| point.id == self.log.id && point.name == name;
         let Some(point) = RecoveryPoint::decode(&bytes).filter(is_its) else { return Ok((true, None)) };
-        let epochs = LeaderEpochs::decode(&point.snapshot.epochs);
-        let producers = ProducerStates::decode(&point.snapshot.producers);
-        let (Ok(epochs), Ok(producers)) = (epochs, producers) else { return Ok((true, None)) };
+        let Some((epochs, producers)) = point.snapshot.restore() else { return Ok((true, None)) };
         if point.position() > end {
             let path = paths::segment(&self.directory, name);
             return Err(offline(&path, end, "the file is shorter than what was flushed of it"));
