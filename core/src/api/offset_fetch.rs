@@ -1,7 +1,9 @@
 //! OffsetFetch (key 9), versions 1-10 (all topics v2: KIP-88; leader epoch v5: KIP-320; stable offsets v7: KIP-447;
 //! several groups v8: KIP-709; member epochs v9, topic ids v10: KIP-848).
 //!
-//! A reply waits until everything that was committed before is durable: what is told cannot be lost afterwards.
+//! A reply waits until everything that was committed before is durable: what is told cannot be lost afterwards. Where
+//! stable offsets are required it also waits until the followers in sync confirm that this broker leads yet, and ends with
+//! COORDINATOR_NOT_AVAILABLE after five seconds without their word.
 
 use super::{
     groups::{self, WRONG_KIND, numbers, told, topic_of},

@@ -50,6 +50,8 @@ struct Replica {
     log_start: Option<Offset>,
     /// It had all of that, and nothing was appended since.
     has_all: bool,
+    /// It was asked whether it follows yet, and has not fetched since: to have all there is does not speak for it.
+    is_silent: bool,
     broker_epoch: i64,
 }
 
@@ -108,6 +110,7 @@ impl Replicas {
                     end_at_last_fetch: Offset::ZERO,
                     log_start: None,
                     has_all: false,
+                    is_silent: false,
                     broker_epoch: -1,
                 });
             }
@@ -176,6 +179,21 @@ impl Replicas {
         self.isr.contains(&node)
     }
 
+    /// Whether a broker is in sync, as committed, and not [silent](Self::note_silence).
+    pub fn is_heard_in_sync(&self, node: NodeId) -> bool {
+        self.is_in_sync(node) && self.others.iter().all(|replica| replica.id != node || !replica.is_silent)
+    }
+
+    /// A follower leaves a question unanswered. It has the time that a follower may lag from now on, even if nothing is
+    /// appended: what waits for it would wait for ever. (In Kafka nothing waits for followers but records.)
+    pub fn note_silence(&mut self, node: NodeId, now: Monotonic) {
+        if let Some(replica) = self.others.iter_mut().find(|replica| replica.id == node)
+            && !std::mem::replace(&mut replica.is_silent, true)
+        {
+            replica.caught_up = replica.caught_up.max(Some(now));
+        }
+    }
+
     /// Records were appended: a follower that had everything until now had it when it last asked for anything, at
     /// `asked`.
     pub fn appended(&mut self, node: NodeId, asked: Monotonic) {
@@ -202,6 +220,7 @@ impl Replicas {
             replica.caught_up = replica.caught_up.max(Some(replica.last_fetch));
         }
         replica.has_all = from >= sight.log_end;
+        replica.is_silent = false;
         (replica.last_fetch, replica.end_at_last_fetch) = (sight.now, sight.log_end);
         (replica.end, replica.broker_epoch) = (Some(from), who.epoch);
         Ok(())
@@ -218,6 +237,11 @@ impl Replicas {
             }
         }
         end
+    }
+
+    /// Who is in sync, or may be by now, the leader included.
+    pub fn may_be_in_sync(&self) -> impl Iterator<Item = NodeId> {
+        self.isr.iter().chain(self.pending.iter().flat_map(|pending| &pending.isr)).copied()
     }
 
     fn is_in_maximal_isr(&self, id: NodeId) -> bool {
@@ -321,7 +345,7 @@ impl Replicas {
 
 impl Replica {
     fn is_caught_up(&self, sight: Sight<'_>) -> bool {
-        let has_all = self.end == Some(sight.log_end);
+        let has_all = self.end == Some(sight.log_end) && !self.is_silent;
         has_all || self.caught_up.is_some_and(|at| sight.now <= at.after_ms(sight.lag_ms_max))
     }
 

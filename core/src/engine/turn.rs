@@ -145,6 +145,7 @@ impl Engine {
         self.begin_reigns(now, &mut answers);
         self.owner.wake_readers(now, effects, &mut answers);
         self.owner.settle_deletions(&mut answers);
+        self.owner.answer_confirmed(&mut answers);
         self.carry(now, answers, effects);
         self.send_markers(now, effects);
         if self.owner.store.awaits_turn_end() {

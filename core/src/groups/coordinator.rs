@@ -81,7 +81,9 @@ impl Coordinator {
             Request::CommitInTransaction(request, transaction) => {
                 self.commit_in_transaction(scene, ticket, request, transaction)
             }
-            Request::FetchOffsets(request) => Outcome::reply(ticket, self.fetch(&request)),
+            Request::FetchOffsets(request) => {
+                Outcome { of_leader: request.require_stable, ..Outcome::reply(ticket, self.fetch(&request)) }
+            }
             Request::DeleteOffsets(request) => self.delete_offsets(ticket, &request),
             Request::Describe(group) => {
                 let group = self.groups.get(&group).and_then(Group::as_classic);

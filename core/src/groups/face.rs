@@ -263,6 +263,8 @@ pub struct Outcome {
     pub replies: Vec<(Ticket, Reply)>,
     /// What the coordinator does when its records are committed, or are not.
     pub then: Option<Then>,
+    /// The replies are worth something only from who leads yet, as its followers confirm.
+    pub of_leader: bool,
 }
 
 impl Request {

@@ -2,83 +2,25 @@
 //! followed. A session knows of which partitions there may be news (they are *due*); only those are read, at most
 //! [`READ_AT_ONCE_MAX`] for one answer, so that a follower that comes back to many partitions stalls nobody.
 
-use super::{
-    Answers, Asker, Owner,
-    read::{Found, OPENED_AT_ONCE_MAX},
-};
+mod session;
+
+use super::{Answers, Asker, Owner, read::OPENED_AT_ONCE_MAX};
 use crate::{
     engine::{
         Effects,
-        message::{FollowPosition, FollowRequest, FollowerSession, OwnerResponse, ReadPartition, ReadResult},
+        message::{FollowPosition, FollowRequest, FollowerSession, OwnerResponse, ReadResult},
         replicas::FollowerId,
         throttle::Quota,
     },
     error::ErrorCode,
-    ids::{LeaderEpoch, Map, Offset, PartitionId},
+    ids::{LeaderEpoch, NodeId, PartitionId},
 };
-use corelane_seam::{Monotonic, Now, ShardId};
+use corelane_seam::{Monotonic, Now};
+use session::{Session, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Partitions that are read for one answer: below a millisecond.
 const READ_AT_ONCE_MAX: usize = 512;
-
-/// Partitions whose follower is not in sync that one fetch asks about again.
-const OUTSIDE_AT_ONCE_MAX: usize = 512;
-
-/// What a follower was last told of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
-    high_watermark: i64,
-    log_start: i64,
-}
-
-/// How far a follower is with one partition.
-#[derive(Debug)]
-struct Position {
-    from: Offset,
-    bytes_max: usize,
-    current_leader_epoch: LeaderEpoch,
-    last_fetched_epoch: LeaderEpoch,
-    told: Option<Told>,
-    /// Its place among what is due, if it is, or among what is held.
-    due: Option<u64>,
-}
-
-/// A fetch that has no answer yet, or one that goes on.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    asker: Asker,
-    bytes_max: usize,
-    wait_for_bytes: usize,
-    /// Whether the asker knows what there was at first. Until it does it cannot respond, whatever others answer.
-    answered: bool,
-    /// The session ends with the answer.
-    once: bool,
-    /// This owner, to those who ask.
-    owner: ShardId,
-}
-
-#[derive(Debug)]
-struct Session {
-    who: FollowerId,
-    last_fetch: Monotonic,
-    positions: Map<PartitionId, Position>,
-    /// Of these partitions there may be news, the ones that were not served lately first.
-    due: BTreeMap<u64, PartitionId>,
-    next_due: u64,
-    /// What is due when there is quota for it again; the places are kept.
-    held: BTreeMap<u64, PartitionId>,
-    /// Those of them whose follower is not in sync.
-    outside: BTreeSet<PartitionId>,
-    /// After which of them the next fetch goes on.
-    outside_from: Option<PartitionId>,
-    waiting: Option<Waiting>,
-    /// Of the last answer, and what it told of.
-    serial: u64,
-    told: Vec<PartitionId>,
-    /// What was named and is not kept here: said once.
-    strangers: BTreeSet<PartitionId>,
-}
 
 /// The sessions of one owner.
 #[derive(Debug, Default)]
@@ -91,159 +33,11 @@ pub(super) struct ReplicaSessions {
     pub quota: Quota,
     /// Which session was given something of what is throttled last: after a wait others come first.
     throttled_last: Option<FollowerSession>,
+    /// How often anybody asked whether this broker leads yet.
+    questions: u64,
     /// How often a partition was read.
     #[cfg(test)]
     reads: u64,
-}
-
-impl Session {
-    fn new(who: FollowerId) -> Session {
-        Session {
-            who,
-            last_fetch: Monotonic(0),
-            positions: Map::default(),
-            due: BTreeMap::new(),
-            next_due: 0,
-            held: BTreeMap::new(),
-            outside: BTreeSet::new(),
-            outside_from: None,
-            waiting: None,
-            serial: 0,
-            told: Vec::new(),
-            strangers: BTreeSet::new(),
-        }
-    }
-
-    fn mark_due(&mut self, id: PartitionId) {
-        let Some(position) = self.positions.get_mut(&id) else { return };
-        let due = position.due.unwrap_or(self.next_due);
-        if position.due.is_none() {
-            self.next_due += 1;
-        }
-        position.due = Some(due);
-        self.held.remove(&due);
-        self.due.insert(due, id);
-    }
-
-    fn settle(&mut self, id: PartitionId) {
-        if let Some(due) = self.positions.get_mut(&id).and_then(|position| position.due.take()) {
-            self.due.remove(&due);
-            self.held.remove(&due);
-        }
-    }
-
-    /// There is something of a partition that the follower is not given now: there is no quota for it.
-    fn hold(&mut self, id: PartitionId) {
-        if let Some(due) = self.positions.get(&id).and_then(|position| position.due)
-            && self.due.remove(&due).is_some()
-        {
-            self.held.insert(due, id);
-        }
-    }
-
-    /// There is quota again. Gives whether anything was held.
-    fn release(&mut self) -> bool {
-        let held = !self.held.is_empty();
-        self.due.append(&mut self.held);
-        held
-    }
-
-    /// It was given something: the others come first next time.
-    fn served(&mut self, id: PartitionId) {
-        self.settle(id);
-        self.mark_due(id);
-    }
-
-    /// The follower names a partition: it is new, or has another position.
-    fn name(&mut self, named: &FollowPosition) {
-        let told = self
-            .positions
-            .get(&named.id)
-            // What was said under another reign may have been passed over: the marks are told again.
-            .filter(|known| known.current_leader_epoch == named.current_leader_epoch)
-            .and_then(|known| known.told);
-        let due = self.positions.get(&named.id).and_then(|known| known.due);
-        let position = Position {
-            from: named.from,
-            bytes_max: named.bytes_max,
-            current_leader_epoch: named.current_leader_epoch,
-            last_fetched_epoch: named.last_fetched_epoch,
-            told,
-            due,
-        };
-        self.positions.insert(named.id, position);
-        self.mark_due(named.id);
-    }
-
-    fn forget(&mut self, id: PartitionId) {
-        self.settle(id);
-        self.positions.remove(&id);
-        self.outside.remove(&id);
-        self.strangers.remove(&id);
-    }
-
-    fn reading(&self, id: PartitionId) -> Option<ReadPartition> {
-        let position = self.positions.get(&id)?;
-        Some(ReadPartition {
-            is_committed_only: false,
-            place: 0,
-            id,
-            from: position.from,
-            bytes_max: position.bytes_max,
-            current_leader_epoch: position.current_leader_epoch,
-            last_fetched_epoch: position.last_fetched_epoch,
-        })
-    }
-
-    /// Whether the follower must be told what was read. What has nothing more for it is not due any more.
-    fn take(&mut self, id: PartitionId, found: &Found, has_more: bool) -> bool {
-        let Some(position) = self.positions.get_mut(&id) else { return false };
-        let result = &found.result;
-        let is_wrong = !result.error.is_none() || result.diverging.is_some();
-        let now = Told { high_watermark: result.high_watermark, log_start: result.log_start_offset };
-        let is_news = is_wrong || result.bytes > 0 || position.told != Some(now);
-        if is_news && !found.later {
-            // An error is told again next time, as Kafka does: the follower may have missed why.
-            position.told = (!is_wrong).then_some(now);
-        }
-        if is_wrong || result.bytes > 0 {
-            self.served(id);
-        } else if !(has_more || found.later) {
-            self.settle(id);
-        }
-        is_news && !found.later
-    }
-
-    /// The last answer was delivered, or not: then what it told is told again.
-    fn delivered(&mut self, serial: u64) {
-        let told = std::mem::take(&mut self.told);
-        if serial == self.serial {
-            return;
-        }
-        for id in told {
-            match self.positions.get_mut(&id) {
-                Some(position) => position.told = None,
-                None => self.refuse(id),
-            }
-            self.mark_due(id);
-        }
-    }
-
-    /// Nothing is kept of what does not exist here, or memory would be the asker's to spend.
-    fn refuse(&mut self, id: PartitionId) {
-        self.forget(id);
-        self.strangers.insert(id);
-    }
-
-    /// The next partitions whose follower is not in sync, in turn.
-    fn next_outside(&mut self) -> Vec<PartitionId> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = self.outside_from.map_or(Unbounded, Excluded);
-        let next: Vec<PartitionId> =
-            self.outside.range((from, Unbounded)).take(OUTSIDE_AT_ONCE_MAX).copied().collect();
-        self.outside_from = next.last().copied().filter(|_| next.len() == OUTSIDE_AT_ONCE_MAX);
-        next
-    }
 }
 
 impl Owner {
@@ -315,11 +109,19 @@ impl Owner {
         }
     }
 
+    /// A follower has left a question unanswered: by the next fetch of its session it is no longer silent.
+    pub(super) fn hear_again(&mut self, id: PartitionId, node: NodeId) {
+        let sessions = self.replica_sessions.sessions.values_mut();
+        for session in sessions.filter(|it| it.who.node == node && it.positions.contains_key(&id)) {
+            session.outside.insert(id);
+        }
+    }
+
     /// Notes whether the session's follower is in sync.
     fn look_outside(&mut self, key: FollowerSession, id: PartitionId) {
         let Some(session) = self.replica_sessions.sessions.get_mut(&key) else { return };
         let partition = self.partitions.get(&id);
-        match partition.is_some_and(|partition| !partition.replicas.is_in_sync(session.who.node)) {
+        match partition.is_some_and(|partition| !partition.replicas.is_heard_in_sync(session.who.node)) {
             true if session.positions.contains_key(&id) => {
                 session.outside.insert(id);
             }
@@ -354,6 +156,7 @@ impl Owner {
             let session = self.replica_sessions.sessions.get(&key);
             if let Some(reading) = session.and_then(|session| session.reading(id)) {
                 self.note_fetch(now, who, &reading, answers);
+                self.look_outside(key, id);
             }
         }
     }
@@ -537,6 +340,7 @@ impl Owner {
         }
         waiting.answered = true;
         session.serial += 1;
+        session.answered_after = self.replica_sessions.questions;
         session.told.extend(results.iter().map(|(id, _)| *id));
         let serial = session.serial;
         let is_urgent = results.iter().any(|(_, result)| result.bytes == 0);
@@ -578,6 +382,38 @@ impl ReplicaSessions {
                 self.woken.insert(*key);
             }
         }
+    }
+
+    /// Has the followers with these sessions ask for a partition again, at once: whoever does had not begun to lead it
+    /// when this was asked. Gives the question's number.
+    pub(super) fn ask_who_leads(&mut self, keys: &[FollowerSession], id: PartitionId) -> u64 {
+        self.questions += 1;
+        for key in keys {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.tell_anyway(id);
+                if session.waiting.is_some() {
+                    self.woken.insert(*key);
+                }
+            }
+        }
+        self.questions
+    }
+
+    /// The last question of those that a broker has answered by asking for a partition again, in this reign.
+    pub(super) fn follows_since(
+        &self,
+        keys: &[FollowerSession],
+        id: PartitionId,
+        reign: LeaderEpoch,
+        node: NodeId,
+    ) -> u64 {
+        let sessions = keys.iter().filter_map(|key| self.sessions.get(key));
+        let follows = |session: &&Session| {
+            let position = session.positions.get(&id);
+            session.who.node == node
+                && position.is_some_and(|position| position.current_leader_epoch == reign)
+        };
+        sessions.filter(follows).map(|session| session.asked_after).max().unwrap_or(0)
     }
 
     /// There may be news of a partition for these.

@@ -10,6 +10,7 @@ use crate::{
         ShardMessage,
     },
     error::{ErrorCode, Fatal},
+    groups::OFFSETS_TOPIC,
     ids::{LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId},
     log::{Fault, ReadError, ReadRequest, RecoverySettings, Store, StoreSettings, recover},
     metadata::{
@@ -82,6 +83,7 @@ pub struct Cluster {
     correlation: i32,
     boots: u64,
     pub fault: Fault,
+    topic: &'static str,
     /// Each broker stands in a rack of its own, and sends consumers to theirs.
     in_racks: bool,
     /// Fetches from offsets that were not flushed.
@@ -125,15 +127,31 @@ impl Cluster {
     }
 
     pub fn start_with(count: i32, partitions: i32, fault: Fault) -> Cluster {
-        Cluster::start_as(count, partitions, fault, false)
+        Cluster::start_as(count, partitions, fault, (TOPIC, false))
     }
 
     /// Broker N in "rack N"; consumers are sent to the replica in theirs.
     pub fn start_in_racks(count: i32, partitions: i32) -> Cluster {
-        Cluster::start_as(count, partitions, Fault::None, true)
+        Cluster::start_as(count, partitions, Fault::None, (TOPIC, true))
     }
 
-    fn start_as(count: i32, partitions: i32, fault: Fault, in_racks: bool) -> Cluster {
+    /// With partitions of `__consumer_offsets`, and topic `t` on broker 1, of which offsets can be committed.
+    pub fn start_with_groups(count: i32, partitions: i32, fault: Fault) -> Cluster {
+        let mut cluster = Cluster::start_as(count, partitions, fault, (OFFSETS_TOPIC, false));
+        let (id, one) = (TopicId(uuid::Uuid::from_u128(0xEF)), NodeId(1));
+        let Record::Partition(placed) = placed(0, &[one], &[one]) else { unreachable!() };
+        let partition = Record::Partition(PartitionRecord { topic: id, ..placed });
+        cluster.apply(vec![Record::Topic { name: "t".into(), id }, partition]);
+        cluster.settle();
+        cluster
+    }
+
+    fn start_as(
+        count: i32,
+        partitions: i32,
+        fault: Fault,
+        (topic, in_racks): (&'static str, bool),
+    ) -> Cluster {
         let now = Now { monotonic: Monotonic(1_000_000_000), unix_ms: 1_700_000_000_000 };
         let mut cluster = Cluster {
             nodes: BTreeMap::new(),
@@ -151,6 +169,7 @@ impl Cluster {
             correlation: 0,
             boots: 0,
             fault,
+            topic,
             in_racks,
             violations: Vec::new(),
             call_bytes: 0,
@@ -163,7 +182,7 @@ impl Cluster {
             cluster.boot(id);
         }
         let replicas: Vec<NodeId> = (1..=count).map(NodeId).collect();
-        let mut records = vec![Record::Topic { name: TOPIC.into(), id: TOPIC_ID }];
+        let mut records = vec![Record::Topic { name: topic.into(), id: TOPIC_ID }];
         records.extend((0..partitions).map(|index| placed(index, &replicas, &replicas)));
         cluster.apply(records);
         cluster.settle();
@@ -172,7 +191,7 @@ impl Cluster {
 
     /// A topic's setting.
     pub fn configure(&mut self, key: &str, value: &str) {
-        let (resource, value) = (ConfigResource::Topic(TOPIC.into()), Some(value.to_owned()));
+        let (resource, value) = (ConfigResource::Topic(self.topic.into()), Some(value.to_owned()));
         self.apply(vec![Record::Config { resource, key: key.to_owned(), value }]);
         self.settle();
     }
@@ -298,7 +317,7 @@ impl Cluster {
             fenced: Some(true),
             in_controlled_shutdown: None,
         })];
-        let topic = self.image.topic(TOPIC).expect("it was created").clone();
+        let topic = self.image.topic(self.topic).expect("it was created").clone();
         for (index, partition) in &topic.partitions {
             let rest: Vec<NodeId> = partition.isr.iter().copied().filter(|node| node.0 != id).collect();
             let leads = partition.leader == Some(NodeId(id));
@@ -331,7 +350,7 @@ impl Cluster {
     }
 
     fn elect_where_nobody_leads(&mut self) {
-        let Some(topic) = self.image.topic(TOPIC).cloned() else { return };
+        let Some(topic) = self.image.topic(self.topic).cloned() else { return };
         let offline = topic.partitions.iter().filter(|(_, partition)| partition.leader.is_none());
         let records: Vec<Record> = offline
             .filter_map(|(index, partition)| {

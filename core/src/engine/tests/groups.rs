@@ -105,7 +105,8 @@ fn group_of_one(broker: &mut Broker, client: ConnectionId) -> String {
     member
 }
 
-fn commit(member: &str, generation: i32, offsets: &[(&str, i32, i64)]) -> OffsetCommitRequest {
+/// Of group `g`.
+pub fn commit(member: &str, generation: i32, offsets: &[(&str, i32, i64)]) -> OffsetCommitRequest {
     let topics = offsets.iter().map(|(topic, partition, offset)| {
         let partition = OffsetCommitRequestPartition::default()
             .with_partition_index(*partition)
@@ -126,7 +127,8 @@ fn commit_error(broker: &mut Broker, client: ConnectionId, request: &OffsetCommi
     ErrorCode::from_code(response.topics[0].partitions[0].error_code).expect("a code")
 }
 
-fn fetch(partitions: Option<&[i32]>) -> OffsetFetchRequest {
+/// Of group `g` and topic `t`.
+pub fn fetch(partitions: Option<&[i32]>) -> OffsetFetchRequest {
     let topics = partitions.map(|partitions| {
         vec![
             OffsetFetchRequestTopics::default()

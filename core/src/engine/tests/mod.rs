@@ -17,6 +17,7 @@ mod produce_fetch;
 mod producers;
 mod replication;
 mod requests;
+mod stale_coordinators;
 mod throttles;
 mod transactions;
 mod waiting;

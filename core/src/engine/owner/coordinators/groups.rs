@@ -95,8 +95,8 @@ impl Coordination for Coordinator {
     }
 
     fn unpack(_owner: &mut Owner, _id: PartitionId, outcome: Outcome) -> Decision<Coordinator> {
-        let Outcome { records, applied, may_split, transaction, replies, then } = outcome;
-        Decision { records, applied, may_split, transaction, replies, then }
+        let Outcome { records, applied, may_split, transaction, replies, then, of_leader } = outcome;
+        Decision { records, applied, may_split, transaction, replies, then, of_leader }
     }
 
     fn encode(record: &Record) -> (Vec<u8>, Option<Vec<u8>>) {

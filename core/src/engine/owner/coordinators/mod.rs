@@ -5,6 +5,7 @@ mod groups;
 mod hosts;
 mod loading;
 mod transactions;
+mod unconfirmed;
 
 pub(super) use groups::Deferred;
 pub use transactions::MarkersOf;
@@ -31,6 +32,7 @@ use std::{
     fmt::Debug,
     sync::Arc,
 };
+use unconfirmed::Unconfirmed;
 
 /// Records of one batch of a decision that may be split.
 const SPLIT_RECORDS: usize = 1000;
@@ -120,6 +122,8 @@ pub(super) struct Decision<C: Coordination> {
     transaction: Option<Transaction>,
     replies: Vec<(Ticket, Result<C::Response, ErrorCode>)>,
     then: Option<C::Then>,
+    /// The replies are worth something only from who leads yet.
+    of_leader: bool,
 }
 
 /// The coordinators of one kind of one shard.
@@ -128,6 +132,7 @@ pub(super) struct Host<C: Coordination> {
     image: Image,
     config: Arc<BrokerConfig>,
     hosted: Hosts<C>,
+    unconfirmed: Unconfirmed<C>,
     /// Reads of files that are under way, for whom.
     reads: BTreeMap<u64, PartitionId>,
 }
@@ -138,6 +143,7 @@ impl<C: Coordination> Default for Host<C> {
             image: Image::default(),
             config: Arc::default(),
             hosted: Hosts::default(),
+            unconfirmed: Unconfirmed::default(),
             reads: BTreeMap::new(),
         }
     }
@@ -178,6 +184,7 @@ struct Pending<C: Coordination> {
     until: Offset,
     replies: Vec<(Ticket, Result<C::Response, ErrorCode>)>,
     then: Option<C::Then>,
+    of_leader: bool,
 }
 
 impl<C: Coordination> Host<C> {
@@ -271,7 +278,7 @@ impl Owner {
         let undecided = hosted.blocked.into_iter().flat_map(|decision| decision.replies);
         let decided = hosted.pending.into_iter().flat_map(|pending| pending.replies).chain(undecided);
         let tickets = decided.map(|(ticket, _)| ticket).chain(waiting).chain(members);
-        let told: Vec<Ticket> = tickets.collect();
+        let told: Vec<Ticket> = tickets.chain(C::host(self).unconfirmed.take(id)).collect();
         told.into_iter().for_each(|ticket| reply::<C>(ticket, Err(ErrorCode::NotCoordinator), answers));
     }
 
@@ -282,7 +289,11 @@ impl Owner {
     }
 
     fn stop_all<C: Coordination>(&mut self, answers: &mut Answers) {
-        for hosted in C::host(self).hosted.values_mut() {
+        let host = C::host(self);
+        for ticket in host.unconfirmed.take_all() {
+            reply::<C>(ticket, Err(ErrorCode::NotCoordinator), answers);
+        }
+        for hosted in host.hosted.values_mut() {
             hosted.phase = Phase::Stopped;
             let waiting = hosted.waiting.drain(..).filter_map(Input::ticket).collect::<Vec<_>>();
             for ticket in waiting.into_iter().chain(hosted.coordinator.take_waiting()) {
@@ -403,12 +414,12 @@ impl Owner {
         let early = C::answers_early(self.store.fault()) && decision.then.is_none();
         let high_watermark = if early { until } else { partition.high_watermark };
         let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-        let Decision { replies, then, .. } = decision;
+        let Decision { replies, then, of_leader, .. } = decision;
         if until > high_watermark {
-            return hosted.pending.push_back(Pending { until, replies, then });
+            return hosted.pending.push_back(Pending { until, replies, then, of_leader });
         }
         debug_assert!(then.is_none(), "what waits for records has records");
-        replies.into_iter().for_each(|(ticket, answer)| reply::<C>(ticket, answer, answers));
+        self.answer::<C>(now, id, replies, of_leader, answers);
     }
 
     /// The records of a decision were refused: so are those who wait for it.
@@ -515,9 +526,7 @@ impl Owner {
             let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
             let met = hosted.pending.front().is_some_and(|pending| pending.until <= high_watermark);
             let Some(pending) = hosted.pending.pop_front_if(|_| met) else { return };
-            for (ticket, answer) in pending.replies {
-                reply::<C>(ticket, answer, answers);
-            }
+            self.answer::<C>(now, id, pending.replies, pending.of_leader, answers);
             if let Some(then) = pending.then {
                 self.go_on::<C>(now, id, then, Ok(()), answers);
             }
@@ -558,11 +567,13 @@ impl Owner {
 
     /// When [`tick_coordinators`](Self::tick_coordinators) is to be called next. Costs nothing where none has changed.
     pub fn coordinators_due(&mut self) -> Option<Monotonic> {
-        [self.groups.hosted.due(), self.transactions.hosted.due()].into_iter().flatten().min()
+        let alarms = [self.groups.hosted.due(), self.transactions.hosted.due()];
+        alarms.into_iter().chain([self.groups.unconfirmed.due()]).flatten().min()
     }
 
     /// What comes due in the coordinators: alarms, and the next slice of one that loads.
     pub fn tick_coordinators(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
+        self.give_up_unconfirmed::<Groups>(now, answers);
         self.tick_all::<Groups>(now, effects, answers);
         self.tick_all::<Transactions>(now, effects, answers);
     }

@@ -121,7 +121,7 @@ impl Coordination for Coordinator {
                 wishes.for_ids.extend(request.map(|request| (id, request.0, request.1)));
             }
         }
-        Decision { records, applied: false, may_split, transaction: None, replies, then }
+        Decision { records, applied: false, may_split, transaction: None, replies, then, of_leader: false }
     }
 
     fn encode(record: &Record) -> (Vec<u8>, Option<Vec<u8>>) {
