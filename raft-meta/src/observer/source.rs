@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A controller that did not answer is left alone for so long, in ms, and twice as long each further time.
 const AVOIDED_MS_MIN: u64 = 250;
-const AVOIDED_MS_MAX: u64 = 4_000;
+const AVOIDED_MS_MAX: u64 = 1_000;
 
 /// The log is told again how long nobody answers.
 const TOLD_EVERY_MS: u64 = 30_000;
@@ -186,6 +186,14 @@ mod tests {
         assert_eq!(asked, [1, 2, 3]);
         assert_eq!(sources.next_due(), at(AVOIDED_MS_MIN));
         assert!(sources.next(sources.next_due(), None).is_some());
+        for round in 1..20 {
+            let now = at(round * AVOIDED_MS_MAX);
+            while let Some(node) = sources.next(now, None) {
+                sources.failed(now, node, "nobody listens");
+            }
+            let pause = sources.next_due().0 - now.0;
+            assert!(pause <= 1_000_000_000, "a controller that is back is found within a second");
+        }
     }
 
     #[test]
