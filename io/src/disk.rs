@@ -4,7 +4,7 @@ use crate::{
     fs,
     record::{Change, Recorder},
 };
-use corelane_seam::{DirectoryEntry, Disk, OpenHow};
+use corelane_seam::{DirectoryEntry, Disk, OpenHow, Task};
 use std::{
     collections::BTreeSet,
     fs::{File, OpenOptions},
@@ -13,6 +13,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// Tasks that run side by side. They wait for the disk, which does several things at once better than one.
+const TASKS_AT_ONCE: usize = 8;
 
 /// [`Disk`] on the kernel's file systems. Paths are used as they are given: the disk is rooted nowhere.
 #[derive(Default, Debug)]
@@ -163,6 +166,21 @@ impl Disk for SystemDisk {
     fn space(&self, path: &Path) -> io::Result<u64> {
         fs::space(path).map(|space| space.free)
     }
+
+    fn carry_out(&self, tasks: Vec<Task<'_>>) {
+        let threads = TASKS_AT_ONCE.min(tasks.len());
+        let tasks = Mutex::new(tasks.into_iter());
+        let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(task) = next() {
+                        task();
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +205,24 @@ mod tests {
         );
         assert!(disk.list(&directory.path().join("none")).expect("empty").is_empty());
         assert_eq!(disk.read(&directory.path().join("none")).expect("asked"), None);
+    }
+
+    #[test]
+    fn tasks_run_side_by_side_and_all_of_them() {
+        let both = std::sync::Barrier::new(2);
+        let meet = || -> Task<'_> {
+            Box::new(|| {
+                both.wait();
+            })
+        };
+        SystemDisk::new().carry_out(vec![meet(), meet()]);
+        let done = Mutex::new(BTreeSet::new());
+        let task = |number| -> Task<'_> {
+            let done = &done;
+            Box::new(move || assert!(done.lock().expect("sound").insert(number)))
+        };
+        SystemDisk::new().carry_out((0..100).map(task).collect());
+        assert!(done.into_inner().expect("sound").into_iter().eq(0..100));
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct DirectoryEntry {
     pub len: u64,
 }
 
+/// A part of a recovery that needs nothing of the others.
+pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 /// Blocking access to files by path. Everything that changes the disk is durable when it returns, but `write_at`,
 /// which is durable after `flush`.
 pub trait Disk: Send + Sync {
@@ -44,4 +47,8 @@ pub trait Disk: Send + Sync {
     fn zero(&self, path: &Path, offset: u64, len: u64) -> io::Result<()>;
     /// Free bytes for this process.
     fn space(&self, path: &Path) -> io::Result<u64>;
+    /// Carries out tasks, all of them: one after the other, or side by side where that keeps the disk busier.
+    fn carry_out(&self, tasks: Vec<Task<'_>>) {
+        tasks.into_iter().for_each(|task| task());
+    }
 }

@@ -25,7 +25,7 @@ mod shard;
 mod time;
 
 pub use chunk::{BLOCK, ChunkWriter, Slice};
-pub use disk::{DirectoryEntry, Disk};
+pub use disk::{DirectoryEntry, Disk, Task};
 pub use file::{Allocation, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Space, Token};
 pub use net::{CloseReason, ConnectionId, ListenerId, Part};
 pub use shard::{Completion, Operation, Shard, ShardId};

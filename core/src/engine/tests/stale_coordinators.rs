@@ -164,7 +164,11 @@ fn a_follower_that_was_silent_for_a_moment_stays_in_sync() {
     cluster.pass_ms(1_000);
     let _: OffsetCommitResponse = cluster.response(client, 9).expect("it is committed");
     cluster.pass_ms(120_000);
-    assert!(cluster.asked_for_isr.is_empty(), "it fetches, and has all there is: {:?}", cluster.asked_for_isr);
+    assert!(
+        cluster.asked_for_isr.is_empty(),
+        "it fetches, and has all there is: {:?}",
+        cluster.asked_for_isr
+    );
     ask(&mut cluster, 1, asking, true);
     cluster.settle();
     assert_eq!(told(&mut cluster, asking), Some(Ok(5)));

@@ -23,19 +23,17 @@ pub(in super::super) struct CarriedGroup {
     pub next_sequence: u64,
 }
 
-/// Makes one shard's journal for the new boot, with all that its logs carry over, flushed.
+/// Makes one shard's journal for the new boot, with all that its logs (`mine`) carry over, flushed.
 pub(super) fn write_journal(
     disk: &dyn Disk,
     settings: &RecoverySettings,
     boot: Boot,
     shard: u16,
-    logs: &mut [RecoveredLog],
+    mut mine: Vec<&mut RecoveredLog>,
 ) -> Result<(), Fatal> {
     let path = paths::journal(&settings.journal_dir, boot.generation, shard);
     let io = |error| failed("making the journal", &path, &error);
     disk.remove(&path).map_err(io)?;
-    let mut mine: Vec<&mut RecoveredLog> =
-        logs.iter_mut().filter(|log| log.carries() && log.id.owner(settings.shards).0 == shard).collect();
     let mut groups: Vec<(GroupHeader, usize)> = Vec::new();
     let (mut first, mut offset, mut sequence) = (0, 0, 0);
     while first < mine.len() || groups.is_empty() || groups.last().is_some_and(|(_, count)| *count > 0) {

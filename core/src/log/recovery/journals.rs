@@ -1,4 +1,4 @@
-//! Reading a journal: what it knows, what of it counts, and where each log's bytes lie in it.
+//! Reading journals: what they know, what of it counts, and where each log's bytes lie in them.
 
 use super::{
     super::{
@@ -8,7 +8,7 @@ use super::{
             group::{self, GroupHeader},
         },
     },
-    RecoveryReport, failed,
+    RecoveryReport, each, failed,
 };
 use crate::{
     error::Fatal,
@@ -17,12 +17,16 @@ use crate::{
 use corelane_seam::{BLOCK, Disk};
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 /// Read at once while headers are looked for.
 const SCAN_BYTES: usize = 1024 * 1024;
+
+/// The part of a journal that is looked through by one task.
+const STRETCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bytes of a segment that a journal holds.
 #[derive(Clone, Debug)]
@@ -64,17 +68,61 @@ pub(super) struct Replay {
 /// Of every log that the journals name. A log's entries are all in one journal: its shard's.
 pub(super) type Replays = BTreeMap<PartitionId, Replay>;
 
-/// Reads one journal.
-pub(super) fn read(
-    disk: &dyn Disk,
+/// A journal of the last boot.
+struct Journal {
     path: PathBuf,
+    headers: Headers,
+}
+
+/// Groups' headers by number.
+type Headers = BTreeMap<u64, GroupHeader>;
+
+/// Reads all journals of a boot, with their lengths. They are looked through in stretches, because the time is the disk's.
+pub(super) fn read_all(
+    disk: &dyn Disk,
+    paths: Vec<(PathBuf, u64)>,
     boot: Boot,
-    shard: u16,
+    fault: Fault,
+    report: &mut RecoveryReport,
+) -> Result<Replays, Fatal> {
+    let mut stretches = Vec::new();
+    let mut journals = Vec::new();
+    for (shard, (path, len)) in (0..).zip(paths) {
+        let of_journal = (0..len.div_ceil(STRETCH_BYTES)).map(|number| (shard, path.clone(), number));
+        stretches.extend(of_journal);
+        journals.push(Journal { path, headers: Headers::new() });
+    }
+    let found = each(disk, stretches, |(shard, path, number)| {
+        let stretch = number * STRETCH_BYTES..(number + 1) * STRETCH_BYTES;
+        read_headers(disk, &path, boot, shard, stretch).map(|headers| (shard, headers))
+    });
+    for found in found {
+        let (shard, mut headers) = found?;
+        journals[usize::from(shard)].headers.append(&mut headers);
+    }
+    let read = each(disk, journals, |journal| {
+        let (mut replays, mut report) = (Replays::new(), RecoveryReport::default());
+        read(disk, journal, boot, fault, &mut replays, &mut report).map(|()| (replays, report))
+    });
+    let mut replays = Replays::new();
+    for read in read {
+        let (mut of_one, of_journal) = read?;
+        replays.append(&mut of_one);
+        report.add(&of_journal);
+    }
+    Ok(replays)
+}
+
+/// Reads one journal.
+fn read(
+    disk: &dyn Disk,
+    journal: Journal,
+    boot: Boot,
     fault: Fault,
     replays: &mut Replays,
     report: &mut RecoveryReport,
 ) -> Result<(), Fatal> {
-    let headers = read_headers(disk, &path, boot, shard)?;
+    let Journal { path, headers } = journal;
     let low = headers.values().map(|header| header.low).max().unwrap_or(0);
     let flushed = headers.values().map(|header| header.flushed).max().unwrap_or(0);
     let journal = Arc::new(path);
@@ -115,17 +163,18 @@ fn damaged(journal: &Path, offset: Option<u64>, number: u64, why: &str) -> Fatal
     ))
 }
 
-/// All groups' headers, by number.
+/// The headers of groups that begin in a stretch of a journal.
 fn read_headers(
     disk: &dyn Disk,
     path: &Path,
     boot: Boot,
     shard: u16,
-) -> Result<BTreeMap<u64, GroupHeader>, Fatal> {
-    let mut headers = BTreeMap::new();
+    stretch: Range<u64>,
+) -> Result<Headers, Fatal> {
+    let mut headers = Headers::new();
     let mut buffer = vec![0; SCAN_BYTES];
-    let mut offset = 0;
-    loop {
+    let mut offset = stretch.start;
+    while offset < stretch.end {
         let count =
             disk.read_at(path, offset, &mut buffer).map_err(|error| failed("reading", path, &error))?;
         for (index, block) in buffer[..count].chunks(BLOCK).enumerate() {
@@ -135,10 +184,11 @@ fn read_headers(
             }
         }
         if count < SCAN_BYTES {
-            return Ok(headers);
+            break;
         }
         offset += SCAN_BYTES as u64;
     }
+    Ok(headers)
 }
 
 /// Notes a group's entries; the inner error says why it is damaged.

@@ -9,6 +9,8 @@
 //!    What is there of a log that cannot be recovered stays beside it ([`kept`]).
 //! 5. One replacement of the manifest makes the new boot the one that counts; then the old journals go.
 //!
+//! Within a step, what needs nothing of the rest may run side by side ([`Disk::carry_out`]).
+//!
 //! Until step 5 nothing that the old journals need is changed, and what is written to segments is what they say, so
 //! an interrupted recovery begins again from the start.
 
@@ -35,7 +37,8 @@ use crate::{
     error::Fatal,
     ids::{Offset, PartitionId},
 };
-use corelane_seam::Disk;
+use corelane_seam::{Disk, Task};
+use journals::Replays;
 use manifest::Manifest;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -139,6 +142,16 @@ impl RecoveredLog {
     }
 }
 
+impl RecoveryReport {
+    /// Adds what a part of a recovery did.
+    fn add(&mut self, part: &RecoveryReport) {
+        self.journals += part.journals;
+        self.entries += part.entries;
+        self.bytes += part.bytes;
+        self.groups_cut += part.groups_cut;
+    }
+}
+
 /// What recovery did.
 #[derive(Debug)]
 pub struct Recovered {
@@ -193,35 +206,37 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
             paths::manifest(&settings.data_dir).display()
         )));
     }
-    let mut replays = journals::Replays::new();
+    let mut replays = Replays::new();
     if let Some(old) = &manifest {
         report.clean = (0..old.shards).all(|shard| {
             let mark = paths::clean_mark(&settings.data_dir, old.boot.generation, shard);
             matches!(disk.read(&mark), Ok(Some(_)))
         });
-        for shard in 0..old.shards {
+        let lengths = list(disk, &settings.journal_dir)?;
+        let journal = |shard| {
             let path = paths::journal(&settings.journal_dir, old.boot.generation, shard);
-            journals::read(disk, path, old.boot, shard, settings.fault, &mut replays, &mut report)?;
-        }
+            // Reading one that is missing says so.
+            let len = lengths.iter().find(|entry| entry.path == path).map_or(1, |entry| entry.len);
+            (path, len)
+        };
+        let paths = (0..old.shards).map(journal).collect();
+        replays = journals::read_all(disk, paths, old.boot, settings.fault, &mut report)?;
     }
     let found = directories.iter().filter_map(|entry| paths::parse_log_directory(&entry.path));
     let ids: BTreeSet<PartitionId> = found.chain(replays.keys().copied()).collect();
-    let mut logs = Vec::new();
     let marks = read_watermarks(disk, settings, manifest.as_ref())?;
-    for id in ids {
-        let replay = replays.remove(&id).unwrap_or_default();
-        let mut log = logs::recover_log(disk, settings, id, &replay, &mut report)?;
-        // What was recorded may be of a log that was deleted.
-        if let (Some(log), Some(mark), 0) = (&mut log, marks.get(&id), replay.serial_min) {
-            log.high_watermark = log.high_watermark.max(*mark);
-        }
-        logs.extend(log);
-    }
+    let mut logs = recover_logs(disk, settings, ids, replays, &marks, &mut report)?;
     let generation = manifest.map_or(1, |old| old.boot.generation + 1);
     let boot = Boot { generation, salt: settings.salt };
-    for shard in 0..settings.shards {
-        carry::write_journal(disk, settings, boot, shard, &mut logs)?;
+    let mut of_shards: BTreeMap<u16, Vec<&mut RecoveredLog>> =
+        (0..settings.shards).map(|shard| (shard, Vec::new())).collect();
+    for log in logs.iter_mut().filter(|log| log.carries()) {
+        of_shards.entry(log.id.owner(settings.shards).0).or_default().push(log);
     }
+    let written = each(disk, of_shards.into_iter().collect(), |(shard, mine)| {
+        carry::write_journal(disk, settings, boot, shard, mine)
+    });
+    written.into_iter().collect::<Result<(), Fatal>>()?;
     if !marks.is_empty() {
         let marks = logs.iter().filter(|log| marks.contains_key(&log.id));
         let content = watermarks::encode(marks.map(|log| (log.id, log.high_watermark.min(log.end))));
@@ -231,6 +246,46 @@ pub fn recover(disk: &dyn Disk, settings: &RecoverySettings) -> Result<Recovered
     Manifest { boot, shards: settings.shards }.write(disk, &settings.data_dir)?;
     remove_retired(disk, settings, generation, &logs)?;
     Ok(Recovered { boot, logs, report })
+}
+
+/// Recovers each of the logs with what the journals say of it, in the order of their ids.
+fn recover_logs(
+    disk: &dyn Disk,
+    settings: &RecoverySettings,
+    ids: BTreeSet<PartitionId>,
+    mut replays: Replays,
+    marks: &BTreeMap<PartitionId, Offset>,
+    report: &mut RecoveryReport,
+) -> Result<Vec<RecoveredLog>, Fatal> {
+    let ids = ids.into_iter().map(|id| (id, replays.remove(&id).unwrap_or_default())).collect();
+    let recovered = each(disk, ids, |(id, replay)| {
+        let mut report = RecoveryReport::default();
+        let mut log = logs::recover_log(disk, settings, id, &replay, &mut report)?;
+        // What was recorded may be of a log that was deleted.
+        if let (Some(log), Some(mark), 0) = (&mut log, marks.get(&id), replay.serial_min) {
+            log.high_watermark = log.high_watermark.max(*mark);
+        }
+        Ok((log, report))
+    });
+    let mut logs = Vec::new();
+    for recovered in recovered {
+        let (log, of_one) = recovered?;
+        logs.extend(log);
+        report.add(&of_one);
+    }
+    Ok(logs)
+}
+
+/// Does something with each of `items`, side by side where the disk does that, and gives what came of it in their order.
+fn each<T: Send, R: Send>(disk: &dyn Disk, items: Vec<T>, act: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let mut tasks: Vec<Task<'_>> = Vec::with_capacity(items.len());
+    for (item, result) in items.into_iter().zip(&mut results) {
+        let act = &act;
+        tasks.push(Box::new(move || *result = Some(act(item))));
+    }
+    disk.carry_out(tasks);
+    results.into_iter().map(|result| result.expect("the disk carries out all tasks")).collect()
 }
 
 /// What the last boot recorded of high watermarks. A file that is damaged or missing says nothing: then a log goes on
