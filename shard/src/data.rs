@@ -172,7 +172,12 @@ impl DataShard {
     }
 
     fn set_timer(&mut self, out: &mut Operations) {
-        let deadlines = [self.engine_timer, self.next_sweep, self.peers.next_deadline()];
+        // Responses that do not leave are given up by the clock, not when something else happens.
+        let patience = self
+            .stopping_since
+            .filter(|_| self.engine_stopped && !self.stopped)
+            .map(|since| since + STOP_PATIENCE);
+        let deadlines = [self.engine_timer, self.next_sweep, self.peers.next_deadline(), patience];
         let next = deadlines.into_iter().flatten().min();
         if let Some(at) = next.filter(|_| next != self.timer_set) {
             self.timer_set = next;
@@ -332,7 +337,7 @@ impl DataShard {
         if self.stopped || !self.engine_stopped {
             return;
         }
-        let late = now.monotonic - since > STOP_PATIENCE;
+        let late = now.monotonic - since >= STOP_PATIENCE;
         if late || self.connections.values().all(Connection::all_sent) {
             self.stopped = true;
             self.peers.close_all(now, out);

@@ -59,7 +59,12 @@ impl fmt::Display for Service {
 
 /// One record of 100 bytes.
 pub fn small_batch(stamp: Stamp) -> Bytes {
-    let value = stamp.value(100);
+    batch_of(stamp, 100)
+}
+
+/// One record of so many bytes.
+pub fn batch_of(stamp: Stamp, bytes: usize) -> Bytes {
+    let value = stamp.value(bytes);
     let mut batch = BatchBuilder::new();
     batch.push(NewRecord {
         timestamp_ms: crate::clock::unix_ms(),

@@ -1,7 +1,10 @@
 //! Stops and starts in order, and those that must be refused.
 
 use corelane_fault_tests::{
-    ACKS_ALL, Broker, BrokerOptions, Client, hostile::small_batch, payload::Stamp, read_all,
+    ACKS_ALL, Broker, BrokerOptions, Client,
+    hostile::{self, batch_of, small_batch},
+    payload::Stamp,
+    read_all,
 };
 use std::{net::TcpListener, time::Duration};
 
@@ -79,6 +82,25 @@ fn sigterm_ends_a_broker_under_load_within_seconds() {
         found += log.iter().filter(|stamp| stamp.producer == 2).count() as u64;
     }
     assert!(found >= acknowledged, "{acknowledged} records were acknowledged, {found} are there");
+}
+
+#[test]
+fn clients_that_do_not_read_their_answers_hold_up_a_stop_for_seconds_only() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut broker = Broker::start(&BrokerOptions::new(directory.path(), 2)).expect("it starts");
+    let mut client = Client::connect(broker.address()).expect("it listens");
+    client.create_topics(&["large"], 2, &[]).expect("a topic");
+    client.await_topic("large", 2, Duration::from_secs(10)).expect("its leaders");
+    // More than the kernel's buffers of a connection hold, in each answer.
+    for number in 0..64 {
+        let produced =
+            client.produce("large", 1, batch_of(stamp(number), 512 << 10), ACKS_ALL).expect("an answer");
+        assert!(produced.error.is_none(), "{produced:?}");
+    }
+    let silent = hostile::never_read(broker.address(), "large", 8).expect("they connect");
+    let status = broker.terminate(STOP_MAX).expect("it stops");
+    assert!(status.success(), "{status}; it said:\n{}", broker.said());
+    drop(silent);
 }
 
 fn refused(options: &BrokerOptions) -> String {

@@ -22,8 +22,9 @@ use std::{
     sync::Arc,
 };
 
-/// Read at once while headers are looked for.
-const SCAN_BYTES: usize = 1024 * 1024;
+/// Read at once while headers are looked for: little behind a group, whose end is known, and more while none begins.
+const LOOK_BYTES_MIN: usize = 16 * 1024;
+const LOOK_BYTES_MAX: usize = 1024 * 1024;
 
 /// The part of a journal that is looked through by one task.
 const STRETCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -163,7 +164,10 @@ fn damaged(journal: &Path, offset: Option<u64>, number: u64, why: &str) -> Fatal
     ))
 }
 
-/// The headers of groups that begin in a stretch of a journal.
+/// The headers of groups that begin in a stretch of a journal, but for those that stand where another one whose header is
+/// whole reaches: they are not needed. Of groups that are flushed, and were not overwritten since, each begins where the one
+/// before ends, or at the file's beginning, so no header that is older than one of them is left before it and reaches
+/// over its beginning; and what is newer was written only where nothing was needed.
 fn read_headers(
     disk: &dyn Disk,
     path: &Path,
@@ -172,21 +176,25 @@ fn read_headers(
     stretch: Range<u64>,
 ) -> Result<Headers, Fatal> {
     let mut headers = Headers::new();
-    let mut buffer = vec![0; SCAN_BYTES];
-    let mut offset = stretch.start;
+    let mut buffer = vec![0; LOOK_BYTES_MAX];
+    let (mut offset, mut look) = (stretch.start, LOOK_BYTES_MIN);
     while offset < stretch.end {
-        let count =
-            disk.read_at(path, offset, &mut buffer).map_err(|error| failed("reading", path, &error))?;
-        for (index, block) in buffer[..count].chunks(BLOCK).enumerate() {
-            let at = offset + (index * BLOCK) as u64;
-            if let Some(header) = group::read_header(block, boot, shard, at) {
-                headers.insert(header.number, header);
-            }
+        let count = disk
+            .read_at(path, offset, &mut buffer[..look])
+            .map_err(|error| failed("reading", path, &error))?;
+        let looked_to = offset + look as u64;
+        let mut at = offset;
+        while at < offset + count as u64 && at < stretch.end {
+            let block = &buffer[usize::try_from(at - offset).expect("within the buffer")..count];
+            let header = group::read_header(block, boot, shard, at);
+            at = at.saturating_add(header.map_or(BLOCK as u64, |header| header.padded()));
+            headers.extend(header.map(|header| (header.number, header)));
         }
-        if count < SCAN_BYTES {
+        if count < look {
             break;
         }
-        offset += SCAN_BYTES as u64;
+        look = if at > looked_to { LOOK_BYTES_MIN } else { LOOK_BYTES_MAX.min(2 * look) };
+        offset = at.max(looked_to);
     }
     Ok(headers)
 }
@@ -233,5 +241,76 @@ fn note(replay: &mut Replay, entry: &Entry, journal: &Arc<PathBuf>, offset: u64,
         Kind::Deleted { serial } => {
             *replay = Replay { deleted: true, serial_min: serial, ..Replay::default() };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            journal::{entry::ENTRY_HEADER_BYTES, group::GROUP_HEADER_BYTES},
+            testing::MemDisk,
+        },
+        *,
+    };
+    use crate::ids::{LeaderEpoch, TopicId};
+    use corelane_seam::ChunkWriter;
+
+    const BOOT: Boot = Boot { generation: 3, salt: 77 };
+    const MIB: u64 = 1 << 20;
+
+    /// A group with one entry of so many bytes, all of them `fill`'s.
+    fn group(number: u64, offset: u64, payload: usize, fill: impl Fn(&mut [u8])) -> (GroupHeader, Vec<u8>) {
+        let header = GroupHeader {
+            number,
+            offset,
+            bytes: (GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES + payload) as u64,
+            first_sequence: number,
+            entries: 1,
+            low: 0,
+            flushed: number,
+        };
+        let entry = Entry {
+            id: PartitionId { topic: TopicId(uuid::Uuid::from_u128(9)), index: 4 },
+            kind: Kind::Append { base: Offset(0), serial: 1, position: 0 },
+            leader_epoch: LeaderEpoch(2),
+            sequence: 0,
+        };
+        let mut chunk = ChunkWriter::with_capacity(usize::try_from(header.padded()).unwrap());
+        group::write(&mut chunk, BOOT, 1, &header, |space| space.entry(entry, payload, |bytes| fill(bytes)));
+        let bytes = chunk.slice(0..chunk.len()).to_vec();
+        (header, bytes)
+    }
+
+    #[test]
+    fn headers_are_found_behind_each_other_behind_a_gap_and_in_every_stretch_and_not_within_a_group() {
+        let (disk, path) = (MemDisk::default(), Path::new("/journal"));
+        let (mut expected, mut offset) = (Headers::new(), 0);
+        for number in 0..200 {
+            // From less than a block to more than is looked at at once.
+            let payload = usize::try_from(number * number * 7919 % (1 << 18)).unwrap();
+            let (header, bytes) = group(number, offset, payload, |space| {
+                // In front of a block's beginning stands what the group before this place's last group was.
+                let inner = BLOCK - GROUP_HEADER_BYTES - ENTRY_HEADER_BYTES;
+                if let Some(space) = space.get_mut(inner..2 * BLOCK) {
+                    let (_, old) = group(1_000 + number, offset + BLOCK as u64, 10, |_| {});
+                    space[..BLOCK].copy_from_slice(&old);
+                }
+            });
+            disk.write_at(path, offset, &bytes).unwrap();
+            expected.insert(number, header);
+            offset += header.padded() + if number % 50 == 49 { MIB + 12 * BLOCK as u64 } else { 0 };
+        }
+        disk.zero(path, offset, MIB).unwrap();
+        let whole = read_headers(&disk, path, BOOT, 1, 0..u64::MAX).unwrap();
+        assert_eq!(whole, expected);
+        let mut parts = Headers::new();
+        for stretch in 0..(offset + MIB).div_ceil(MIB) {
+            let mut found = read_headers(&disk, path, BOOT, 1, stretch * MIB..(stretch + 1) * MIB).unwrap();
+            parts.append(&mut found);
+        }
+        // A stretch that begins within a group may find what is left there, which no chain of groups leads to.
+        parts.retain(|number, _| *number < 1_000);
+        assert_eq!(parts, expected);
     }
 }
