@@ -325,12 +325,15 @@ fn remove_retired(
     let journals = list(disk, &settings.journal_dir)?.into_iter().map(|entry| ("journal-", entry));
     let marks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("clean-", entry));
     let watermarks = list(disk, &settings.data_dir)?.into_iter().map(|entry| ("watermarks-", entry));
-    for (prefix, entry) in journals.chain(marks).chain(watermarks) {
-        if paths::parse_shard_file(&entry.path, prefix).is_some_and(|(of, _)| of != generation) {
-            disk.remove(&entry.path).map_err(|error| failed("removing", &entry.path, &error))?;
-        }
-    }
-    Ok(())
+    let is_retired = |(prefix, path): &(&str, PathBuf)| {
+        paths::parse_shard_file(path, prefix).is_some_and(|(of, _)| of != generation)
+    };
+    let files = journals.chain(marks).chain(watermarks).map(|(prefix, entry)| (prefix, entry.path));
+    // To remove a large file takes a while: what is kept of it in memory goes, too.
+    let removed = each(disk, files.filter(is_retired).collect(), |(_, path)| {
+        disk.remove(&path).map_err(|error| failed("removing", &path, &error))
+    });
+    removed.into_iter().collect()
 }
 
 fn list(disk: &dyn Disk, path: &Path) -> Result<Vec<corelane_seam::DirectoryEntry>, Fatal> {

@@ -1,6 +1,7 @@
 //! The coordinators that live in this shard's partitions of internal topics, of groups and of transactions: what they
 //! decide is appended here, by the same path as everything else, and their replies leave when it is committed.
 
+mod decisions;
 mod groups;
 mod hosts;
 mod loading;
@@ -16,15 +17,16 @@ use crate::{
     config::BrokerConfig,
     engine::{Effects, message::OwnerResponse},
     error::ErrorCode,
-    groups::{Coordinator as Groups, Ticket, Transaction},
+    groups::{Coordinator as Groups, Ticket},
     ids::{LeaderEpoch, Offset, PartitionId, ProducerId},
-    log::{AppendError, Fault},
+    log::Fault,
     message_format::RecordFault,
     metadata::Image,
-    records::{BatchBuilder, Codec, NO_SEQUENCE, NewRecord, Outcome as Ending},
+    records::{Codec, Outcome as Ending},
     transactions::Coordinator as Transactions,
 };
 use corelane_seam::{Monotonic, Now};
+use decisions::{Decision, Pending};
 use hosts::Hosts;
 use loading::{Loading, Step};
 use std::{
@@ -33,9 +35,6 @@ use std::{
     sync::Arc,
 };
 use unconfirmed::Unconfirmed;
-
-/// Records of one batch of a decision that may be split.
-const SPLIT_RECORDS: usize = 1000;
 
 /// Alarms of one coordinator that are seen to in one turn: requests get their turn between them.
 const ALARMS_PER_TURN: usize = 64;
@@ -110,22 +109,6 @@ pub(super) trait Coordination: Debug + Sized {
     fn response(place: u32, reply: Result<Self::Response, ErrorCode>) -> OwnerResponse;
 }
 
-/// What of an outcome is the log's.
-#[derive(Debug)]
-pub(super) struct Decision<C: Coordination> {
-    records: Vec<C::Record>,
-    /// The state is as the records say already: they are not replayed.
-    applied: bool,
-    /// The records need not be one batch.
-    may_split: bool,
-    /// The records are a part of this transaction.
-    transaction: Option<Transaction>,
-    replies: Vec<(Ticket, Result<C::Response, ErrorCode>)>,
-    then: Option<C::Then>,
-    /// The replies are worth something only from who leads yet.
-    of_leader: bool,
-}
-
 /// The coordinators of one kind of one shard.
 #[derive(Debug)]
 pub(super) struct Host<C: Coordination> {
@@ -177,14 +160,6 @@ enum Phase {
 enum Input<C: Coordination> {
     Request(Ticket, C::Request),
     Notice(C::Notice),
-}
-
-#[derive(Debug)]
-struct Pending<C: Coordination> {
-    until: Offset,
-    replies: Vec<(Ticket, Result<C::Response, ErrorCode>)>,
-    then: Option<C::Then>,
-    of_leader: bool,
 }
 
 impl<C: Coordination> Host<C> {
@@ -349,220 +324,6 @@ impl Owner {
         host.hosted.get_mut(id).map(|hosted| call(&mut hosted.coordinator, stage))
     }
 
-    // ---- decide, append, replay, answer ----
-
-    /// A decision: its records are appended and replayed; its replies wait until they are committed.
-    fn decided<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        outcome: C::Outcome,
-        answers: &mut Answers,
-    ) {
-        let decision = C::unpack(self, id, outcome);
-        self.take_decision(now, id, decision, answers);
-    }
-
-    fn take_decision<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        decision: Decision<C>,
-        answers: &mut Answers,
-    ) {
-        let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-        if hosted.blocked.is_empty() {
-            self.append_decision(now, id, decision, answers);
-        } else {
-            hosted.blocked.push_back(decision);
-        }
-    }
-
-    fn append_decision<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        mut decision: Decision<C>,
-        answers: &mut Answers,
-    ) {
-        while !decision.records.is_empty() {
-            let records = decision.next_batch();
-            match self.append_decided::<C>(now, id, &records, decision.transaction) {
-                Ok(first) => {
-                    let (applied, whose) = (decision.applied, decision.transaction.map(|it| it.producer));
-                    let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-                    if !applied {
-                        for (at, record) in (first.0..).zip(records) {
-                            hosted.coordinator.replay(record, Offset(at), whose);
-                        }
-                    }
-                }
-                Err(Refusal::NoRoom) => {
-                    let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-                    decision.records.splice(..0, records);
-                    return hosted.blocked.push_front(decision);
-                }
-                Err(Refusal::Because(error)) => return self.undecided(now, id, decision, error, answers),
-            }
-        }
-        if decision.replies.is_empty() && decision.then.is_none() {
-            return;
-        }
-        let Some(slot) = self.store.slot(id) else { return };
-        let until = self.store.log_end(slot);
-        let Some(partition) = self.partitions.get(&id) else { return };
-        let early = C::answers_early(self.store.fault()) && decision.then.is_none();
-        let high_watermark = if early { until } else { partition.high_watermark };
-        let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-        let Decision { replies, then, of_leader, .. } = decision;
-        if until > high_watermark {
-            return hosted.pending.push_back(Pending { until, replies, then, of_leader });
-        }
-        debug_assert!(then.is_none(), "what waits for records has records");
-        self.answer::<C>(now, id, replies, of_leader, answers);
-    }
-
-    /// The records of a decision were refused: so are those who wait for it.
-    fn undecided<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        decision: Decision<C>,
-        error: ErrorCode,
-        answers: &mut Answers,
-    ) {
-        let (told, stored) = C::refused(error);
-        for (ticket, _) in decision.replies {
-            reply::<C>(ticket, Err(told), answers);
-        }
-        if let Some(then) = decision.then {
-            self.go_on::<C>(now, id, then, Err(stored), answers);
-        }
-    }
-
-    fn go_on<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        then: C::Then,
-        result: Result<(), ErrorCode>,
-        answers: &mut Answers,
-    ) {
-        let next = self.with::<C, _>(now, id, |coordinator, stage| coordinator.stored(stage, then, result));
-        if let Some(next) = next {
-            self.decided::<C>(now, id, next, answers);
-        }
-    }
-
-    /// Appends records as one batch, of a producer's transaction if it is given. Gives the first one's offset.
-    fn append_decided<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        records: &[C::Record],
-        transaction: Option<Transaction>,
-    ) -> Result<Offset, Refusal> {
-        let codec = C::codec(&C::host(self).config);
-        let Some(partition) = self.partitions.get(&id).filter(|partition| partition.offline.is_none()) else {
-            return Err(Refusal::Because(ErrorCode::NotLeaderOrFollower));
-        };
-        if !partition.has_enough_in_sync() {
-            return Err(Refusal::Because(ErrorCode::NotEnoughReplicas));
-        }
-        let mut batch = BatchBuilder::new().codec(codec);
-        if let Some(Transaction { producer, epoch }) = transaction {
-            // The coordinator counts no sequences.
-            batch = batch.producer(producer, epoch, NO_SEQUENCE).transactional();
-        }
-        for record in records {
-            let (key, value) = C::encode(record);
-            batch.push(NewRecord {
-                timestamp_ms: now.unix_ms,
-                key: Some(&key),
-                value: value.as_deref(),
-                headers: &[],
-            });
-        }
-        let bytes = batch.build();
-        if bytes.len() > usize::try_from(partition.config.message_bytes_max).unwrap_or(0) {
-            return Err(Refusal::Because(ErrorCode::RecordListTooLarge));
-        }
-        let Some(slot) = self.store.slot(id) else {
-            return Err(Refusal::Because(ErrorCode::KafkaStorageError));
-        };
-        match self.store.append(now, slot, partition.leader_epoch, &bytes) {
-            Ok(appended) => Ok(appended.base_offset),
-            Err(AppendError::Full) => Err(Refusal::NoRoom),
-            Err(AppendError::Offline(_) | AppendError::DiskReserve | AppendError::Unknown) => {
-                Err(Refusal::Because(ErrorCode::KafkaStorageError))
-            }
-            Err(AppendError::Producer(refused)) => Err(Refusal::Because(refused.code)),
-        }
-    }
-
-    /// The high watermark of a partition has risen.
-    pub(super) fn coordinators_committed(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        high_watermark: Offset,
-        answers: &mut Answers,
-    ) {
-        self.committed_of::<Groups>(now, id, high_watermark, answers);
-        self.committed_of::<Transactions>(now, id, high_watermark, answers);
-    }
-
-    fn committed_of<C: Coordination>(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        high_watermark: Offset,
-        answers: &mut Answers,
-    ) {
-        if let Some(Hosted { phase: Phase::Loading(_), .. }) = C::host(self).hosted.get(id) {
-            return self.load_on::<C>(id);
-        }
-        loop {
-            let Some(hosted) = C::host(self).hosted.get_mut(id) else { return };
-            let met = hosted.pending.front().is_some_and(|pending| pending.until <= high_watermark);
-            let Some(pending) = hosted.pending.pop_front_if(|_| met) else { return };
-            self.answer::<C>(now, id, pending.replies, pending.of_leader, answers);
-            if let Some(then) = pending.then {
-                self.go_on::<C>(now, id, then, Ok(()), answers);
-            }
-        }
-    }
-
-    /// There is room again: what was decided is appended, then what waited behind it is decided.
-    pub(super) fn append_blocked(&mut self, now: Now, answers: &mut Answers) {
-        self.append_blocked_of::<Groups>(now, answers);
-        self.append_blocked_of::<Transactions>(now, answers);
-    }
-
-    fn append_blocked_of<C: Coordination>(&mut self, now: Now, answers: &mut Answers) {
-        let all = C::host(self).hosted.iter();
-        let blocked: Vec<PartitionId> =
-            all.filter(|(_, hosted)| !hosted.blocked.is_empty()).map(|(id, _)| id).collect();
-        for id in blocked {
-            let count = C::host(self).hosted.get(id).map_or(0, |hosted| hosted.blocked.len());
-            for _ in 0..count {
-                let Some(hosted) = C::host(self).hosted.get_mut(id) else { break };
-                let Some(decision) = hosted.blocked.pop_front() else { break };
-                let before = hosted.blocked.len();
-                self.append_decision(now, id, decision, answers);
-                if C::host(self).hosted.get(id).is_some_and(|hosted| hosted.blocked.len() > before) {
-                    break;
-                }
-            }
-            while let Some(hosted) = C::host(self).hosted.get_mut(id)
-                && hosted.blocked.is_empty()
-                && let Some(input) = hosted.waiting.pop_front()
-            {
-                self.give(now, id, input, answers);
-            }
-        }
-    }
-
     // ---- time ----
 
     /// When [`tick_coordinators`](Self::tick_coordinators) is to be called next. Costs nothing where none has changed.
@@ -614,29 +375,12 @@ impl Owner {
     }
 }
 
-enum Refusal {
-    NoRoom,
-    Because(ErrorCode),
-}
-
 impl<C: Coordination> Input<C> {
     /// Who waits for an answer.
     fn ticket(self) -> Option<Ticket> {
         match self {
             Input::Request(ticket, _) => Some(ticket),
             Input::Notice(_) => None,
-        }
-    }
-}
-
-impl<C: Coordination> Decision<C> {
-    /// What is appended next: all of it, unless it may be split.
-    fn next_batch(&mut self) -> Vec<C::Record> {
-        if self.may_split && self.records.len() > SPLIT_RECORDS {
-            let rest = self.records.split_off(SPLIT_RECORDS);
-            std::mem::replace(&mut self.records, rest)
-        } else {
-            std::mem::take(&mut self.records)
         }
     }
 }
