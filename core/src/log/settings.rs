@@ -92,8 +92,8 @@ pub enum Fault {
     AnswerGroupsEarly,
     /// Offsets that a transaction commits count at once, whatever becomes of it.
     CommitOffsetsAtOnce,
-    /// A group's coordinator tells committed offsets without asking whether it leads yet.
-    TellOffsetsUnconfirmed,
+    /// What only a leader may tell is told without asking whether this broker leads yet.
+    TellUnconfirmed,
     /// Readers of committed records are not told which transactions were aborted.
     ForgetAborted,
     /// Whether a batch is of a transaction that goes on is left to its producer

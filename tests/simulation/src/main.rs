@@ -49,14 +49,14 @@ fn fault(text: &str) -> Result<Fault, String> {
         "lead-as-before" => Ok(Fault::LeadAsBefore),
         "forget-votes" => Ok(Fault::ForgetVotes),
         "commit-offsets-at-once" => Ok(Fault::CommitOffsetsAtOnce),
-        "tell-offsets-unconfirmed" => Ok(Fault::TellOffsetsUnconfirmed),
+        "tell-unconfirmed" => Ok(Fault::TellUnconfirmed),
         "forget-aborted" => Ok(Fault::ForgetAborted),
         "trust-producers" => Ok(Fault::TrustProducers),
         "forget-point-producers" => Ok(Fault::ForgetPointProducers),
         _ => Err(
             "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint, keep-first-of-key, \
                   fetch-unflushed, keep-parked, lead-as-before, forget-votes, commit-offsets-at-once, \
-                  tell-offsets-unconfirmed, forget-aborted, trust-producers or forget-point-producers"
+                  tell-unconfirmed, forget-aborted, trust-producers or forget-point-producers"
                 .to_owned(),
         ),
     }

@@ -1,6 +1,6 @@
 //! Appends: validated, given to the log, and answered when the producer's condition is met.
 
-use super::{Answers, Asker, JobId, Owner, coordinators::Deferred};
+use super::{Answers, Asker, JobId, Owner, confirmation::Unconfirmed, coordinators::Deferred};
 use crate::{
     config::{self, CompressionType, TopicConfig},
     engine::{
@@ -33,6 +33,8 @@ enum Placed {
 enum Refused {
     NoRoom,
     Because(Box<AppendResult>),
+    /// As far as this broker knows: a leader that was replaced does not know what its successor has.
+    IfLeader(Box<AppendResult>),
 }
 
 impl Owner {
@@ -73,6 +75,11 @@ impl Owner {
             Ok(Placed::Done(result)) => self.append_done(delayed.job, place, result, answers),
             Err(Refused::NoRoom) => return Err(delayed),
             Err(Refused::Because(result)) => self.append_done(delayed.job, place, *result, answers),
+            Err(Refused::IfLeader(result)) => {
+                self.jobs.prepare(delayed.job, place, *result);
+                let refusal = Unconfirmed::Refusal { job: delayed.job, place };
+                self.answer_when_confirmed(now, delayed.partition.id, refusal, answers);
+            }
         }
         Ok(())
     }
@@ -138,6 +145,9 @@ impl Owner {
                 ErrorCode::KafkaStorageError,
                 "the disk is full up to its reserve; free space or lower retention".to_owned(),
             ),
+            AppendError::Producer(refused) if refused.code == ErrorCode::OutOfOrderSequenceNumber => {
+                Refused::IfLeader(Box::new(AppendResult::failed(refused.code, Some(refused.message))))
+            }
             AppendError::Producer(refused) => refuse(refused.code, refused.message),
             AppendError::Unknown => refuse(ErrorCode::KafkaStorageError, format!("{id} has no log")),
         })?;

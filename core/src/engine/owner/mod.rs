@@ -4,6 +4,7 @@
 //! partition's condition is met. Everything is dispatched in the order in which it came, also while there is no room.
 
 mod append;
+mod confirmation;
 mod coordinators;
 mod inspect;
 mod jobs;
@@ -32,6 +33,7 @@ pub use coordinators::MarkersOf;
 pub(super) use jobs::JobId;
 
 use append::Delayed;
+use confirmation::Confirmations;
 use coordinators::{Host, Wishes};
 use corelane_seam::{FileResult, Now, Token};
 use jobs::Jobs;
@@ -96,6 +98,8 @@ pub(super) struct Owner {
     replica_sessions: ReplicaSessions,
     /// What is followed of other brokers.
     followers: Followers,
+    /// Answers that wait for the followers' word that this broker leads yet.
+    confirmations: Confirmations,
     /// Replies of reigns that are over: of a planted bug only.
     kept: Map<PartitionId, ParkedQueue>,
 }
@@ -128,6 +132,7 @@ impl Owner {
             replication: Replication::default(),
             replica_sessions: ReplicaSessions::default(),
             followers: Followers::default(),
+            confirmations: Confirmations::default(),
             kept: Map::default(),
         }
     }
@@ -148,6 +153,7 @@ impl Owner {
         self.news_for_followers(id);
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         self.resign_coordinators(id, answers);
+        self.fail_unconfirmed(id, answers);
         self.forget_shared(id);
         if let Some(slot) = self.store.slot(id) {
             self.by_slot.remove(&slot);
@@ -185,6 +191,7 @@ impl Owner {
         let Some(mut partition) = self.partitions.remove(&id) else { return };
         partition.offline = Some(reason.to_owned());
         self.resign_coordinators(id, answers);
+        self.fail_unconfirmed(id, answers);
         if let Some(slot) = self.store.slot(id) {
             self.fail_deletions(slot, ErrorCode::KafkaStorageError, answers);
         }

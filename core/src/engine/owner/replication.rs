@@ -216,13 +216,15 @@ impl Owner {
         let look = replication.look_due.filter(|_| !replication.shared.is_empty());
         let wants = !replication.wanting.is_empty() || !replication.offline.is_empty();
         let ask = replication.not_before.filter(|_| wants);
-        [look, ask, self.followers.due(), self.throttled_due()].into_iter().flatten().min()
+        let confirm = self.confirmations.due();
+        [look, ask, confirm, self.followers.due(), self.throttled_due()].into_iter().flatten().min()
     }
 
     /// Looks for followers that lag; lets what has rested be asked again.
     pub fn tick_replication(&mut self, now: Now, answers: &mut Answers) {
         self.followers.tick(now);
         self.release_throttled(now);
+        self.give_up_unconfirmed(now, answers);
         if self.replication.not_before.is_some_and(|at| at <= now.monotonic) {
             self.replication.not_before = None;
         }

@@ -17,7 +17,7 @@ mod produce_fetch;
 mod producers;
 mod replication;
 mod requests;
-mod stale_coordinators;
+mod stale_leaders;
 mod throttles;
 mod transactions;
 mod waiting;

@@ -2,7 +2,7 @@
 
 use super::{Coordination, Groups, Hosted, Owner, Phase, Transactions, reply};
 use crate::{
-    engine::owner::Answers,
+    engine::owner::{Answers, confirmation::Unconfirmed},
     error::ErrorCode,
     groups::{Ticket, Transaction},
     ids::{Offset, PartitionId},
@@ -127,6 +127,27 @@ impl Owner {
         }
         debug_assert!(then.is_none(), "what waits for records has records");
         self.answer::<C>(now, id, replies, of_leader, answers);
+    }
+
+    /// Answers with what is committed. What only a leader may tell waits for its followers, if there are any.
+    fn answer<C: Coordination>(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        replies: Vec<(Ticket, Result<C::Response, ErrorCode>)>,
+        of_leader: bool,
+        answers: &mut Answers,
+    ) {
+        for (ticket, answer) in replies {
+            if !of_leader {
+                reply::<C>(ticket, answer, answers);
+                continue;
+            }
+            let Ticket { asker, place } = ticket;
+            let told = C::response(place, answer);
+            let refused = |place, error| C::response(place, Err(error));
+            self.answer_when_confirmed(now, id, Unconfirmed::Reply { asker, place, told, refused }, answers);
+        }
     }
 
     /// The records of a decision were refused: so are those who wait for it.

@@ -6,7 +6,6 @@ mod groups;
 mod hosts;
 mod loading;
 mod transactions;
-mod unconfirmed;
 
 pub(super) use groups::Deferred;
 pub use transactions::MarkersOf;
@@ -34,7 +33,6 @@ use std::{
     fmt::Debug,
     sync::Arc,
 };
-use unconfirmed::Unconfirmed;
 
 /// Alarms of one coordinator that are seen to in one turn: requests get their turn between them.
 const ALARMS_PER_TURN: usize = 64;
@@ -115,7 +113,6 @@ pub(super) struct Host<C: Coordination> {
     image: Image,
     config: Arc<BrokerConfig>,
     hosted: Hosts<C>,
-    unconfirmed: Unconfirmed<C>,
     /// Reads of files that are under way, for whom.
     reads: BTreeMap<u64, PartitionId>,
 }
@@ -126,7 +123,6 @@ impl<C: Coordination> Default for Host<C> {
             image: Image::default(),
             config: Arc::default(),
             hosted: Hosts::default(),
-            unconfirmed: Unconfirmed::default(),
             reads: BTreeMap::new(),
         }
     }
@@ -253,22 +249,19 @@ impl Owner {
         let undecided = hosted.blocked.into_iter().flat_map(|decision| decision.replies);
         let decided = hosted.pending.into_iter().flat_map(|pending| pending.replies).chain(undecided);
         let tickets = decided.map(|(ticket, _)| ticket).chain(waiting).chain(members);
-        let told: Vec<Ticket> = tickets.chain(C::host(self).unconfirmed.take(id)).collect();
+        let told: Vec<Ticket> = tickets.collect();
         told.into_iter().for_each(|ticket| reply::<C>(ticket, Err(ErrorCode::NotCoordinator), answers));
     }
 
     /// The broker stops: members that wait for others are told to go elsewhere; what was decided is committed yet.
     pub fn stop_coordinators(&mut self, answers: &mut Answers) {
+        self.fail_all_unconfirmed(answers);
         self.stop_all::<Groups>(answers);
         self.stop_all::<Transactions>(answers);
     }
 
     fn stop_all<C: Coordination>(&mut self, answers: &mut Answers) {
-        let host = C::host(self);
-        for ticket in host.unconfirmed.take_all() {
-            reply::<C>(ticket, Err(ErrorCode::NotCoordinator), answers);
-        }
-        for hosted in host.hosted.values_mut() {
+        for hosted in C::host(self).hosted.values_mut() {
             hosted.phase = Phase::Stopped;
             let waiting = hosted.waiting.drain(..).filter_map(Input::ticket).collect::<Vec<_>>();
             for ticket in waiting.into_iter().chain(hosted.coordinator.take_waiting()) {
@@ -328,13 +321,11 @@ impl Owner {
 
     /// When [`tick_coordinators`](Self::tick_coordinators) is to be called next. Costs nothing where none has changed.
     pub fn coordinators_due(&mut self) -> Option<Monotonic> {
-        let alarms = [self.groups.hosted.due(), self.transactions.hosted.due()];
-        alarms.into_iter().chain([self.groups.unconfirmed.due()]).flatten().min()
+        [self.groups.hosted.due(), self.transactions.hosted.due()].into_iter().flatten().min()
     }
 
     /// What comes due in the coordinators: alarms, and the next slice of one that loads.
     pub fn tick_coordinators(&mut self, now: Now, effects: &mut Effects, answers: &mut Answers) {
-        self.give_up_unconfirmed::<Groups>(now, answers);
         self.tick_all::<Groups>(now, effects, answers);
         self.tick_all::<Transactions>(now, effects, answers);
     }

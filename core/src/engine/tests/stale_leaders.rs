@@ -1,8 +1,10 @@
-//! Coordinators that have been replaced and have not heard of it: what they tell, and what those tell that lead yet.
+//! Leaders that have been replaced and have not heard of it: what they tell, and what those tell that lead yet.
 
 use super::{
-    cluster::{Cluster, partition},
+    clients::{produce, sequenced},
+    cluster::{Cluster, TOPIC, partition},
     groups::{commit, fetch},
+    replication::outcome,
 };
 use crate::{
     engine::{
@@ -67,10 +69,54 @@ fn a_coordinator_that_was_replaced_tells_no_stable_offset_and_a_planted_bug_is_s
     cluster.let_know(1);
     assert_eq!(told(&mut cluster, client), Some(Err(ErrorCode::NotCoordinator)));
 
-    let (mut cluster, client) = replaced(Fault::TellOffsetsUnconfirmed);
+    let (mut cluster, client) = replaced(Fault::TellUnconfirmed);
     ask(&mut cluster, 1, client, true);
     cluster.settle();
     assert_eq!(told(&mut cluster, client), Some(Ok(5)), "9 was acknowledged");
+}
+
+/// Sends a batch of one record.
+fn send_numbered(cluster: &mut Cluster, to: i32, client: ConnectionId, sequence: i32) {
+    let request = produce(TOPIC, -1, &[(0, sequenced(&["a"], 7, 0, sequence))]).with_timeout_ms(30_000);
+    cluster.send(to, client, 10, &request);
+    cluster.settle();
+}
+
+#[test]
+fn a_leader_that_was_replaced_calls_no_batch_out_of_order_and_a_planted_bug_is_seen() {
+    let replaced = |fault| {
+        let mut cluster = Cluster::start_with(3, 1, fault);
+        let (client, other) = (cluster.connect(1, 1), cluster.connect(2, 2));
+        send_numbered(&mut cluster, 1, client, 0);
+        assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::None, 0)));
+        cluster.keep_from(1);
+        cluster.elect(0, 2, Some(vec![2, 3]));
+        cluster.pass_ms(100);
+        send_numbered(&mut cluster, 2, other, 1);
+        assert_eq!(outcome(&mut cluster, other), Some((ErrorCode::None, 1)));
+        // A client whose metadata is old, too.
+        send_numbered(&mut cluster, 1, client, 2);
+        (cluster, client)
+    };
+    let (mut cluster, client) = replaced(Fault::None);
+    assert_eq!(outcome(&mut cluster, client), None);
+    cluster.pass_ms(5_000);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::NotLeaderOrFollower, -1)));
+    send_numbered(&mut cluster, 1, client, 2);
+    cluster.let_know(1);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::NotLeaderOrFollower, -1)));
+    let (mut cluster, client) = replaced(Fault::TellUnconfirmed);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::OutOfOrderSequenceNumber, -1)));
+}
+
+#[test]
+fn a_leader_that_leads_says_what_is_out_of_order_as_soon_as_all_in_sync_have_fetched_once_more() {
+    let mut cluster = Cluster::start(3, 1);
+    let client = cluster.connect(1, 1);
+    send_numbered(&mut cluster, 1, client, 0);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::None, 0)));
+    send_numbered(&mut cluster, 1, client, 2);
+    assert_eq!(outcome(&mut cluster, client), Some((ErrorCode::OutOfOrderSequenceNumber, -1)));
 }
 
 #[test]
