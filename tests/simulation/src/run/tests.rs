@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     client::{
+        answer::{Answer, Topic},
         history::Acks,
         model::Ended,
         quorum::{QuorumRequest, Voter},
         record::{self, By},
         request::{Batch, Request},
     },
-    workload::Desk,
+    workload::{self, Desk},
 };
 use corelane_core::{ids::PartitionId, log::Fault, records::Codec};
 
@@ -123,6 +124,22 @@ impl Operation for Once {
 const LOOKS_MAX: usize = 2_000;
 
 impl Run {
+    /// A cluster in which a topic of one partition was made, and in which clients know who leads it.
+    fn with_a_topic(options: &Options) -> Result<(Run, PartitionId, Rc<str>), Broken> {
+        let mut run = Run::new(options);
+        (0..BROKERS).for_each(|index| run.start_later(index));
+        run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
+        let create =
+            Request::CreateTopic { name: run.catalog.new_name(), partitions: 1, configs: Vec::new() };
+        run.until(Some(create), |run| run.catalog.topics().len() > 0)?;
+        let (partition, topic) = run.catalog.partitions().swap_remove(0);
+        run.until(Some(Request::Metadata), |run| {
+            let known = run.catalog.routes.leader(partition);
+            run.leader(partition).is_some_and(|index| known == Some(Cluster::node(index)))
+        })?;
+        Ok((run, partition, topic))
+    }
+
     fn once(&mut self, request: Request) -> Result<(), Broken> {
         self.alone(Box::new(Once(Some(request))))
     }
@@ -157,16 +174,8 @@ impl Run {
 /// A leader that nobody hears takes a record. Another one is elected and takes a different one; the old one gives its own
 /// up, and leads again when the next is acknowledged.
 fn lose_and_regain(seed: u64, fault: Fault) -> Result<(), Broken> {
-    let mut run = Run::new(&Options { fault, brokers: BROKERS, ..Options::new(seed) });
-    (0..BROKERS).for_each(|index| run.start_later(index));
-    run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
-    let create = Request::CreateTopic { name: run.catalog.new_name(), partitions: 1, configs: Vec::new() };
-    run.until(Some(create), |run| run.catalog.topics().len() > 0)?;
-    let (partition, topic) = run.catalog.partitions().swap_remove(0);
-    run.until(Some(Request::Metadata), |run| {
-        let known = run.catalog.routes.leader(partition);
-        run.leader(partition).is_some_and(|index| known == Some(Cluster::node(index)))
-    })?;
+    let (mut run, partition, topic) =
+        Run::with_a_topic(&Options { fault, brokers: BROKERS, ..Options::new(seed) })?;
     let old = run.leader(partition).expect("it was waited for");
     let process = run.brokers[old].process;
     run.unsettle();
@@ -208,20 +217,54 @@ fn a_parked_reply_that_outlives_the_loss_of_a_leadership_is_caught() {
     assert!(seeds.into_iter().any(is_seen));
 }
 
+/// A producer goes on with a new leader, and comes with old metadata to the one before, which nobody hears and which has not
+/// heard of it.
+fn come_back_to_who_led(seed: u64, fault: Fault) -> Result<(), Broken> {
+    let (mut run, partition, topic) =
+        Run::with_a_topic(&Options { fault, brokers: BROKERS, ..Options::new(seed) })?;
+    let old = run.leader(partition).expect("it was waited for");
+    run.alone(workload::idempotent())?;
+    run.unsettle();
+    let process = run.brokers[old].process;
+    run.world.isolate(process);
+    run.until(Some(Request::Metadata), |run| {
+        run.catalog.routes.leader(partition).is_some_and(|node| node != Cluster::node(old))
+    })?;
+    run.alone(workload::idempotent())?;
+    let old_metadata = Topic {
+        name: topic.to_string(),
+        id: partition.topic,
+        partitions: 1,
+        leaders: vec![(partition.index, Cluster::node(old))],
+        replicas: Vec::new(),
+    };
+    run.catalog.routes.learn(&Request::Metadata, &Answer::Metadata(vec![old_metadata]));
+    run.alone(workload::idempotent())?;
+    link_faults::heal(&mut run.world, process);
+    run.calm()?;
+    run.alone(Box::new(Audit::new()))?;
+    run.compare_replicas()?;
+    run.judge()
+}
+
+#[test]
+fn a_leader_that_says_without_asking_its_followers_that_a_batch_is_out_of_order_is_caught() {
+    let seeds = 0..10;
+    for seed in seeds.clone() {
+        come_back_to_who_led(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
+    }
+    let is_seen = |seed| {
+        let outcome = come_back_to_who_led(seed, Fault::TellUnconfirmed);
+        outcome.is_err_and(|broken| broken.promise == "answers")
+    };
+    assert!(seeds.into_iter().any(is_seen));
+}
+
 /// The power goes everywhere, and one broker's logs are gone afterwards; its metadata is not.
 fn wipe_the_logs_of_one(seed: u64, fault: Fault) -> Result<(), Broken> {
     // What was formatted for voters that change would be gone as well.
     let options = Options { fault, brokers: BROKERS, founders: None, ..Options::new(seed) };
-    let mut run = Run::new(&options);
-    (0..BROKERS).for_each(|index| run.start_later(index));
-    run.pump(CALM_NS_MAX, "a start", Run::all_serve)?;
-    let create = Request::CreateTopic { name: run.catalog.new_name(), partitions: 1, configs: Vec::new() };
-    run.until(Some(create), |run| run.catalog.topics().len() > 0)?;
-    let (partition, topic) = run.catalog.partitions().swap_remove(0);
-    run.until(Some(Request::Metadata), |run| {
-        let known = run.catalog.routes.leader(partition);
-        run.leader(partition).is_some_and(|index| known == Some(Cluster::node(index)))
-    })?;
+    let (mut run, partition, topic) = Run::with_a_topic(&options)?;
     for _ in 0..3 {
         let stored = run.produce(partition, &topic);
         run.once(stored)?;

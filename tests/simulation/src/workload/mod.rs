@@ -189,6 +189,12 @@ const OF_CLUSTERS: &[(u64, Make)] = &[(6, elect_leaders::make), (8, reassign::ma
 /// What is done to a quorum whose voters change.
 const OF_CHANGING_VOTERS: &[(u64, Make)] = &[(40, change_voters::make)];
 
+/// Produce by a client's idempotent producer.
+#[cfg(test)]
+pub fn idempotent() -> Box<dyn Operation> {
+    produce_idempotent::new()
+}
+
 /// The next operation of a client. Without topics it makes one.
 pub fn draw(desk: &mut Desk<'_>) -> Box<dyn Operation> {
     if desk.catalog.topics().len() == 0 {

@@ -25,6 +25,10 @@ struct ProduceIdempotent {
 }
 
 pub(super) fn make(_: &mut Desk<'_>) -> Box<dyn Operation> {
+    new()
+}
+
+pub(super) fn new() -> Box<dyn Operation> {
     Box::new(ProduceIdempotent { tries_left: 10, asks_again: false, under_way: 0, unresolved: Vec::new() })
 }
 
