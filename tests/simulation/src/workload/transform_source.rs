@@ -13,8 +13,8 @@ use crate::client::{
 use corelane_core::ids::{Offset, PartitionId};
 use std::rc::Rc;
 
-/// Of a client's reading of one request.
-const BYTES_MAX: i32 = 4 << 20;
+/// Of a client's reading of one request: what one that reads slowly has taken before it loses its patience.
+const BYTES_MAX: i32 = 256 << 10;
 
 /// How many pipelines go on at a time.
 const PIPELINES_MAX: usize = 2;
