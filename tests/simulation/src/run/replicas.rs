@@ -164,7 +164,8 @@ fn is_moving(partition: &PartitionImage) -> bool {
 }
 
 impl Run {
-    /// The first partition that is not well yet. A broker that lost its disk does not count.
+    /// The first broker that does not know the latest metadata yet, or partition that is not well. A broker that lost its
+    /// disk does not count.
     pub(super) fn unwell(&self) -> Option<String> {
         let Some(image) = metadata(&self.world) else { return Some("there is no controller".to_owned()) };
         let (held, partitions) = (replicas(&self.world), partitions_of(image));
@@ -174,7 +175,17 @@ impl Run {
             let held = held.get(id).map_or(&[][..], Vec::as_slice);
             self.complaint(*id, partition, held).map(|why| format!("{id}: {why}"))
         };
-        partitions.iter().find_map(complain).or(unknown)
+        let is_behind = |process: ProcessId, node: &Node| match node {
+            Node::Quorum(shard) => {
+                shard.image().last_applied() < image.last_applied()
+                    && self.emptied != Some(self.index_of(process))
+            }
+            Node::Data(_) | Node::Broken(_) => false,
+        };
+        let mut behind = self.world.shards().filter(|(process, _, node)| is_behind(*process, node));
+        let behind =
+            behind.next().map(|(process, ..)| format!("{process} does not know the latest metadata"));
+        partitions.iter().find_map(complain).or(unknown).or(behind)
     }
 
     /// What keeps a partition from being well: that its replicas are where they were asked to be and nowhere else, one
