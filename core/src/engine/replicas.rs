@@ -245,7 +245,7 @@ impl Replicas {
     }
 
     fn is_in_maximal_isr(&self, id: NodeId) -> bool {
-        self.isr.contains(&id) || self.pending.as_ref().is_some_and(|pending| pending.isr.contains(&id))
+        self.may_be_in_sync().any(|node| node == id)
     }
 
     /// Asks for a follower that has caught up to be in sync, one that has also deleted what is deleted here, up to

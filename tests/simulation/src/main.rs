@@ -38,28 +38,29 @@ struct Arguments {
     trace: bool,
 }
 
+/// Bugs that can be planted, by name.
+const FAULTS: &[(&str, Fault)] = &[
+    ("acknowledge-before-flush", Fault::AcknowledgeBeforeFlush),
+    ("reuse-needed-blocks", Fault::ReuseNeededBlocks),
+    ("remove-before-checkpoint", Fault::RemoveBeforeCheckpoint),
+    ("keep-first-of-key", Fault::KeepFirstOfKey),
+    ("fetch-unflushed", Fault::FetchUnflushed),
+    ("keep-parked", Fault::KeepParked),
+    ("lead-as-before", Fault::LeadAsBefore),
+    ("forget-votes", Fault::ForgetVotes),
+    ("commit-offsets-at-once", Fault::CommitOffsetsAtOnce),
+    ("tell-unconfirmed", Fault::TellUnconfirmed),
+    ("forget-aborted", Fault::ForgetAborted),
+    ("trust-producers", Fault::TrustProducers),
+    ("forget-point-producers", Fault::ForgetPointProducers),
+];
+
 fn fault(text: &str) -> Result<Fault, String> {
-    match text {
-        "acknowledge-before-flush" => Ok(Fault::AcknowledgeBeforeFlush),
-        "reuse-needed-blocks" => Ok(Fault::ReuseNeededBlocks),
-        "remove-before-checkpoint" => Ok(Fault::RemoveBeforeCheckpoint),
-        "keep-first-of-key" => Ok(Fault::KeepFirstOfKey),
-        "fetch-unflushed" => Ok(Fault::FetchUnflushed),
-        "keep-parked" => Ok(Fault::KeepParked),
-        "lead-as-before" => Ok(Fault::LeadAsBefore),
-        "forget-votes" => Ok(Fault::ForgetVotes),
-        "commit-offsets-at-once" => Ok(Fault::CommitOffsetsAtOnce),
-        "tell-unconfirmed" => Ok(Fault::TellUnconfirmed),
-        "forget-aborted" => Ok(Fault::ForgetAborted),
-        "trust-producers" => Ok(Fault::TrustProducers),
-        "forget-point-producers" => Ok(Fault::ForgetPointProducers),
-        _ => Err(
-            "acknowledge-before-flush, reuse-needed-blocks, remove-before-checkpoint, keep-first-of-key, \
-                  fetch-unflushed, keep-parked, lead-as-before, forget-votes, commit-offsets-at-once, \
-                  tell-unconfirmed, forget-aborted, trust-producers or forget-point-producers"
-                .to_owned(),
-        ),
-    }
+    let named = FAULTS.iter().find(|(name, _)| *name == text);
+    named.map(|(_, fault)| *fault).ok_or_else(|| {
+        let names: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
+        format!("one of {}", names.join(", "))
+    })
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {

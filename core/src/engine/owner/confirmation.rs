@@ -86,9 +86,11 @@ impl Owner {
             return self.confirmed(answer, answers);
         };
         let question = self.replica_sessions.ask_who_leads(&partition.replica_sessions, id);
+        if self.last_confirmed(id) >= question {
+            return self.confirmed(answer, answers);
+        }
         let until = now.monotonic.after_ms(CONFIRMED_WITHIN_MS);
         self.confirmations.0.entry(id).or_default().push_back(Waiting { question, until, answer });
-        self.answer_confirmed_of(id, answers);
     }
 
     /// Answers what followers have confirmed. Called once in a turn, because much can bring it about: a follower's fetch,

@@ -391,11 +391,9 @@ impl ReplicaSessions {
         for key in keys {
             if let Some(session) = self.sessions.get_mut(key) {
                 session.tell_anyway(id);
-                if session.waiting.is_some() {
-                    self.woken.insert(*key);
-                }
             }
         }
+        self.mark_due(keys, id);
         self.questions
     }
 

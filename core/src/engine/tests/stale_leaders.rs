@@ -42,11 +42,18 @@ fn told(cluster: &mut Cluster, client: ConnectionId) -> Option<Result<i64, Error
     }
 }
 
+/// So many brokers, of which the first coordinates group `g`; offset 5 was committed, by this connection.
+fn coordinated(count: i32, partitions: i32, fault: Fault) -> (Cluster, ConnectionId) {
+    let mut cluster = Cluster::start_with_groups(count, partitions, fault);
+    let client = cluster.connect(1, 1);
+    committed(&mut cluster, 1, client, 5);
+    (cluster, client)
+}
+
 /// Broker 1 coordinated until broker 2 was made the leader, where an offset was committed since. It knows nothing of that.
 fn replaced(fault: Fault) -> (Cluster, ConnectionId) {
-    let mut cluster = Cluster::start_with_groups(3, 1, fault);
-    let (client, other) = (cluster.connect(1, 1), cluster.connect(2, 2));
-    committed(&mut cluster, 1, client, 5);
+    let (mut cluster, client) = coordinated(3, 1, fault);
+    let other = cluster.connect(2, 2);
     cluster.keep_from(1);
     cluster.elect(0, 2, Some(vec![2, 3]));
     cluster.pass_ms(100);
@@ -121,9 +128,7 @@ fn a_leader_that_leads_says_what_is_out_of_order_as_soon_as_all_in_sync_have_fet
 
 #[test]
 fn a_coordinator_tells_stable_offsets_as_soon_as_all_in_sync_have_fetched_once_more() {
-    let mut cluster = Cluster::start_with_groups(3, 1, Fault::None);
-    let client = cluster.connect(1, 1);
-    committed(&mut cluster, 1, client, 5);
+    let (mut cluster, client) = coordinated(3, 1, Fault::None);
     cluster.pass_ms(2_000);
     for _ in 0..3 {
         ask(&mut cluster, 1, client, true);
@@ -170,9 +175,7 @@ fn with_fewer_in_sync_than_must_be_no_stable_offset_is_told_because_who_is_not_m
 
 #[test]
 fn a_follower_that_does_not_answer_leaves_the_isr_although_it_has_all_there_is() {
-    let mut cluster = Cluster::start_with_groups(3, 1, Fault::None);
-    let client = cluster.connect(1, 1);
-    committed(&mut cluster, 1, client, 5);
+    let (mut cluster, client) = coordinated(3, 1, Fault::None);
     cluster.cut_between(1, 3);
     cluster.pass_ms(100_000);
     assert_eq!(cluster.isr(0), [1, 2, 3], "nobody wants anything of it");
@@ -193,9 +196,7 @@ fn a_follower_that_does_not_answer_leaves_the_isr_although_it_has_all_there_is()
 
 #[test]
 fn a_follower_that_was_silent_for_a_moment_stays_in_sync() {
-    let mut cluster = Cluster::start_with_groups(2, 2, Fault::None);
-    let client = cluster.connect(1, 1);
-    committed(&mut cluster, 1, client, 5);
+    let (mut cluster, client) = coordinated(2, 2, Fault::None);
     cluster.pass_ms(1_000);
     // A flush that takes long, of another group's partition: the follower fetches when that has come to its end.
     cluster.hold_disk(2);
@@ -222,9 +223,7 @@ fn a_follower_that_was_silent_for_a_moment_stays_in_sync() {
 
 #[test]
 fn a_fetch_that_was_on_its_way_when_the_question_came_confirms_nothing() {
-    let mut cluster = Cluster::start_with_groups(2, 1, Fault::None);
-    let client = cluster.connect(1, 1);
-    committed(&mut cluster, 1, client, 5);
+    let (mut cluster, client) = coordinated(2, 1, Fault::None);
     cluster.cut_between(1, 2);
     cluster.settle();
     ask(&mut cluster, 1, client, true);

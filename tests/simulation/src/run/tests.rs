@@ -171,6 +171,20 @@ impl Run {
     }
 }
 
+/// That a story goes well, and that a planted bug shows in one of its seeds.
+fn is_caught_in(
+    story: fn(u64, Fault) -> Result<(), Broken>,
+    fault: Fault,
+    is_seen: impl Fn(&Broken) -> bool,
+) {
+    let seeds = 0..10;
+    for seed in seeds.clone() {
+        story(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
+    }
+    let mut planted = seeds.filter_map(|seed| story(seed, fault).err());
+    assert!(planted.any(|broken| is_seen(&broken)), "{fault:?} went unseen");
+}
+
 /// A leader that nobody hears takes a record. Another one is elected and takes a different one; the old one gives its own
 /// up, and leads again when the next is acknowledged.
 fn lose_and_regain(seed: u64, fault: Fault) -> Result<(), Broken> {
@@ -206,15 +220,7 @@ fn lose_and_regain(seed: u64, fault: Fault) -> Result<(), Broken> {
 #[test]
 fn a_parked_reply_that_outlives_the_loss_of_a_leadership_is_caught() {
     // In some it takes so long that the producer is told of a time-out first.
-    let seeds = 0..10;
-    for seed in seeds.clone() {
-        lose_and_regain(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
-    }
-    let is_seen = |seed| {
-        let outcome = lose_and_regain(seed, Fault::KeepParked);
-        outcome.is_err_and(|broken| broken.promise == "nothing_acknowledged_lost")
-    };
-    assert!(seeds.into_iter().any(is_seen));
+    is_caught_in(lose_and_regain, Fault::KeepParked, |broken| broken.promise == "nothing_acknowledged_lost");
 }
 
 /// A producer goes on with a new leader, and comes with old metadata to the one before, which nobody hears and which has not
@@ -249,15 +255,7 @@ fn come_back_to_who_led(seed: u64, fault: Fault) -> Result<(), Broken> {
 
 #[test]
 fn a_leader_that_says_without_asking_its_followers_that_a_batch_is_out_of_order_is_caught() {
-    let seeds = 0..10;
-    for seed in seeds.clone() {
-        come_back_to_who_led(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
-    }
-    let is_seen = |seed| {
-        let outcome = come_back_to_who_led(seed, Fault::TellUnconfirmed);
-        outcome.is_err_and(|broken| broken.promise == "answers")
-    };
-    assert!(seeds.into_iter().any(is_seen));
+    is_caught_in(come_back_to_who_led, Fault::TellUnconfirmed, |broken| broken.promise == "answers");
 }
 
 /// The power goes everywhere, and one broker's logs are gone afterwards; its metadata is not.
@@ -284,12 +282,7 @@ fn wipe_the_logs_of_one(seed: u64, fault: Fault) -> Result<(), Broken> {
 
 #[test]
 fn a_broker_whose_data_disk_is_empty_is_not_counted_in_sync_though_its_metadata_is_whole() {
-    let seeds = 0..10;
-    for seed in seeds.clone() {
-        wipe_the_logs_of_one(seed, Fault::None).unwrap_or_else(|broken| panic!("seed {seed}: {broken:?}"));
-    }
-    let is_seen = |seed| wipe_the_logs_of_one(seed, Fault::ForgetDataDirectory).is_err();
-    assert!(seeds.into_iter().any(is_seen));
+    is_caught_in(wipe_the_logs_of_one, Fault::ForgetDataDirectory, |_| true);
 }
 
 impl Run {

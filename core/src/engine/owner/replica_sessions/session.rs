@@ -17,8 +17,8 @@ const OUTSIDE_AT_ONCE_MAX: usize = 512;
 /// What a follower was last told of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
-    pub high_watermark: i64,
-    pub log_start: i64,
+    high_watermark: i64,
+    log_start: i64,
 }
 
 /// How far a follower is with one partition.
@@ -55,13 +55,13 @@ pub(super) struct Session {
     pub positions: Map<PartitionId, Position>,
     /// Of these partitions there may be news, the ones that were not served lately first.
     pub due: BTreeMap<u64, PartitionId>,
-    pub next_due: u64,
+    next_due: u64,
     /// What is due when there is quota for it again; the places are kept.
     pub held: BTreeMap<u64, PartitionId>,
     /// Those of them whose follower is not in sync.
     pub outside: BTreeSet<PartitionId>,
     /// After which of them the next fetch goes on.
-    pub outside_from: Option<PartitionId>,
+    outside_from: Option<PartitionId>,
     pub waiting: Option<Waiting>,
     /// Of the last answer, and what it told of.
     pub serial: u64,
@@ -210,12 +210,11 @@ impl Session {
         }
     }
 
-    /// The follower is told of a partition by the next answer, whatever it knows.
+    /// The follower is told of a partition when that is read for it next, whatever it knows.
     pub fn tell_anyway(&mut self, id: PartitionId) {
         if let Some(position) = self.positions.get_mut(&id) {
             position.told = None;
         }
-        self.mark_due(id);
     }
 
     /// Nothing is kept of what does not exist here, or memory would be the asker's to spend.
