@@ -232,14 +232,12 @@ const ADVICE_BYTES: u64 = 256 << 10;
 /// Reads a range so that the page cache holds it. A file that ends before the range does is no error here: the send
 /// finds out.
 ///
-/// The disk is asked for all of it at once; then it is sent to nowhere, which waits for every page and copies none.
-pub(crate) fn warm(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
-    let (mut at, end) = (offset, offset.saturating_add(len));
-    while let Some(len) = NonZeroU64::new(ADVICE_BYTES.min(end - at)) {
-        // Without the advice it is read all the same, later.
-        let _ = rustix::fs::fadvise(file, at, Some(len), rustix::fs::Advice::WillNeed);
-        at += len.get();
-    }
+/// The disk is asked for all of it at once; then comes what is to be done `meanwhile`; then the range is sent to nowhere, which
+/// waits for every page and copies none.
+pub(crate) fn warm(file: BorrowedFd<'_>, offset: u64, len: u64, meanwhile: impl FnOnce()) -> io::Result<()> {
+    let end = offset.saturating_add(len);
+    ask_for(file, offset, len);
+    meanwhile();
     let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
     let mut at = offset;
     while at < end {
@@ -251,6 +249,15 @@ pub(crate) fn warm(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// Has the disk read a range into the page cache, without waiting for it. Where that is not done it is read later.
+pub(crate) fn ask_for(file: BorrowedFd<'_>, offset: u64, len: u64) {
+    let (mut at, end) = (offset, offset.saturating_add(len));
+    while let Some(len) = NonZeroU64::new(ADVICE_BYTES.min(end - at)) {
+        let _ = rustix::fs::fadvise(file, at, Some(len), rustix::fs::Advice::WillNeed);
+        at += len.get();
+    }
 }
 
 fn signed(value: u64) -> io::Result<i64> {
@@ -361,7 +368,7 @@ mod tests {
         let cold = resident(file.as_fd(), 5000, 300_000).expect("mincore");
         assert_eq!(is_cached(file.as_fd(), 5000, 300_000).expect("asked"), cold);
         assert_eq!(is_read(file.as_fd(), 304_999).expect("asked"), cold);
-        warm(file.as_fd(), 5000, 300_000).expect("warmed");
+        warm(file.as_fd(), 5000, 300_000, || ()).expect("warmed");
         assert!(is_read(file.as_fd(), 304_999).expect("asked"));
         assert!(is_cached(file.as_fd(), 5000, 300_000).expect("asked"));
         assert!(resident(file.as_fd(), 5000, 300_000).expect("mincore"));
@@ -376,13 +383,13 @@ mod tests {
         file.sync_all().expect("flushed");
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advised");
         let was_cold = cached_pages(file.as_fd(), 0, 1 << 20).is_ok_and(|pages| pages == 0);
-        warm(file.as_fd(), 100_000, 400_000).expect("warmed");
+        warm(file.as_fd(), 100_000, 400_000, || ()).expect("warmed");
         assert!(is_cached(file.as_fd(), 100_000, 400_000).expect("asked"));
         if was_cold {
             let pages = cached_pages(file.as_fd(), 0, 1 << 20).expect("asked");
             assert_eq!(pages, pages_of(100_000, 400_000));
         }
-        warm(file.as_fd(), 1 << 19, 1 << 20).expect("beyond its end there is nothing to read");
+        warm(file.as_fd(), 1 << 19, 1 << 20, || ()).expect("beyond its end there is nothing to read");
         assert!(is_cached(file.as_fd(), 1 << 19, 1 << 19).expect("asked"));
     }
 

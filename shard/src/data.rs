@@ -152,7 +152,7 @@ impl DataShard {
             self.engine_timer = Some(at);
         }
         for (peer, endpoint) in effects.peer_endpoints.drain(..) {
-            self.peers.locate(now, peer, endpoint, out);
+            self.peers.locate(now, peer, endpoint.as_ref(), out);
         }
         for call in effects.calls.drain(..) {
             self.peers.call(now, call, out);

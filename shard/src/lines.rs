@@ -1,4 +1,4 @@
-//! A data shard's connections to other brokers: one for fetches, one for what transactions need.
+//! A data shard's connections to other brokers: one of each kind of [`Line`] to each of them.
 
 use crate::peers::{Ended, PeerSettings, Peers};
 use bytes::BytesMut;
@@ -9,38 +9,42 @@ use corelane_core::{
 use corelane_seam::{ConnectionId, Monotonic, Now, Operation, Token};
 use std::io;
 
-/// From here on tokens are of the second kind of lines.
-const SECOND_TOKENS: u64 = 1 << 63;
+/// Tokens of connects have their line's place above this bit.
+const PLACE_SHIFT: u32 = 60;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    replication: Peers,
-    transactions: Peers,
+    /// In the order of [`Line::ALL`].
+    kinds: [Peers; Line::ALL.len()],
     ended: Vec<(Line, Ended)>,
 }
 
 impl Lines {
     pub fn new(settings: PeerSettings) -> Lines {
-        let transactions = Peers::with_tokens_from(SECOND_TOKENS, settings);
-        Lines { replication: Peers::new(settings), transactions, ended: Vec::new() }
+        let kinds = Line::ALL.map(|line| Peers::with_tokens_from(place(line) << PLACE_SHIFT, settings));
+        Lines { kinds, ended: Vec::new() }
     }
 
     /// Has one kind of lines do something, and keeps what ended by it.
     fn on<R>(&mut self, line: Line, act: impl FnOnce(&mut Peers, &mut Vec<Ended>) -> R) -> R {
         let mut ended = Vec::new();
-        let peers = match line {
-            Line::Replication => &mut self.replication,
-            Line::Transactions => &mut self.transactions,
-        };
-        let done = act(peers, &mut ended);
+        let done = act(&mut self.kinds[place(line) as usize], &mut ended);
         self.ended.extend(ended.into_iter().map(|ended| (line, ended)));
         done
     }
 
-    /// Which kind holds a connection.
-    fn line_of(&self, connection: ConnectionId) -> Line {
-        if self.transactions.holds(connection) { Line::Transactions } else { Line::Replication }
+    /// The same with all of them.
+    fn on_all(&mut self, mut act: impl FnMut(&mut Peers, &mut Vec<Ended>)) {
+        for line in Line::ALL {
+            self.on(line, &mut act);
+        }
+    }
+
+    /// Which kind holds a connection, if it is one of these.
+    fn line_of(&self, connection: ConnectionId) -> Option<Line> {
+        let (line, _) = Line::ALL.into_iter().zip(&self.kinds).find(|(_, peers)| peers.holds(connection))?;
+        Some(line)
     }
 
     /// Where a peer is now.
@@ -48,12 +52,10 @@ impl Lines {
         &mut self,
         now: Now,
         peer: NodeId,
-        endpoint: Option<(String, u16)>,
+        endpoint: Option<&(String, u16)>,
         out: &mut Vec<Operation<M>>,
     ) {
-        let same = endpoint.clone();
-        self.on(Line::Replication, |peers, ended| peers.locate(now, peer, endpoint, out, ended));
-        self.on(Line::Transactions, |peers, ended| peers.locate(now, peer, same, out, ended));
+        self.on_all(|peers, ended| peers.locate(now, peer, endpoint.cloned(), out, ended));
     }
 
     pub fn call<M>(&mut self, now: Now, call: PeerCall, out: &mut Vec<Operation<M>>) {
@@ -62,7 +64,7 @@ impl Lines {
 
     /// Whether a connection is one of these.
     pub fn holds(&self, connection: ConnectionId) -> bool {
-        self.replication.holds(connection) || self.transactions.holds(connection)
+        self.line_of(connection).is_some()
     }
 
     pub fn connected<M>(
@@ -72,7 +74,8 @@ impl Lines {
         result: io::Result<ConnectionId>,
         out: &mut Vec<Operation<M>>,
     ) {
-        let line = if token.0 < SECOND_TOKENS { Line::Replication } else { Line::Transactions };
+        let of_token = Line::ALL.into_iter().find(|line| place(*line) == token.0 >> PLACE_SHIFT);
+        let line = of_token.expect("a connect that was asked for here");
         self.on(line, |peers, ended| peers.connected(now, token, result, out, ended));
     }
 
@@ -84,33 +87,31 @@ impl Lines {
         bytes: usize,
         out: &mut Vec<Operation<M>>,
     ) {
-        let line = self.line_of(connection);
+        let Some(line) = self.line_of(connection) else { return };
         self.on(line, |peers, ended| peers.received(now, connection, buffer, bytes, out, ended));
     }
 
     pub fn sent<M>(&mut self, connection: ConnectionId, out: &mut Vec<Operation<M>>) {
-        let line = self.line_of(connection);
+        let Some(line) = self.line_of(connection) else { return };
         self.on(line, |peers, _| peers.sent(connection, out));
     }
 
     pub fn closed(&mut self, now: Now, connection: ConnectionId) {
-        let line = self.line_of(connection);
+        let Some(line) = self.line_of(connection) else { return };
         self.on(line, |peers, ended| peers.closed(now, connection, ended));
     }
 
     pub fn expire<M>(&mut self, now: Now, out: &mut Vec<Operation<M>>) {
-        self.on(Line::Replication, |peers, ended| peers.expire(now, out, ended));
-        self.on(Line::Transactions, |peers, ended| peers.expire(now, out, ended));
+        self.on_all(|peers, ended| peers.expire(now, out, ended));
     }
 
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        [self.replication.next_deadline(), self.transactions.next_deadline()].into_iter().flatten().min()
+        self.kinds.iter().filter_map(Peers::next_deadline).min()
     }
 
     /// Closes everything; nobody waits for what is under way.
     pub fn close_all<M>(&mut self, now: Now, out: &mut Vec<Operation<M>>) {
-        self.on(Line::Replication, |peers, ended| peers.close_all(now, out, ended));
-        self.on(Line::Transactions, |peers, ended| peers.close_all(now, out, ended));
+        self.on_all(|peers, ended| peers.close_all(now, out, ended));
         self.ended.clear();
     }
 
@@ -121,5 +122,14 @@ impl Lines {
             Ended::Failed { peer, correlation, .. } => Some(Input::PeerFailed { peer, line, correlation }),
             Ended::Up { .. } | Ended::Down { .. } => None,
         })
+    }
+}
+
+/// Of a line in [`Line::ALL`].
+fn place(line: Line) -> u64 {
+    match line {
+        Line::Replication => 0,
+        Line::Markers => 1,
+        Line::Enlistment => 2,
     }
 }

@@ -63,7 +63,7 @@ mod remove_raft_voter;
 mod respond;
 mod sync_group;
 mod topics;
-mod transactions;
+pub(crate) mod transactions;
 mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     controller::NewTopic,
-    engine::{Ask, Context, Guard},
+    engine::{Ask, Context, Enlist, Guard},
     error::ErrorCode,
     ids::{NodeId, PartitionId, ProducerEpoch, ProducerId},
     transactions::{
-        AddPartitions, PartitionErrors, PartitionSet, Producer, Reply, Request, Response, TRANSACTIONS_TOPIC,
+        AddPartitions, PartitionErrors, PartitionSet, Producer, Request, TRANSACTIONS_TOPIC, TransactionalId,
     },
-    wire::{decode_response, encode_request},
+    wire::{WireError, decode_response, encode_request},
 };
 use bytes::Bytes;
 use kafka_protocol::messages::{
@@ -23,7 +23,7 @@ use kafka_protocol::messages::{
     add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction},
     add_partitions_to_txn_response::AddPartitionsToTxnTopicResult,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// `__transaction_state`, as it is created when the first transactional id needs it
 /// (`TransactionStateManager.transactionTopicConfigs`).
@@ -121,20 +121,28 @@ pub(super) fn ask_for_partitions(
         };
         return Ok(Ask::Owner(context.owner(id), request.query(0, id)));
     }
-    let topics = request.partitions.topics().map(|(name, partitions)| {
-        AddPartitionsToTxnTopic::default()
-            .with_name(text(&**name).into())
-            .with_partitions(partitions.iter().copied().collect())
+    Ok(Ask::Enlist(leader, Enlist { request, verifies: wish == Wish::Verify }))
+}
+
+/// A request to another broker, without its length, about transactions each of which stands there once.
+pub(crate) fn question_about_partitions<'a>(
+    all: impl Iterator<Item = &'a Enlist>,
+) -> Result<Bytes, WireError> {
+    let transactions = all.map(|Enlist { request, verifies }| {
+        let topics = request.partitions.topics().map(|(name, partitions)| {
+            AddPartitionsToTxnTopic::default()
+                .with_name(text(&**name).into())
+                .with_partitions(partitions.iter().copied().collect())
+        });
+        AddPartitionsToTxnTransaction::default()
+            .with_transactional_id(text(&*request.id).into())
+            .with_producer_id(request.producer.id.0.into())
+            .with_producer_epoch(request.producer.epoch.0)
+            .with_verify_only(*verifies)
+            .with_topics(topics.collect())
     });
-    let transaction = AddPartitionsToTxnTransaction::default()
-        .with_transactional_id(text(&*request.id).into())
-        .with_producer_id(request.producer.id.0.into())
-        .with_producer_epoch(request.producer.epoch.0)
-        .with_verify_only(wish == Wish::Verify)
-        .with_topics(topics.collect());
-    let message = AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
-    let frame = encode_request(0, Some("transactions"), VERSION, &message);
-    frame.map(|frame| Ask::Peer(leader, frame.slice(4..))).map_err(|_| ErrorCode::UnknownServerError)
+    let message = AddPartitionsToTxnRequest::default().with_transactions(transactions.collect());
+    Ok(encode_request(0, Some("transactions"), VERSION, &message)?.slice(4..))
 }
 
 /// What whoever writes in a transaction is told of its coordinator's error (`AddPartitionsToTxnManager`).
@@ -146,16 +154,21 @@ pub(super) fn told_to_writers(error: ErrorCode, knows_abortable: bool) -> ErrorC
     }
 }
 
-/// What another broker has answered to [`ask_for_partitions`].
-pub(super) fn answer_about_partitions(frame: &Bytes) -> Reply {
+/// What another broker has answered to [`question_about_partitions`]: of each transaction, its partitions' errors.
+///
+/// # Errors
+/// Of the whole request.
+pub(crate) fn answer_about_partitions(
+    frame: &Bytes,
+) -> Result<BTreeMap<TransactionalId, PartitionErrors>, ErrorCode> {
     let Ok((_, response)) = decode_response::<AddPartitionsToTxnResponse>(VERSION, frame) else {
         return Err(WRONG_KIND);
     };
     if response.error_code != 0 {
         return Err(ErrorCode::from_code(response.error_code).unwrap_or(WRONG_KIND));
     }
-    let of_transaction = response.results_by_transaction.into_iter().next().ok_or(WRONG_KIND)?;
-    Ok(Response::Partitions(errors(&of_transaction.topic_results)))
+    let each = response.results_by_transaction.iter();
+    Ok(each.map(|it| (it.transactional_id.as_str().into(), errors(&it.topic_results))).collect())
 }
 
 fn errors(topics: &[AddPartitionsToTxnTopicResult]) -> PartitionErrors {

@@ -7,12 +7,10 @@ use super::{
     coordinated::{Coordinated as _, home_here},
     groups::{self, WRONG_KIND},
     respond::{ReplyTo, text},
-    transactions::{Wish, answer_about_partitions, ask_for_partitions, producer, told_to_writers},
+    transactions::{Wish, ask_for_partitions, producer, told_to_writers},
 };
 use crate::{
-    engine::{
-        Ask, Context, Gather, Guard, OwnerRequest, OwnerResponse, PeerLost, Response as Answer, Start, Step,
-    },
+    engine::{Ask, Context, Gather, Guard, OwnerRequest, OwnerResponse, Response as Answer, Start, Step},
     error::ErrorCode,
     groups::{
         CommitOffsets, NewOffset, OFFSETS_TOPIC, Reply as GroupReply, Request, Response, TopicOffsets,
@@ -255,11 +253,8 @@ impl Gather for Commit {
         }
     }
 
-    fn peer_answered(&mut self, _context: &mut Context<'_>, answer: Result<Bytes, PeerLost>) -> Step {
-        self.checked(match answer {
-            Ok(frame) => answer_about_partitions(&frame),
-            Err(PeerLost) => Err(ErrorCode::NetworkException),
-        })
+    fn enlisted(&mut self, _context: &mut Context<'_>, reply: Reply) -> Step {
+        self.checked(reply)
     }
 
     fn expired(&mut self, _context: &mut Context<'_>) -> Step {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     api,
     config::BrokerConfig,
+    error::ErrorCode,
     ids::{Map, NodeId},
     loggers::Loggers,
     metadata::Image,
@@ -239,8 +240,8 @@ impl Front {
                 }
                 Ask::Owner(shard, request) => effects.owner_asks.push((shard, id, request)),
                 // Nothing that a controller's listener serves asks brokers.
-                Ask::Peer(..) => self.step(now, id, effects, |gather, context| {
-                    gather.peer_answered(context, Err(super::PeerLost))
+                Ask::Enlist(..) => self.step(now, id, effects, |gather, context| {
+                    gather.enlisted(context, Err(ErrorCode::CoordinatorNotAvailable))
                 }),
             }
         }

@@ -1,8 +1,9 @@
 //! Requests that wait for answers: from partitions' owners, or from the controller.
 
 use super::{
-    Controllers, GonePeers, PeerLost,
+    Controllers, GonePeers,
     desk::{ControllerRequest, ControllerResponse},
+    enlistment::Enlist,
     fetch_session::FetchSessions,
     follower_session::FollowerSessions,
     message::{GatherId, OwnerRequest, OwnerResponse},
@@ -13,6 +14,7 @@ use crate::{
     error::ErrorCode,
     ids::{NodeId, PartitionId},
     metadata::Image,
+    transactions::Reply,
 };
 use bytes::Bytes;
 use corelane_seam::{ConnectionId, ListenerId, Monotonic, Now, Part, ShardId};
@@ -112,8 +114,8 @@ pub enum Ask {
     Owner(ShardId, OwnerRequest),
     /// The quorum's shard.
     Controller(ControllerRequest),
-    /// Another broker: a request without its length, whose correlation id is put in when it leaves.
-    Peer(NodeId, Bytes),
+    /// Another broker, which coordinates a transaction.
+    Enlist(NodeId, Enlist),
 }
 
 /// The end of a request.
@@ -169,8 +171,8 @@ pub trait Gather {
         Step::Wait
     }
 
-    /// Another broker answered, or could not. Only gathers that asked one are called.
-    fn peer_answered(&mut self, _context: &mut Context<'_>, _answer: Result<Bytes, PeerLost>) -> Step {
+    /// Another broker has answered as a transaction's coordinator, or could not. Only gathers that asked one are called.
+    fn enlisted(&mut self, _context: &mut Context<'_>, _reply: Reply) -> Step {
         Step::Wait
     }
 

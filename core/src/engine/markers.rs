@@ -1,5 +1,5 @@
-//! Markers on their way: what a turn's transactions have decided goes to the leaders of their partitions, one request to
-//! each broker and one hop to each owner here, and what became of it goes back to their coordinators.
+//! Markers on their way: what a turn's transactions have decided goes to the leaders of their partitions, in one request
+//! to each broker and by one hop to each owner here, and what became of it goes back to their coordinators.
 
 use super::{
     Acks, Answers, AppendPartition, AppendRequest, AppendResult, Ask, Effects, Engine, GatherId,
@@ -14,6 +14,9 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::{Now, ShardId};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Transactions whose markers go together. They are answered at once: more would wait longer than they save.
+const TOGETHER_MAX: usize = 1_000;
 
 /// Markers that are written by owners of this broker.
 #[derive(Debug, Default)]
@@ -69,25 +72,22 @@ impl LocalMarkers {
 impl Engine {
     /// Sends what the coordinators of this shard want sent.
     pub(super) fn send_markers(&mut self, now: Now, effects: &mut Effects) {
-        if !self.owner.has_markers() {
-            return;
-        }
-        let wished = self.owner.take_markers();
+        let wished = if self.owner.has_markers() { self.owner.take_markers() } else { Vec::new() };
         if self.phase == Phase::Stopping {
             // The decision is in the log: whoever coordinates next has them sent. Others may have been told already that
             // nothing more is asked here.
             return;
         }
-        let mut by_broker: BTreeMap<NodeId, Vec<MarkersOf>> = BTreeMap::new();
-        for (id, markers) in wished {
-            by_broker.entry(markers.to).or_default().push((id, markers));
+        let (here, there): (Vec<_>, Vec<_>) =
+            wished.into_iter().partition(|(_, markers)| markers.to == self.place.node);
+        if !here.is_empty() {
+            self.mark_here(now, here, effects);
         }
-        for (broker, markers) in by_broker {
-            if broker == self.place.node {
-                self.mark_here(now, markers, effects);
-            } else {
-                self.mark_there(now, broker, markers, effects);
-            }
+        for (id, markers) in there {
+            self.peer_calls.markers.push(markers.to, (id, markers));
+        }
+        for (broker, markers) in self.peer_calls.markers.take(TOGETHER_MAX) {
+            self.mark_there(now, broker, markers, effects);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod connection;
 mod desk;
+mod enlistment;
 mod fetch_session;
 mod follower;
 mod follower_session;
@@ -35,6 +36,7 @@ pub use desk::{
     CONTROLLER_BODY_BYTES_MAX, ControllerRequest, ControllerResponse, Desk, DeskEffects, QuorumStanding,
     ReplyTo, VoterStanding,
 };
+pub use enlistment::Enlist;
 pub use fetch_session::{FetchSessions, Opened, SessionError, SessionKey, SessionRequest, Wanted};
 pub use follower_session::{FollowerOpened, FollowerSessions};
 pub use front::{Controllers, Front, FrontEffects};
@@ -306,8 +308,10 @@ impl Engine {
                 self.owner.file(now, token, result, effects, &mut answers);
                 self.carry(now, answers, effects);
             }
-            Input::PeerAnswer { line: Line::Transactions, frame, .. } => self.peer_told(now, frame, effects),
-            Input::PeerFailed { line: Line::Transactions, correlation, .. } => {
+            Input::PeerAnswer { line: Line::Markers | Line::Enlistment, frame, .. } => {
+                self.peer_told(now, frame, effects);
+            }
+            Input::PeerFailed { line: Line::Markers | Line::Enlistment, correlation, .. } => {
                 self.peer_lost(now, correlation, effects);
             }
             Input::PeerAnswer { peer, line: Line::Replication, frame } => {

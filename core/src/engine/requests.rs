@@ -2,7 +2,7 @@
 
 use super::{
     Answers, Ask, Asker, Context, Deadline, Effects, Engine, FollowerSession, Gather, GatherId,
-    OwnerResponse, Phase, Response, Running, ShardMessage, Start, Step, peers::Caller,
+    OwnerResponse, Phase, Response, Running, ShardMessage, Start, Step,
 };
 use crate::{api, limits};
 use bytes::Bytes;
@@ -161,9 +161,7 @@ impl Engine {
                     let seen = self.image.last_applied();
                     effects.messages.push((shard, ShardMessage::Ask { gather: id, request, seen }));
                 }
-                Ask::Peer(peer, frame) => {
-                    effects.calls.push(self.peer_calls.call(peer, &frame, Caller::Gather(id)));
-                }
+                Ask::Enlist(peer, enlist) => self.peer_calls.enlistment.push(peer, (id, enlist)),
                 Ask::Controller(request) => {
                     effects
                         .messages

@@ -154,6 +154,7 @@ impl Engine {
             self.owner.end_of_turn(now, effects, &mut answers);
             self.carry(now, answers, effects);
         }
+        self.enlist(now, effects);
         self.replicate(now, effects);
         self.tell_throttled(effects);
         self.plan_maintenance(now);

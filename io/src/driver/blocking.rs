@@ -3,6 +3,7 @@
 use super::{
     helpers::Helpers,
     os_file::OsFile,
+    send::FileRange,
     shared::{Done, ShardShared},
 };
 use crate::{
@@ -17,21 +18,31 @@ use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 /// The kernel moves no more than this in one call (MAX_RW_COUNT).
 pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
 
-/// A range that a send needs and the page cache does not hold.
+/// A range that a send needs and the page cache does not hold, and those that it will need next.
 pub(crate) struct WarmJob {
     pub(crate) connection: u64,
-    pub(crate) file: FileHandle,
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
+    pub(crate) range: FileRange,
+    pub(crate) ahead: Vec<FileRange>,
     pub(crate) me: Arc<ShardShared>,
 }
 
 impl WarmJob {
     pub(super) fn run(self) {
-        let WarmJob { connection, file, offset, len, me } = self;
-        let result = OsFile::of(&file).and_then(|file| fs::warm(file.as_fd(), offset, len));
+        let WarmJob { connection, range: FileRange { file, offset, len }, ahead, me } = self;
+        let read = |file: &OsFile| fs::warm(file.as_fd(), offset, len, || read_ahead(ahead));
+        let result = OsFile::of(&file).and_then(read);
         drop(file);
         me.post(Done::Warmed { connection, result });
+    }
+}
+
+/// Asks the disk for ranges, and waits for none of them.
+pub(super) fn read_ahead(ranges: Vec<FileRange>) {
+    for FileRange { file, offset, len } in ranges {
+        // What is wrong with the file is told when it is sent.
+        if let Ok(file) = OsFile::of(&file) {
+            fs::ask_for(file.as_fd(), offset, len);
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! shards have asked for and are waiting for; a shard that bounds what it asks for bounds them.
 
 use super::{
-    blocking::{FileJob, WarmJob},
+    blocking::{FileJob, WarmJob, read_ahead},
+    send::FileRange,
     shared::lock,
 };
 use std::{
@@ -20,6 +21,8 @@ use std::{
 pub(crate) enum Job {
     File(FileJob),
     Warm(WarmJob),
+    /// What a send will need soon.
+    Ahead(Vec<FileRange>),
     /// Closing may write and free blocks.
     Close(File),
 }
@@ -29,6 +32,7 @@ impl Job {
         match self {
             Job::File(job) => job.run(),
             Job::Warm(job) => job.run(),
+            Job::Ahead(ranges) => read_ahead(ranges),
             Job::Close(file) => drop(file),
         }
     }

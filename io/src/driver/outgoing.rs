@@ -62,7 +62,14 @@ impl Outgoing {
         context: &mut Context<M, P>,
     ) -> Next {
         let Some((sending, wait)) = &mut self.0 else { return Next::Nothing };
-        match sending.advance(socket, kind, context.settings.send_turn_bytes as u64) {
+        let step = sending.advance(socket, kind, context.settings.send_turn_bytes as u64);
+        if matches!(step, Step::Again | Step::Blocked) {
+            let ahead = sending.read_on();
+            if !ahead.is_empty() {
+                context.helpers.read(Job::Ahead(ahead));
+            }
+        }
+        match step {
             Step::Done => {
                 self.0 = None;
                 context.events.push_back(Completion::Sent { connection: id });
@@ -76,10 +83,10 @@ impl Outgoing {
                 *wait = Wait::Writable;
                 Next::Watch
             }
-            Step::Cold { file, offset, len } => {
+            Step::Cold { range, ahead } => {
                 *wait = Wait::Warming;
                 let me = Arc::clone(&context.me);
-                context.helpers.read(Job::Warm(WarmJob { connection: name, file, offset, len, me }));
+                context.helpers.read(Job::Warm(WarmJob { connection: name, range, ahead, me }));
                 Next::Nothing
             }
             Step::Failed(error) => Next::End(error),

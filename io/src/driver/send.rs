@@ -14,8 +14,12 @@ use std::{
 const PIECES_MAX: usize = 64;
 /// File bytes per system call: cachestat(2) costs 2 to 12 µs per MiB, a cold send is found before it begins.
 const FILE_CHUNK: u64 = 256 << 10;
-/// How much of a cold range a helper reads at once, so that its first bytes leave while the rest is read.
+/// How much of a cold range is waited for, so that its first bytes leave while the rest is read.
 const WARM_AHEAD: u64 = 1 << 20;
+/// How far before what has left the disk is asked, once a range was cold: so that it reads while the socket takes.
+const READ_AHEAD: u64 = 4 << 20;
+/// Ranges that it is asked for at once: of many partitions each may be short.
+const RANGES_MAX: usize = 64;
 
 /// How a socket was made. Operations of io_uring on a nonblocking socket would fail at once instead of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +36,17 @@ pub(crate) enum Step {
     Blocked,
     /// The connection used up its turn.
     Again,
-    /// The next range must be read into the page cache first.
-    Cold { file: FileHandle, offset: u64, len: u64 },
+    /// The next range must be read into the page cache first; those behind it will be needed soon.
+    Cold { range: FileRange, ahead: Vec<FileRange> },
     /// The connection is broken.
     Failed(io::Error),
+}
+
+/// Some bytes of a file.
+pub(crate) struct FileRange {
+    pub(crate) file: FileHandle,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
 }
 
 /// What is still to be sent.
@@ -43,6 +54,10 @@ pub(crate) struct Sending {
     parts: VecDeque<Part>,
     /// Bytes of the first part that have left.
     sent: u64,
+    /// Bytes of all parts that have left.
+    done: u64,
+    /// Up to here, of the bytes of all parts, the disk was asked for; 0 as long as the page cache held everything.
+    asked_to: u64,
     /// The first part, a file, was warmed to this offset; it is not asked about again, lest a page that is evicted over
     /// and over stops the connection for ever.
     warm_to: u64,
@@ -50,7 +65,40 @@ pub(crate) struct Sending {
 
 impl Sending {
     pub(crate) fn new(parts: Vec<Part>) -> Sending {
-        Sending { parts: VecDeque::from(parts), sent: 0, warm_to: 0 }
+        Sending { parts: VecDeque::from(parts), sent: 0, done: 0, asked_to: 0, warm_to: 0 }
+    }
+
+    /// What the disk is to be asked for while the socket takes what is before it: something when half of what it was asked
+    /// for has left.
+    pub(crate) fn read_on(&mut self) -> Vec<FileRange> {
+        if self.asked_to == 0 || self.asked_to > self.done + READ_AHEAD / 2 {
+            return Vec::new();
+        }
+        self.ahead(self.done)
+    }
+
+    /// Ranges of files behind `from`, of the bytes of all parts, that the disk was not asked for.
+    fn ahead(&mut self, from: u64) -> Vec<FileRange> {
+        let (from, to) = (from.max(self.asked_to), self.done + READ_AHEAD);
+        self.asked_to = from;
+        let mut ranges = Vec::new();
+        let mut begin = self.done - self.sent;
+        for part in &self.parts {
+            let end = begin + part.len();
+            if begin >= to || ranges.len() == RANGES_MAX {
+                break;
+            }
+            let (first, last) = (from.max(begin), to.min(end));
+            if let Part::File { file, offset, .. } = part
+                && first < last
+            {
+                let offset = offset + (first - begin);
+                ranges.push(FileRange { file: file.clone(), offset, len: last - first });
+            }
+            self.asked_to = self.asked_to.max(last);
+            begin = end;
+        }
+        ranges
     }
 
     /// A helper has read the cold range.
@@ -80,7 +128,10 @@ impl Sending {
                     match send_file(socket, kind, file, at..at + len, self.warm_to) {
                         Ok(FileStep::Sent(bytes)) => Ok(bytes),
                         Ok(FileStep::Cold) => {
-                            return Step::Cold { file: file.clone(), offset: at, len: rest.min(WARM_AHEAD) };
+                            let range =
+                                FileRange { file: file.clone(), offset: at, len: rest.min(WARM_AHEAD) };
+                            let ahead = self.ahead(self.done + range.len);
+                            return Step::Cold { range, ahead };
                         }
                         Err(error) => Err(error),
                     }
@@ -104,6 +155,7 @@ impl Sending {
     }
 
     fn advance_by(&mut self, mut bytes: u64) {
+        self.done += bytes;
         while let Some(part) = self.parts.front() {
             let rest = part.len() - self.sent;
             if bytes < rest {
@@ -200,4 +252,57 @@ fn without_waiting(socket: RawFd, call: impl FnOnce() -> isize) -> io::Result<is
         return Err(io::Error::last_os_error());
     }
     if result < 0 { Err(error) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corelane_seam::FileObject;
+
+    const MIB: u64 = 1 << 20;
+
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl FileObject for Named {
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    fn part(name: &'static str, offset: u64, len: u64) -> Part {
+        Part::File { file: FileHandle::new(Named(name)), offset, len }
+    }
+
+    fn named(ranges: &[FileRange]) -> Vec<(&'static str, u64, u64)> {
+        let name = |range: &FileRange| range.file.downcast::<Named>().map_or("", |file| file.0);
+        ranges.iter().map(|range| (name(range), range.offset, range.len)).collect()
+    }
+
+    #[test]
+    fn what_is_read_ahead_lies_in_the_response_and_is_asked_for_once() {
+        let header = Part::Bytes(bytes::Bytes::from_static(&[0; 100]));
+        let parts = vec![header, part("a", 7, 2 * MIB), part("b", 0, MIB), part("c", 5, 3 * MIB)];
+        let mut sending = Sending::new(parts);
+        assert!(sending.read_on().is_empty(), "nothing was cold");
+        sending.advance_by(100);
+        let first = sending.ahead(sending.done + MIB);
+        assert_eq!(named(&first), [("a", 7 + MIB, MIB), ("b", 0, MIB), ("c", 5, MIB)]);
+        sending.advance_by(MIB);
+        assert!(sending.read_on().is_empty(), "most of it has not left yet");
+        sending.advance_by(MIB);
+        assert_eq!(named(&sending.read_on()), [("c", 5 + MIB, 2 * MIB)]);
+        assert!(sending.read_on().is_empty(), "there is no more");
+        sending.advance_by(4 * MIB);
+        assert!(sending.read_on().is_empty());
+    }
+
+    #[test]
+    fn of_many_short_ranges_a_bounded_number_is_asked_for() {
+        let mut sending = Sending::new((0..200).map(|_| part("a", 0, 1_000)).collect());
+        let first = sending.ahead(1_000);
+        assert_eq!(first.len(), RANGES_MAX);
+        assert_eq!(sending.asked_to, 1_000 * (1 + RANGES_MAX as u64));
+        assert_eq!(sending.read_on().len(), RANGES_MAX);
+    }
 }

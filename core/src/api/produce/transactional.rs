@@ -7,10 +7,10 @@
 
 use super::Produce;
 use crate::{
-    api::transactions::{WRONG_KIND, Wish, answer_about_partitions, ask_for_partitions, told_to_writers},
+    api::transactions::{WRONG_KIND, Wish, ask_for_partitions, told_to_writers},
     engine::{
         AppendPartition, AppendRequest, AppendResult, Context, Gather, Guard, OwnerRequest, OwnerResponse,
-        PeerLost, Step, What,
+        Step, What,
     },
     error::ErrorCode,
     ids::PartitionId,
@@ -189,11 +189,7 @@ impl Gather for Transactional {
         }
     }
 
-    fn peer_answered(&mut self, context: &mut Context<'_>, answer: Result<Bytes, PeerLost>) -> Step {
-        let reply = match answer {
-            Ok(frame) => answer_about_partitions(&frame),
-            Err(PeerLost) => Err(ErrorCode::NetworkException),
-        };
+    fn enlisted(&mut self, context: &mut Context<'_>, reply: Reply) -> Step {
         self.checked(context, &reply)
     }
 

@@ -18,6 +18,7 @@ use crate::{
         PartitionChangeRecord, PartitionRecord, Record, RegisterBrokerRecord, SecurityProtocol,
     },
     records::Batches,
+    transactions::TRANSACTIONS_TOPIC,
     wire::{RequestHeader, decode_request, decode_response, encode_request},
 };
 use bytes::Bytes;
@@ -74,6 +75,8 @@ pub struct Cluster {
     events: VecDeque<Event>,
     /// Calls without an answer, in the order in which they were made.
     calls: Vec<Call>,
+    /// Connections between brokers, by who accepted each.
+    opened: BTreeSet<(i32, ConnectionId)>,
     /// Who cannot reach whom.
     pub cut: BTreeSet<(i32, i32)>,
     pub controller_down: bool,
@@ -90,6 +93,8 @@ pub struct Cluster {
     pub violations: Vec<String>,
     /// Bytes of calls between brokers.
     pub call_bytes: usize,
+    /// How many calls there were by each line.
+    pub called: BTreeMap<Line, usize>,
     /// The first of the last block that was given out.
     producer_ids: i64,
     pub asked_for_isr: Vec<AlterPartition>,
@@ -146,6 +151,21 @@ impl Cluster {
         cluster
     }
 
+    /// With partitions of `__transaction_state`, led by broker 1, and topic `t`, whose two partitions the last one leads.
+    pub fn start_with_transactions(count: i32) -> Cluster {
+        let mut cluster = Cluster::start_as(count, 2, Fault::None, (TRANSACTIONS_TOPIC, false));
+        let id = TopicId(uuid::Uuid::from_u128(0xEF));
+        let led = (0..2).map(|index| {
+            let Record::Partition(placed) = placed(index, &[NodeId(count)], &[NodeId(count)]) else {
+                unreachable!()
+            };
+            Record::Partition(PartitionRecord { topic: id, ..placed })
+        });
+        cluster.apply([Record::Topic { name: "t".into(), id }].into_iter().chain(led).collect());
+        cluster.settle();
+        cluster
+    }
+
     fn start_as(
         count: i32,
         partitions: i32,
@@ -162,6 +182,7 @@ impl Cluster {
             epochs: 0,
             events: VecDeque::new(),
             calls: Vec::new(),
+            opened: BTreeSet::new(),
             cut: BTreeSet::new(),
             controller_down: false,
             kept_from: BTreeSet::new(),
@@ -173,6 +194,7 @@ impl Cluster {
             in_racks,
             violations: Vec::new(),
             call_bytes: 0,
+            called: BTreeMap::new(),
             producer_ids: 0,
             asked_for_isr: Vec::new(),
             told_full: Vec::new(),
@@ -289,6 +311,7 @@ impl Cluster {
     /// A broker's process dies; nobody has noticed yet.
     pub fn vanish(&mut self, id: i32) {
         self.nodes.remove(&id);
+        self.opened.retain(|(to, _)| *to != id);
         self.events.retain(|event| match event {
             Event::File(of, ..) | Event::Message(of, _) => *of != id,
             Event::Answer(call, _) | Event::Failed(call) => call.from != id,
@@ -301,7 +324,7 @@ impl Cluster {
         self.calls = left;
         for call in ended {
             if call.from == id {
-                self.input(call.to, Input::Closed { connection: connection_of(id, call.to, call.line) });
+                self.hang_up(call);
             } else {
                 self.events.push_back(Event::Failed(call));
             }
@@ -430,11 +453,19 @@ impl Cluster {
         }
     }
 
+    /// Whoever was called sees the connection end.
+    fn hang_up(&mut self, Call { from, to, line, .. }: Call) {
+        let connection = connection_of(from, to, line);
+        self.opened.remove(&(to, connection));
+        self.input(to, Input::Closed { connection });
+    }
+
     fn call(&mut self, from: i32, PeerCall { peer, line, frame }: PeerCall) {
         let to = peer.0;
         let correlation = i32::from_be_bytes(frame[4..8].try_into().expect("four"));
         let call = Call { from, to, line, correlation };
         self.call_bytes += frame.len();
+        *self.called.entry(line).or_default() += 1;
         if line == Line::Replication {
             let is_twice = self.calls.iter().any(|other| Call { correlation, ..*other } == call);
             assert!(!is_twice, "broker {from} calls {to} twice");
@@ -470,7 +501,7 @@ impl Cluster {
             let lost: Vec<Call> = self.calls.extract_if(.., between).collect();
             for call in lost {
                 self.events.push_back(Event::Failed(call));
-                self.input(to, Input::Closed { connection: connection_of(from, to, call.line) });
+                self.hang_up(call);
             }
         }
         let cut = self.cut.clone();
@@ -582,8 +613,9 @@ impl Cluster {
             Event::File(id, token, result) => self.input(id, Input::File { token, result }),
             Event::Message(id, message) => self.input(id, Input::Message { from: QUORUM, message }),
             Event::Frame(to, connection, frame) => {
-                let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-                self.input(to, Input::Opened { connection, listener: ListenerId(0), peer });
+                if self.opened.insert((to, connection)) {
+                    self.connect(to, connection.0);
+                }
                 self.input(to, Input::Frame { connection, frame });
             }
             Event::Answer(Call { from, to, line, .. }, frame) => {
@@ -717,15 +749,15 @@ fn change(index: i32, isr: Option<Vec<NodeId>>, leader: LeaderChange) -> Record 
     })
 }
 
-/// Connections of brokers have numbers of their own.
-/// Of calls by one of two lines.
+/// Connections of brokers have numbers of their own, from one million on for the first line, two for the second.
 fn connection_of(from: i32, to: i32, line: Line) -> ConnectionId {
-    let base = if line == Line::Replication { 1_000_000 } else { 2_000_000 };
-    ConnectionId(base + u64::from(from.unsigned_abs()) * 100 + u64::from(to.unsigned_abs()))
+    let place = Line::ALL.iter().position(|it| *it == line).expect("one of all") as u64;
+    let pair = u64::from(from.unsigned_abs()) * 100 + u64::from(to.unsigned_abs());
+    ConnectionId((1 + place) * 1_000_000 + pair)
 }
 
 fn peers_of(connection: ConnectionId) -> Option<(i32, i32, Line)> {
-    let line = if connection.0 < 2_000_000 { Line::Replication } else { Line::Transactions };
-    let pair = i32::try_from(connection.0.checked_sub(1_000_000)? % 1_000_000).ok()?;
-    Some((pair / 100, pair % 100, line))
+    let place = usize::try_from((connection.0 / 1_000_000).checked_sub(1)?).ok()?;
+    let pair = i32::try_from(connection.0 % 1_000_000).ok()?;
+    Some((pair / 100, pair % 100, *Line::ALL.get(place)?))
 }

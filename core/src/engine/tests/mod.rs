@@ -6,6 +6,7 @@ mod clients;
 mod cluster;
 mod compaction;
 mod consumer_groups;
+mod enlistment;
 mod failing_disks;
 mod failover;
 mod files;

@@ -11,13 +11,15 @@
 mod offset_map;
 mod pass;
 mod plan;
+mod target;
 #[cfg(test)]
 mod tests;
 mod transactions;
 
 pub(super) use offset_map::OffsetMap;
-pub(super) use pass::{Next, Pass, Replacement, Step, Trouble};
+pub(super) use pass::{Next, Pass, Step};
 pub(super) use plan::Cleanable;
+pub(super) use target::{Replacement, Trouble};
 
 /// What the cleaner of one shard is told. One log is cleaned at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,11 +7,11 @@ use super::{
         partition_log::PartitionLog,
         paths::{self, SegmentName},
         producers::{AbortedTransaction, ProducerStates},
-        segment::{Segment, Stage},
     },
     Cleanable, CleanerSettings, OffsetMap,
     offset_map::Full,
     plan::{Source, groups},
+    target::{Replacement, Target, Trouble, files_of, opened, trouble},
     transactions::Transactions,
 };
 use crate::{
@@ -19,16 +19,13 @@ use crate::{
     limits::{COMPACTED_BATCH_BYTES_MAX, COMPACTION_SLICE_BYTES, COMPACTION_WORK_BYTES, INDEX_BYTES_MAX},
     records::{Batch, BatchFault, BatchHeader, Batches, DecodedBatch, Filter, Filtered, Scratch, filter},
 };
-use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice};
+use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow};
 use std::{
     collections::VecDeque,
     io,
     ops::Range,
     path::{Path, PathBuf},
 };
-
-/// A new file is flushed once so many bytes were written to it, so that no flush is a large one.
-const FLUSH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What is asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,64 +61,6 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub bytes: u64,
-}
-
-/// Why a pass cannot go on.
-#[derive(Debug)]
-pub(crate) enum Trouble {
-    /// The disk is full: later, maybe.
-    Full,
-    /// This log is not to be cleaned again before a restart.
-    Uncleanable(String),
-}
-
-/// A finished file, and the segments whose place it takes.
-#[derive(Debug)]
-pub(crate) struct Replacement {
-    pub of: Vec<SegmentName>,
-    pub name: SegmentName,
-    pub next: Offset,
-    pub index: SegmentIndex,
-    pub first_timestamp_ms: Option<i64>,
-}
-
-impl Replacement {
-    /// The segment that it is from now on.
-    ///
-    /// `open_from` is that of the last segment whose place it takes.
-    pub fn into_segment(self, first_append_ms: i64, open_from: Offset) -> Segment {
-        let SegmentName { base, serial, cleaning } = self.name;
-        let mut segment = Segment::new(base, serial, 0, 0);
-        let bytes = u64::from(self.index.observed_bytes());
-        (segment.cleaning, segment.next, segment.bytes) = (cleaning, self.next, bytes);
-        (segment.written, segment.flushed, segment.allocated) = (bytes, bytes, bytes);
-        (segment.max_timestamp, segment.first_append_ms) = (self.index.max_timestamp(), first_append_ms);
-        segment.first_timestamp_ms = self.first_timestamp_ms;
-        (segment.stage, segment.in_tail, segment.index) = (Stage::Closed, false, None);
-        segment.open_from = open_from;
-        segment
-    }
-}
-
-/// The file that a group of segments becomes.
-#[derive(Debug)]
-struct Target {
-    group: Range<usize>,
-    name: SegmentName,
-    /// The offset behind the group: the batch that ends there stays, empty if need be.
-    next: Offset,
-    file: Option<FileHandle>,
-    is_emptied: bool,
-    index: SegmentIndex,
-    first_timestamp_ms: Option<i64>,
-    /// Of the last slice, not written yet.
-    pending: Vec<u8>,
-    written: u64,
-    flushed: u64,
-    has_index: bool,
-    is_renamed: bool,
-    /// Something went, or was dated, or segments become one.
-    is_different: bool,
 }
 
 /// The part that a pass is in.
@@ -520,9 +459,8 @@ impl Pass {
     pub fn replacement(&mut self) -> Option<Replacement> {
         let Phase::Cleaning { target, .. } = &mut self.phase else { return None };
         let target = target.take()?;
-        let of = self.sources[target.group].iter().map(|source| source.name).collect();
-        let Target { name, next, index, first_timestamp_ms, .. } = *target;
-        Some(Replacement { of, name, next, index, first_timestamp_ms })
+        let of = self.sources[target.group.clone()].iter().map(|source| source.name).collect();
+        Some(target.into_replacement(of))
     }
 
     /// Stops: what was made and not swapped is removed.
@@ -564,138 +502,11 @@ fn decode<'a>(batch: Batch<'a>, scratch: &mut Scratch) -> Result<DecodedBatch<'a
     DecodedBatch::within(batch, COMPACTED_BATCH_BYTES_MAX, scratch).map_err(|fault| fault.to_string())
 }
 
-/// All that may be there of a file in the making.
-fn files_of(directory: &Path, name: SegmentName) -> Vec<PathBuf> {
-    vec![paths::index(directory, name), paths::segment(directory, name), paths::cleaned(directory, name)]
-}
-
 /// Whether a batch is the last witness of its producer's sequence or epoch.
 fn is_last_of_producer(header: &BatchHeader, producers: &ProducerStates) -> bool {
     let Some(known) = header.producer().and_then(|batch| producers.get(batch.id)) else { return false };
     match known.batches.last() {
         Some(last) => last.last_offset == header.last_offset(),
         None => header.is_control() && header.producer_epoch() == known.epoch,
-    }
-}
-
-impl Target {
-    fn new(group: Range<usize>, sources: &[Source], index_interval_bytes: u32) -> Target {
-        let all = &sources[group.clone()];
-        let (first, last) = (all.first().expect("a group has one"), all.last().expect("a group has one"));
-        let cleaning = all.iter().map(|source| source.name.cleaning).max().unwrap_or(0) + 1;
-        let name = SegmentName { base: first.name.base, serial: last.name.serial, cleaning };
-        Target {
-            is_different: group.len() > 1,
-            group,
-            name,
-            next: last.next,
-            file: None,
-            is_emptied: true,
-            index: SegmentIndex::new(name.base, index_interval_bytes),
-            first_timestamp_ms: None,
-            pending: Vec::new(),
-            written: 0,
-            flushed: 0,
-            has_index: false,
-            is_renamed: false,
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let header = BatchHeader::view(bytes).expect("a whole batch");
-        let position = self.written + self.pending.len() as u64;
-        self.index.observe(header, position).map_err(|why| why.to_string())?;
-        if self.first_timestamp_ms.is_none() {
-            self.first_timestamp_ms = Some(header.max_timestamp_ms());
-        }
-        self.pending.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// What the file needs before more of the sources is read.
-    fn next_of_file(&self, directory: &Path) -> Option<Next> {
-        let Some(file) = self.file.clone() else {
-            let path = paths::cleaned(directory, self.name);
-            return Some(Next::Ask(Step::OpenTarget, FileOperation::Open { path, how: OpenHow::Buffered }));
-        };
-        if !self.is_emptied {
-            return Some(Next::Ask(Step::Empty, FileOperation::SetLength { file, len: 0 }));
-        }
-        if !self.pending.is_empty() {
-            let data = Slice::copy_from(&self.pending);
-            let operation = FileOperation::Write { file, offset: self.written, data, flush: false };
-            return Some(Next::Ask(Step::Write, operation));
-        }
-        let is_much = self.written - self.flushed >= FLUSH_BYTES;
-        is_much.then(|| Next::Ask(Step::Flush, FileOperation::Flush { file }))
-    }
-
-    /// What the file needs when all of it is written.
-    fn next_of_end(&self, directory: &Path) -> Next {
-        if self.flushed < self.written {
-            let file = self.file.clone().expect("opened before it was written");
-            return Next::Ask(Step::Flush, FileOperation::Flush { file });
-        }
-        if !self.has_index {
-            let path = paths::index(directory, self.name);
-            let data = Slice::copy_from(&self.index.encode());
-            return Next::Ask(Step::Index, FileOperation::Replace { path, data });
-        }
-        if !self.is_renamed {
-            let from = paths::cleaned(directory, self.name);
-            let to = paths::segment(directory, self.name);
-            return Next::Ask(Step::Rename, FileOperation::Rename { from, to });
-        }
-        Next::Swap
-    }
-
-    /// Gives the bytes that were written.
-    fn answered(&mut self, step: Step, result: FileResult) -> Result<u64, Trouble> {
-        match (step, result) {
-            (Step::OpenTarget, FileResult::Opened(result)) => {
-                let (file, length) = opened(result)?;
-                (self.file, self.is_emptied) = (Some(file), length == 0);
-            }
-            (Step::Empty, FileResult::Done(result)) => {
-                result.map_err(trouble)?;
-                self.is_emptied = true;
-            }
-            (Step::Write, FileResult::Written(result)) => {
-                result.map_err(trouble)?;
-                let bytes = self.pending.len() as u64;
-                self.written += bytes;
-                self.pending.clear();
-                return Ok(bytes);
-            }
-            (Step::Flush, FileResult::Flushed(result)) => {
-                result.map_err(trouble)?;
-                self.flushed = self.written;
-            }
-            (Step::Index, FileResult::Done(result)) => {
-                if self.index.next_offset() != self.next {
-                    let why = format!("it would end at {}, not at {}", self.index.next_offset(), self.next);
-                    return Err(Trouble::Uncleanable(why));
-                }
-                result.map_err(trouble)?;
-                self.has_index = true;
-            }
-            (Step::Rename, FileResult::Done(result)) => {
-                result.map_err(trouble)?;
-                self.is_renamed = true;
-            }
-            (step, result) => panic!("{step:?} was answered with {result:?}"),
-        }
-        Ok(0)
-    }
-}
-
-fn opened(result: io::Result<(FileHandle, u64)>) -> Result<(FileHandle, u64), Trouble> {
-    result.map_err(trouble)
-}
-
-fn trouble(error: io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::StorageFull => Trouble::Full,
-        _ => Trouble::Uncleanable(error.to_string()),
     }
 }
