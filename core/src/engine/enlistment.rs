@@ -26,6 +26,9 @@ pub struct Enlist {
 impl Engine {
     /// Asks the brokers that do not owe too many answers.
     pub(super) fn enlist(&mut self, now: Now, effects: &mut Effects) {
+        if self.peer_calls.enlistment.is_empty() {
+            return;
+        }
         for (broker, wished) in self.peer_calls.enlistment.take(TOGETHER_MAX) {
             let wished = wished.into_iter().filter(|(gather, _)| self.gathers.contains_key(gather));
             // The answer tells transactions apart by their ids.

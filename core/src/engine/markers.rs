@@ -72,7 +72,10 @@ impl LocalMarkers {
 impl Engine {
     /// Sends what the coordinators of this shard want sent.
     pub(super) fn send_markers(&mut self, now: Now, effects: &mut Effects) {
-        let wished = if self.owner.has_markers() { self.owner.take_markers() } else { Vec::new() };
+        if !self.owner.has_markers() && self.peer_calls.markers.is_empty() {
+            return;
+        }
+        let wished = self.owner.take_markers();
         if self.phase == Phase::Stopping {
             // The decision is in the log: whoever coordinates next has them sent. Others may have been told already that
             // nothing more is asked here.

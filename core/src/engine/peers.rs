@@ -79,6 +79,11 @@ impl<T> Default for Outgoing<T> {
 }
 
 impl<T> Outgoing<T> {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// For the next request to a broker.
     pub fn push(&mut self, peer: NodeId, what: T) {
         self.waiting.entry(peer).or_default().push_back(what);
