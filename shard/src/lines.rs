@@ -22,14 +22,15 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub fn new(settings: PeerSettings) -> Lines {
-        let kinds = Line::ALL.map(|line| Peers::with_tokens_from(place(line) << PLACE_SHIFT, settings));
+        let kinds =
+            Line::ALL.map(|line| Peers::with_tokens_from((line.place() as u64) << PLACE_SHIFT, settings));
         Lines { kinds, ended: Vec::new() }
     }
 
     /// Has one kind of lines do something, and keeps what ended by it.
     fn on<R>(&mut self, line: Line, act: impl FnOnce(&mut Peers, &mut Vec<Ended>) -> R) -> R {
         let mut ended = Vec::new();
-        let done = act(&mut self.kinds[place(line) as usize], &mut ended);
+        let done = act(&mut self.kinds[line.place()], &mut ended);
         self.ended.extend(ended.into_iter().map(|ended| (line, ended)));
         done
     }
@@ -74,8 +75,7 @@ impl Lines {
         result: io::Result<ConnectionId>,
         out: &mut Vec<Operation<M>>,
     ) {
-        let of_token = Line::ALL.into_iter().find(|line| place(*line) == token.0 >> PLACE_SHIFT);
-        let line = of_token.expect("a connect that was asked for here");
+        let line = Line::ALL[(token.0 >> PLACE_SHIFT) as usize];
         self.on(line, |peers, ended| peers.connected(now, token, result, out, ended));
     }
 
@@ -122,14 +122,5 @@ impl Lines {
             Ended::Failed { peer, correlation, .. } => Some(Input::PeerFailed { peer, line, correlation }),
             Ended::Up { .. } | Ended::Down { .. } => None,
         })
-    }
-}
-
-/// Of a line in [`Line::ALL`].
-fn place(line: Line) -> u64 {
-    match line {
-        Line::Replication => 0,
-        Line::Markers => 1,
-        Line::Enlistment => 2,
     }
 }

@@ -1,7 +1,10 @@
 //! Partitions that requests here want in transactions which other brokers coordinate, or want to know in them. What comes
 //! while a broker owes answers goes together in the next request to it, as in Kafka's `AddPartitionsToTxnManager`.
 
-use super::{Effects, Engine, GatherId, PeerLost, peers::Caller};
+use super::{
+    Effects, Engine, GatherId, PeerLost,
+    peers::{Caller, TOGETHER_MAX},
+};
 use crate::{
     api::transactions::{answer_about_partitions, question_about_partitions},
     error::ErrorCode,
@@ -10,9 +13,6 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::Now;
 use std::{collections::BTreeSet, sync::Arc};
-
-/// Transactions that go together. A coordinator answers about all of them at once: more would wait longer than they save.
-const TOGETHER_MAX: usize = 1_000;
 
 /// What a request asks of a transaction's coordinator.
 #[derive(Clone, Debug)]

@@ -3,7 +3,9 @@
 
 use super::{
     Acks, Answers, AppendPartition, AppendRequest, AppendResult, Ask, Effects, Engine, GatherId,
-    OwnerRequest, PeerLost, Phase, What, owner::MarkersOf, peers::Caller,
+    OwnerRequest, PeerLost, Phase, What,
+    owner::MarkersOf,
+    peers::{Caller, TOGETHER_MAX},
 };
 use crate::{
     api::write_txn_markers,
@@ -14,9 +16,6 @@ use crate::{
 use bytes::Bytes;
 use corelane_seam::{Now, ShardId};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// Transactions whose markers go together. They are answered at once: more would wait longer than they save.
-const TOGETHER_MAX: usize = 1_000;
 
 /// Markers that are written by owners of this broker.
 #[derive(Debug, Default)]

@@ -22,6 +22,11 @@ pub enum Line {
 impl Line {
     /// All there are.
     pub const ALL: [Line; 3] = [Line::Replication, Line::Markers, Line::Enlistment];
+
+    /// Where it stands in [`ALL`](Self::ALL).
+    pub fn place(self) -> usize {
+        self as usize
+    }
 }
 
 /// A request for another broker.
@@ -45,6 +50,9 @@ const OF_REQUEST: std::ops::Range<usize> = 4..8;
 /// Requests of transactions by one line without an answer. Brokers work on them one after the other: while one is under way
 /// the next is there already. With one only, every transaction would wait for the way back and forth.
 const UNANSWERED_MAX: usize = 2;
+
+/// Transactions that go together in a request. They are answered at once: more would wait longer than they save.
+pub(super) const TOGETHER_MAX: usize = 1_000;
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -185,6 +193,11 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_line_stands_where_it_says() {
+        assert!(Line::ALL.into_iter().map(Line::place).eq(0..Line::ALL.len()));
+    }
 
     const ONE: NodeId = NodeId(1);
     const TWO: NodeId = NodeId(2);

@@ -751,7 +751,7 @@ fn change(index: i32, isr: Option<Vec<NodeId>>, leader: LeaderChange) -> Record 
 
 /// Connections of brokers have numbers of their own, from one million on for the first line, two for the second.
 fn connection_of(from: i32, to: i32, line: Line) -> ConnectionId {
-    let place = Line::ALL.iter().position(|it| *it == line).expect("one of all") as u64;
+    let place = line.place() as u64;
     let pair = u64::from(from.unsigned_abs()) * 100 + u64::from(to.unsigned_abs());
     ConnectionId((1 + place) * 1_000_000 + pair)
 }

@@ -52,6 +52,12 @@ fn told(cluster: &mut Cluster, connection: ConnectionId) -> Option<ErrorCode> {
     ErrorCode::from_code(response.responses[0].partition_responses[0].error_code)
 }
 
+fn all_written(cluster: &mut Cluster, connections: &[ConnectionId]) {
+    for connection in connections {
+        assert_eq!(told(cluster, *connection), Some(ErrorCode::None));
+    }
+}
+
 fn asked(cluster: &Cluster) -> usize {
     cluster.called.get(&Line::Enlistment).copied().unwrap_or(0)
 }
@@ -63,9 +69,7 @@ fn what_many_transactions_write_to_in_a_turn_is_one_question_to_their_coordinato
     let writing: Vec<_> = (0..).zip(ids).map(|producer| write(&mut cluster, producer, 0)).collect();
     cluster.settle();
     assert_eq!(asked(&cluster), 1);
-    for connection in writing {
-        assert_eq!(told(&mut cluster, connection), Some(ErrorCode::None));
-    }
+    all_written(&mut cluster, &writing);
 }
 
 #[test]
@@ -76,9 +80,7 @@ fn one_transaction_stands_in_a_question_once_and_both_its_requests_are_answered(
     let other = write(&mut cluster, (1, ids[1]), 1);
     cluster.settle();
     assert_eq!(asked(&cluster), 2);
-    for connection in [both[0], both[1], other] {
-        assert_eq!(told(&mut cluster, connection), Some(ErrorCode::None));
-    }
+    all_written(&mut cluster, &[both[0], both[1], other]);
 }
 
 #[test]
@@ -98,9 +100,7 @@ fn what_comes_while_a_coordinator_owes_two_answers_waits_and_goes_together() {
     cluster.release_disk(COORDINATOR);
     cluster.pass_ms(1_000);
     assert_eq!(asked(&cluster), 3, "the third and the fourth together");
-    for connection in writing {
-        assert_eq!(told(&mut cluster, connection), Some(ErrorCode::None));
-    }
+    all_written(&mut cluster, &writing);
 }
 
 #[test]
