@@ -10,7 +10,7 @@ pub struct Sample {
     pub cpu: Duration,
     /// Resident memory.
     pub rss_bytes: u64,
-    /// Of that, what no file backs; 0 where /proc/PID/smaps_rollup may not be read.
+    /// Of that, what no file backs.
     pub anonymous_bytes: u64,
     /// Threads.
     pub threads: u64,
@@ -28,27 +28,15 @@ impl Process {
         Process { pid }
     }
 
-    /// Reads it all.
+    /// Reads it all, and only what the kernel has at hand: counting pages (`smaps_rollup`) takes milliseconds for a large
+    /// process, holds it up, and keeps a core from the load generator, which shows in the tail that it measures.
     ///
     /// # Errors
     /// When there is no such process, or it may not be read.
     pub fn sample(&self) -> Result<Sample> {
-        let read = |file: &str| self.read(file);
-        let (rss_bytes, threads) = memory_of(&read("status")?)?;
-        let anonymous_bytes =
-            read("smaps_rollup").ok().and_then(|text| kilobytes(&text, "Anonymous:")).unwrap_or(0);
-        Ok(Sample { cpu: cpu_of(&read("stat")?, ticks_per_second())?, rss_bytes, anonymous_bytes, threads })
-    }
-
-    /// As [`sample`](Self::sample) without anonymous memory, which is dear to count for a large process and holds
-    /// it up.
-    ///
-    /// # Errors
-    /// As [`sample`](Self::sample).
-    pub fn glance(&self) -> Result<Sample> {
-        let (rss_bytes, threads) = memory_of(&self.read("status")?)?;
+        let (rss_bytes, anonymous_bytes, threads) = memory_of(&self.read("status")?)?;
         let cpu = cpu_of(&self.read("stat")?, ticks_per_second())?;
-        Ok(Sample { cpu, rss_bytes, anonymous_bytes: 0, threads })
+        Ok(Sample { cpu, rss_bytes, anonymous_bytes, threads })
     }
 
     /// CPU time of all threads that live, to the nanosecond: for processes that do next to nothing.
@@ -86,7 +74,7 @@ impl Process {
 /// # Errors
 /// When one of them is gone.
 pub fn glance(pids: &[u32]) -> Result<(Duration, u64)> {
-    let all = pids.iter().map(|pid| Process::new(*pid).glance()).collect::<Result<Vec<Sample>>>()?;
+    let all = pids.iter().map(|pid| Process::new(*pid).sample()).collect::<Result<Vec<Sample>>>()?;
     Ok((all.iter().map(|one| one.cpu).sum(), all.iter().map(|one| one.rss_bytes).sum()))
 }
 
@@ -105,10 +93,10 @@ fn cpu_of(stat: &str, ticks_per_second: u64) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64))
 }
 
-fn memory_of(status: &str) -> Result<(u64, u64)> {
-    let rss = kilobytes(status, "VmRSS:").ok_or_else(|| anyhow!("no VmRSS in /proc/PID/status"))?;
-    let threads = value(status, "Threads:").unwrap_or(0);
-    Ok((rss, threads))
+/// Resident memory, what of it is anonymous, and threads.
+fn memory_of(status: &str) -> Result<(u64, u64, u64)> {
+    let memory = |name| kilobytes(status, name).ok_or_else(|| anyhow!("no {name} in /proc/PID/status"));
+    Ok((memory("VmRSS:")?, memory("RssAnon:")?, value(status, "Threads:").unwrap_or(0)))
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
@@ -153,17 +141,18 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_kibibytes() {
-        let status = "Name:\tx\nVmHWM:\t   900 kB\nVmRSS:\t   800 kB\nThreads:\t12\n";
-        assert_eq!(memory_of(status).unwrap(), (800 * 1024, 12));
+        let status = "Name:\tx\nVmHWM:\t   900 kB\nVmRSS:\t   800 kB\nRssAnon:\t   700 kB\nThreads:\t12\n";
+        assert_eq!(memory_of(status).unwrap(), (800 * 1024, 700 * 1024, 12));
         assert!(memory_of("Name:\tx\n").is_err());
     }
 
     #[test]
     fn this_process_can_be_sampled_and_a_missing_one_is_named() {
         let sample = Process::new(std::process::id()).sample().unwrap();
-        assert!(sample.rss_bytes > 0 && sample.threads > 0);
+        assert!(
+            sample.rss_bytes > sample.anonymous_bytes && sample.anonymous_bytes > 0 && sample.threads > 0
+        );
         let ours = Process::new(std::process::id());
-        assert!(ours.glance().unwrap().rss_bytes > 0);
         assert!(ours.threads_cpu().unwrap() > Duration::ZERO);
         ours.written_bytes().unwrap();
         let error = Process::new(u32::MAX).sample().unwrap_err();

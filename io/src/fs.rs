@@ -69,6 +69,15 @@ pub(crate) fn open(path: &Path, how: OpenHow, direct: Direct) -> io::Result<(Fil
     Ok((open()?, true))
 }
 
+/// Whether a direct write of this file with `RWF_DSYNC` is submitted without waiting, and flushed by the kernel's own workers
+/// where it needs that: so on file systems whose direct writes end in the kernel's iomap. Others flush before the
+/// submission returns (btrfs), which a shard must not wait for.
+pub(crate) fn writes_through(file: &File) -> bool {
+    const EXT4: u64 = 0xef53;
+    const XFS: u64 = 0x5846_5342;
+    rustix::fs::fstatfs(file).is_ok_and(|found| matches!(found.f_type as u64, EXT4 | XFS))
+}
+
 /// Random access: the kernel then reads no page that was not asked for, so none beyond what is flushed.
 fn advise_random(file: &File) {
     // SAFETY: the descriptor is open; the call touches no memory of ours. Advice that is refused changes nothing.

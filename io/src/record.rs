@@ -54,6 +54,16 @@ pub enum Change {
         /// What.
         data: Vec<u8>,
     },
+    /// A write that is durable when it is done, and nothing else with it (`RWF_DSYNC`, which may be one request with
+    /// FUA).
+    WriteThrough {
+        /// Which file.
+        file: FileId,
+        /// In bytes.
+        offset: u64,
+        /// What.
+        data: Vec<u8>,
+    },
     /// An fsync or fdatasync that really happened.
     Flush {
         /// Which file.

@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use corelane_io::{
     DriverError, DriverKind, DriverSettings, Faults, Running, ShardSettings,
-    record::{Recorder, images},
+    record::{Change, Mark, Recorder, images},
     run,
 };
 use corelane_seam::{
-    Allocation, ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, ListenerId,
-    Monotonic, Now, OpenHow, Operation, Part, Shard, ShardId, Slice, Token,
+    Allocation, ChunkWriter, Completion, ConnectionId, FileHandle, FileOperation, FileResult, Flush,
+    ListenerId, Monotonic, Now, OpenHow, Operation, Part, Shard, ShardId, Slice, Token,
 };
 use std::{
     collections::VecDeque,
@@ -49,6 +49,7 @@ on_all_drivers! {
     a_file_that_was_cut_closes_the_connection_instead_of_sending_something_else,
     what_was_written_directly_and_flushed_is_read_back,
     a_failed_write_is_an_error_and_reports_no_flush,
+    a_flush_within_a_write_covers_what_was_written_before,
     a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not,
     messages_arrive_in_order_though_the_queue_is_full_all_the_time,
     a_moved_connection_is_served_by_the_other_shard,
@@ -410,7 +411,12 @@ fn on_file(
             && let Some(step) = steps.pop_front()
         {
             let operation = step(file.clone().expect("open"));
-            awaited = if matches!(operation, FileOperation::Write { flush: true, .. }) { 2 } else { 1 };
+            awaited = if matches!(operation, FileOperation::Write { flush: Flush::After | Flush::Within, .. })
+            {
+                2
+            } else {
+                1
+            };
             out.push(Operation::File { token: Token(2), operation });
         }
         if awaited == 0 {
@@ -434,8 +440,8 @@ fn what_was_written_directly_and_flushed_is_read_back(driver: DriverKind) {
         directory.path().join("deep/er/journal"),
         vec![
             |file| FileOperation::Allocate { file, offset: 0, len: 1 << 20, how: Allocation::Zero },
-            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
-            |file| FileOperation::Write { file, offset: 0, data: blocks(6, 1), flush: false },
+            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: Flush::After },
+            |file| FileOperation::Write { file, offset: 0, data: blocks(6, 1), flush: Flush::No },
             |file| FileOperation::Flush { file },
             |file| FileOperation::Read { file, offset: 0, len: 1 << 16 },
             |file| FileOperation::SetLength { file, len: 4096 },
@@ -461,7 +467,7 @@ fn a_failed_write_is_an_error_and_reports_no_flush(driver: DriverKind) {
         directory.path().join("file"),
         vec![
             // Direct access demands whole blocks.
-            |file| FileOperation::Write { file, offset: 100, data: blocks(5, 1), flush: true },
+            |file| FileOperation::Write { file, offset: 100, data: blocks(5, 1), flush: Flush::After },
             |file| FileOperation::Flush { file },
         ],
     );
@@ -469,6 +475,53 @@ fn a_failed_write_is_an_error_and_reports_no_flush(driver: DriverKind) {
         matches!(&results[..], [FileResult::Written(Err(_)), FileResult::Flushed(Ok(()))]),
         "{results:?}"
     );
+}
+
+fn a_flush_within_a_write_covers_what_was_written_before(driver: DriverKind) {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let path = directory.path().join("journal");
+    let recorder = Arc::new(Recorder::in_memory());
+    let settings = DriverSettings { recorder: Some(Arc::clone(&recorder)), ..settings(driver, 1, false) };
+    let results = on_file(
+        settings,
+        path.clone(),
+        vec![
+            |file| FileOperation::Write { file, offset: 0, data: blocks(1, 1), flush: Flush::Within },
+            |file| FileOperation::Write { file, offset: 4096, data: blocks(2, 1), flush: Flush::No },
+            |file| FileOperation::Write { file, offset: 8192, data: blocks(3, 1), flush: Flush::Within },
+            |file| FileOperation::Write { file, offset: 12288, data: blocks(4, 1), flush: Flush::Within },
+        ],
+    );
+    assert_eq!(results.len(), 7, "{results:?}");
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, FileResult::Written(Ok(())) | FileResult::Flushed(Ok(()))))
+    );
+    let trace = recorder.trace();
+    for image in images(&trace, 1).take(100).filter(|image| image.cut == trace.marks.len()) {
+        let content = image.files.get(&path).expect("it is there");
+        assert_eq!(content.chunks(4096).map(|block| block[0]).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+    // One request where nothing else is to be covered; else the flush that covers it.
+    let begun = trace.marks.iter().filter_map(|mark| match mark {
+        Mark::Begun { change: Change::Write { .. }, .. } => Some("write"),
+        Mark::Begun { change: Change::WriteThrough { .. }, .. } => Some("through"),
+        Mark::Begun { change: Change::Flush { .. }, .. } => Some("flush"),
+        _ => None,
+    });
+    let through = driver != DriverKind::Portable && writes_through(directory.path());
+    let expected = match through {
+        true => vec!["through", "write", "write", "flush", "through"],
+        false => vec!["write", "flush", "write", "write", "flush", "write", "flush"],
+    };
+    assert_eq!(begun.collect::<Vec<_>>(), expected);
+}
+
+/// Whether the drivers trust this file system with it: see `fs::writes_through`.
+fn writes_through(directory: &Path) -> bool {
+    let found = rustix::fs::statfs(directory).expect("a file system");
+    matches!(found.f_type as u64, 0xef53 | 0x5846_5342)
 }
 
 fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_not(driver: DriverKind) {
@@ -479,7 +532,7 @@ fn a_skipped_fdatasync_shows_in_the_images_of_a_power_cut_and_a_real_one_does_no
         let mut settings = settings(driver, 1, false);
         settings.recorder = Some(Arc::clone(&recorder));
         settings.faults = Faults { skip_fdatasync };
-        let write = |file| FileOperation::Write { file, offset: 0, data: blocks(5, 2), flush: true };
+        let write = |file| FileOperation::Write { file, offset: 0, data: blocks(5, 2), flush: Flush::After };
         let results = on_file(settings, path.clone(), vec![write]);
         assert!(matches!(&results[..], [FileResult::Written(Ok(())), FileResult::Flushed(Ok(()))]));
         let trace = recorder.trace();
@@ -723,8 +776,8 @@ fn where_direct_access_is_refused_the_portable_driver_writes_buffered_and_asks_f
         disk.0.path().join("deep/journal"),
         vec![
             |file| FileOperation::Allocate { file, offset: 0, len: 1 << 16, how: Allocation::Zero },
-            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: true },
-            |file| FileOperation::Write { file, offset: 100, data: blocks(6, 1), flush: false },
+            |file| FileOperation::Write { file, offset: 8192, data: blocks(5, 3), flush: Flush::After },
+            |file| FileOperation::Write { file, offset: 100, data: blocks(6, 1), flush: Flush::No },
             |file| FileOperation::Read { file, offset: 4096, len: 8192 },
         ],
     );

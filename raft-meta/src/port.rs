@@ -1,7 +1,7 @@
 //! The way from futures to the seam: a file operation goes out with a token, its completion ends the await.
 
 use crate::quorum::{Outbox, QuorumOutput};
-use corelane_seam::{Allocation, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token};
+use corelane_seam::{Allocation, FileHandle, FileOperation, FileResult, Flush, OpenHow, Slice, Token};
 use std::{cell::RefCell, collections::BTreeMap, io, path::PathBuf, rc::Rc};
 use tokio::sync::oneshot;
 
@@ -52,7 +52,7 @@ impl FilePort {
             let mut state = self.0.borrow_mut();
             let token = Token(state.next_token);
             state.next_token += 1;
-            let flush = matches!(operation, FileOperation::Write { flush: true, .. });
+            let flush = matches!(operation, FileOperation::Write { flush: Flush::Within, .. });
             state.waiting.insert(token, Waiting { answer, flush });
             state.outbox.push(QuorumOutput::File { token, operation });
         }
@@ -77,7 +77,7 @@ impl FilePort {
 
     /// Writes and flushes.
     pub async fn write(&self, file: FileHandle, offset: u64, data: Slice) -> io::Result<()> {
-        match self.call(FileOperation::Write { file, offset, data, flush: true }).await? {
+        match self.call(FileOperation::Write { file, offset, data, flush: Flush::Within }).await? {
             FileResult::Written(result) | FileResult::Flushed(result) => result,
             other => Err(unexpected(&other)),
         }

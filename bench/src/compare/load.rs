@@ -106,7 +106,7 @@ impl Meter<'_> {
     /// When a process is gone.
     pub fn start(pids: &[u32]) -> Result<Meter<'_>> {
         let (cpu, _) = glance(pids)?;
-        let generator_cpu = Process::new(std::process::id()).glance()?.cpu;
+        let generator_cpu = Process::new(std::process::id()).sample()?.cpu;
         Ok(Meter { pids, cpu, written_bytes: written(pids)?, generator_cpu })
     }
 
@@ -116,7 +116,7 @@ impl Meter<'_> {
     /// When a process is gone.
     pub fn read(&self) -> Result<Spent> {
         let (cpu, rss_bytes_max) = glance(self.pids)?;
-        let own = Process::new(std::process::id()).glance()?.cpu;
+        let own = Process::new(std::process::id()).sample()?.cpu;
         Ok(Spent {
             cpu: cpu.saturating_sub(self.cpu),
             written_bytes: written(self.pids)?.saturating_sub(self.written_bytes),

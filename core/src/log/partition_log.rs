@@ -108,6 +108,8 @@ pub(crate) struct PartitionLog {
     pub cut: Option<Box<Cutting>>,
     /// It has replicas elsewhere: its high watermark is not simply its end, and is recorded on disk.
     pub is_replicated: bool,
+    /// Someone waits for what is not sealed yet to be written, not only for its flush.
+    pub write_awaited: bool,
     /// Segments that compaction has replaced: their files go when the checkpoint that no longer names them is durable.
     pub replaced: VecDeque<SegmentName>,
     /// Of the first of these.
@@ -171,6 +173,7 @@ impl PartitionLog {
             cut_serial: 0,
             cut: None,
             is_replicated: false,
+            write_awaited: false,
             replaced: VecDeque::new(),
             replaced_index_removed: false,
             cleaning: false,

@@ -10,8 +10,8 @@ use crate::{
     records::{Batch, BatchBuilder, NewRecord},
 };
 use corelane_seam::{
-    Allocation, BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Monotonic,
-    Now, OpenHow, Part, ShardId, Slice, Space, Token,
+    Allocation, BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Flush,
+    Monotonic, Now, OpenHow, Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -217,7 +217,7 @@ impl MemDisk {
                 assert!(how != OpenHow::Direct || data.is_aligned() && offset.is_multiple_of(BLOCK as u64));
                 image.inodes.get_mut(&inode).unwrap().write(usize::try_from(offset).unwrap(), &data);
                 let mut results = vec![FileResult::Written(Ok(()))];
-                if flush {
+                if flush.is_wanted() {
                     results.push(FileResult::Flushed(flush_inode(&mut image, inode, &path)));
                 }
                 results
@@ -521,15 +521,23 @@ impl Machine {
         }
     }
 
+    /// How the writes that are under way are to be flushed.
+    pub fn asked_flushes(&self) -> Vec<Flush> {
+        let flush = |operation: &FileOperation| match operation {
+            FileOperation::Write { flush, .. } => Some(*flush),
+            _ => None,
+        };
+        self.queue.iter().filter_map(|(_, _, operation)| flush(operation)).collect()
+    }
     /// Carries out one operation, the oldest. Gives whether there was one.
     pub fn step(&mut self) -> bool {
         let Some((shard, token, operation)) = self.queue.pop_front() else { return false };
         self.done += 1;
         // The power may go between a write and its flush.
         let operation = match operation {
-            FileOperation::Write { file, offset, data, flush: true } => {
+            FileOperation::Write { file, offset, data, flush: Flush::After | Flush::Within } => {
                 self.queue.push_front((shard, token, FileOperation::Flush { file: file.clone() }));
-                FileOperation::Write { file, offset, data, flush: false }
+                FileOperation::Write { file, offset, data, flush: Flush::No }
             }
             other => other,
         };

@@ -5,7 +5,7 @@ use crate::{
     ids::{Offset, ProducerEpoch, ProducerId},
     records::{BatchBuilder, NewRecord},
 };
-use corelane_seam::Disk as _;
+use corelane_seam::{Disk as _, Flush};
 use std::collections::BTreeMap;
 
 #[test]
@@ -26,6 +26,36 @@ fn what_was_flushed_is_read_back_and_recovered_with_another_number_of_shards() {
             assert_eq!(again.read_all(index), before[usize::try_from(index).unwrap()]);
         }
     }
+}
+
+#[test]
+fn a_write_is_flushed_within_unless_someone_waits_for_it_alone() {
+    let mut machine = Machine::boot(MemDisk::new(), Shape { shards: 1, ..Shape::default() }, 1).unwrap();
+    machine.append(0, &batch(0, 1, 50, 0)).unwrap();
+    machine.settle();
+    let (shard, slot) = machine.open(0);
+    let asked = |machine: &mut Machine| {
+        machine.append(0, &batch(1, 1, 50, 0)).unwrap();
+        machine.turn();
+        let asked = machine.asked_flushes();
+        machine.settle();
+        asked
+    };
+    assert_eq!(asked(&mut machine), [Flush::Within]);
+    // acks=1, once: what comes after it is awaited by no one.
+    machine.append(0, &batch(2, 1, 50, 0)).unwrap();
+    machine.with(shard, |store, _, _| store.await_write(slot));
+    assert_eq!(asked(&mut machine), [Flush::After]);
+    assert_eq!(asked(&mut machine), [Flush::Within]);
+    // Followers read what is written.
+    machine.with(shard, |store, _, _| store.set_replicated(slot, true));
+    assert_eq!(asked(&mut machine), [Flush::After]);
+    machine.with(shard, |store, _, _| store.set_replicated(slot, false));
+    let interval = FlushPolicy::Interval { messages: 2, ms: 1000 };
+    let settings = LogSettings { flush: interval, ..LogSettings::default() };
+    machine.with(shard, |store, _, _| store.configure(slot, settings));
+    assert_eq!(asked(&mut machine), [Flush::No]);
+    assert_eq!(asked(&mut machine), [Flush::After]);
 }
 
 /// Appends of many sizes to some logs, an operation of the disk carried out now and then; what is known to be

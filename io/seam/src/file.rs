@@ -65,6 +65,25 @@ pub enum Allocation {
     Zero,
 }
 
+/// Whether a write is flushed, and whether someone waits for its first half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// It is not.
+    No,
+    /// By an fdatasync that follows. Someone waits for the write, so it is told before.
+    After,
+    /// No one waits for the write alone: where one request to the disk makes it durable (`RWF_DSYNC`), it is told with
+    /// the flush.
+    Within,
+}
+
+impl Flush {
+    /// Whether [`FileResult::Flushed`] follows.
+    pub fn is_wanted(self) -> bool {
+        self != Flush::No
+    }
+}
+
 /// What a shard asks of the file system. None of these may block the shard's thread, however the driver does it.
 #[derive(Debug)]
 pub enum FileOperation {
@@ -75,9 +94,9 @@ pub enum FileOperation {
         /// Mode.
         how: OpenHow,
     },
-    /// Writes all of `data` at `offset` → [`FileResult::Written`]. With `flush`, an fdatasync of the file follows
-    /// the write → additionally [`FileResult::Flushed`] under the same token, after `Written` (so that a driver
-    /// can link the two). A short write is an error.
+    /// Writes all of `data` at `offset` → [`FileResult::Written`]. With a flush → additionally
+    /// [`FileResult::Flushed`] under the same token, after `Written`; it covers the write, and those that completed
+    /// before it was asked for. A short write is an error.
     Write {
         /// Opened `Direct` or `Buffered`.
         file: FileHandle,
@@ -85,8 +104,8 @@ pub enum FileOperation {
         offset: u64,
         /// Whole aligned blocks when the file is `Direct`.
         data: Slice,
-        /// Whether fdatasync follows.
-        flush: bool,
+        /// Whether it is flushed.
+        flush: Flush,
     },
     /// fdatasync → [`FileResult::Flushed`]. Covers writes that completed before it was asked for.
     Flush {

@@ -26,7 +26,7 @@ mod time;
 
 pub use chunk::{BLOCK, ChunkWriter, Slice};
 pub use disk::{DirectoryEntry, Disk, Task};
-pub use file::{Allocation, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Space, Token};
+pub use file::{Allocation, FileHandle, FileObject, FileOperation, FileResult, Flush, OpenHow, Space, Token};
 pub use net::{CloseReason, ConnectionId, ListenerId, Part};
 pub use shard::{Completion, Operation, Shard, ShardId};
 pub use time::{Monotonic, Now};

@@ -77,7 +77,7 @@ impl Blocking {
         match operation {
             FileOperation::Write { file, offset, data, flush } => {
                 let written = self.write(&file, offset, &data);
-                let flush = flush && written.is_ok();
+                let flush = flush.is_wanted() && written.is_ok();
                 tell(FileResult::Written(written));
                 if flush {
                     tell(FileResult::Flushed(self.flush(&file)));

@@ -1,7 +1,7 @@
 //! A file as the drivers know it.
 
 use super::helpers::{Helpers, Job};
-use crate::record::FileId;
+use crate::{fs, record::FileId};
 use corelane_seam::{FileHandle, FileObject, OpenHow};
 use std::{
     any::Any,
@@ -10,6 +10,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// An open descriptor; closed by a helper thread, because closing may write and free blocks.
@@ -21,6 +22,40 @@ pub(crate) struct OsFile {
     helpers: Helpers,
     /// How the record calls it, if there is one and the file may be changed.
     pub(crate) recorded: Option<FileId>,
+    /// Whether a write can be made durable by itself, without anyone waiting in the kernel to submit it.
+    pub(crate) writes_through: bool,
+    pub(crate) unflushed: Unflushed,
+}
+
+/// Which of a file's writes no flush has covered. A write that is durable by itself may be one request of the disk (FUA)
+/// that leaves in the disk's cache what was written before it.
+#[derive(Debug, Default)]
+pub(crate) struct Unflushed {
+    /// Writes that were told without a flush; a later one has a higher number.
+    written: AtomicU64,
+    /// Up to which of them they are flushed.
+    flushed: AtomicU64,
+}
+
+impl Unflushed {
+    /// A write is done that was not flushed.
+    pub(crate) fn add(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What a flush covers that begins now: to be given to [`cover`](Self::cover) when it succeeded.
+    pub(crate) fn so_far(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cover(&self, so_far: u64) {
+        self.flushed.fetch_max(so_far, Ordering::Relaxed);
+    }
+
+    /// Whether everything that was written is flushed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed) == self.so_far()
+    }
 }
 
 impl OsFile {
@@ -31,7 +66,9 @@ impl OsFile {
         helpers: Helpers,
         recorded: Option<FileId>,
     ) -> OsFile {
-        OsFile { file: Some(file), path, how, helpers, recorded }
+        let writes_through = how == OpenHow::Direct && fs::writes_through(&file);
+        let unflushed = Unflushed::default();
+        OsFile { file: Some(file), path, how, helpers, recorded, writes_through, unflushed }
     }
 
     pub(crate) fn file(&self) -> &File {

@@ -2,7 +2,7 @@
 
 use super::{Access, Latency, Measurement, Phase, plan::FILE_BYTES_MIN};
 use corelane_seam::{
-    Allocation, BLOCK, ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Monotonic, Now,
+    Allocation, BLOCK, ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Flush, Monotonic, Now,
     OpenHow, Operation, Shard, Slice, Token,
 };
 use std::{collections::VecDeque, io, path::PathBuf, sync::mpsc, time::Duration};
@@ -196,7 +196,8 @@ impl MeasuringShard {
             Access::Write | Access::WriteFlushed => {
                 let start = draw(&mut self.draws) as usize % NOISE_STARTS * BLOCK;
                 let data = self.noise.slice(start..start + phase.bytes);
-                FileOperation::Write { file, offset, data, flush: phase.access == Access::WriteFlushed }
+                let flush = if phase.access == Access::WriteFlushed { Flush::After } else { Flush::No };
+                FileOperation::Write { file, offset, data, flush }
             }
             Access::Read | Access::ReadAnywhere => FileOperation::Read { file, offset, len: phase.bytes },
         };
@@ -359,7 +360,7 @@ mod tests {
                 FileOperation::Write { .. } if fails => vec![FileResult::Written(Err(error()))],
                 FileOperation::Write { offset, data, flush, .. } => {
                     assert!(data.is_aligned() && offset + data.len() as u64 <= 2 * FILE_BYTES_MIN);
-                    let flushed = flush.then_some(FileResult::Flushed(Ok(())));
+                    let flushed = flush.is_wanted().then_some(FileResult::Flushed(Ok(())));
                     [FileResult::Written(Ok(()))].into_iter().chain(flushed).collect()
                 }
                 FileOperation::Flush { .. } => vec![FileResult::Flushed(Ok(()))],

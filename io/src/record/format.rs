@@ -43,6 +43,7 @@ fn encode_change(change: &Change, out: &mut Writer) {
         Change::Replace { path, data } => out.tag(7).path(path).bytes(data),
         Change::Remove { path } => out.tag(8).path(path),
         Change::Rename { from, to } => out.tag(9).path(from).path(to),
+        Change::WriteThrough { file, offset, data } => out.tag(11).file(*file).number(*offset).bytes(data),
         Change::Lengthen { file, to } => out.tag(10).file(*file).number(*to),
     };
 }
@@ -75,6 +76,7 @@ fn decode_mark(from: &mut Reader<'_>) -> Option<Mark> {
         8 => Change::Remove { path: from.path()? },
         9 => Change::Rename { from: from.path()?, to: from.path()? },
         10 => Change::Lengthen { file: from.file()?, to: from.number()? },
+        11 => Change::WriteThrough { file: from.file()?, offset: from.number()?, data: from.bytes()? },
         _ => return None,
     };
     Some(Mark::Begun { at, change })

@@ -170,6 +170,10 @@ impl<'a> History<'a> {
                 let kept = self.is_flushed(entry, *file, cut);
                 disk.write(*file, *offset, data, &mut || kept || chance.survives(luck));
             }
+            Change::WriteThrough { file, offset, data } => {
+                let kept = done || self.is_flushed(entry, *file, cut);
+                disk.write(*file, *offset, data, &mut || kept || chance.survives(luck));
+            }
             Change::Zero { file, offset, len } => {
                 let zeros = vec![0; *len as usize];
                 disk.write(*file, *offset, &zeros, &mut || done || chance.survives(luck));

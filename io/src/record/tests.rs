@@ -45,6 +45,18 @@ fn an_unflushed_write_survives_whole_in_part_and_not_at_all() {
 }
 
 #[test]
+fn a_write_through_keeps_itself_and_nothing_before_it() {
+    let recorder = with_file();
+    write(&recorder, 0, 1, 1);
+    let through = Change::WriteThrough { file: FileId(1), offset: 4096, data: vec![2; 4096] };
+    recorder.around(through, || Ok(())).expect("recorded");
+    let trace = recorder.trace();
+    let at_end = images(&trace, 1).take(200).filter(|image| image.cut == trace.marks.len());
+    let seen: BTreeSet<_> = at_end.map(|image| first_bytes(&image)).collect();
+    assert_eq!(seen, BTreeSet::from([vec![0, 2], vec![1, 2]]));
+}
+
+#[test]
 fn an_unflushed_length_survives_or_not_and_never_cuts() {
     let recorder = with_file();
     write(&recorder, 0, 1, 2);
@@ -122,7 +134,7 @@ fn a_record_in_a_file_reads_back_and_a_torn_last_mark_is_left_out() {
         Change::Create { path: "/b".into(), file: FileId(4), durable: false },
         Change::Zero { file: FileId(3), offset: 1, len: 2 },
         Change::SetLength { file: FileId(3), len: 9 },
-        Change::Lengthen { file: FileId(3), to: 12 },
+        Change::WriteThrough { file: FileId(3), offset: 4, data: vec![6] },
         Change::Remove { path: "/a".into() },
         Change::Rename { from: "/b".into(), to: "/c".into() },
         Change::Replace { path: "/r".into(), data: vec![5] },

@@ -13,25 +13,26 @@ use crate::{
     },
     record::{Change, FileId, Recorder},
 };
-use corelane_seam::{ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Slice, Token};
+use corelane_seam::{ChunkWriter, Completion, FileHandle, FileOperation, FileResult, Flush, Slice, Token};
 use io_uring::{opcode, squeue, types};
 use slab::Slab;
 use std::{io, sync::Arc};
 
 /// What the kernel holds. The handle keeps the file open, the memory keeps its place.
 enum Job {
-    Write { token: Token, _file: FileHandle, data: Slice, flush: Flush, recorded: Option<u64> },
-    Flush { token: Token, file: FileHandle, recorded: Option<u64> },
+    Write { token: Token, file: FileHandle, data: Slice, then: Then, recorded: Option<u64> },
+    Flush { token: Token, file: FileHandle, covers: u64, recorded: Option<u64> },
     Read { token: Token, _file: FileHandle, chunk: ChunkWriter },
 }
 
 /// What follows a write.
-enum Flush {
-    No,
-    /// The flush is linked to the write, under this key.
-    Linked(usize),
-    /// A fault for tests: reported, not done.
-    Pretended,
+#[derive(Clone, Copy)]
+enum Then {
+    Nothing,
+    /// A flush, which is linked to the write, under this key.
+    Flush(usize),
+    /// Its flush is told: it was within the write, or, a fault for tests, not done.
+    Flushed,
 }
 
 pub(crate) struct Files {
@@ -62,42 +63,48 @@ impl Files {
     fn write<M>(
         &mut self,
         token: Token,
-        file: FileHandle,
+        handle: FileHandle,
         offset: u64,
         data: Slice,
-        flush: bool,
+        flush: Flush,
         context: &mut Context<M>,
     ) {
-        let (fd, id) = match OsFile::of(&file) {
+        let file = match OsFile::of(&handle) {
             Ok(_) if data.len() > TRANSFER_MAX => {
                 let error = io::Error::new(io::ErrorKind::InvalidInput, "a write of more than 2 GiB");
                 return answer(token, FileResult::Written(Err(error)), context);
             }
-            Ok(file) => (types::Fd(file.fd()), file.recorded),
+            Ok(file) => file,
             Err(error) => return answer(token, FileResult::Written(Err(error)), context),
         };
-        let recorded = self
-            .recorder()
-            .zip(id)
-            .map(|(recorder, file)| recorder.begin(Change::Write { file, offset, data: data.to_vec() }));
-        let entry = opcode::Write::new(fd, data.as_ptr(), data.len() as u32).offset(offset).build();
-        let link = flush && !self.blocking.skip_fdatasync;
-        let after = match (link, flush) {
-            (true, _) => {
-                let job = Job::Flush { token, file: file.clone(), recorded: None };
-                Flush::Linked(self.jobs.insert(job))
+        let fd = types::Fd(file.fd());
+        let flushes = !self.blocking.skip_fdatasync;
+        let is_through =
+            flush == Flush::Within && flushes && file.writes_through && file.unflushed.is_empty();
+        let recorded = self.recorder().zip(file.recorded).map(|(recorder, file)| {
+            let data = data.to_vec();
+            recorder.begin(match is_through {
+                true => Change::WriteThrough { file, offset, data },
+                false => Change::Write { file, offset, data },
+            })
+        });
+        let then = match flush {
+            Flush::No => Then::Nothing,
+            Flush::After | Flush::Within if is_through || !flushes => Then::Flushed,
+            Flush::After | Flush::Within => {
+                let job = Job::Flush { token, file: handle.clone(), covers: 0, recorded: None };
+                Then::Flush(self.jobs.insert(job))
             }
-            (false, true) => Flush::Pretended,
-            (false, false) => Flush::No,
         };
-        let linked = if let Flush::Linked(key) = after { Some(key) } else { None };
-        let key = self.jobs.insert(Job::Write { token, _file: file, data, flush: after, recorded });
+        let entry = opcode::Write::new(fd, data.as_ptr(), data.len() as u32).offset(offset);
+        let entry = entry.rw_flags(if is_through { libc::RWF_DSYNC } else { 0 }).build();
+        let key = self.jobs.insert(Job::Write { token, file: handle, data, then, recorded });
         let tag = Tag::File(key as u64);
         // SAFETY: the job holds memory and file until its completion was reaped; written bytes of a slice never change.
         unsafe {
-            match linked {
-                None => context.port.push(entry, tag),
-                Some(flush) => {
+            match then {
+                Then::Nothing | Then::Flushed => context.port.push(entry, tag),
+                Then::Flush(flush) => {
                     context.port.push_linked((entry, tag), (data_sync(fd), Tag::File(flush as u64)));
                 }
             }
@@ -108,12 +115,12 @@ impl Files {
         if self.blocking.skip_fdatasync {
             return answer(token, FileResult::Flushed(Ok(())), context);
         }
-        let (fd, id) = match OsFile::of(&file) {
-            Ok(file) => (types::Fd(file.fd()), file.recorded),
+        let (fd, id, covers) = match OsFile::of(&file) {
+            Ok(file) => (types::Fd(file.fd()), file.recorded, file.unflushed.so_far()),
             Err(error) => return answer(token, FileResult::Flushed(Err(error)), context),
         };
         let recorded = self.begin_flush(id);
-        let key = self.jobs.insert(Job::Flush { token, file, recorded });
+        let key = self.jobs.insert(Job::Flush { token, file, covers, recorded });
         // SAFETY: the entry points to nothing; the job keeps the file open.
         unsafe { context.port.push(data_sync(fd), Tag::File(key as u64)) };
     }
@@ -141,29 +148,35 @@ impl Files {
     pub(crate) fn finished<M>(&mut self, key: u64, finished: Finished, context: &mut Context<M>) {
         let result = finished.result();
         match self.jobs.remove(key as usize) {
-            Job::Write { token, data, flush, recorded, .. } => {
+            Job::Write { token, file, data, then, recorded } => {
                 let result = result.and_then(|bytes| whole(bytes, data.len()));
                 self.finish_record(recorded, &result);
                 let written = result.is_ok();
                 context.events.push_back(file_event(token, FileResult::Written(result)));
-                match flush {
-                    Flush::Linked(key) if written => self.record_linked_flush(key),
-                    Flush::Pretended if written => {
+                match then {
+                    Then::Flush(key) if written => self.linked_flush_begins(key),
+                    Then::Flushed if written => {
                         context.events.push_back(file_event(token, FileResult::Flushed(Ok(()))));
                     }
-                    Flush::Linked(key) => {
+                    Then::Flush(key) => {
                         // The kernel cancels the flush after a failed or short write; no one asks for its result.
                         if let Some(Job::Flush { recorded, .. }) = self.jobs.get_mut(key) {
                             *recorded = Some(ABANDONED);
                         }
                     }
-                    Flush::No | Flush::Pretended => {}
+                    Then::Nothing | Then::Flushed => {}
+                }
+                if let (Then::Nothing, Ok(file)) = (then, OsFile::of(&file)) {
+                    file.unflushed.add();
                 }
             }
             Job::Flush { recorded: Some(ABANDONED), .. } => {}
-            Job::Flush { token, recorded, .. } => {
+            Job::Flush { token, file, covers, recorded } => {
                 let result = result.map(|_| ());
                 self.finish_record(recorded, &result);
+                if let (Ok(()), Ok(file)) = (&result, OsFile::of(&file)) {
+                    file.unflushed.cover(covers);
+                }
                 context.events.push_back(file_event(token, FileResult::Flushed(result)));
             }
             Job::Read { token, chunk, .. } => {
@@ -173,11 +186,13 @@ impl Files {
         }
     }
 
-    fn record_linked_flush(&mut self, key: usize) {
+    /// The write before it is done: the kernel begins the flush now.
+    fn linked_flush_begins(&mut self, key: usize) {
         let Some(Job::Flush { file, .. }) = self.jobs.get(key) else { return };
-        let begun = self.begin_flush(OsFile::of(file).ok().and_then(|file| file.recorded));
-        if let Some(Job::Flush { recorded, .. }) = self.jobs.get_mut(key) {
-            *recorded = begun;
+        let Ok(file) = OsFile::of(file) else { return };
+        let (begun, so_far) = (self.begin_flush(file.recorded), file.unflushed.so_far());
+        if let Some(Job::Flush { covers, recorded, .. }) = self.jobs.get_mut(key) {
+            (*covers, *recorded) = (so_far, begun);
         }
     }
 

@@ -213,7 +213,7 @@ impl MemoryDisk {
                     return (FileResult::Written(Err(io::ErrorKind::StorageFull.into())), Rest::Nothing);
                 }
                 self.store(&path_of(&file), offset, &data);
-                let rest = if flush { Rest::Flush(file) } else { Rest::Nothing };
+                let rest = if flush.is_wanted() { Rest::Flush(file) } else { Rest::Nothing };
                 return (FileResult::Written(Ok(())), rest);
             }
             FileOperation::Allocate { how: Allocation::Reserve, .. } => {

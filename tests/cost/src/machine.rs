@@ -12,8 +12,8 @@ use corelane_core::{
     wire::{decode_response, encode_request},
 };
 use corelane_seam::{
-    CloseReason, Completion, ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, Operation,
-    Part, Shard, ShardId, Token,
+    CloseReason, Completion, ConnectionId, FileOperation, FileResult, Flush, ListenerId, Monotonic, Now,
+    Operation, Part, Shard, ShardId, Token,
 };
 use corelane_shard::{BrokerSettings, LogControl, Node, Report, assemble};
 use corelane_simulation::{rng::Rng, world::SimDisk};
@@ -362,15 +362,19 @@ impl Machine {
             Completion::File { token, result: self.disk.perform(operation, covered) }
         };
         let done = perform(operation);
-        let flushed = match (operation, &done) {
+        let (flush, flushed) = match (operation, &done) {
             (
-                FileOperation::Write { file, flush: true, .. },
+                FileOperation::Write { file, flush, .. },
                 Completion::File { result: FileResult::Written(Ok(())), .. },
-            ) => Some(perform(&FileOperation::Flush { file: file.clone() })),
-            _ => None,
+            ) if flush.is_wanted() => (*flush, Some(perform(&FileOperation::Flush { file: file.clone() }))),
+            _ => (Flush::No, None),
         };
-        self.slots[index].due.push_back(done);
-        self.slots[index].later.extend(flushed);
+        let slot = &mut self.slots[index];
+        match flush {
+            Flush::No | Flush::After => slot.due.push_back(done),
+            Flush::Within => slot.later.push_back(done),
+        }
+        slot.later.extend(flushed);
     }
 }
 

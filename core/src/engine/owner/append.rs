@@ -172,6 +172,7 @@ impl Owner {
         }
         if delayed.acks == Acks::Leader {
             partition.until_written.push(parked);
+            self.store.await_write(slot);
         } else {
             partition.until_committed.push(parked);
         }

@@ -89,7 +89,7 @@ impl Files {
             FileOperation::Write { file, offset, data, flush } => {
                 write(&mut content(&file).lock().expect("one thread"), offset, &data);
                 let mut results = vec![FileResult::Written(Ok(()))];
-                results.extend(flush.then_some(FileResult::Flushed(Ok(()))));
+                results.extend(flush.is_wanted().then_some(FileResult::Flushed(Ok(()))));
                 results
             }
             FileOperation::Flush { file } => {

@@ -10,7 +10,7 @@ use super::{
     plan::Source,
 };
 use crate::{ids::Offset, records::BatchHeader};
-use corelane_seam::{FileHandle, FileOperation, FileResult, OpenHow, Slice};
+use corelane_seam::{FileHandle, FileOperation, FileResult, Flush, OpenHow, Slice};
 use std::{
     io,
     ops::Range,
@@ -125,7 +125,7 @@ impl Target {
         }
         if !self.pending.is_empty() {
             let data = Slice::copy_from(&self.pending);
-            let operation = FileOperation::Write { file, offset: self.written, data, flush: false };
+            let operation = FileOperation::Write { file, offset: self.written, data, flush: Flush::No };
             return Some(Next::Ask(Step::Write, operation));
         }
         let is_much = self.written - self.flushed >= FLUSH_BYTES;

@@ -72,9 +72,16 @@ impl Store {
         let (log, chunks) = self.log_and_chunks(slot);
         let filled = log.tail.chunks();
         let base_offset = log.append(now, leader_epoch, batch, chunks);
+        // Followers read what is written, so that their flushes run beside this one.
+        log.write_awaited |= log.is_replicated;
         let filled = log.tail.chunks() > filled;
         self.note_appended(slot, batch.len() as u64, filled);
         Ok(Appended { base_offset, last_offset: base_offset.plus(count), duplicate: false })
+    }
+
+    /// Someone waits for what was appended to be written: it is told before it is flushed.
+    pub fn await_write(&mut self, slot: Slot) {
+        self.log_mut(slot).write_awaited = true;
     }
 
     /// Whether a batch may be appended now.

@@ -17,7 +17,7 @@ use crate::{
     error::Fatal,
     ids::{Offset, PartitionId},
 };
-use corelane_seam::{Allocation, BLOCK, ChunkWriter, FileOperation, FileResult, OpenHow, Slice};
+use corelane_seam::{Allocation, BLOCK, ChunkWriter, FileOperation, FileResult, Flush, OpenHow, Slice};
 use std::{io, path::PathBuf};
 
 /// Logs that may have a step of segment work under way at once.
@@ -339,7 +339,7 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
             let segment = &log.segments[index];
             let data = blocks_to_write(log, index, to);
             step = Step::Write(index, to.min(segment.written + data.len() as u64));
-            FileOperation::Write { file: writer(index), offset: segment.written, data, flush: false }
+            FileOperation::Write { file: writer(index), offset: segment.written, data, flush: Flush::No }
         }
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }

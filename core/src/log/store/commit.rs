@@ -12,11 +12,11 @@ use super::{
         recovery::CarriedGroup,
         segment::block_floor,
     },
-    Event, Job, Operations, Slot, Store, is_due,
+    Event, FlushPolicy, Job, Operations, Slot, Store, is_due,
     plan::{Planned, Room, What},
 };
 use crate::error::Fatal;
-use corelane_seam::{BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, Now};
+use corelane_seam::{BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, Flush, Now};
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
@@ -252,11 +252,18 @@ impl Store {
         journal.sequence = header.next_sequence();
         let data = chunk.slice(0..needed);
         journal.spare = Some(chunk);
-        let mut flush = std::mem::take(&mut journal.flush_due) || plan.is_empty();
+        let mut is_due = std::mem::take(&mut journal.flush_due) || plan.is_empty();
+        let mut write_awaited = false;
         for planned in plan {
-            flush |= self.note_sealed(now, number, planned);
+            is_due |= self.note_sealed(now, number, planned);
+            write_awaited |= self.take_write_awaited(planned);
         }
-        self.journal.in_flight = Some(InFlight::Group { number, flush, written: false });
+        self.journal.in_flight = Some(InFlight::Group { number, flush: is_due, written: false });
+        let flush = match (is_due, write_awaited) {
+            (false, _) => Flush::No,
+            (true, false) => Flush::Within,
+            (true, true) => Flush::After,
+        };
         let file = self.journal.file.clone().expect("open before a group is sealed");
         self.ask(Job::JournalGroup, FileOperation::Write { file, offset, data, flush }, out);
     }
@@ -289,6 +296,15 @@ impl Store {
             self.rehold(slot);
         }
         is_due
+    }
+
+    /// Whether someone waits for the write of what a group now holds, and not only for its flush.
+    fn take_write_awaited(&mut self, planned: &Planned) -> bool {
+        let What::Data { .. } = planned.what else { return false };
+        let log = self.log_mut(planned.slot);
+        let is_awaited = log.write_awaited || log.settings.flush != FlushPolicy::EveryGroup;
+        log.write_awaited &= log.dirty;
+        is_awaited
     }
 
     pub(super) fn group_answered(&mut self, _now: Now, result: FileResult) {

@@ -4,7 +4,7 @@ use super::{
     Completion, CrashKind, Event, Happening, Notice, Shard, ShardId, SimDisk, World, disk::CrashNow,
     mesh::Mesh, panic_text,
 };
-use corelane_seam::{FileOperation, FileResult, ListenerId, Now, Token};
+use corelane_seam::{FileOperation, FileResult, Flush, ListenerId, Now, Token};
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -89,6 +89,8 @@ pub(super) struct UnderWay {
     token: Token,
     operation: FileOperation,
     covered: u64,
+    /// The flush within a write, which is told when this is done, and has failed when this fails.
+    within: bool,
 }
 
 pub(super) struct Process<S: Shard> {
@@ -335,7 +337,7 @@ impl<S: Shard> World<S> {
             | FileOperation::Rename { .. }
             | FileOperation::Space { .. } => 0,
         };
-        self.put_under_way(process, UnderWay { shard, token, operation, covered });
+        self.put_under_way(process, UnderWay { shard, token, operation, covered, within: false });
     }
 
     fn put_under_way(&mut self, process: ProcessId, under_way: UnderWay) {
@@ -351,16 +353,29 @@ impl<S: Shard> World<S> {
     pub(super) fn finish_file_operation(&mut self, process: ProcessId, operation: u64) {
         let machine = &mut self.processes[process.0];
         let Some(done) = machine.under_way.remove(&operation) else { return };
-        let result = machine.disk.perform(&done.operation, done.covered);
-        if let (FileOperation::Write { file, flush: true, .. }, FileResult::Written(Ok(()))) =
+        let (shard, token) = (done.shard, done.token);
+        let result = match (done.within, machine.disk.perform(&done.operation, done.covered)) {
+            (true, FileResult::Flushed(Err(error))) => FileResult::Written(Err(error)),
+            (_, result) => result,
+        };
+        let mut is_told = true;
+        if let (FileOperation::Write { file, flush, .. }, FileResult::Written(Ok(()))) =
             (&done.operation, &result)
+            && flush.is_wanted()
         {
             let covered = SimDisk::covered(file);
             let operation = FileOperation::Flush { file: file.clone() };
-            let (shard, token) = (done.shard, done.token);
-            self.put_under_way(process, UnderWay { shard, token, operation, covered });
+            let within = *flush == Flush::Within;
+            is_told = !within;
+            self.put_under_way(process, UnderWay { shard, token, operation, covered, within });
         }
-        self.deliver(process, done.shard, Completion::File { token: done.token, result });
+        if done.within && matches!(result, FileResult::Flushed(_)) {
+            let written = FileResult::Written(Ok(()));
+            self.deliver(process, shard, Completion::File { token, result: written });
+        }
+        if is_told {
+            self.deliver(process, shard, Completion::File { token, result });
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::BytesMut;
-use corelane_seam::{FileHandle, FileOperation, ListenerId, Monotonic, OpenHow, Slice, Token};
+use corelane_seam::{FileHandle, FileOperation, Flush, ListenerId, Monotonic, OpenHow, Slice, Token};
 use std::path::Path;
 
 mod room;
@@ -60,7 +60,7 @@ impl ToyShard {
                 let file = self.file.clone().expect("opened before the first byte came");
                 let (offset, data) = (self.end, Slice::copy_from(bytes));
                 self.end += bytes.len() as u64;
-                let operation = FileOperation::Write { file, offset, data, flush: true };
+                let operation = FileOperation::Write { file, offset, data, flush: Flush::After };
                 out.push(Operation::File { token: Token(self.tokens), operation });
             }
         }

@@ -14,7 +14,7 @@ use image::Contents;
 use super::schedule::ScheduleHash;
 use crate::rng::Rng;
 use corelane_seam::{
-    Allocation, BLOCK, FileHandle, FileObject, FileOperation, FileResult, OpenHow, Slice, Space,
+    Allocation, BLOCK, FileHandle, FileObject, FileOperation, FileResult, Flush, OpenHow, Slice, Space,
 };
 use std::{
     any::Any,
@@ -331,7 +331,11 @@ pub(super) fn describe(operation: &FileOperation) -> String {
     match operation {
         FileOperation::Open { path, how } => format!("open {} {how:?}", path.display()),
         FileOperation::Write { file, offset, data, flush } => {
-            let flush = if *flush { " and flush" } else { "" };
+            let flush = match flush {
+                Flush::No => "",
+                Flush::After => ", then flush",
+                Flush::Within => " and flush",
+            };
             format!("write {}+{offset}, {} bytes{flush}", name(file), data.len())
         }
         FileOperation::Flush { file } => format!("flush {}", name(file)),

@@ -13,7 +13,7 @@ fn open(disk: &SimDisk, path: &str, how: OpenHow) -> FileHandle {
 }
 
 fn write(file: &FileHandle, offset: u64, data: &[u8]) -> FileOperation {
-    FileOperation::Write { file: file.clone(), offset, data: Slice::copy_from(data), flush: false }
+    FileOperation::Write { file: file.clone(), offset, data: Slice::copy_from(data), flush: Flush::No }
 }
 
 #[test]
@@ -35,7 +35,8 @@ fn misaligned_direct_writes_are_objected_to() {
     let mut chunk = ChunkWriter::with_capacity(BLOCK);
     chunk.append(&[1; BLOCK]);
     let data = chunk.slice(0..BLOCK);
-    let at = |offset| FileOperation::Write { file: file.clone(), offset, data: data.clone(), flush: false };
+    let at =
+        |offset| FileOperation::Write { file: file.clone(), offset, data: data.clone(), flush: Flush::No };
     assert!(SimDisk::objection(&at(1)).is_some());
     assert!(SimDisk::objection(&at(4096)).is_none());
 }
