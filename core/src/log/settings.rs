@@ -84,6 +84,8 @@ pub enum Fault {
     None,
     /// Says "flushed" when the journal's write has completed, before its flush.
     AcknowledgeBeforeFlush,
+    /// Says "flushed" when a group is, though one before it is not.
+    TellGroupsAlone,
     /// Frees journal blocks although the segments that hold their data are not flushed.
     ReuseNeededBlocks,
     /// Recovery does not believe that a log was deleted.

@@ -529,6 +529,16 @@ impl Machine {
         };
         self.queue.iter().filter_map(|(_, _, operation)| flush(operation)).collect()
     }
+    /// Carries out any operation. Gives whether there was one.
+    pub fn step_any(&mut self, rng: &mut Rng) -> bool {
+        if let Some(last) = self.queue.len().checked_sub(1) {
+            let chosen = usize::try_from(rng.below(last as u64 + 1)).unwrap();
+            let operation = self.queue.remove(chosen).unwrap();
+            self.queue.push_front(operation);
+        }
+        self.step()
+    }
+
     /// Carries out one operation, the oldest. Gives whether there was one.
     pub fn step(&mut self) -> bool {
         let Some((shard, token, operation)) = self.queue.pop_front() else { return false };

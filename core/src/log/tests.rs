@@ -103,7 +103,7 @@ impl Workload {
         }
         machine.turn();
         for _ in 0..self.rng.below(12) {
-            machine.step();
+            machine.step_any(&mut self.rng);
         }
         self.note(machine);
     }
@@ -180,6 +180,11 @@ fn fails_with(fault: Fault) -> bool {
 #[test]
 fn the_crash_test_sees_an_acknowledgement_before_the_flush() {
     assert!(fails_with(Fault::AcknowledgeBeforeFlush));
+}
+
+#[test]
+fn the_crash_test_sees_a_group_told_before_an_earlier_one_is_flushed() {
+    assert!(fails_with(Fault::TellGroupsAlone));
 }
 
 #[test]

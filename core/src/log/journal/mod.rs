@@ -8,3 +8,4 @@
 pub(super) mod entry;
 pub(super) mod group;
 pub(super) mod ring;
+pub(super) mod under_way;

@@ -128,14 +128,16 @@ fn read(
     let flushed = headers.values().map(|header| header.flushed).max().unwrap_or(0);
     let journal = Arc::new(path);
     report.journals += 1;
-    // The low group's first sequence is not known if its header is gone; whatever is known to be flushed reaches it
-    // then, or nothing was ever promised.
+    // The low group's first sequence is not known if its header is gone. It ends where the next one begins, if that is
+    // there; else whatever is known to be flushed reaches it, or nothing was ever promised.
     let mut sequence = headers.get(&low).map(|header| header.first_sequence);
+    let low_end = headers.get(&(low + 1)).map(|header| header.first_sequence);
     let mut number = low;
     loop {
         let Some(header) = headers.get(&number).filter(|header| Some(header.first_sequence) == sequence)
         else {
-            let promised = sequence.map_or(flushed > 0, |sequence| sequence < flushed);
+            let low_is_promised = low_end.map_or(flushed > 0, |end| end <= flushed);
+            let promised = sequence.map_or(low_is_promised, |sequence| sequence < flushed);
             if promised {
                 return Err(damaged(&journal, None, number, "is missing"));
             }

@@ -1,4 +1,4 @@
-//! The way of an append to stable storage: groups are sealed, written and flushed, one at a time.
+//! The way of an append to stable storage: groups are sealed, written and flushed.
 
 use super::{
     super::{
@@ -7,6 +7,7 @@ use super::{
             entry::{ENTRY_HEADER_BYTES, Entry},
             group::{self, GROUP_HEADER_BYTES, GroupHeader},
             ring::Ring,
+            under_way::{GroupEnd, UnderWay},
         },
         partition_log::{Life, Pin},
         recovery::CarriedGroup,
@@ -28,13 +29,6 @@ pub(super) const RESERVE_SHARE: u64 = 4;
 pub(super) const MARK_RESERVE_BYTES: u64 = 4 * BLOCK as u64;
 pub(super) const HEAD: u64 = ENTRY_HEADER_BYTES as u64;
 
-/// What is under way in the journal's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InFlight {
-    Group { number: u64, flush: bool, written: bool },
-    Flush,
-}
-
 /// A shard's journal.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -44,9 +38,12 @@ pub(super) struct Journal {
     sequence: u64,
     /// Sequences below are flushed.
     flushed_sequence: u64,
-    in_flight: Option<InFlight>,
-    /// Memory of the last group, for the next.
-    spare: Option<ChunkWriter>,
+    /// The groups that the disk has not answered yet.
+    pub under_way: UnderWay,
+    /// A flush of what was written before is under way; then no group is.
+    flushing: bool,
+    /// Memory of the last groups, for the next.
+    spares: Vec<ChunkWriter>,
     /// Logs with unsealed bytes, in turn.
     pub dirty: VecDeque<Slot>,
     /// The log of which a batch was begun in an earlier turn and is not sealed to its end. There is one at most: no
@@ -96,8 +93,9 @@ impl Journal {
             ring,
             sequence,
             flushed_sequence: sequence,
-            in_flight: None,
-            spare: Some(ChunkWriter::with_capacity(group_bytes_max)),
+            under_way: UnderWay::default(),
+            flushing: false,
+            spares: vec![ChunkWriter::with_capacity(group_bytes_max)],
             dirty: VecDeque::new(),
             begun: None,
             control: VecDeque::new(),
@@ -111,17 +109,25 @@ impl Journal {
         }
     }
 
-    /// Whether the flush of the group just written is still to be answered.
-    pub fn awaits_flush(&self) -> bool {
-        matches!(self.in_flight, Some(InFlight::Group { flush: true, written: false, .. }))
-    }
-
     /// Whether everything that was appended is on stable storage.
     pub fn is_flushed(&self) -> bool {
-        self.in_flight.is_none()
+        self.under_way.is_empty()
+            && !self.flushing
             && self.dirty.is_empty()
             && self.control.is_empty()
             && self.unflushed.is_empty()
+    }
+
+    /// Memory of an earlier group that the disk is done with, and that has room for this one.
+    fn spare(&mut self, needed: usize) -> Option<ChunkWriter> {
+        for _ in 0..self.spares.len() {
+            match self.spares.swap_remove(0).reclaim() {
+                Ok(chunk) if chunk.capacity() >= needed => return Some(chunk),
+                Ok(_) => {}
+                Err(in_use) => self.spares.push(in_use),
+            }
+        }
+        None
     }
 
     /// Whether more than half is used: then segments are hurried.
@@ -161,17 +167,33 @@ impl Store {
 
     /// Whether something was appended that a turn's end would give to the journal now, and that nothing else will.
     pub fn awaits_turn_end(&self) -> bool {
-        self.journal.in_flight.is_none() && !self.journal.dirty.is_empty()
+        self.may_seal() && !self.journal.dirty.is_empty()
     }
 
-    /// Seals one group of what waits, unless one is under way.
+    /// Whether a group may begin: none is under way, or there is a full one to be made ready and written while the one
+    /// before is flushed. Less than a full one waits, and shares the next flush with what comes meanwhile.
+    fn may_seal(&self) -> bool {
+        let journal = &self.journal;
+        let begins = match journal.under_way.is_empty() {
+            true => !journal.flushing,
+            false => {
+                journal.under_way.takes_another() && self.unsealed >= self.settings.group_bytes_max as u64
+            }
+        };
+        begins && journal.failed.is_none() && journal.file.is_some()
+    }
+
+    /// Seals one group of what waits, if it may begin.
     pub(super) fn seal(&mut self, now: Now, out: &mut Operations) {
-        if self.journal.in_flight.is_some() || self.journal.failed.is_some() || self.journal.file.is_none() {
+        if !self.may_seal() {
             return;
         }
         self.grow_journal(out);
         let place = self.place_of_group();
         let is_ample = matches!(place, Some((_, Room::Ample(_))));
+        if !is_ample && !self.journal.under_way.is_empty() {
+            return;
+        }
         if !is_ample && !self.journal.dirty.is_empty() && self.stays_full() {
             return;
         }
@@ -182,9 +204,11 @@ impl Store {
         let plan = place.map_or(Vec::new(), |(_, room)| self.plan(room));
         if let (Some(offset), false) = (offset, plan.is_empty() && !self.journal.mark_due) {
             self.issue(now, offset, &plan, out);
+        } else if !self.journal.under_way.is_empty() {
+            // What it would flush is flushed with the groups that are under way, or after them.
         } else if self.journal.flush_due && !self.journal.unflushed.is_empty() {
             self.journal.flush_due = false;
-            self.journal.in_flight = Some(InFlight::Flush);
+            self.journal.flushing = true;
             let file = self.journal.file.clone().expect("asked above");
             self.ask(Job::JournalFlush, FileOperation::Flush { file }, out);
         } else {
@@ -229,9 +253,8 @@ impl Store {
             flushed: journal.flushed_sequence,
         };
         let needed = usize::try_from(header.padded()).expect("bounded by group_bytes_max");
-        let spare = journal.spare.take().and_then(|chunk| chunk.reclaim().ok());
-        let mut chunk = spare
-            .filter(|chunk| chunk.capacity() >= needed)
+        let mut chunk = journal
+            .spare(needed)
             .unwrap_or_else(|| ChunkWriter::with_capacity(needed.max(self.settings.group_bytes_max)));
         let slots = &self.slots;
         group::write(&mut chunk, self.settings.boot, self.settings.shard.0, &header, |group| {
@@ -251,21 +274,23 @@ impl Store {
         let number = journal.ring.push(offset, header.padded(), header.low, pins);
         journal.sequence = header.next_sequence();
         let data = chunk.slice(0..needed);
-        journal.spare = Some(chunk);
-        let mut is_due = std::mem::take(&mut journal.flush_due) || plan.is_empty();
+        journal.spares.push(chunk);
+        let is_beside = !journal.under_way.is_empty();
+        let mut is_due = std::mem::take(&mut journal.flush_due) || plan.is_empty() || is_beside;
         let mut write_awaited = false;
         for planned in plan {
             is_due |= self.note_sealed(now, number, planned);
             write_awaited |= self.take_write_awaited(planned);
         }
-        self.journal.in_flight = Some(InFlight::Group { number, flush: is_due, written: false });
+        let sequence = self.journal.sequence;
+        self.journal.under_way.begin(GroupEnd { number, sequence }, is_due, !plan.is_empty());
         let flush = match (is_due, write_awaited) {
             (false, _) => Flush::No,
             (true, false) => Flush::Within,
             (true, true) => Flush::After,
         };
         let file = self.journal.file.clone().expect("open before a group is sealed");
-        self.ask(Job::JournalGroup, FileOperation::Write { file, offset, data, flush }, out);
+        self.ask(Job::JournalGroup { number }, FileOperation::Write { file, offset, data, flush }, out);
     }
 
     /// Pins what a group now holds. Gives whether it must be flushed at once.
@@ -307,32 +332,39 @@ impl Store {
         is_awaited
     }
 
-    pub(super) fn group_answered(&mut self, _now: Now, result: FileResult) {
-        let Some(InFlight::Group { number, flush, .. }) = self.journal.in_flight else {
-            panic!("a group was answered that is not under way")
-        };
+    pub(super) fn group_answered(&mut self, number: u64, result: FileResult) {
+        if self.journal.failed.is_some() {
+            // Another group was: nothing is acknowledged any more.
+            return;
+        }
+        let fault = self.settings.fault;
         match result {
             FileResult::Written(Ok(())) => {
-                self.group_written();
-                if flush {
-                    self.journal.in_flight = Some(InFlight::Group { number, flush, written: true });
-                    if self.settings.fault == Fault::AcknowledgeBeforeFlush {
-                        self.tell_flushed();
-                    }
-                } else {
-                    self.journal.in_flight = None;
+                let flush_follows = self.journal.under_way.flush_follows(number);
+                if let Some(last) = self.journal.under_way.written(number) {
+                    self.groups_written(last);
+                }
+                if flush_follows && fault == Fault::AcknowledgeBeforeFlush {
+                    self.tell_flushed(number);
                 }
             }
-            FileResult::Flushed(Ok(())) => self.journal_flushed(Ok(())),
+            FileResult::Flushed(Ok(())) => {
+                if let Some(end) = self.journal.under_way.flushed(number) {
+                    self.groups_flushed(end);
+                } else if fault == Fault::TellGroupsAlone {
+                    self.tell_flushed(number);
+                }
+            }
             FileResult::Written(Err(error)) => self.directory_offline("Writing the journal", &error),
-            FileResult::Flushed(Err(error)) => self.journal_flushed(Err(error)),
+            FileResult::Flushed(Err(error)) => self.directory_offline("Flushing the journal", &error),
             other => panic!("a group was answered with {other:?}"),
         }
     }
 
-    fn group_written(&mut self) {
+    /// All groups up to and with `last` are written.
+    fn groups_written(&mut self, last: u64) {
         let mut sealed = std::mem::take(&mut self.journal.unflushed);
-        for entry in sealed.iter_mut().filter(|entry| !entry.written) {
+        for entry in sealed.iter_mut().filter(|entry| !entry.written && entry.group <= last) {
             entry.written = true;
             let What::Data { to } = entry.what else { continue };
             let Some(log) = self.get_mut(entry.slot) else { continue };
@@ -347,22 +379,33 @@ impl Store {
         self.journal.unflushed = sealed;
     }
 
-    /// A flush covers every group that was written before.
+    /// A flush that was asked for alone is done: it covers every group that was written before.
     pub(super) fn journal_flushed(&mut self, result: io::Result<()>) {
-        self.journal.in_flight = None;
-        if let Err(error) = result {
-            return self.directory_offline("Flushing the journal", &error);
+        self.journal.flushing = false;
+        match result {
+            Ok(()) => {
+                let number = self.journal.ring.next_number() - 1;
+                self.groups_flushed(GroupEnd { number, sequence: self.journal.sequence });
+            }
+            Err(error) => self.directory_offline("Flushing the journal", &error),
         }
-        self.journal.flushed_sequence = self.journal.sequence;
-        self.journal.ring.flushed(self.journal.ring.next_number() - 1);
-        self.tell_flushed();
+    }
+
+    /// Everything up to `end` is on stable storage.
+    fn groups_flushed(&mut self, end: GroupEnd) {
+        self.journal.flushed_sequence = end.sequence;
+        self.journal.ring.flushed(end.number);
+        self.tell_flushed(end.number);
         if self.settings.fault == Fault::ReuseNeededBlocks {
             self.journal.ring.forget_pins();
         }
     }
 
-    fn tell_flushed(&mut self) {
-        for sealed in std::mem::take(&mut self.journal.unflushed) {
+    /// Tells whom it concerns that all groups up to and with `last` are flushed.
+    fn tell_flushed(&mut self, last: u64) {
+        let told = self.journal.unflushed.partition_point(|sealed| sealed.group <= last);
+        let later = self.journal.unflushed.split_off(told);
+        for sealed in std::mem::replace(&mut self.journal.unflushed, later) {
             let slot = sealed.slot;
             let Some(log) = self.get_mut(slot) else { continue };
             match sealed.what {

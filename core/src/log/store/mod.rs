@@ -52,7 +52,7 @@ const CHUNK_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 enum Job {
     JournalOpen,
-    JournalGroup,
+    JournalGroup { number: u64 },
     JournalFlush,
     JournalGrow { to: u64 },
     Space,
@@ -316,7 +316,7 @@ impl Store {
         self.memory = self.memory + now - before;
     }
 
-    /// Seals and issues the next journal group if none is in flight, and whatever else is due. When it gives events,
+    /// Seals and issues the next journal group if it may begin, and whatever else is due. When it gives events,
     /// what they bring belongs to the same turn: it is to be called again.
     pub fn end_of_turn(&mut self, now: Now, out: &mut Operations, events: &mut Vec<Event>) {
         self.drop_cached();
@@ -343,13 +343,17 @@ impl Store {
         out: &mut Operations,
         events: &mut Vec<Event>,
     ) {
-        let flush_follows = matches!((&result, self.jobs.get(&token.0)),
-            (FileResult::Written(Ok(())), Some(Job::JournalGroup)) if self.journal.awaits_flush());
-        let job =
-            if flush_follows { Job::JournalGroup } else { self.jobs.remove(&token.0).expect("was asked") };
+        let job = match (&result, self.jobs.get(&token.0)) {
+            (FileResult::Written(Ok(())), Some(Job::JournalGroup { number }))
+                if self.journal.under_way.flush_follows(*number) =>
+            {
+                Job::JournalGroup { number: *number }
+            }
+            _ => self.jobs.remove(&token.0).expect("was asked"),
+        };
         match job {
             Job::JournalOpen => self.journal_opened(opened(result)),
-            Job::JournalGroup => self.group_answered(now, result),
+            Job::JournalGroup { number } => self.group_answered(number, result),
             Job::JournalFlush => self.journal_flushed(flushed(result)),
             Job::JournalGrow { to } => self.journal_grown(to, done(result)),
             Job::Space => self.space_answered(result),
