@@ -3,6 +3,7 @@
 //! The log's tail and the journal's groups are both of this shape: bytes are appended once, may be patched only
 //! while they are being appended, and are then read by sockets and by the disk without a copy and without a lock.
 
+use rustix::mm::{Advice, madvise};
 use std::{
     alloc::{self, Layout},
     fmt,
@@ -14,9 +15,41 @@ use std::{
 /// Alignment and granule of direct I/O. Devices report less; 4 KiB is right for all of them (and for the page cache).
 pub const BLOCK: usize = 4096;
 
+/// What the kernel maps at once where it can. A write of a megabyte from pages of 4 KiB is 256 pieces to the disk's queue: more
+/// than many take in one request, and all of the queue where each piece takes a place in it.
+const HUGE_PAGE: usize = 2 * 1024 * 1024;
+/// Chunks of at least so many bytes ask for huge pages; for less most of the page would lie idle.
+const HUGE_FROM: usize = HUGE_PAGE / 2;
+
 struct Memory {
     start: NonNull<u8>,
     layout: Layout,
+}
+
+impl Memory {
+    /// `size` zeroed bytes, or a few more.
+    fn zeroed(size: usize) -> Memory {
+        let is_huge = size >= HUGE_FROM;
+        let granule = if is_huge { HUGE_PAGE } else { BLOCK };
+        let layout = Layout::from_size_align(size.next_multiple_of(granule), granule)
+            .expect("size is far below isize::MAX");
+        // SAFETY: the layout's size is not zero. Advice is asked for whole pages of this allocation, and changes nothing in
+        // it; what it answers does not matter. Then all of `size`, which the allocation has, is initialised.
+        let start = unsafe {
+            if is_huge {
+                let start = alloc::alloc(layout);
+                if !start.is_null() {
+                    let _ = madvise(start.cast(), layout.size(), Advice::LinuxHugepage);
+                    start.write_bytes(0, size);
+                }
+                start
+            } else {
+                alloc::alloc_zeroed(layout)
+            }
+        };
+        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+        Memory { start, layout }
+    }
 }
 
 // SAFETY: the memory is written only through the one `ChunkWriter` (beyond what any `Slice` covers) and read only
@@ -27,7 +60,7 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: `start` came from `alloc_zeroed` with this very layout and is freed once, here.
+        // SAFETY: `start` was allocated with this very layout and is freed once, here.
         unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
     }
 }
@@ -35,27 +68,25 @@ impl Drop for Memory {
 /// The writing end of a chunk. Not `Clone`: there is one.
 pub struct ChunkWriter {
     memory: Arc<Memory>,
+    capacity: usize,
     written: usize,
 }
 
 impl ChunkWriter {
-    /// A zeroed chunk of `capacity` bytes, rounded up to whole blocks, aligned to [`BLOCK`].
+    /// A zeroed chunk of `capacity` bytes, rounded up to whole blocks, aligned to [`BLOCK`]. From a megabyte on it lies in
+    /// huge pages, where the kernel has some.
     ///
     /// # Panics
     /// When `capacity` is 0; aborts as `Vec` does when memory is exhausted.
     pub fn with_capacity(capacity: usize) -> ChunkWriter {
         assert!(capacity > 0, "a chunk of no bytes");
         let size = capacity.div_ceil(BLOCK) * BLOCK;
-        let layout = Layout::from_size_align(size, BLOCK).expect("size is far below isize::MAX");
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
-        ChunkWriter { memory: Arc::new(Memory { start, layout }), written: 0 }
+        ChunkWriter { memory: Arc::new(Memory::zeroed(size)), capacity: size, written: 0 }
     }
 
     /// Bytes that fit in all.
     pub fn capacity(&self) -> usize {
-        self.memory.layout.size()
+        self.capacity
     }
 
     /// Bytes written so far.
@@ -229,6 +260,15 @@ mod tests {
         let block = chunk.slice(0..BLOCK);
         assert!(block.is_aligned());
         assert_eq!((block[0], block[1..].iter().all(|byte| *byte == 0)), (1, true));
+    }
+
+    #[test]
+    fn a_large_chunk_lies_on_huge_pages_and_holds_what_was_asked_for_and_zeros() {
+        let mut chunk = ChunkWriter::with_capacity(HUGE_FROM + 1);
+        assert_eq!(chunk.capacity(), HUGE_FROM + BLOCK);
+        chunk.append_with(HUGE_FROM + BLOCK, |space| assert!(space.iter().all(|byte| *byte == 0)));
+        let all = chunk.slice(0..HUGE_FROM + BLOCK);
+        assert!(all.as_ptr().addr().is_multiple_of(HUGE_PAGE) && all.is_aligned());
     }
 
     #[test]
