@@ -151,7 +151,7 @@ fn record_load(
     Ok(Recorded { trace, producers, created_at })
 }
 
-/// Each becomes the flush of a file that does not exist.
+/// Each becomes the flush of a file that does not exist, and a write that was flushed within becomes a write.
 fn forget_journal_flushes(trace: &mut Trace) {
     const NONE: FileId = FileId(u64::MAX);
     let mut journals = BTreeSet::new();
@@ -162,6 +162,9 @@ fn forget_journal_flushes(trace: &mut Trace) {
                 journals.insert(*id);
             }
             Change::Flush { file: id } if journals.contains(id) => *id = NONE,
+            Change::WriteThrough { file, offset, data } if journals.contains(file) => {
+                *change = Change::Write { file: *file, offset: *offset, data: std::mem::take(data) };
+            }
             _ => {}
         }
     }

@@ -61,12 +61,13 @@ impl UnderWay {
 
     /// A group is written. Gives the last group up to which all are, if that is news.
     pub fn written(&mut self, number: u64) -> Option<u64> {
-        let before = self.groups.iter().take_while(|group| group.written).count();
         self.group(number).written = true;
-        let last = self.groups.iter().take_while(|group| group.written).skip(before).last();
-        let last = last.map(|group| group.end.number);
+        let mut last = 0;
+        for group in self.groups.iter().take_while(|group| group.written) {
+            last = group.end.number;
+        }
         while self.groups.pop_front_if(|group| group.written && !group.flush).is_some() {}
-        last
+        (last >= number).then_some(last)
     }
 
     /// A group is flushed. Gives the last one up to which all are, if that is news; these are no longer under way.

@@ -284,6 +284,8 @@ impl Store {
         }
         let sequence = self.journal.sequence;
         self.journal.under_way.begin(GroupEnd { number, sequence }, is_due, !plan.is_empty());
+        // The fault is one only where the write is told before its flush.
+        write_awaited |= self.settings.fault == Fault::AcknowledgeBeforeFlush;
         let flush = match (is_due, write_awaited) {
             (false, _) => Flush::No,
             (true, false) => Flush::Within,
@@ -340,11 +342,12 @@ impl Store {
         let fault = self.settings.fault;
         match result {
             FileResult::Written(Ok(())) => {
-                let flush_follows = self.journal.under_way.flush_follows(number);
+                let tells_early =
+                    fault == Fault::AcknowledgeBeforeFlush && self.journal.under_way.flush_follows(number);
                 if let Some(last) = self.journal.under_way.written(number) {
                     self.groups_written(last);
                 }
-                if flush_follows && fault == Fault::AcknowledgeBeforeFlush {
+                if tells_early {
                     self.tell_flushed(number);
                 }
             }
@@ -403,9 +406,12 @@ impl Store {
 
     /// Tells whom it concerns that all groups up to and with `last` are flushed.
     fn tell_flushed(&mut self, last: u64) {
-        let told = self.journal.unflushed.partition_point(|sealed| sealed.group <= last);
-        let later = self.journal.unflushed.split_off(told);
-        for sealed in std::mem::replace(&mut self.journal.unflushed, later) {
+        let mut told = std::mem::take(&mut self.journal.unflushed);
+        if told.last().is_some_and(|sealed| sealed.group > last) {
+            let later = told.partition_point(|sealed| sealed.group <= last);
+            self.journal.unflushed = told.split_off(later);
+        }
+        for sealed in told {
             let slot = sealed.slot;
             let Some(log) = self.get_mut(slot) else { continue };
             match sealed.what {

@@ -98,7 +98,7 @@ fn a_fetch_position_that_is_taken_for_a_flush_is_caught() {
     // What a group's coordinator was promised goes with it, and a leader's watermark that leaned on it.
     let promises =
         ["nothing_acknowledged_lost", "what_was_read_stays", "group_has_one_owner", "watermark_monotonic"];
-    is_caught_from(1560, BROKERS, Fault::FetchUnflushed, &promises);
+    is_caught_from(160, BROKERS, Fault::FetchUnflushed, &promises);
 }
 
 // ---- a story that chance would tell too rarely ----
