@@ -15,11 +15,8 @@ use std::{
 /// Alignment and granule of direct I/O. Devices report less; 4 KiB is right for all of them (and for the page cache).
 pub const BLOCK: usize = 4096;
 
-/// What the kernel maps at once where it can. A write of a megabyte from pages of 4 KiB is 256 pieces to the disk's queue: more
-/// than many take in one request, and all of the queue where each piece takes a place in it.
+/// What the kernel maps at once where it can.
 const HUGE_PAGE: usize = 2 * 1024 * 1024;
-/// Chunks of at least so many bytes ask for huge pages; for less most of the page would lie idle.
-const HUGE_FROM: usize = HUGE_PAGE / 2;
 
 struct Memory {
     start: NonNull<u8>,
@@ -27,27 +24,28 @@ struct Memory {
 }
 
 impl Memory {
-    /// `size` zeroed bytes, or a few more.
+    /// `size` zeroed bytes.
     fn zeroed(size: usize) -> Memory {
-        let is_huge = size >= HUGE_FROM;
-        let granule = if is_huge { HUGE_PAGE } else { BLOCK };
-        let layout = Layout::from_size_align(size.next_multiple_of(granule), granule)
-            .expect("size is far below isize::MAX");
-        // SAFETY: the layout's size is not zero. Advice is asked for whole pages of this allocation, and changes nothing in
-        // it; what it answers does not matter. Then all of `size`, which the allocation has, is initialised.
-        let start = unsafe {
-            if is_huge {
-                let start = alloc::alloc(layout);
-                if !start.is_null() {
-                    let _ = madvise(start.cast(), layout.size(), Advice::LinuxHugepage);
-                    start.write_bytes(0, size);
-                }
-                start
-            } else {
-                alloc::alloc_zeroed(layout)
-            }
-        };
+        let layout = Layout::from_size_align(size, BLOCK).expect("size is far below isize::MAX");
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc::alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+        Memory { start, layout }
+    }
+
+    /// `size` zeroed bytes and what else is in their pages, which are huge where the kernel gives such.
+    fn in_huge_pages(size: usize) -> Memory {
+        let layout = Layout::from_size_align(size.next_multiple_of(HUGE_PAGE), HUGE_PAGE)
+            .expect("size is far below isize::MAX");
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc::alloc(layout) };
+        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+        // SAFETY: advice for whole pages of this allocation changes nothing in it, and what it answers does not matter;
+        // then all of `size`, which the allocation has, is initialised.
+        unsafe {
+            let _ = madvise(start.as_ptr().cast(), layout.size(), Advice::LinuxHugepage);
+            start.write_bytes(0, size);
+        }
         Memory { start, layout }
     }
 }
@@ -73,15 +71,28 @@ pub struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// A zeroed chunk of `capacity` bytes, rounded up to whole blocks, aligned to [`BLOCK`]. From a megabyte on it lies in
-    /// huge pages, where the kernel has some.
+    /// A zeroed chunk of `capacity` bytes, rounded up to whole blocks, aligned to [`BLOCK`].
     ///
     /// # Panics
     /// When `capacity` is 0; aborts as `Vec` does when memory is exhausted.
     pub fn with_capacity(capacity: usize) -> ChunkWriter {
+        ChunkWriter::on(capacity, Memory::zeroed)
+    }
+
+    /// The same in huge pages, where the kernel has some: for large chunks that are written to the disk over and over. From
+    /// pages of 4 KiB a write of a megabyte is 256 pieces, more than many disks take in one request, and where each takes a
+    /// place in the disk's queue it is all of the queue. It takes up to 2 MiB more memory than was asked for, and time.
+    ///
+    /// # Panics
+    /// As [`with_capacity`](Self::with_capacity).
+    pub fn in_huge_pages(capacity: usize) -> ChunkWriter {
+        ChunkWriter::on(capacity, Memory::in_huge_pages)
+    }
+
+    fn on(capacity: usize, memory: fn(usize) -> Memory) -> ChunkWriter {
         assert!(capacity > 0, "a chunk of no bytes");
-        let size = capacity.div_ceil(BLOCK) * BLOCK;
-        ChunkWriter { memory: Arc::new(Memory::zeroed(size)), capacity: size, written: 0 }
+        let capacity = capacity.div_ceil(BLOCK) * BLOCK;
+        ChunkWriter { memory: Arc::new(memory(capacity)), capacity, written: 0 }
     }
 
     /// Bytes that fit in all.
@@ -263,11 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn a_large_chunk_lies_on_huge_pages_and_holds_what_was_asked_for_and_zeros() {
-        let mut chunk = ChunkWriter::with_capacity(HUGE_FROM + 1);
-        assert_eq!(chunk.capacity(), HUGE_FROM + BLOCK);
-        chunk.append_with(HUGE_FROM + BLOCK, |space| assert!(space.iter().all(|byte| *byte == 0)));
-        let all = chunk.slice(0..HUGE_FROM + BLOCK);
+    fn a_chunk_in_huge_pages_begins_one_and_holds_what_was_asked_for_and_zeros() {
+        let mut chunk = ChunkWriter::in_huge_pages(HUGE_PAGE / 2 + 1);
+        let capacity = HUGE_PAGE / 2 + BLOCK;
+        assert_eq!(chunk.capacity(), capacity);
+        chunk.append_with(capacity, |space| assert!(space.iter().all(|byte| *byte == 0)));
+        let all = chunk.slice(0..capacity);
         assert!(all.as_ptr().addr().is_multiple_of(HUGE_PAGE) && all.is_aligned());
     }
 

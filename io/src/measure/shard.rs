@@ -73,7 +73,8 @@ impl MeasuringShard {
         say: mpsc::Sender<Word>,
     ) -> MeasuringShard {
         let mut draws = 0x9e37_79b9_7f4a_7c15;
-        let mut noise = ChunkWriter::with_capacity(NOISE_BYTES);
+        // As a journal's groups.
+        let mut noise = ChunkWriter::in_huge_pages(NOISE_BYTES);
         noise.append_with(NOISE_BYTES, |space| {
             for word in space.chunks_exact_mut(8) {
                 word.copy_from_slice(&draw(&mut draws).to_le_bytes());

@@ -41,6 +41,7 @@ struct Arguments {
 /// Bugs that can be planted, by name.
 const FAULTS: &[(&str, Fault)] = &[
     ("acknowledge-before-flush", Fault::AcknowledgeBeforeFlush),
+    ("tell-groups-alone", Fault::TellGroupsAlone),
     ("reuse-needed-blocks", Fault::ReuseNeededBlocks),
     ("remove-before-checkpoint", Fault::RemoveBeforeCheckpoint),
     ("keep-first-of-key", Fault::KeepFirstOfKey),

@@ -95,7 +95,7 @@ impl Journal {
             flushed_sequence: sequence,
             under_way: UnderWay::default(),
             flushing: false,
-            spares: vec![ChunkWriter::with_capacity(group_bytes_max)],
+            spares: vec![ChunkWriter::in_huge_pages(group_bytes_max)],
             dirty: VecDeque::new(),
             begun: None,
             control: VecDeque::new(),
@@ -255,7 +255,7 @@ impl Store {
         let needed = usize::try_from(header.padded()).expect("bounded by group_bytes_max");
         let mut chunk = journal
             .spare(needed)
-            .unwrap_or_else(|| ChunkWriter::with_capacity(needed.max(self.settings.group_bytes_max)));
+            .unwrap_or_else(|| ChunkWriter::in_huge_pages(needed.max(self.settings.group_bytes_max)));
         let slots = &self.slots;
         group::write(&mut chunk, self.settings.boot, self.settings.shard.0, &header, |group| {
             for planned in plan {
@@ -355,6 +355,7 @@ impl Store {
                 if let Some(end) = self.journal.under_way.flushed(number) {
                     self.groups_flushed(end);
                 } else if fault == Fault::TellGroupsAlone {
+                    self.groups_written(number);
                     self.tell_flushed(number);
                 }
             }

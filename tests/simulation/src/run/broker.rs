@@ -227,6 +227,8 @@ fn config(rng: &mut Rng, cluster: &Cluster, index: usize) -> BrokerConfig {
     }
     // Far below what the configuration's tables allow.
     config.journal_bytes_max = 1 << rng.between(19, 22);
+    // So small that a second one begins beside the first.
+    config.journal_group_bytes_max = usize::try_from(config.journal_bytes_max / 64).expect("KiB");
     config.recovery_point_bytes = 1 << rng.between(12, 18);
     config.shard_memory_bytes = 1 << rng.between(21, 24);
     config.tail_cache_bytes = 1 << rng.between(12, 22);

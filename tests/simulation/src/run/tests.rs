@@ -57,6 +57,11 @@ fn acknowledging_before_the_flush_is_caught() {
 }
 
 #[test]
+fn telling_of_a_journal_group_before_an_earlier_one_is_flushed_is_caught() {
+    is_caught_from(800, 1, Fault::TellGroupsAlone, &["nothing_acknowledged_lost"]);
+}
+
+#[test]
 fn reusing_journal_blocks_that_are_still_needed_is_caught() {
     // Depending on what stood in the block, the log is damaged, refuses to start, or lacks what it promised.
     is_caught(1, Fault::ReuseNeededBlocks, &["nothing_acknowledged_lost", "answers", "machine"]);
