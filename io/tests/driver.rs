@@ -411,12 +411,8 @@ fn on_file(
             && let Some(step) = steps.pop_front()
         {
             let operation = step(file.clone().expect("open"));
-            awaited = if matches!(operation, FileOperation::Write { flush: Flush::After | Flush::Within, .. })
-            {
-                2
-            } else {
-                1
-            };
+            let is_flushed = matches!(&operation, FileOperation::Write { flush, .. } if flush.is_wanted());
+            awaited = if is_flushed { 2 } else { 1 };
             out.push(Operation::File { token: Token(2), operation });
         }
         if awaited == 0 {

@@ -52,7 +52,7 @@ impl FilePort {
             let mut state = self.0.borrow_mut();
             let token = Token(state.next_token);
             state.next_token += 1;
-            let flush = matches!(operation, FileOperation::Write { flush: Flush::Within, .. });
+            let flush = matches!(&operation, FileOperation::Write { flush, .. } if flush.is_wanted());
             state.waiting.insert(token, Waiting { answer, flush });
             state.outbox.push(QuorumOutput::File { token, operation });
         }

@@ -9,6 +9,8 @@ mod checkpoint;
 mod chunks;
 mod compaction;
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod cut_tests;
 pub mod epochs;
 pub mod index;

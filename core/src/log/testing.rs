@@ -545,7 +545,7 @@ impl Machine {
         self.done += 1;
         // The power may go between a write and its flush.
         let operation = match operation {
-            FileOperation::Write { file, offset, data, flush: Flush::After | Flush::Within } => {
+            FileOperation::Write { file, offset, data, flush } if flush.is_wanted() => {
                 self.queue.push_front((shard, token, FileOperation::Flush { file: file.clone() }));
                 FileOperation::Write { file, offset, data, flush: Flush::No }
             }

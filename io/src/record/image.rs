@@ -171,8 +171,7 @@ impl<'a> History<'a> {
                 disk.write(*file, *offset, data, &mut || kept || chance.survives(luck));
             }
             Change::WriteThrough { file, offset, data } => {
-                let kept = done || self.is_flushed(entry, *file, cut);
-                disk.write(*file, *offset, data, &mut || kept || chance.survives(luck));
+                disk.write(*file, *offset, data, &mut || done || chance.survives(luck));
             }
             Change::Zero { file, offset, len } => {
                 let zeros = vec![0; *len as usize];

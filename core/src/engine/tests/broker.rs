@@ -19,9 +19,7 @@ use crate::{
     wire::{decode_response, encode_request},
 };
 use bytes::Bytes;
-use corelane_seam::{
-    ConnectionId, FileOperation, FileResult, Flush, ListenerId, Monotonic, Now, ShardId, Token,
-};
+use corelane_seam::{ConnectionId, FileOperation, FileResult, ListenerId, Monotonic, Now, ShardId, Token};
 use imbl::OrdMap;
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
 use std::{
@@ -319,10 +317,8 @@ impl Broker {
             self.mesh.push_back((from, to, message));
         }
         for (token, operation) in effects.files {
-            self.flushes += usize::from(matches!(
-                operation,
-                FileOperation::Write { flush: Flush::After | Flush::Within, .. }
-            ));
+            let is_flushed = matches!(&operation, FileOperation::Write { flush, .. } if flush.is_wanted());
+            self.flushes += usize::from(is_flushed);
             for result in self.files.carry_out(operation) {
                 let queue = self.held.as_mut().unwrap_or(&mut self.results);
                 queue.push_back((shard, token, result));

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// More would hold memory and make small producers wait for large ones, and two keep both disk and core at work.
+/// More would hold memory, and make small producers wait for large ones, and two keep both disk and core at work.
 const GROUPS_MAX: usize = 2;
 
 #[derive(Clone, Copy, Debug)]

@@ -191,7 +191,8 @@ impl Store {
         self.grow_journal(out);
         let place = self.place_of_group();
         let is_ample = matches!(place, Some((_, Room::Ample(_))));
-        if !is_ample && !self.journal.under_way.is_empty() {
+        let is_beside = !self.journal.under_way.is_empty();
+        if is_beside && !is_ample {
             return;
         }
         if !is_ample && !self.journal.dirty.is_empty() && self.stays_full() {
@@ -204,15 +205,10 @@ impl Store {
         let plan = place.map_or(Vec::new(), |(_, room)| self.plan(room));
         if let (Some(offset), false) = (offset, plan.is_empty() && !self.journal.mark_due) {
             self.issue(now, offset, &plan, out);
-        } else if !self.journal.under_way.is_empty() {
-            // What it would flush is flushed with the groups that are under way, or after them.
-        } else if self.journal.flush_due && !self.journal.unflushed.is_empty() {
-            self.journal.flush_due = false;
+        } else if !is_beside && std::mem::take(&mut self.journal.flush_due) && self.journal.has_unflushed() {
             self.journal.flushing = true;
             let file = self.journal.file.clone().expect("asked above");
             self.ask(Job::JournalFlush, FileOperation::Flush { file }, out);
-        } else {
-            self.journal.flush_due = false;
         }
     }
 
