@@ -132,7 +132,9 @@ fn against_limits(results: &Results) -> Vec<Target> {
         let limit = results.limits.get(limit).copied();
         limit.map_or(Vec::new(), |limit| values.values().map(|value| 100.0 * value / limit).collect())
     };
-    let many = ratios(&figure("c", "1000 partitions", "p99_ms"), &figure("c", "16 partitions", "p99_ms"));
+    let many = |many: &str, few: &str| {
+        ratios(&results.figure("c", many, Corelane, "p99_ms"), &results.figure("c", few, Corelane, "p99_ms"))
+    };
     let catch_up = part(figure("e", "alone", "received_gb_per_cpu_s"), "sendfile_gb_per_cpu_s");
     let written = part(figure("a", "large batches", "written_mb_per_s"), "write_1m_mb_per_s");
     let amplification: Vec<f64> =
@@ -142,8 +144,15 @@ fn against_limits(results: &Results) -> Vec<Target> {
             "(c) p99 on 1,000 partitions against 16, the same bytes per second",
             " ×",
             Bound::AtMost(2.0),
-            &many,
-            "Corelane alone",
+            &many("1000 partitions, no linger", "16 partitions, no linger"),
+            "Corelane alone, producers that send at once",
+        ),
+        target(
+            "the same with the producers' linger of 5 ms",
+            " ×",
+            Bound::AtMost(2.0),
+            &many("1000 partitions", "16 partitions"),
+            "Corelane alone; batches of one record wait it out, those of 16 partitions are full before",
         ),
         target(
             "(e) catch-up bytes per broker-CPU-second, as a part of bare sendfile",

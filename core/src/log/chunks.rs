@@ -1,7 +1,7 @@
 //! Memory for the tails of a shard's logs. Chunks of the largest size, which all is written through under load, are used
 //! again: a new one costs a pass over its memory, and page faults, before the first byte is in it.
 
-use corelane_seam::ChunkWriter;
+use corelane_seam::{BLOCK, ChunkWriter};
 
 /// Bytes of chunks that nobody uses.
 const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -12,12 +12,14 @@ pub(crate) struct Chunks {
     /// Size of the largest chunk, in bytes.
     max: usize,
     spare: Vec<ChunkWriter>,
+    /// How many logs came to the largest size.
+    firsts: u64,
 }
 
 impl Chunks {
     /// None to spare; chunks have up to `max` bytes.
     pub fn of(max: usize) -> Chunks {
-        Chunks { max, spare: Vec::new() }
+        Chunks { max, spare: Vec::new(), firsts: 0 }
     }
 
     /// Size of the largest chunk, in bytes.
@@ -28,7 +30,7 @@ impl Chunks {
     /// From now on chunks have up to `max` bytes.
     pub fn limit(&mut self, max: usize) {
         if self.max != max {
-            *self = Chunks::of(max);
+            (self.max, self.spare) = (max, Vec::new());
         }
     }
 
@@ -36,6 +38,18 @@ impl Chunks {
     pub fn take(&mut self, capacity: usize) -> ChunkWriter {
         let spare = if capacity == self.max { self.spare.pop() } else { None };
         spare.unwrap_or_else(|| ChunkWriter::with_capacity(capacity))
+    }
+
+    /// The first chunk of a log that would have the largest size. It is shorter, by another part for each log: logs that
+    /// are written alike, as those of a topic without keys, would want memory, fill it, and go to disk all at the same
+    /// moment for as long as they live.
+    pub fn take_first(&mut self) -> ChunkWriter {
+        // The golden ratio's multiples, cut off before the point, lie evenly however many there are.
+        let part = self.firsts.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.firsts += 1;
+        let blocks = (self.max / BLOCK) as u64;
+        let blocks = usize::try_from((part * blocks) >> 32).expect("fewer than a chunk has");
+        self.take((blocks + 1) * BLOCK)
     }
 
     /// Takes a chunk back that its log needs no more. One that is still read from goes when it has been read.
@@ -50,7 +64,6 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corelane_seam::BLOCK;
 
     /// Where a chunk lies.
     fn address(chunk: &mut ChunkWriter) -> usize {

@@ -17,6 +17,8 @@ pub mod index;
 mod journal;
 mod partition_log;
 mod paths;
+#[cfg(test)]
+mod pressure_tests;
 pub mod producers;
 mod recovery;
 mod recovery_point;

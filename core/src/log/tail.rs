@@ -44,6 +44,8 @@ pub(crate) struct Tail {
     end: u64,
     /// The next chunk begins a segment, whatever room the last one has.
     fresh: bool,
+    /// Chunks have come to their largest size.
+    is_grown: bool,
     /// No record from here to the first batch known here: compaction may have left a hole.
     gap: Option<Offset>,
 }
@@ -126,9 +128,15 @@ impl Tail {
     }
 
     fn add_chunk(&mut self, needed: usize, chunks: &mut Chunks) {
-        let double = self.chunks.back().map_or(0, |chunk| 2 * chunk.writer.capacity());
-        let capacity = double.max(needed).clamp(CHUNK_BYTES_MIN, chunks.max().max(CHUNK_BYTES_MIN));
-        let writer = chunks.take(capacity);
+        let last = self.chunks.back().map_or(0, |chunk| chunk.writer.capacity());
+        self.is_grown &= last > 0;
+        let wanted = needed.max(2 * last).max(CHUNK_BYTES_MIN);
+        let writer = match wanted < chunks.max() {
+            _ if self.is_grown => chunks.take(chunks.max()),
+            true => chunks.take(wanted),
+            false => chunks.take_first(),
+        };
+        self.is_grown |= wanted >= chunks.max();
         self.chunks.push_back(TailChunk { place: self.end, writer });
         self.fresh = false;
     }
@@ -294,6 +302,25 @@ mod tests {
         assert_eq!(tail.find(Offset(1), Offset(6), 10, false), Some(3_000..3_000));
         assert_eq!(tail.find(Offset(1), Offset(6), 10, true), Some(3_000..6_000));
         assert_eq!(tail.find(Offset(1), Offset(1), 10, true), Some(3_000..3_000), "never beyond up_to");
+    }
+
+    #[test]
+    fn logs_that_are_written_alike_begin_their_chunks_at_different_times() {
+        let mut chunks = Chunks::of(16 * BLOCK);
+        let mut tails: Vec<Tail> = (0..64).map(|_| Tail::starting_at(0)).collect();
+        let most_at_once = (0..200).map(|batch| {
+            let begun = tails.iter_mut().filter_map(|tail| {
+                let before = tail.chunks();
+                tail.append(Offset(batch), Offset(batch + 1), [&[1; 1_000], &[]], &mut chunks);
+                (tail.chunks() > before).then_some(())
+            });
+            (begun.count(), batch)
+        });
+        // The first chunks are small, and alike.
+        let (most, _) = most_at_once.filter(|(_, batch)| *batch >= 80).max().unwrap();
+        assert!((1..16).contains(&most), "{most} of 64 logs began a chunk with the same batch");
+        let last = tails[0].chunks.back().unwrap();
+        assert_eq!(last.writer.capacity(), chunks.max());
     }
 
     #[test]

@@ -86,11 +86,19 @@ struct Image {
     next: u64,
     /// Bytes that blocking calls read of segments.
     segments_read: u64,
+    segments_written: SegmentsWritten,
     /// Blocking calls until the power goes.
     calls_left: Option<u64>,
     pub space: u64,
     /// The next flush, or write, of a path that contains this fails.
     fail_flush: Option<String>,
+}
+
+/// What stores asked of the disk for their segments.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SegmentsWritten {
+    pub bytes: u64,
+    pub flushes: u64,
 }
 
 impl Image {
@@ -188,6 +196,9 @@ impl MemDisk {
     pub fn segments_read(&self) -> u64 {
         self.image().segments_read
     }
+    pub fn segments_written(&self) -> SegmentsWritten {
+        self.image().segments_written
+    }
     pub fn flip(&self, path: &Path, offset: usize) {
         let mut image = self.image();
         let inode = image.by_path(path).unwrap();
@@ -216,6 +227,9 @@ impl MemDisk {
                 let (inode, path, how) = file(&handle);
                 assert!(how != OpenHow::Direct || data.is_aligned() && offset.is_multiple_of(BLOCK as u64));
                 image.inodes.get_mut(&inode).unwrap().write(usize::try_from(offset).unwrap(), &data);
+                if path.extension().is_some_and(|end| end == "log") {
+                    image.segments_written.bytes += data.len() as u64;
+                }
                 let mut results = vec![FileResult::Written(Ok(()))];
                 if flush.is_wanted() {
                     results.push(FileResult::Flushed(flush_inode(&mut image, inode, &path)));
@@ -278,6 +292,9 @@ fn flush_inode(image: &mut Image, inode: u64, path: &Path) -> io::Result<()> {
         return Err(io::Error::other("a planted error"));
     }
     image.inodes.get_mut(&inode).unwrap().flush();
+    if path.extension().is_some_and(|end| end == "log") {
+        image.segments_written.flushes += 1;
+    }
     Ok(())
 }
 

@@ -35,8 +35,8 @@ pub(super) fn all(results: &Results) -> Vec<Chart> {
             "latency-many-partitions",
             "(c) Produce latency on 16 and on 1,000 partitions",
             "c",
-            &["16 partitions", "1000 partitions"],
-            "The same bytes per second, a quarter of Kafka's saturation; on 1,000 partitions records go round one by one.",
+            &["16 partitions, no linger", "1000 partitions, no linger"],
+            "The same bytes per second, a quarter of Kafka's saturation, linger 0; on 1,000 partitions records go round one by one.",
         ),
         percentiles(
             "latency-retention",

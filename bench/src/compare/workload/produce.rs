@@ -69,7 +69,8 @@ pub fn small_requests(session: &mut Session<'_>, brokers: &Brokers<'_>, system: 
     Ok(())
 }
 
-/// (c): a quarter of Kafka's saturation, a record to each partition in turn; and the same bytes as in (a).
+/// (c): a quarter of Kafka's saturation, a record to each partition in turn; and the same bytes as in (a). Both without
+/// linger, too: batches of one record wait it out, where those of 16 partitions are full before.
 ///
 /// # Errors
 /// The connections', or the broker's.
@@ -78,7 +79,14 @@ pub fn many_partitions(session: &mut Session<'_>, brokers: &Brokers<'_>, system:
     let many = ProduceSettings { spread: Spread::RoundRobin, ..few.clone() };
     // Long enough that each partition has its first records, and files, before it counts.
     let times = Times { warmup: 2.0 * session.plan.seconds, ..session.times() };
-    for (case, partitions, settings) in [("16 partitions", 16, few), ("1000 partitions", 1000, many)] {
+    let at_once = |settings: &ProduceSettings| ProduceSettings { linger_ns: 0, ..settings.clone() };
+    let cases = [
+        ("16 partitions, no linger", 16, at_once(&few)),
+        ("1000 partitions, no linger", 1000, at_once(&many)),
+        ("16 partitions", 16, few),
+        ("1000 partitions", 1000, many),
+    ];
+    for (case, partitions, settings) in cases {
         let outcome = session.with_topic(brokers, system, partitions, &[], |topic| {
             load::run(topic, &settings, 0, times, &brokers.pids())
         })?;

@@ -77,6 +77,12 @@ impl Files {
         *self.2.lock().expect("one thread") = Some(part);
     }
 
+    fn flush(&self, file: &FileHandle) -> io::Result<()> {
+        let path = file.downcast::<Open>().expect("ours").1.to_string_lossy();
+        let fails = self.2.lock().expect("one thread").is_some_and(|broken| path.contains(broken));
+        if fails { Err(io::Error::other("broken")) } else { Ok(()) }
+    }
+
     /// The results of an operation, in order.
     pub fn carry_out(&self, operation: FileOperation) -> Vec<FileResult> {
         let content = |file: &FileHandle| Arc::clone(&file.downcast::<Open>().expect("ours").0);
@@ -89,14 +95,11 @@ impl Files {
             FileOperation::Write { file, offset, data, flush } => {
                 write(&mut content(&file).lock().expect("one thread"), offset, &data);
                 let mut results = vec![FileResult::Written(Ok(()))];
-                results.extend(flush.is_wanted().then_some(FileResult::Flushed(Ok(()))));
+                results.extend(flush.is_wanted().then(|| FileResult::Flushed(self.flush(&file))));
                 results
             }
             FileOperation::Flush { file } => {
-                let path = file.downcast::<Open>().expect("ours").1.to_string_lossy();
-                let fails = self.2.lock().expect("one thread").is_some_and(|broken| path.contains(broken));
-                let result = if fails { Err(io::Error::other("broken")) } else { Ok(()) };
-                vec![FileResult::Flushed(result)]
+                vec![FileResult::Flushed(self.flush(&file))]
             }
             FileOperation::Read { file, offset, len } => {
                 let bytes = read(&content(&file).lock().expect("one thread"), offset, len);

@@ -22,6 +22,11 @@ use std::{io, path::PathBuf};
 
 /// Logs that may have a step of segment work under way at once.
 const WORKING_MAX: usize = 4;
+/// Logs that are hurried at once. They go before the others, who keep a step of their own; each costs the disk a flush
+/// that the journal's may have to wait for; and who waits longer to be hurried has more to write with that flush.
+pub(super) const HURRIED_MAX: usize = WORKING_MAX - 1;
+/// How many of these for want of memory: one is left to whoever holds back the journal.
+const HURRIED_FILLED_MAX: usize = HURRIED_MAX - 1;
 /// Logs that filled a chunk that are looked at per turn while memory is short.
 const FILLED_SLICE: usize = 64;
 /// A segment is flushed once so many bytes were written to it.
@@ -42,8 +47,12 @@ pub(super) enum Step {
     Cut(usize),
     CutFlush(usize),
     Allocate(usize, u64),
-    /// Up to this position.
-    Write(usize, u64),
+    /// Up to this position; flushed, with all that was written before, if it says so.
+    Write {
+        index: usize,
+        to: u64,
+        flushed: bool,
+    },
     SetLength(usize),
     Flush(usize),
     Index(usize),
@@ -73,16 +82,42 @@ impl Store {
         }
     }
 
-    /// Begins steps of queued logs, as many as may be under way.
+    /// Whether less than `max` logs are hurried.
+    pub(super) fn may_hurry(&mut self, max: usize) -> bool {
+        let slots = &mut self.slots;
+        self.hurried.retain(|slot| log_of(slots, *slot).is_some_and(|log| log.urgent));
+        self.hurried.len() < max
+    }
+
+    /// Writes and flushes whatever of a log fills a block, however little, before what others have to write.
+    pub(super) fn hurry_work(&mut self, slot: Slot) {
+        self.log_mut(slot).urgent = true;
+        if !self.hurried.contains(&slot) {
+            self.hurried.push(slot);
+        }
+    }
+
+    /// Begins steps of logs that are hurried or queued, as many as may be under way.
     pub(super) fn start_work(&mut self, out: &mut Operations) {
         while self.working < WORKING_MAX && self.journal.failed.is_none() {
-            let Some(slot) = self.work.pop_front() else { return };
-            let Some(log) = self.get_mut(slot) else { continue };
-            log.queued = false;
-            if !log.busy {
+            let Some(slot) = self.hurried_now().or_else(|| self.next_queued()) else { return };
+            if self.get(slot).is_some_and(|log| !log.busy) {
                 self.step(slot, out);
             }
         }
+    }
+
+    fn hurried_now(&self) -> Option<Slot> {
+        let is_next = |slot: &&Slot| self.get(**slot).is_some_and(|log| log.urgent && !log.busy);
+        self.hurried.iter().find(is_next).copied()
+    }
+
+    fn next_queued(&mut self) -> Option<Slot> {
+        let slot = self.work.pop_front()?;
+        if let Some(log) = self.get_mut(slot) {
+            log.queued = false;
+        }
+        Some(slot)
     }
 
     /// Asks for the log's next step, if there is one.
@@ -106,14 +141,15 @@ impl Store {
         self.working -= 1;
         let Some(log) = self.get_mut(slot) else { return };
         log.busy = false;
+        let is_flush = matches!(result, FileResult::Flushed(_));
+        // What was hurried is where it shall be.
+        log.urgent &= !matches!(step, Step::Flush(_) | Step::Write { flushed: true, .. });
         match finish(log, &step, result) {
             Ok(()) => {}
             // The same bytes are written again when there is space; nothing is flushed in between.
-            Err(error)
-                if error.kind() == io::ErrorKind::StorageFull
-                    && !matches!(step, Step::Flush(_) | Step::CutFlush(_)) =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !is_flush => {
                 log.checkpoint_due |= matches!(step, Step::Checkpoint(_));
+                log.urgent = false;
                 self.write_refused();
                 return;
             }
@@ -128,7 +164,7 @@ impl Store {
         }
         match step {
             Step::RemoveDirectory => return self.bury(slot),
-            Step::Flush(_) | Step::Index(_) | Step::CutFlush(_) => {
+            Step::Flush(_) | Step::Index(_) | Step::CutFlush(_) | Step::Write { flushed: true, .. } => {
                 self.release_persisted(slot);
                 if self.log(slot).tail.can_drop(self.log(slot).persisted) {
                     self.cached.push_back(slot);
@@ -142,7 +178,7 @@ impl Store {
             Step::Open(_)
             | Step::Cut(_)
             | Step::Allocate(..)
-            | Step::Write(..)
+            | Step::Write { .. }
             | Step::SetLength(_)
             | Step::Point(_)
             | Step::RemovePoint(_)
@@ -225,9 +261,8 @@ impl Store {
     /// Hurries the segments of the logs that filled a chunk first. A log stays in the queue until its full chunks are
     /// in flushed segments; what it holds beyond them is cut to size.
     fn hurry_filled(&mut self) {
-        let mut hurried = 0;
         for _ in 0..self.filled.len().min(FILLED_SLICE) {
-            if hurried == WORKING_MAX {
+            if !self.may_hurry(HURRIED_FILLED_MAX) {
                 break;
             }
             let Some(slot) = self.filled.pop_front() else { break };
@@ -241,9 +276,7 @@ impl Store {
                 continue;
             }
             if log.writable_bytes() > 0 {
-                log.urgent = true;
-                hurried += 1;
-                self.queue_work(slot);
+                self.hurry_work(slot);
             }
             self.filled.push_back(slot);
         }
@@ -297,7 +330,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
         let allocate = segment.allocation(writable);
         return Some(match (&segment.writer, allocate) {
             (None, _) => Step::Open(index),
-            (Some(_), 0) => Step::Write(index, writable),
+            (Some(_), 0) => Step::Write { index, to: writable, flushed: log.urgent },
             (Some(_), bytes) => Step::Allocate(index, bytes),
         });
     }
@@ -335,11 +368,15 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
             let offset = log.segments[index].allocated;
             FileOperation::Allocate { file: writer(index), offset, len, how: Allocation::Lengthen }
         }
-        Step::Write(index, to) => {
+        Step::Write { index, to, flushed } => {
             let segment = &log.segments[index];
             let data = blocks_to_write(log, index, to);
-            step = Step::Write(index, to.min(segment.written + data.len() as u64));
-            FileOperation::Write { file: writer(index), offset: segment.written, data, flush: Flush::No }
+            let reached = to.min(segment.written + data.len() as u64);
+            // One that takes no more is flushed when its length is set.
+            let flushed = flushed && reached == to && segment.stage != Stage::Closing;
+            step = Step::Write { index, to: reached, flushed };
+            let flush = if flushed { Flush::Within } else { Flush::No };
+            FileOperation::Write { file: writer(index), offset: segment.written, data, flush }
         }
         Step::SetLength(index) => {
             FileOperation::SetLength { file: writer(index), len: log.segments[index].bytes }
@@ -407,9 +444,14 @@ fn finish(log: &mut PartitionLog, step: &Step, result: FileResult) -> io::Result
             result?;
             log.segments[*index].allocated += bytes;
         }
-        (Step::Write(index, to), FileResult::Written(result)) => {
+        (Step::Write { index, to, .. }, FileResult::Written(result)) => {
             result?;
             log.segments[*index].written = *to;
+        }
+        (Step::Write { index, to, flushed: true }, FileResult::Flushed(result)) => {
+            result?;
+            let segment = &mut log.segments[*index];
+            (segment.written, segment.flushed) = (*to, *to);
         }
         (Step::SetLength(index), FileResult::Done(result)) => {
             result?;

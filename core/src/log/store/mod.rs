@@ -110,6 +110,8 @@ pub struct Store {
     /// Logs with segment work to do.
     work: VecDeque<Slot>,
     working: usize,
+    /// Logs that are hurried, and some that are no more.
+    hurried: Vec<Slot>,
     /// Logs whose first chunk was persisted, in that order: what may be dropped when memory is short.
     cached: VecDeque<Slot>,
     /// Logs that filled a chunk, in that order: what is written behind first when memory is short.
@@ -157,6 +159,7 @@ impl Store {
             next_token: 0,
             work: VecDeque::new(),
             working: 0,
+            hurried: Vec::new(),
             cached: VecDeque::new(),
             filled: VecDeque::new(),
             memory: 0,
@@ -349,6 +352,11 @@ impl Store {
             {
                 Job::JournalGroup { number: *number }
             }
+            // Told with its flush.
+            (
+                FileResult::Written(Ok(())),
+                Some(Job::Segment(_, behind::Step::Write { flushed: true, .. })),
+            ) => return,
             _ => self.jobs.remove(&token.0).expect("was asked"),
         };
         match job {

@@ -14,6 +14,7 @@ use super::{
         partition_log::{Life, Pin},
     },
     Job, Operations, Slot, Store,
+    behind::HURRIED_MAX,
     commit::{MARK_RESERVE_BYTES, RESERVE_SHARE},
 };
 use crate::error::Fatal;
@@ -81,11 +82,14 @@ impl Store {
         self.rehold(slot);
     }
 
-    /// Hurries who holds the low mark back while the journal is more than half used.
+    /// Hurries who holds the low mark back while the journal is more than half used and does not grow, or not fast enough.
     pub(super) fn relieve(&mut self) {
         // What a full disk has just refused it would refuse turn after turn.
-        if !self.journal.is_pressed() || self.refused_write || self.settings.fault == Fault::ReuseNeededBlocks
-        {
+        let is_due = match self.journal_bytes_wanted().is_some() {
+            true => self.journal.ring.used() > self.journal.ring.size() / 8 * 5,
+            false => self.journal.is_pressed(),
+        };
+        if !is_due || self.refused_write || self.settings.fault == Fault::ReuseNeededBlocks {
             return;
         }
         let mut copies = true;
@@ -99,6 +103,7 @@ impl Store {
                     }
                 }
                 LettingGo::Copies => {}
+                LettingGo::Later if !self.may_hurry(HURRIED_MAX) => break,
                 LettingGo::Later => copies = false,
                 LettingGo::Never => break,
             }
@@ -123,8 +128,9 @@ impl Store {
         } else if !log.needs_cut() && log.writable_bytes() == 0 {
             return if log.can_copy() && !log.busy { LettingGo::Copies } else { LettingGo::Later };
         }
-        log.urgent = true;
-        self.queue_work(slot);
+        if self.may_hurry(HURRIED_MAX) {
+            self.hurry_work(slot);
+        }
         LettingGo::Later
     }
 
@@ -151,19 +157,23 @@ impl Store {
     /// Grows the file in the background when it is small for its logs or more than half used in spite of
     /// everything.
     pub(super) fn grow_journal(&mut self, out: &mut Operations) {
+        let Some(wanted) = self.journal_bytes_wanted().filter(|_| !self.journal.growing) else { return };
         let size = self.journal.ring.size();
-        let least = self.journal_bytes_least(self.largest_batch);
-        let max = self.settings.journal_bytes_max.max(least);
-        let usual = least.max(self.settings.journal_bytes_initial);
-        let wanted = if self.journal.is_pressed() { usual.max((size * 2).min(max)) } else { usual };
-        if self.journal.growing || wanted <= size || self.refused_write {
-            return;
-        }
         let to = wanted.min(size + GROW_STEP_BYTES).next_multiple_of(BLOCK as u64);
         self.journal.growing = true;
         let file = self.journal.file.clone().expect("asked before");
         let operation = FileOperation::Allocate { file, offset: size, len: to - size, how: Allocation::Zero };
         self.ask(Job::JournalGrow { to }, operation, out);
+    }
+
+    /// The size to which the file grows now, if it is not large enough and the disk has room.
+    fn journal_bytes_wanted(&self) -> Option<u64> {
+        let size = self.journal.ring.size();
+        let least = self.journal_bytes_least(self.largest_batch);
+        let max = self.settings.journal_bytes_max.max(least);
+        let usual = least.max(self.settings.journal_bytes_initial);
+        let wanted = if self.journal.is_pressed() { usual.max((size * 2).min(max)) } else { usual };
+        (wanted > size && !self.refused_write).then_some(wanted)
     }
 
     pub(super) fn journal_grown(&mut self, to: u64, result: io::Result<()>) {
