@@ -243,13 +243,11 @@ impl Tail {
     }
 
     /// Gives the first chunk back if it [can](Self::can_drop). Tells whether it did.
-    pub fn drop_first(&mut self, place: u64, chunks: &mut Chunks) -> bool {
+    pub fn drop_first(&mut self, place: u64) -> bool {
         if !self.can_drop(place) {
             return false;
         }
-        if let Some(chunk) = self.chunks.pop_front() {
-            chunks.give_back(chunk.writer);
-        }
+        self.chunks.pop_front();
         self.forget_marks();
         true
     }
@@ -326,7 +324,7 @@ mod tests {
     #[test]
     fn an_empty_range_has_no_slices_also_below_what_is_in_memory() {
         let mut tail = tail();
-        assert!(tail.drop_first(12_000, &mut Chunks::of(BLOCK)));
+        assert!(tail.drop_first(12_000));
         assert_eq!(tail.slices(0..0).count(), 0);
     }
 
@@ -355,8 +353,8 @@ mod tests {
     fn only_what_is_persisted_is_dropped_and_a_batch_that_reaches_on_is_kept_in_mind() {
         let mut tail = tail();
         let first = tail.slices(0..18_000).next().unwrap().len() as u64;
-        assert!(!tail.drop_first(first - 1, &mut Chunks::of(BLOCK)));
-        assert!(tail.drop_first(first, &mut Chunks::of(BLOCK)));
+        assert!(!tail.drop_first(first - 1));
+        assert!(tail.drop_first(first));
         assert_eq!(tail.start(), first);
         let kept = tail.marks().front().copied().unwrap();
         assert!(kept.from < first && first < kept.to, "{kept:?}");

@@ -11,7 +11,7 @@ use crate::{
 };
 use corelane_seam::{
     Allocation, BLOCK, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Flush,
-    Monotonic, Now, OpenHow, Part, ShardId, Slice, Space, Token,
+    Monotonic, Now, OpenHow, Page, Part, ShardId, Slice, Space, Token,
 };
 use std::{
     any::Any,
@@ -282,6 +282,7 @@ impl MemDisk {
             FileOperation::Space { .. } => {
                 vec![FileResult::Space(Ok(Space { free: image.space, total: u64::MAX }))]
             }
+            FileOperation::Page => vec![FileResult::Page(Page::plain())],
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The log's tail and the journal's groups are both of this shape: bytes are appended once, may be patched only
 //! while they are being appended, and are then read by sockets and by the disk without a copy and without a lock.
 
-use rustix::mm::{Advice, madvise};
+use crate::pages::{Mapping, Pool};
 use std::{
     alloc::{self, Layout},
     fmt,
@@ -15,12 +15,20 @@ use std::{
 /// Alignment and granule of direct I/O. Devices report less; 4 KiB is right for all of them (and for the page cache).
 pub const BLOCK: usize = 4096;
 
-/// What the kernel maps at once where it can.
-const HUGE_PAGE: usize = 2 * 1024 * 1024;
+/// Who gets the memory back.
+enum Owner {
+    /// The allocator.
+    Heap(Layout),
+    /// The kernel, when it is dropped.
+    Pages {
+        _mapping: Mapping,
+    },
+    Pool(Arc<Pool>),
+}
 
-struct Memory {
+pub(crate) struct Memory {
     start: NonNull<u8>,
-    layout: Layout,
+    owner: Owner,
 }
 
 impl Memory {
@@ -30,23 +38,18 @@ impl Memory {
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc::alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
-        Memory { start, layout }
+        Memory { start, owner: Owner::Heap(layout) }
     }
 
     /// `size` zeroed bytes and what else is in their pages, which are huge where the kernel gives such.
     fn in_huge_pages(size: usize) -> Memory {
-        let layout = Layout::from_size_align(size.next_multiple_of(HUGE_PAGE), HUGE_PAGE)
-            .expect("size is far below isize::MAX");
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc::alloc(layout) };
-        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
-        // SAFETY: advice for whole pages of this allocation changes nothing in it, and what it answers does not matter;
-        // then all of `size`, which the allocation has, is initialised.
-        unsafe {
-            let _ = madvise(start.as_ptr().cast(), layout.size(), Advice::LinuxHugepage);
-            start.write_bytes(0, size);
-        }
-        Memory { start, layout }
+        let mapping = Mapping::populated(size);
+        Memory { start: mapping.start(), owner: Owner::Pages { _mapping: mapping } }
+    }
+
+    /// Of a pool, which no one else was given.
+    pub(crate) fn pooled(start: NonNull<u8>, pool: Arc<Pool>) -> Memory {
+        Memory { start, owner: Owner::Pool(pool) }
     }
 }
 
@@ -58,8 +61,12 @@ unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: `start` was allocated with this very layout and is freed once, here.
-        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
+        match &self.owner {
+            // SAFETY: `start` was allocated with this very layout and is freed once, here.
+            Owner::Heap(layout) => unsafe { alloc::dealloc(self.start.as_ptr(), *layout) },
+            Owner::Pages { .. } => {}
+            Owner::Pool(pool) => pool.give_back(self.start),
+        }
     }
 }
 
@@ -79,9 +86,8 @@ impl ChunkWriter {
         ChunkWriter::on(capacity, Memory::zeroed)
     }
 
-    /// The same in huge pages, where the kernel has some: for large chunks that are written to the disk over and over. From
-    /// pages of 4 KiB a write of a megabyte is 256 pieces, more than many disks take in one request, and where each takes a
-    /// place in the disk's queue it is all of the queue. It takes up to 2 MiB more memory than was asked for, and time.
+    /// The same in huge pages, where the kernel has some: for large chunks that are written to the disk over and over. It
+    /// takes up to 2 MiB more memory than was asked for, and time.
     ///
     /// # Panics
     /// As [`with_capacity`](Self::with_capacity).
@@ -92,7 +98,12 @@ impl ChunkWriter {
     fn on(capacity: usize, memory: fn(usize) -> Memory) -> ChunkWriter {
         assert!(capacity > 0, "a chunk of no bytes");
         let capacity = capacity.div_ceil(BLOCK) * BLOCK;
-        ChunkWriter { memory: Arc::new(memory(capacity)), capacity, written: 0 }
+        ChunkWriter::of(memory(capacity), capacity)
+    }
+
+    /// On memory of `capacity` bytes, all initialised.
+    pub(crate) fn of(memory: Memory, capacity: usize) -> ChunkWriter {
+        ChunkWriter { memory: Arc::new(memory), capacity, written: 0 }
     }
 
     /// Bytes that fit in all.
@@ -124,7 +135,7 @@ impl ChunkWriter {
     }
 
     /// Appends `len` bytes that `fill` writes in place. What `fill` leaves alone holds zeros, or, in a chunk that
-    /// was [reclaimed](Self::reclaim), whatever stood there before.
+    /// was [reclaimed](Self::reclaim) or is of a [pool](crate::ChunkPool), whatever stood there before.
     ///
     /// # Panics
     /// When they do not fit.
@@ -234,6 +245,7 @@ impl fmt::Debug for Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pages::HUGE_PAGE;
 
     #[test]
     fn a_slice_keeps_its_bytes_while_the_writer_appends_behind_it() {

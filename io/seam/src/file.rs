@@ -1,6 +1,6 @@
 //! Operations on files.
 
-use crate::Slice;
+use crate::{Page, Slice};
 use std::{any::Any, fmt, io, path::PathBuf, sync::Arc};
 
 /// Chosen by who asks, given back with the answer. Means nothing to a driver.
@@ -165,6 +165,9 @@ pub enum FileOperation {
         /// Any existing path.
         path: PathBuf,
     },
+    /// A huge page of memory → [`FileResult::Page`]. No file, but it takes as long as one: the kernel zeroes it, or looks
+    /// for one, and in a virtual machine the host does the same after it.
+    Page,
 }
 
 /// What became of a [`FileOperation`].
@@ -182,6 +185,8 @@ pub enum FileResult {
     Done(io::Result<()>),
     /// Free and in all.
     Space(io::Result<Space>),
+    /// For a [`ChunkPool`](crate::ChunkPool).
+    Page(Page),
 }
 
 /// The room on a file system, in bytes.

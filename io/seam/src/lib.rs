@@ -21,6 +21,7 @@ mod chunk;
 mod disk;
 mod file;
 mod net;
+mod pages;
 mod shard;
 mod time;
 
@@ -28,5 +29,6 @@ pub use chunk::{BLOCK, ChunkWriter, Slice};
 pub use disk::{DirectoryEntry, Disk, Task};
 pub use file::{Allocation, FileHandle, FileObject, FileOperation, FileResult, Flush, OpenHow, Space, Token};
 pub use net::{CloseReason, ConnectionId, ListenerId, Part};
+pub use pages::{ChunkPool, Page};
 pub use shard::{Completion, Operation, Shard, ShardId};
 pub use time::{Monotonic, Now};

@@ -11,7 +11,7 @@ use crate::{
     record::{Change, Recorder},
 };
 use corelane_seam::{
-    Allocation, BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, OpenHow, Slice, Token,
+    Allocation, BLOCK, ChunkWriter, FileHandle, FileOperation, FileResult, OpenHow, Page, Slice, Token,
 };
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
@@ -89,6 +89,7 @@ impl Blocking {
             }
             FileOperation::Open { path, how } => tell(FileResult::Opened(self.open(&path, how))),
             FileOperation::Space { path } => tell(FileResult::Space(fs::space(&path))),
+            FileOperation::Page => tell(FileResult::Page(Page::populated())),
             operation => tell(FileResult::Done(self.change(operation))),
         }
     }
@@ -130,6 +131,7 @@ impl Blocking {
             }
             FileOperation::Open { .. }
             | FileOperation::Space { .. }
+            | FileOperation::Page
             | FileOperation::Write { .. }
             | FileOperation::Flush { .. }
             | FileOperation::Read { .. } => unreachable!("has a result of its own"),

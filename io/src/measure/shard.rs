@@ -134,6 +134,7 @@ impl MeasuringShard {
             FileResult::Flushed(Err(error)) => Some(("fdatasync", error)),
             FileResult::Read(Err(error)) => Some(("reading", error)),
             FileResult::Space(_)
+            | FileResult::Page(_)
             | FileResult::Done(Ok(()))
             | FileResult::Written(Ok(()))
             | FileResult::Flushed(Ok(()))

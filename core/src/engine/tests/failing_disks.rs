@@ -71,7 +71,7 @@ pub fn fail_a_segment(cluster: &mut Cluster, broken: i32) {
     cluster.files[&broken].break_flushes_of("-0/");
     let client = cluster.connect(1, 1);
     let value = "x".repeat(20_000);
-    for _ in 0..100 {
+    for _ in 0..300 {
         if !cluster.told_offline.is_empty() {
             return;
         }

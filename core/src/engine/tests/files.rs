@@ -1,8 +1,8 @@
 //! Files in memory, for engines under test: every operation succeeds at once unless told otherwise.
 
 use corelane_seam::{
-    Allocation, ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Part,
-    Slice, Space,
+    Allocation, ChunkWriter, DirectoryEntry, Disk, FileHandle, FileObject, FileOperation, FileResult, Page,
+    Part, Slice, Space,
 };
 use std::{
     any::Any,
@@ -126,6 +126,7 @@ impl Files {
                 let free = FREE_BYTES - self.1.load(Ordering::Relaxed);
                 vec![FileResult::Space(Ok(Space { free, total: 1 << 41 }))]
             }
+            FileOperation::Page => vec![FileResult::Page(Page::plain())],
         }
     }
 

@@ -246,7 +246,7 @@ impl Store {
             let Some(slot) = self.cached.pop_front() else { break };
             let Some(log) = log_of(&mut self.slots, slot) else { continue };
             let persisted = log.persisted;
-            if log.tail.drop_first(persisted, &mut self.chunks) && log.tail.can_drop(persisted) {
+            if log.tail.drop_first(persisted) && log.tail.can_drop(persisted) {
                 self.cached.push_back(slot);
             }
             self.count_memory(slot);
@@ -323,10 +323,7 @@ fn next_step(log: &PartitionLog) -> Option<Step> {
     }
     let writable = segment.writable(log.durable_place);
     let ends = segment.stage == Stage::Closing && writable == segment.bytes;
-    if writable > segment.written {
-        if !(log.urgent || segment.is_write_due(log.durable_place)) {
-            return None;
-        }
+    if writable > segment.written && (log.urgent || segment.is_write_due(log.durable_place)) {
         let allocate = segment.allocation(writable);
         return Some(match (&segment.writer, allocate) {
             (None, _) => Step::Open(index),
@@ -372,8 +369,9 @@ fn begin(log: &mut PartitionLog, mut step: Step) -> (Step, FileOperation) {
             let segment = &log.segments[index];
             let data = blocks_to_write(log, index, to);
             let reached = to.min(segment.written + data.len() as u64);
+            let much = reached - segment.flushed >= FLUSH_BEHIND_BYTES;
             // One that takes no more is flushed when its length is set.
-            let flushed = flushed && reached == to && segment.stage != Stage::Closing;
+            let flushed = (much || flushed && reached == to) && segment.stage != Stage::Closing;
             step = Step::Write { index, to: reached, flushed };
             let flush = if flushed { Flush::Within } else { Flush::No };
             FileOperation::Write { file: writer(index), offset: segment.written, data, flush }

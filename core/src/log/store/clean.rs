@@ -8,7 +8,6 @@
 use super::{
     super::{
         Fault,
-        chunks::Chunks,
         compaction::{Cleanable, CleanerSettings, Next, Pass, Replacement, Step, Trouble},
         partition_log::{Life, PartitionLog},
         segment::Stage,
@@ -258,7 +257,7 @@ impl Store {
         let Next::Swap = cleaning.pass.next(&log.directory) else { return };
         let Some(replacement) = cleaning.pass.replacement() else { return };
         let name = replacement.name;
-        if let Err(Gone) = replace(log, replacement, &mut self.chunks) {
+        if let Err(Gone) = replace(log, replacement) {
             // DeleteRecords or retention were faster.
             return cleaning.pass.give_up_replacement(&log.directory, name);
         }
@@ -273,7 +272,7 @@ impl Store {
 struct Gone;
 
 /// Puts a file that is whole into the place of its segments.
-fn replace(log: &mut PartitionLog, replacement: Replacement, chunks: &mut Chunks) -> Result<(), Gone> {
+fn replace(log: &mut PartitionLog, replacement: Replacement) -> Result<(), Gone> {
     let is_there = |(index, name)| {
         log.segments.get(index).is_some_and(|segment: &super::super::segment::Segment| {
             segment.name() == name && segment.stage == Stage::Closed && segment.next > log.start
@@ -288,7 +287,7 @@ fn replace(log: &mut PartitionLog, replacement: Replacement, chunks: &mut Chunks
     let old: Vec<_> = log.segments.drain(at..at + count).collect();
     // What memory holds of them stands at places of the old files.
     if let Some(end) = old.iter().filter(|segment| segment.in_tail).map(|segment| segment.end_place()).max() {
-        while log.tail.start() < end && log.tail.drop_first(log.persisted, chunks) {}
+        while log.tail.start() < end && log.tail.drop_first(log.persisted) {}
         assert!(log.tail.start() >= end, "{}: closed segments are persisted, and not the last", log.id);
     }
     let first_append_ms = old.iter().map(|segment| segment.first_append_ms).max().unwrap_or(0);

@@ -342,9 +342,9 @@ impl Store {
                     fault == Fault::AcknowledgeBeforeFlush && self.journal.under_way.flush_follows(number);
                 if let Some(last) = self.journal.under_way.written(number) {
                     self.groups_written(last);
-                }
-                if tells_early {
-                    self.tell_flushed(number);
+                    if tells_early {
+                        self.tell_flushed(last);
+                    }
                 }
             }
             FileResult::Flushed(Ok(())) => {

@@ -56,6 +56,7 @@ enum Job {
     JournalFlush,
     JournalGrow { to: u64 },
     Space,
+    Page,
     Segment(Slot, behind::Step),
     Reader { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
     Index { slot: Slot, name: SegmentName, lookup: Option<Box<Lookup>> },
@@ -118,6 +119,8 @@ pub struct Store {
     filled: VecDeque<Slot>,
     memory: usize,
     chunks: Chunks,
+    /// A page for them is on its way.
+    page_asked: bool,
     unsealed: u64,
     /// The journal holds a batch whole before its segment gets any of it, and so several of the largest.
     largest_batch: u64,
@@ -164,6 +167,7 @@ impl Store {
             filled: VecDeque::new(),
             memory: 0,
             chunks: Chunks::of(CHUNK_BYTES_MAX),
+            page_asked: false,
             unsealed: 0,
             largest_batch: 0,
             readers: VecDeque::new(),
@@ -303,9 +307,22 @@ impl Store {
     /// A log that is about to be appended to, and where its memory comes from.
     fn log_and_chunks(&mut self, slot: Slot) -> (&mut PartitionLog, &mut Chunks) {
         let share = self.memory_max() / (4 * self.slots.len().max(1));
-        self.chunks.limit((share / BLOCK * BLOCK).clamp(BLOCK, CHUNK_BYTES_MAX));
+        self.chunks.limit(share.clamp(BLOCK, CHUNK_BYTES_MAX));
         let log = log_of(&mut self.slots, slot).expect("the slot of a log that exists");
         (log, &mut self.chunks)
+    }
+
+    fn ask_for_page(&mut self, out: &mut Operations) {
+        if !self.page_asked && self.chunks.wants_page(self.settings.memory_bytes_max) {
+            self.page_asked = true;
+            self.ask(Job::Page, FileOperation::Page, out);
+        }
+    }
+
+    fn page_came(&mut self, result: FileResult) {
+        let FileResult::Page(page) = result else { panic!("a page was answered with {result:?}") };
+        self.page_asked = false;
+        self.chunks.add(page);
     }
 
     fn is_full(&self) -> bool {
@@ -324,6 +341,7 @@ impl Store {
     pub fn end_of_turn(&mut self, now: Now, out: &mut Operations, events: &mut Vec<Event>) {
         self.drop_cached();
         self.ask_for_space(now, out);
+        self.ask_for_page(out);
         self.relieve();
         self.seal(now, out);
         if self.stopping == Stopping::No {
@@ -365,6 +383,7 @@ impl Store {
             Job::JournalFlush => self.journal_flushed(flushed(result)),
             Job::JournalGrow { to } => self.journal_grown(to, done(result)),
             Job::Space => self.space_answered(result),
+            Job::Page => self.page_came(result),
             Job::Segment(slot, step) => self.step_done(slot, step, result, out),
             Job::Reader { slot, name, lookup } => self.reader_opened(slot, name, lookup, result, out),
             Job::Index { slot, name, lookup } => self.index_read(slot, name, lookup, result, out),

@@ -85,11 +85,12 @@ impl Store {
     /// Hurries who holds the low mark back while the journal is more than half used and does not grow, or not fast enough.
     pub(super) fn relieve(&mut self) {
         // What a full disk has just refused it would refuse turn after turn.
-        let is_due = match self.journal_bytes_wanted().is_some() {
-            true => self.journal.ring.used() > self.journal.ring.size() / 8 * 5,
-            false => self.journal.is_pressed(),
-        };
-        if !is_due || self.refused_write || self.settings.fault == Fault::ReuseNeededBlocks {
+        if !self.journal.is_pressed() || self.refused_write || self.settings.fault == Fault::ReuseNeededBlocks
+        {
+            return;
+        }
+        let outgrows = self.journal.ring.used() > self.journal.ring.size() / 8 * 5;
+        if !outgrows && self.journal_bytes_wanted().is_some() {
             return;
         }
         let mut copies = true;

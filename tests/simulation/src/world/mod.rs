@@ -577,6 +577,7 @@ fn file_result_text(result: &FileResult) -> String {
         FileResult::Space(result) => {
             outcome("space", result.as_ref().map(|space| format!(" {} bytes", space.free)))
         }
+        FileResult::Page(_) => "a page".to_owned(),
     }
 }
 

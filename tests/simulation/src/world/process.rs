@@ -335,7 +335,8 @@ impl<S: Shard> World<S> {
             | FileOperation::Replace { .. }
             | FileOperation::Remove { .. }
             | FileOperation::Rename { .. }
-            | FileOperation::Space { .. } => 0,
+            | FileOperation::Space { .. }
+            | FileOperation::Page => 0,
         };
         self.put_under_way(process, UnderWay { shard, token, operation, covered, within: false });
     }

@@ -14,7 +14,7 @@ use image::Contents;
 use super::schedule::ScheduleHash;
 use crate::rng::Rng;
 use corelane_seam::{
-    Allocation, BLOCK, FileHandle, FileObject, FileOperation, FileResult, Flush, OpenHow, Slice, Space,
+    Allocation, BLOCK, FileHandle, FileObject, FileOperation, FileResult, Flush, OpenHow, Page, Slice, Space,
 };
 use std::{
     any::Any,
@@ -225,7 +225,8 @@ impl SimDisk {
             | FileOperation::Replace { .. }
             | FileOperation::Remove { .. }
             | FileOperation::Rename { .. }
-            | FileOperation::Space { .. } => None,
+            | FileOperation::Space { .. }
+            | FileOperation::Page => None,
         }
     }
 
@@ -263,6 +264,7 @@ impl SimDisk {
             FileOperation::Space { .. } => {
                 FileResult::Space(Ok(Space { free: state.space(), total: state.faults.capacity }))
             }
+            FileOperation::Page => FileResult::Page(Page::plain()),
         }
     }
 
@@ -350,6 +352,7 @@ pub(super) fn describe(operation: &FileOperation) -> String {
         FileOperation::Remove { path } => format!("remove {}", path.display()),
         FileOperation::Rename { from, to } => format!("rename {} to {}", from.display(), to.display()),
         FileOperation::Space { path } => format!("space at {}", path.display()),
+        FileOperation::Page => "a page".to_owned(),
     }
 }
 
