@@ -35,6 +35,10 @@ pub struct Options {
     /// GiB of backlog to catch up with [default: 4, or 0.25 with --quick]
     #[arg(long)]
     backlog_gib: Option<f64>,
+    /// Binary of Tansu, another peer, which then takes part in (a) and (b) on its SQLite storage: `cargo install tansu
+    /// --locked --features libsql`
+    #[arg(long, value_name = "BINARY")]
+    tansu: Option<PathBuf>,
     /// Let brokers and load generator share all cores, instead of each having its own
     #[arg(long)]
     share_cores: bool,
@@ -70,6 +74,7 @@ fn with_options(step: Step, options: &Options, broker: &Path) -> Step {
         ("--corelane", Some(text(broker))),
         ("--jars", Some(text(&root().join("target/clients/java")))),
         ("--out", Some(text(&options.out))),
+        ("--tansu", options.tansu.as_deref().map(text)),
         ("--rounds", options.rounds.map(|rounds| rounds.to_string())),
         ("--only", options.only.clone()),
         ("--seconds", options.seconds.map(|seconds| seconds.to_string())),

@@ -13,7 +13,7 @@ use std::{
     fs::{self, File},
     io,
     net::TcpListener,
-    os::unix::process::CommandExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -45,6 +45,8 @@ pub struct Ground {
     pub corelane: PathBuf,
     /// Kafka's.
     pub jars: PathBuf,
+    /// Another peer's binary, where there is one.
+    pub tansu: Option<PathBuf>,
     /// Cores.
     pub pinning: Pinning,
     /// Of this machine.
@@ -115,15 +117,21 @@ impl Ground {
     pub fn program(&self, system: System) -> Result<Program> {
         let example = NodeOptions { system, ..NodeOptions::default() };
         let settings = properties(&example, 0, &[9092], &[9093], Path::new("DATA"));
-        let corelane = || {
-            let output = Command::new(&self.corelane).arg("--version").output();
-            let output = output.with_context(|| format!("cannot run {}", self.corelane.display()))?;
+        let version_of = |program: &Path| {
+            let output = Command::new(program).arg("--version").output();
+            let output = output.with_context(|| format!("cannot run {}", program.display()))?;
             Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
         Ok(match system {
             System::Corelane => {
-                Program { version: corelane()?, command: "corelane start --config FILE".into(), settings }
+                let version = version_of(&self.corelane)?;
+                Program { version, command: "corelane start --config FILE".into(), settings }
             }
+            System::Tansu => Program {
+                version: version_of(self.tansu()?)?,
+                command: format!("tansu {}", tansu_arguments(9092).join(" ")),
+                settings: Vec::new(),
+            },
             System::Kafka | System::KafkaFlushing => Program {
                 version: self.kafka_version()?,
                 command: format!(
@@ -134,6 +142,10 @@ impl Ground {
                 settings,
             },
         })
+    }
+
+    fn tansu(&self) -> Result<&Path> {
+        self.tansu.as_deref().context("no Tansu was named: --tansu PATH")
     }
 
     fn kafka_version(&self) -> Result<String> {
@@ -174,6 +186,19 @@ impl Default for NodeOptions {
             round: 1,
         }
     }
+}
+
+/// On one node, with its data where it is started.
+fn tansu_arguments(port: u16) -> Vec<String> {
+    let listener = format!("tcp://127.0.0.1:{port}");
+    let named = [
+        ("--cluster-id", CLUSTER_ID),
+        ("--listener-url", &listener),
+        ("--advertised-listener-url", &listener),
+        ("--storage-engine", "sqlite://tansu.db"),
+    ];
+    let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    std::iter::once("broker".to_owned()).chain(named).collect()
 }
 
 fn properties(
@@ -238,7 +263,7 @@ impl<'a> Brokers<'a> {
         }
         let ports = ports.to_vec();
         let mut brokers = Brokers { ground, options, directory, ports, nodes, watcher: None };
-        if brokers.options.system != System::Corelane {
+        if matches!(brokers.options.system, System::Kafka | System::KafkaFlushing) {
             brokers.format()?;
         }
         brokers.spawn()?;
@@ -264,7 +289,7 @@ impl<'a> Brokers<'a> {
     /// When there is nothing to start.
     pub fn spawn(&mut self) -> Result<()> {
         let heap = self.ground.heap_mib(self.nodes.len());
-        for node in &mut self.nodes {
+        for (node, port) in self.nodes.iter_mut().zip(&self.ports) {
             let log = File::options().create(true).append(true).open(node.directory.join("log"))?;
             let mut command = match self.options.system {
                 System::Corelane => {
@@ -277,8 +302,12 @@ impl<'a> Brokers<'a> {
                     command.arg("kafka.Kafka");
                     command
                 }
+                System::Tansu => Command::new(self.ground.tansu()?),
             };
-            command.arg(node.directory.join("server.properties"));
+            match self.options.system {
+                System::Tansu => command.args(tansu_arguments(*port)).current_dir(&node.directory),
+                _ => command.arg(node.directory.join("server.properties")),
+            };
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             self.ground
                 .place(&mut command, self.options.cores.as_ref().unwrap_or(&self.ground.pinning.brokers));
@@ -385,12 +414,10 @@ impl<'a> Brokers<'a> {
             let Some(child) = &mut node.child else { continue };
             let status = await_exit(child, asked + STOP_PATIENCE)?;
             node.child = None;
-            // A JVM that ends by SIGTERM says 143.
-            ensure!(
-                status.success() || status.code() == Some(143),
-                "the broker ended with {status}: {}",
-                self.said()
-            );
+            // A JVM that ends by SIGTERM says 143; Tansu leaves the signal to the kernel.
+            let by_signal = status.code() == Some(143)
+                || self.options.system == System::Tansu && status.signal() == Some(libc::SIGTERM);
+            ensure!(status.success() || by_signal, "the broker ended with {status}: {}", self.said());
         }
         Ok(asked.elapsed())
     }

@@ -43,6 +43,7 @@ pub fn run(options: &CompareOptions) -> Result<()> {
         directory,
         corelane: options.corelane.clone(),
         jars: options.jars.clone(),
+        tansu: options.tansu.clone(),
         pinning,
         memory_bytes: memory_bytes().unwrap_or(4 << 30),
         processes: RefCell::default(),
@@ -125,7 +126,9 @@ fn describe(results: &mut Results, options: &CompareOptions, plan: &Plan, ground
     let sizes =
         format!("{} MiB for (i), {} MiB for (e)", plan.recovery_bytes >> 20, plan.backlog_bytes >> 20);
     pair("log sizes", sizes);
-    for (name, system) in [("corelane", System::Corelane), ("kafka", System::Kafka)] {
+    let mut programs = vec![("corelane", System::Corelane), ("kafka", System::Kafka)];
+    programs.extend(ground.tansu.is_some().then_some(("tansu", System::Tansu)));
+    for (name, system) in programs {
         results.programs.insert(name.into(), ground.program(system)?);
     }
     Ok(())

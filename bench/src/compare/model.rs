@@ -17,18 +17,18 @@ pub enum System {
     Kafka,
     /// Apache Kafka with `flush.messages=1` on the topic: flushes before it answers.
     KafkaFlushing,
+    /// Tansu on its SQLite storage, which writes a transaction to its log, and flushes the log when it is full.
+    Tansu,
 }
 
 impl System {
-    /// In the order of tables and plots.
-    pub const ALL: [System; 3] = [System::Corelane, System::Kafka, System::KafkaFlushing];
-
     /// For people.
     pub fn title(self) -> &'static str {
         match self {
             System::Corelane => "Corelane",
             System::Kafka => "Apache Kafka (default, no fsync)",
             System::KafkaFlushing => "Apache Kafka (flush.messages=1)",
+            System::Tansu => "Tansu (SQLite, no fsync)",
         }
     }
 
@@ -36,7 +36,7 @@ impl System {
     /// them from the next run's disk; Corelane's go at once.
     pub fn topic_configs(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            System::Corelane => &[],
+            System::Corelane | System::Tansu => &[],
             System::Kafka => &[("file.delete.delay.ms", "1000")],
             System::KafkaFlushing => &[("file.delete.delay.ms", "1000"), ("flush.messages", "1")],
         }

@@ -26,6 +26,10 @@ pub struct CompareOptions {
     /// Directory of Apache Kafka's jars
     #[arg(long)]
     pub jars: PathBuf,
+    /// Binary of Tansu, another peer, which then takes part in (a) and (b) on its SQLite storage: `cargo install tansu
+    /// --locked --features libsql`
+    #[arg(long, value_name = "BINARY")]
+    pub tansu: Option<PathBuf>,
     /// Seconds that each run measures [default: 10, or 1 with --quick]
     #[arg(long)]
     pub seconds: Option<f64>,

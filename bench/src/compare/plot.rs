@@ -70,6 +70,7 @@ pub fn colour(system: Option<System>) -> &'static str {
         Some(System::Corelane) => "#0072B2",
         Some(System::Kafka) => "#D55E00",
         Some(System::KafkaFlushing) => "#CC79A7",
+        Some(System::Tansu) => "#009E73",
         None => "#777777",
     }
 }
@@ -282,6 +283,7 @@ impl Series {
             Some(System::KafkaFlushing) => {
                 format!("<path d=\"M{:.1} {:.1}l9.6 0l-4.8 -8.6z\"", x - 4.8, y + 3.4)
             }
+            Some(System::Tansu) => format!("<path d=\"M{:.1} {y:.1}l5 -5l5 5l-5 5z\"", x - 5.0),
             None => return,
         };
         let _ = writeln!(out, "{shape} fill=\"{fill}\" stroke=\"{ink}\" stroke-width=\"1.5\"/>");

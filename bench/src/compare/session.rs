@@ -59,8 +59,9 @@ pub fn run_all(
     for round in 1..=plan.rounds {
         session.round = round;
         // Whoever is second finds the machine as the first one left it.
-        let order = [System::Corelane, System::Kafka];
-        let turned = order.into_iter().cycle().skip(round as usize - 1).take(2);
+        let mut order = vec![System::Corelane, System::Kafka];
+        order.extend(ground.tansu.is_some().then_some(System::Tansu));
+        let turned = order.iter().copied().cycle().skip(round as usize - 1).take(order.len());
         for program in turned {
             session.turn(program);
         }
@@ -74,7 +75,13 @@ pub fn systems(program: System) -> &'static [System] {
     match program {
         System::Corelane => &[System::Corelane],
         System::Kafka | System::KafkaFlushing => &[System::Kafka, System::KafkaFlushing],
+        System::Tansu => &[System::Tansu],
     }
+}
+
+/// Whether a program takes part in a workload of a node alone. Other peers do where clients produce.
+fn takes_part(program: System, workload: &str) -> bool {
+    program != System::Tansu || ["a", "b"].contains(&workload)
 }
 
 impl<'a> Session<'a> {
@@ -115,7 +122,8 @@ impl<'a> Session<'a> {
             ("g", workload::keyed),
             ("witness", super::witness::run),
         ];
-        let wanted: Vec<_> = alone.into_iter().filter(|(name, _)| self.plan.has(name)).collect();
+        let wanted: Vec<_> =
+            alone.into_iter().filter(|(name, _)| self.plan.has(name) && takes_part(program, name)).collect();
         if !wanted.is_empty() {
             let ran = self.alone(program, &wanted);
             self.note(program, "a node alone", ran);
@@ -131,7 +139,8 @@ impl<'a> Session<'a> {
         for (name, run) in own {
             // The dear ones once are enough to see that they work.
             let repeated = !self.plan.quick || self.round == 1 || name == "h";
-            if self.plan.has(name) && repeated && self.has_time(program, name) {
+            let takes_part = takes_part(program, name);
+            if self.plan.has(name) && repeated && takes_part && self.has_time(program, name) {
                 let ran = run(self, program);
                 self.note(program, name, ran);
             }

@@ -73,6 +73,7 @@ fn short(system: System) -> &'static str {
         System::Corelane => "Corelane",
         System::Kafka => "Kafka, no fsync",
         System::KafkaFlushing => "Kafka, flush.messages=1",
+        System::Tansu => "Tansu, no fsync",
     }
 }
 
