@@ -267,6 +267,7 @@ impl Tail {
         }
         writer.append(&rest);
         *chunk = TailChunk { place, writer };
+        self.is_grown = false;
         self.forget_marks();
         true
     }
@@ -319,6 +320,18 @@ mod tests {
         assert!((1..16).contains(&most), "{most} of 64 logs began a chunk with the same batch");
         let last = tails[0].chunks.back().unwrap();
         assert_eq!(last.writer.capacity(), chunks.max());
+    }
+
+    #[test]
+    fn a_log_that_went_quiet_begins_with_small_chunks_again() {
+        let (mut tail, mut chunks) = (Tail::starting_at(0), Chunks::of(16 * BLOCK));
+        tail.append_bytes(&vec![1; 60 * BLOCK + 100], &mut chunks);
+        assert_eq!(tail.chunks.back().unwrap().writer.capacity(), chunks.max());
+        while tail.drop_first(60 * BLOCK as u64) {}
+        assert!(tail.shrink(60 * BLOCK as u64));
+        tail.append_bytes(&vec![1; BLOCK], &mut chunks);
+        let capacities: Vec<usize> = tail.chunks.iter().map(|chunk| chunk.writer.capacity()).collect();
+        assert_eq!(capacities, [BLOCK, 2 * BLOCK]);
     }
 
     #[test]
