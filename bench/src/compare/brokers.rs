@@ -144,6 +144,13 @@ impl Ground {
         })
     }
 
+    /// The programs that are compared, by their names in the report; of Kafka's two settings the default one.
+    pub fn programs(&self) -> Vec<(&'static str, System)> {
+        let mut programs = vec![("corelane", System::Corelane), ("kafka", System::Kafka)];
+        programs.extend(self.tansu.is_some().then_some(("tansu", System::Tansu)));
+        programs
+    }
+
     fn tansu(&self) -> Result<&Path> {
         self.tansu.as_deref().context("no Tansu was named: --tansu PATH")
     }
@@ -291,22 +298,23 @@ impl<'a> Brokers<'a> {
         let heap = self.ground.heap_mib(self.nodes.len());
         for (node, port) in self.nodes.iter_mut().zip(&self.ports) {
             let log = File::options().create(true).append(true).open(node.directory.join("log"))?;
+            let properties = node.directory.join("server.properties");
             let mut command = match self.options.system {
                 System::Corelane => {
                     let mut command = Command::new(&self.ground.corelane);
-                    command.args(["start", "--config"]);
+                    command.args(["start", "--config"]).arg(properties);
                     command
                 }
                 System::Kafka | System::KafkaFlushing => {
                     let mut command = self.ground.java(heap);
-                    command.arg("kafka.Kafka");
+                    command.arg("kafka.Kafka").arg(properties);
                     command
                 }
-                System::Tansu => Command::new(self.ground.tansu()?),
-            };
-            match self.options.system {
-                System::Tansu => command.args(tansu_arguments(*port)).current_dir(&node.directory),
-                _ => command.arg(node.directory.join("server.properties")),
+                System::Tansu => {
+                    let mut command = Command::new(self.ground.tansu()?);
+                    command.args(tansu_arguments(*port)).current_dir(&node.directory);
+                    command
+                }
             };
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             self.ground

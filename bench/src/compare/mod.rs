@@ -24,7 +24,7 @@ use crate::{
 use affinity::{Cores, Pinning};
 use anyhow::{Context, Result, bail};
 use brokers::Ground;
-use model::{FORMAT, Results, System};
+use model::{FORMAT, Results};
 use plan::Plan;
 use std::{cell::RefCell, fs, path::Path};
 
@@ -126,9 +126,7 @@ fn describe(results: &mut Results, options: &CompareOptions, plan: &Plan, ground
     let sizes =
         format!("{} MiB for (i), {} MiB for (e)", plan.recovery_bytes >> 20, plan.backlog_bytes >> 20);
     pair("log sizes", sizes);
-    let mut programs = vec![("corelane", System::Corelane), ("kafka", System::Kafka)];
-    programs.extend(ground.tansu.is_some().then_some(("tansu", System::Tansu)));
-    for (name, system) in programs {
+    for (name, system) in ground.programs() {
         results.programs.insert(name.into(), ground.program(system)?);
     }
     Ok(())

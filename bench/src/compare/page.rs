@@ -203,9 +203,10 @@ fn figures(out: &mut String, results: &Results) {
 
 fn rows(out: &mut String, results: &Results, workload: &str, case: &str) {
     let mut first = true;
+    let systems = systems_of(results);
     for (name, label, share) in FIGURES {
         let of = |system| results.figure(workload, case, system, name);
-        let all: Vec<_> = systems_of(results).into_iter().map(of).collect();
+        let all: Vec<_> = systems.iter().copied().map(of).collect();
         if all.iter().all(BTreeMap::is_empty) {
             continue;
         }

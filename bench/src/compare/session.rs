@@ -59,11 +59,10 @@ pub fn run_all(
     for round in 1..=plan.rounds {
         session.round = round;
         // Whoever is second finds the machine as the first one left it.
-        let mut order = vec![System::Corelane, System::Kafka];
-        order.extend(ground.tansu.is_some().then_some(System::Tansu));
-        let turned = order.iter().copied().cycle().skip(round as usize - 1).take(order.len());
-        for program in turned {
-            session.turn(program);
+        let order = ground.programs();
+        let turned = order.iter().cycle().skip(round as usize - 1).take(order.len());
+        for (_, program) in turned {
+            session.turn(*program);
         }
         save(session.results)?;
     }

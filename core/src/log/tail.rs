@@ -131,12 +131,14 @@ impl Tail {
         let last = self.chunks.back().map_or(0, |chunk| chunk.writer.capacity());
         self.is_grown &= last > 0;
         let wanted = needed.max(2 * last).max(CHUNK_BYTES_MIN);
-        let writer = match wanted < chunks.max() {
-            _ if self.is_grown => chunks.take(chunks.max()),
-            true => chunks.take(wanted),
-            false => chunks.take_first(),
+        let writer = if self.is_grown {
+            chunks.take(chunks.max())
+        } else if wanted < chunks.max() {
+            chunks.take(wanted)
+        } else {
+            self.is_grown = true;
+            chunks.take_first()
         };
-        self.is_grown |= wanted >= chunks.max();
         self.chunks.push_back(TailChunk { place: self.end, writer });
         self.fresh = false;
     }
